@@ -1,0 +1,192 @@
+"""The plain types and the error classes that every layer speaks in; imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metadata = dict[str, Any]
+"""The caller's own JSON object, stored with an image and never interpreted."""
+
+Embedding = NDArray[np.float32]
+"""A unit vector, shape (dimension,), float32."""
+
+Pixels = NDArray[np.uint8]
+"""RGB pixels, shape (height, width, 3), uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What the collection remembers of one image, its vector aside."""
+
+    image_id: str
+    sha256: str
+    """Hex digest of the bytes as they were sent; the key of the original and of its thumbnail."""
+    width: int
+    """Pixels, as a viewer shows the image (EXIF orientation applied)."""
+    height: int
+    format: str
+    """Pillow's name of the format: JPEG, PNG, …"""
+    indexed_at: datetime
+    """UTC, microseconds; strictly increasing within one process, so that browsing has an order."""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One neighbour of a query."""
+
+    image_id: str
+    score: float
+    """Cosine similarity in [-1, 1]; 1 is the same direction."""
+    metadata: Metadata | None
+    """None where the caller asked for results without metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What a search asks for, whatever its query is."""
+
+    top_k: int = 10
+    threshold: float | None = None
+    """Lowest cosine similarity to return."""
+    filter: Mapping[str, Any] | None = None
+    """A condition on metadata, in the language of `filters.py`."""
+    with_metadata: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one search, best match first."""
+
+    query_id: str
+    matches: tuple[Match, ...]
+    search_time_ms: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IndexResult:
+    """What became of one image that was handed in."""
+
+    image_id: str
+    created: bool
+    """False where an image of the same id was there before."""
+    changed: bool
+    """False where the very same image and metadata were there before, so nothing was written."""
+    processing_time_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A slice of the collection, newest first."""
+
+    records: tuple[ImageRecord, ...]
+    next_cursor: str | None
+    """None on the last page."""
+
+
+class ImageSimilarityError(Exception):
+    """Base of every error the product raises on purpose; its text is meant for the caller to read."""
+
+    code: ClassVar[str] = "internal_error"
+    """Stable, machine-readable; part of the API."""
+
+
+class InvalidRequest(ImageSimilarityError):
+    """The request is well-formed but asks for something that does not exist or makes no sense."""
+
+    code = "invalid_request"
+
+
+class InvalidFilter(InvalidRequest):
+    """The filter is not a sentence of the filter language."""
+
+    code = "invalid_filter"
+
+
+class InvalidCursor(InvalidRequest):
+    """The cursor was not made by this server."""
+
+    code = "invalid_cursor"
+
+
+class BodyTooLarge(ImageSimilarityError):
+    """The request body exceeds the limit."""
+
+    code = "body_too_large"
+
+
+class ImageUndecodable(ImageSimilarityError):
+    """The bytes claim to be an image of a known format but cannot be decoded as one."""
+
+    code = "image_undecodable"
+
+
+class ImageTooLarge(ImageSimilarityError):
+    """The image has more pixels than the limit; found in its header, nothing was decoded."""
+
+    code = "image_too_large"
+
+
+class UnsupportedFormat(ImageSimilarityError):
+    """The bytes are not an image of a supported format."""
+
+    code = "unsupported_format"
+
+
+class DecodeTimeout(ImageSimilarityError):
+    """Decoding took longer than the limit."""
+
+    code = "decode_timeout"
+
+
+class ImageNotFound(ImageSimilarityError):
+    """No image of that id is indexed, or the part of it that was asked for is not stored."""
+
+    code = "image_not_found"
+
+
+class ModelUnavailable(ImageSimilarityError):
+    """The model's weights can be neither found nor downloaded."""
+
+    code = "model_unavailable"
+
+
+class ModelMismatch(ImageSimilarityError):
+    """The collection was made with another model; their vectors cannot be compared."""
+
+    code = "model_mismatch"
+
+
+class EncodingFailed(ImageSimilarityError):
+    """The model returned something that is not a finite unit vector."""
+
+    code = "encoding_failed"
+
+
+class Overloaded(ImageSimilarityError):
+    """The queue is full; try again after `retry_after` seconds."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(ImageSimilarityError):
+    """The vector store or the image storage does not answer, or answers with a failure."""
+
+    code = "store_unavailable"
+
+
+class StoreLocked(StoreUnavailable):
+    """Another process has the data directory open."""
+
+    code = "store_locked"

@@ -1,0 +1,1 @@
+"""Pixels (and later text) to unit vectors."""

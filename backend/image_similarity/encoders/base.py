@@ -1,0 +1,64 @@
+"""What a model is, as data, and what a loaded model can do, as a Protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from image_similarity.domain import Embedding, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model described by data, whether or not it is loaded."""
+
+    name: str
+    """Hub name, local path, or "mini"; a collection is bound to it."""
+    dimension: int
+    """Length of its embeddings."""
+    input_size: int
+    """Side of the square, in pixels, that its image tower sees."""
+    towers: frozenset[str]
+    """Of "image" and "text", those this program can use."""
+    licence: str
+    """SPDX identifier, or "see the checkpoint" for one we do not know."""
+    download_mb: int | None
+    """Size of what is downloaded, in megabytes; None for a checkpoint we do not know."""
+    description: str
+
+
+class Encoder(Protocol):
+    """A loaded model."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's description."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cuda", "mps" or "cpu"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "bf16", "fp16" or "fp32"."""
+        ...
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Resize and crop an upright RGB image to what the image tower sees; safe in many threads at once.
+
+        Returns shape (input_size, input_size, 3), uint8. Scaling and normalisation are left to
+        `encode_images`, where they run once a batch.
+        """
+        ...
+
+    def encode_images(self, batch: Pixels) -> Embedding:
+        """Encode a batch; not thread-safe, one caller at a time.
+
+        `batch` has shape (n, input_size, input_size, 3), uint8; the answer (n, dimension), float32,
+        each row a unit vector. Raises EncodingFailed where the model returns anything that is not finite.
+        """
+        ...
