@@ -1,0 +1,64 @@
+"""What can be told from the first bytes of a file, before any decoder sees it."""
+
+from __future__ import annotations
+
+_PREFIXES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
+)
+
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIF"),
+}
+"""ISO base media brands of the two formats that share that container."""
+
+_MAX_BRANDS = 64
+
+
+def format_of(data: bytes) -> str | None:
+    """Name, as Pillow spells it, the format whose signature the bytes carry; None for no known one."""
+    for prefix, name in _PREFIXES:
+        if data.startswith(prefix):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return _container_format(data)
+    return None
+
+
+def _container_format(data: bytes) -> str | None:
+    """Tell AVIF from HEIF: the major brand decides, or else the first compatible brand that is known."""
+    end = min(int.from_bytes(data[:4], "big"), 16 + 4 * _MAX_BRANDS)
+    for at in (8, *range(16, end, 4)):
+        if name := _BRANDS.get(data[at : at + 4]):
+            return name
+    return None
+
+
+def webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Read width and height, in pixels, from a WebP header; None where it is too damaged to tell.
+
+    Container layout: RFC 9649, sections 2.5 to 2.7.
+    """
+    chunk = data[12:16]
+    if chunk == b"VP8X" and len(data) >= 30:
+        return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1
+    if chunk == b"VP8L" and len(data) >= 25 and data[20] == 0x2F:
+        bits = _little(data, 21, 4)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a" and len(data) >= 30:
+        return _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF
+    return None
+
+
+def _little(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")
