@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -48,6 +47,61 @@ class Match:
     """None where the caller asked for results without metadata."""
 
 
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The field has one of the values; a field that holds a list has it where one element does."""
+
+    field: str
+    """Path into the metadata, its steps joined by dots."""
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InRange:
+    """The field is a number, or an RFC 3339 time, within the bounds; at least one bound is given."""
+
+    field: str
+    gt: float | datetime | None = None
+    gte: float | datetime | None = None
+    lt: float | datetime | None = None
+    lte: float | datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The field is there and neither null nor an empty list."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """At least one condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The condition does not hold."""
+
+    condition: Condition
+
+
+Condition = AnyOf | InRange | Exists | AllOf | OneOf | Not
+"""What a search demands of metadata; `filters.py` reads it from JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
     """What a search asks for, whatever its query is."""
@@ -55,8 +109,7 @@ class SearchOptions:
     top_k: int = 10
     threshold: float | None = None
     """Lowest cosine similarity to return."""
-    filter: Mapping[str, Any] | None = None
-    """A condition on metadata, in the language of `filters.py`."""
+    filter: Condition | None = None
     with_metadata: bool = True
 
 
@@ -108,6 +161,12 @@ class InvalidFilter(InvalidRequest):
     """The filter is not a sentence of the filter language."""
 
     code = "invalid_filter"
+
+
+class InvalidImageData(InvalidRequest):
+    """`image_data` is neither base64 nor a data: URL that holds base64."""
+
+    code = "invalid_image_data"
 
 
 class InvalidCursor(InvalidRequest):

@@ -1,0 +1,75 @@
+"""The FastAPI application around an engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.middleware.cors import CORSMiddleware
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from image_similarity import __version__
+from image_similarity.api import errors, openapi
+from image_similarity.api.dependencies import EngineDep
+from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests
+from image_similarity.api.routes import images, search, service
+from image_similarity.api.security import RequireKey
+from image_similarity.domain import StoreUnavailable
+from image_similarity.engine import SearchEngine
+from image_similarity.settings import Settings
+
+PREFIX = "/api/v1"
+
+
+def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
+    """Return the application; it closes the engine when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await engine.close()
+
+    app = FastAPI(
+        lifespan=lifespan,
+        title=settings.app_name,
+        version=__version__,
+        summary="Drop images in, find the ones that look alike.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.engine = engine
+    app.state.settings = settings
+    app.state.started = monotonic()
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    errors.install(app)
+
+    guard = [Depends(RequireKey(settings.api_keys))]
+    # Balancers and kubelets carry no key.
+    app.include_router(service.probes, prefix=PREFIX)
+    for router in (search.router, images.router, service.router):
+        app.include_router(router, prefix=PREFIX, dependencies=guard)
+    app.include_router(_metrics)
+
+    # The last one added is the first that a request meets.
+    app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(EncodedImageIds)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(ObserveRequests, metrics=engine.metrics)
+    return app
+
+
+_metrics = APIRouter(include_in_schema=False)
+
+
+@_metrics.get("/metrics")
+async def metrics(engine: EngineDep) -> Response:
+    """Prometheus' text format."""
+    # A store that does not answer is seen in the other metrics; they must not be lost with it.
+    with suppress(StoreUnavailable):
+        await engine.stats()
+    return Response(engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,40 @@
+"""What routes ask for, each as one annotated name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Depends, Path, Request
+
+from image_similarity.engine import SearchEngine, check_image_id
+from image_similarity.settings import Settings
+
+
+def _engine(request: Request) -> SearchEngine:
+    engine: SearchEngine = request.app.state.engine
+    return engine
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _image_id(
+    image_id: Annotated[
+        str,
+        Path(
+            description="The image's id, percent-encoded.",
+            examples=["cats%2Ftom.jpg"],
+            min_length=1,
+        ),
+    ],
+) -> str:
+    # Still encoded here: see EncodedImageIds.
+    return check_image_id(unquote(image_id))
+
+
+EngineDep = Annotated[SearchEngine, Depends(_engine)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+ImageId = Annotated[str, Depends(_image_id)]

@@ -1,0 +1,163 @@
+"""Errors as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from image_similarity import domain
+from image_similarity.api.schemas import Problem
+from image_similarity.telemetry.logging import get_logger
+
+STATUS: dict[type[domain.ImageSimilarityError], int] = {
+    domain.ImageNotFound: 404,
+    domain.BodyTooLarge: 413,
+    domain.ImageTooLarge: 413,
+    domain.UnsupportedFormat: 415,
+    domain.ImageUndecodable: 422,
+    domain.DecodeTimeout: 422,
+    domain.InvalidRequest: 422,
+    domain.Overloaded: 503,
+    domain.StoreUnavailable: 503,
+    domain.ModelUnavailable: 503,
+}
+"""The most specific class decides; what is not listed is a 500."""
+
+_TITLES = {
+    413: "Too large",
+    415: "Unsupported format",
+    422: "Cannot be processed",
+    503: "Not available right now",
+}
+
+_HTTP_CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
+
+_EXAMPLES: dict[int, tuple[str, str]] = {
+    400: ("invalid_json", "The body is not JSON: unexpected end of data: line 1 column 9 (char 8)."),
+    401: ("unauthorized", "Send one of the server's API keys as X-API-Key or as a Bearer token."),
+    404: ("image_not_found", 'No image with the id "cats/tom.jpg" is indexed.'),
+    413: ("image_too_large", "The image has 120000000 pixels (12000 x 10000); the limit is 80000000."),
+    415: ("unsupported_format", "The file is not an image of a supported format."),
+    422: ("image_undecodable", "The JPEG file is truncated."),
+    500: ("internal_error", "The server made a mistake; its log has the details under this request id."),
+    503: ("overloaded", "256 images are waiting for the model, which is the limit; try again in a moment."),
+}
+
+
+class ProblemError(Exception):
+    """An error that only HTTP knows: no key, a body that is not JSON."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.headers = status, code, detail, headers
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of the error statuses that a route may answer with, each with an example."""
+    return {status: _documented(status) for status in sorted({*statuses, 401, 500})}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(domain.ImageSimilarityError, _on_domain_error)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(ValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+
+
+def internal_error(scope: Scope) -> Response:
+    """Return the problem document for a mistake of ours; what it was stays in the log."""
+    return problem(scope, 500, "internal_error", _EXAMPLES[500][1])
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: Sequence[Any] | None = None,
+) -> Response:
+    """Return a problem document."""
+    body: dict[str, Any] = {
+        "type": f"about:blank#{code}",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": scope.get("request_id"),
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return Response(orjson.dumps(body, default=str), status, headers, media_type="application/problem+json")
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, domain.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    if status >= 500 and not isinstance(error, domain.Overloaded):
+        get_logger().error("request_failed", code=error.code, error=str(error), exc_info=error)
+    headers = None
+    if isinstance(error, domain.Overloaded):
+        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    elif status == 503:
+        headers = {"Retry-After": "5"}
+    return problem(request.scope, status, error.code, str(error), headers=headers)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101
+    return problem(request.scope, error.status, error.code, error.detail, headers=error.headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101
+    # What was sent is left out: it may be an image of megabytes.
+    found = [
+        {"field": ".".join(str(step) for step in entry["loc"]), "message": entry["msg"]} for entry in error.errors()
+    ]
+    first = found[0]
+    return problem(request.scope, 422, "invalid_request", f"{first['field']}: {first['message']}.", errors=found)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = _HTTP_CODES.get(error.status_code, "http_error")
+    headers = dict(error.headers) if error.headers else None
+    return problem(request.scope, error.status_code, code, f"{error.detail}: {request.url.path}", headers=headers)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def _documented(status: int) -> dict[str, Any]:
+    code, detail = _EXAMPLES[status]
+    example = {
+        "type": f"about:blank#{code}",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
+    }
+    return {
+        "description": _title(status),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": f"#/components/schemas/{Problem.__name__}"},
+                "example": example,
+            }
+        },
+    }

@@ -1,0 +1,117 @@
+"""What surrounds every request: its id, its log line, its measurements, and the limit on its body."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from image_similarity.api.errors import internal_error
+from image_similarity.domain import BodyTooLarge
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.telemetry.metrics import Metrics
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_QUIET = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
+"""Asked every few seconds by machines; logged at DEBUG only."""
+
+
+class ObserveRequests:
+    """Gives each request an id (the caller's, where it is a sane one), and logs and measures its answer.
+
+    Plain ASGI, because Starlette's base class for middleware costs a task and two queues a request.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+        scope["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        path = scope["path"]
+        status, begun = 500, False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                begun = True
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        # The last resort for a mistake of ours: it is logged whole, and the caller is told no more than that.
+        except Exception as error:
+            get_logger().error("internal_error", exc_info=error)
+            if not begun:
+                await internal_error(scope)(scope, receive, send_with_id)
+        finally:
+            seconds = perf_counter() - started
+            # The pattern, not the path: a label for each image would fill the memory of the metrics' reader.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.requests.labels(scope["method"], route, status).observe(seconds)
+            log = get_logger().debug if path in _QUIET else get_logger().info
+            log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 2))
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class LimitBody:
+    """Raises BodyTooLarge where a body exceeds the limit: from its declared length at once, else as it arrives."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, its body counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            if declared.isdigit() and int(declared) > self._max:
+                raise self._too_large(int(declared))
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max:
+                raise self._too_large(received)
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+    def _too_large(self, size: int) -> BodyTooLarge:
+        return BodyTooLarge(f"The request body has at least {size} bytes; the limit is {self._max}.")
+
+
+class EncodedImageIds:
+    """Routes `/images/{image_id}` by the path as it was sent, so that an id may hold an encoded slash.
+
+    With the decoded path, the image `a/file` could not be told from the file of the image `a`.
+    """
+
+    PREFIX = b"/api/v1/images/"
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and scope.get("raw_path", b"").startswith(self.PREFIX):
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        await self._app(scope, receive, send)

@@ -1,0 +1,77 @@
+"""The parts of the OpenAPI document that FastAPI cannot work out by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from image_similarity.api.body import FILE_FIELDS
+from image_similarity.api.schemas import Problem
+
+BINARY = {"type": "string", "format": "binary"}
+
+
+def image_body(request: type[BaseModel], parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return the request body of a route that takes an image, as JSON or as multipart."""
+    schema = request.model_json_schema()
+    example = {name: value for name, value in schema["examples"][0].items() if name != "image_data"}
+    form = {
+        "type": "object",
+        "properties": {
+            FILE_FIELDS[0]: {**BINARY, "description": "The image file."},
+            **parameters.model_json_schema()["properties"],
+        },
+        "required": [FILE_FIELDS[0]],
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schema},
+                "multipart/form-data": {"schema": form, "example": {FILE_FIELDS[0]: "@photo.jpg", **example}},
+            },
+        }
+    }
+
+
+def json_body(parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return the request body of a route that takes parameters only, all of them optional."""
+    return {
+        "requestBody": {
+            "required": False,
+            "content": {"application/json": {"schema": parameters.model_json_schema()}},
+        }
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the application's OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+        )
+        components = schema.setdefault("components", {})
+        components.setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+        components["securitySchemes"] = {
+            "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "Bearer": {"type": "http", "scheme": "bearer"},
+        }
+        # An empty alternative, because a server without API_KEYS asks for none.
+        schema["security"] = [{}, {"ApiKey": []}, {"Bearer": []}]
+        _drop_default_validation_errors(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _drop_default_validation_errors(schema: dict[str, Any]) -> None:
+    """Remove FastAPI's own 422 schema, which this API never sends; ours is a Problem."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

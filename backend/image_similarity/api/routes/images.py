@@ -1,0 +1,141 @@
+"""Add, browse, fetch and remove images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from image_similarity.api.answers import JsonAnswer, image_answer
+from image_similarity.api.body import read_image_and
+from image_similarity.api.dependencies import EngineDep, ImageId
+from image_similarity.api.errors import responses
+from image_similarity.api.openapi import BINARY, image_body
+from image_similarity.api.schemas import (
+    DeleteResponse,
+    ImageDocument,
+    ImagePage,
+    IndexParameters,
+    IndexRequest,
+    IndexResponse,
+)
+from image_similarity.domain import IndexResult
+
+router = APIRouter(tags=["images"])
+
+IfNoneMatch = Annotated[str | None, Header(description="The ETag that the caller has.")]
+
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+}
+
+
+@router.post(
+    "/index",
+    summary="Add an image",
+    response_model=IndexResponse,
+    responses=responses(400, 413, 415, 422, 503),
+    openapi_extra=image_body(IndexRequest, IndexParameters),
+)
+async def index(request: Request, engine: EngineDep) -> JsonAnswer:
+    """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once."""
+    image, parameters = await read_image_and(IndexParameters, request)
+    result = await engine.index_image(image, image_id=parameters.image_id, metadata=parameters.metadata)
+    return JsonAnswer(
+        {
+            "image_id": result.image_id,
+            "success": True,
+            "message": _describe(result),
+            "processing_time_ms": result.processing_time_ms,
+        }
+    )
+
+
+@router.get(
+    "/images",
+    summary="Browse the collection, newest first",
+    response_model=ImagePage,
+    responses=responses(422, 503),
+)
+async def browse(
+    engine: EngineDep,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most images to return.")] = 50,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> ImagePage:
+    """Pages are cut by a cursor, so that images indexed meanwhile neither shift nor repeat what follows."""
+    page = await engine.list_images(limit=limit, cursor=cursor)
+    return ImagePage(images=[ImageDocument.of(record) for record in page.records], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/images/{image_id:path}/file",
+    summary="The image's bytes, as they were sent",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": {"schema": BINARY}}, "description": "The image."},
+        304: {"description": "The caller has it already."},
+        **responses(404, 422, 503),
+    },
+)
+async def original(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+    """404 too where originals are not kept (STORE_ORIGINALS=false)."""
+    record = await engine.get_image(image_id)
+    media_type = _MEDIA_TYPES.get(record.format, "application/octet-stream")
+    data = await engine.original(record)
+    return image_answer(data, media_type=media_type, etag=record.sha256, if_none_match=if_none_match)
+
+
+@router.get(
+    "/images/{image_id:path}/thumbnail",
+    summary="The image's thumbnail",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"image/webp": {"schema": BINARY}},
+            "description": "WebP, 320 pixels at the longest side.",
+        },
+        304: {"description": "The caller has it already."},
+        **responses(404, 422, 503),
+    },
+)
+async def thumbnail(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+    """Made when the image was indexed."""
+    record = await engine.get_image(image_id)
+    data = await engine.thumbnail(record)
+    return image_answer(data, media_type="image/webp", etag=f"{record.sha256}-t", if_none_match=if_none_match)
+
+
+@router.get(
+    "/images/{image_id:path}",
+    summary="What is known of an image",
+    response_model=ImageDocument,
+    responses=responses(404, 422, 503),
+)
+async def get(image_id: ImageId, engine: EngineDep) -> ImageDocument:
+    """Size, format, time, metadata."""
+    return ImageDocument.of(await engine.get_image(image_id))
+
+
+@router.delete(
+    "/images/{image_id:path}",
+    summary="Remove an image",
+    response_model=DeleteResponse,
+    responses=responses(404, 422, 503),
+)
+async def delete(image_id: ImageId, engine: EngineDep) -> DeleteResponse:
+    """The next search no longer finds it; its bytes go too, unless another image has the same."""
+    await engine.delete_image(image_id)
+    return DeleteResponse(image_id=image_id, success=True, message="deleted")
+
+
+def _describe(result: IndexResult) -> str:
+    if not result.changed:
+        return "unchanged"
+    return "indexed" if result.created else "replaced"

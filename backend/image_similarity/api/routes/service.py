@@ -1,0 +1,67 @@
+"""The state of the service."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import monotonic
+
+from fastapi import APIRouter, Request, Response
+
+from image_similarity import __version__
+from image_similarity.api.answers import JsonAnswer
+from image_similarity.api.dependencies import EngineDep, SettingsDep
+from image_similarity.api.errors import responses
+from image_similarity.api.schemas import (
+    HealthResponse,
+    ReadyResponse,
+    ServiceHealth,
+    StatsResponse,
+)
+from image_similarity.domain import StoreUnavailable
+from image_similarity.engine import RunningModel
+
+router = APIRouter(tags=["service"])
+probes = APIRouter(tags=["service"])
+"""Open to all, with or without API keys."""
+
+
+@router.get("/stats", summary="The service in numbers", response_model=StatsResponse, responses=responses(503))
+async def stats(request: Request, engine: EngineDep, settings: SettingsDep) -> StatsResponse:
+    """Model, collection, queue and cache, and what an operator should do next."""
+    uptime = monotonic() - request.app.state.started
+    return StatsResponse.of(await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue)
+
+
+@probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
+async def health(engine: EngineDep) -> HealthResponse:
+    """Always 200 while the process answers; `status` and `services` tell what is wrong with its parts."""
+    failures = await engine.failures()
+    services = {"model": ServiceHealth(status="ok", detail=_describe(engine.model))}
+    for part in engine.PARTS:
+        detail = failures.get(part)
+        services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
+    return HealthResponse(
+        status="degraded" if failures else "ok",
+        timestamp=datetime.now(UTC),
+        version=__version__,
+        services=services,
+    )
+
+
+@probes.get(
+    "/ready",
+    summary="Whether requests may be sent here",
+    response_model=ReadyResponse,
+    responses=responses(503),
+)
+async def ready(engine: EngineDep) -> Response:
+    """503 where the store or the storage does not answer, for balancers to look elsewhere."""
+    failures = await engine.failures()
+    for failure in failures.values():
+        raise StoreUnavailable(failure)
+    return JsonAnswer({"ready": True})
+
+
+def _describe(model: RunningModel) -> str:
+    text = f"{model.spec.name} on {model.device} in {model.precision}"
+    return f"{text}, in place of the model asked for: {model.fallback_reason}" if model.fallback_reason else text

@@ -1,0 +1,99 @@
+"""Many files into the collection, as fast as the model goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from image_similarity.domain import (
+    DecodeTimeout,
+    EncodingFailed,
+    ImageTooLarge,
+    ImageUndecodable,
+    IndexResult,
+    InvalidRequest,
+    Metadata,
+    UnsupportedFormat,
+)
+from image_similarity.folder import IdFrom, ImageFile, read_image
+
+PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
+"""What is wrong with one file only; anything else would be wrong with the next one too."""
+
+
+class Indexer(Protocol):
+    """The engine itself, or a server's client."""
+
+    async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
+        """Add an image."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the files."""
+
+    indexed: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """How many files have been dealt with."""
+        return self.indexed + self.replaced + self.unchanged + len(self.failures)
+
+    def count(self, result: IndexResult) -> None:
+        """Count a success."""
+        if not result.changed:
+            self.unchanged += 1
+        elif result.created:
+            self.indexed += 1
+        else:
+            self.replaced += 1
+
+
+async def index_files(
+    indexer: Indexer,
+    files: Iterable[ImageFile],
+    *,
+    id_from: IdFrom,
+    metadata: Mapping[str, Metadata],
+    max_bytes: int,
+    concurrency: int,
+    on_progress: Callable[[Tally], None],
+) -> Tally:
+    """Index every file, `concurrency` at a time; a file that cannot be indexed is noted and the others go on.
+
+    Raises what is wrong with more than one file: StoreUnavailable and the like stop the run.
+    """
+    tally = Tally()
+    queue = iter(files)
+
+    async def work() -> None:
+        # The workers share the iterator: each takes the next file when it is free.
+        for file in queue:
+            try:
+                data = await asyncio.to_thread(read_image, file.path, max_bytes)
+                result = await indexer.index_image(
+                    data,
+                    image_id=file.image_id(id_from, data),
+                    metadata=metadata.get(file.relative) or metadata.get(file.path.name) or {},
+                )
+            except PER_FILE as error:
+                tally.failures.append((file.path, str(error)))
+            else:
+                tally.count(result)
+            on_progress(tally)
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(work())
+    except BaseExceptionGroup as group:
+        # The first failure cancelled the other workers; it is the one to tell of.
+        raise group.exceptions[0] from group
+    return tally

@@ -1,0 +1,69 @@
+"""L1: a least-recently-used cache in this process, bounded in entries, bytes and time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cachetools import TTLCache
+
+from image_similarity.cache.base import Kind, TierStats
+from image_similarity.telemetry.metrics import Metrics
+
+_OVERHEAD = 200
+"""Bytes that the key, the bytes object and the cache's own books take beside a value, roughly."""
+
+
+class LocalCache:
+    """Implements `Cache` for one event loop."""
+
+    def __init__(self, *, max_entries: int, max_bytes: int, ttl: float, metrics: Metrics) -> None:
+        # One bound serves both limits: an entry is charged at least its share of the bytes, so that never
+        # more than max_entries fit.
+        self._least = max(1, max_bytes // max_entries) if max_entries else 1
+        self._entries: TTLCache[tuple[Kind, str], bytes] = TTLCache(
+            maxsize=max_bytes if max_entries else 0, ttl=ttl, getsizeof=self._charge
+        )
+        self._generation = 0
+        self._metrics = metrics
+        self._hits: Counter[Kind] = Counter()
+        self._misses: Counter[Kind] = Counter()
+
+    async def get(self, kind: Kind, key: str) -> bytes | None:
+        """Return the value, or None; see `Cache`."""
+        value = self._entries.get((kind, key))
+        counter, outcome = (self._misses, "miss") if value is None else (self._hits, "hit")
+        counter[kind] += 1
+        self._metrics.cache_requests.labels("l1", kind, outcome).inc()
+        return value
+
+    async def set(self, kind: Kind, key: str, value: bytes) -> None:
+        """Keep the value unless it alone exceeds the cache; see `Cache`."""
+        if self._charge(value) <= self._entries.maxsize:
+            self._entries[kind, key] = value
+
+    async def generation(self) -> int:
+        """Return the number of the collection's present state; see `Cache`."""
+        return self._generation
+
+    async def advance_generation(self) -> None:
+        """Make every cached result stale; see `Cache`."""
+        self._generation += 1
+
+    def stats(self) -> list[TierStats]:
+        """Return the state of this one tier."""
+        self._entries.expire()
+        return [
+            TierStats(
+                tier="l1",
+                entries=len(self._entries),
+                bytes=int(self._entries.currsize),
+                hits={kind.value: self._hits[kind] for kind in Kind},
+                misses={kind.value: self._misses[kind] for kind in Kind},
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _charge(self, value: bytes) -> int:
+        return max(self._least, len(value) + _OVERHEAD)

@@ -1,0 +1,50 @@
+"""Identical concurrent work is done once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[T]):
+    """While a key's work is under way, everyone who asks for that key waits for that one run."""
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, asyncio.Task[T]] = {}
+        self._waiting: dict[Hashable, int] = {}
+
+    async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what `work` returns, or raise what it raises, to all who wait for `key`.
+
+        The work runs in a task of its own: one waiter's cancellation does not disturb the others, and the last
+        one's cancels the work.
+        """
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.ensure_future(_as_coroutine(work))
+            self._waiting[key] = 0
+            task.add_done_callback(lambda _: self._forget(key, task))
+        self._waiting[key] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            if self._running.get(key) is task:
+                self._waiting[key] -= 1
+                if self._waiting[key] == 0 and not task.done():
+                    task.cancel()
+                    self._forget(key, task)
+
+    def _forget(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        if self._running.get(key) is task:
+            del self._running[key]
+            del self._waiting[key]
+        if not task.cancelled():
+            # Marks the error as seen where every waiter has gone; those still there raise it themselves.
+            task.exception()
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()

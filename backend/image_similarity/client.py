@@ -1,0 +1,201 @@
+"""What the command line works with: the engine in this process, or a running server, behind one Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from image_similarity.api.schemas import StatsResponse
+from image_similarity.domain import (
+    ImageSimilarityError,
+    IndexResult,
+    InvalidRequest,
+    Match,
+    Metadata,
+    Overloaded,
+    SearchOptions,
+    StoreUnavailable,
+)
+from image_similarity.engine import SearchEngine
+from image_similarity.settings import Settings
+
+RETRIES = 8
+"""Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""
+
+
+class RemoteError(ImageSimilarityError):
+    """The server refused for a reason that is not this image's; the text is the server's."""
+
+    code = "remote_error"
+
+
+class Client(Protocol):
+    """The use cases that the command line offers; errors are those of `domain.py`."""
+
+    async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
+        """Add an image."""
+        ...
+
+    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
+        """Find look-alikes; `raw_filter` is what `options.filter` was read from."""
+        ...
+
+    async def delete_image(self, image_id: str) -> None:
+        """Remove an image."""
+        ...
+
+    async def stats(self) -> dict[str, Any]:
+        """Return what `GET /api/v1/stats` answers."""
+        ...
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, *, url: str | None, api_key: str | None, connections: int = 1
+) -> AsyncIterator[Client]:
+    """Open the data folder, or where there is a `url` that server.
+
+    Raises what `build_engine` raises.
+    """
+    if url is not None:
+        async with RemoteClient(url, api_key=api_key, connections=connections) as remote:
+            yield remote
+        return
+    # Pulls in torch, which a client of a server does not need.
+    from image_similarity.bootstrap import build_engine
+
+    engine = await build_engine(settings)
+    try:
+        yield LocalClient(engine, queue_limit=settings.max_queue)
+    finally:
+        await engine.close()
+
+
+class LocalClient:
+    """Implements `Client` with an engine in this process."""
+
+    def __init__(self, engine: SearchEngine, *, queue_limit: int) -> None:
+        self._engine = engine
+        self._queue_limit = queue_limit
+
+    async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
+        """Add an image."""
+        return await self._engine.index_image(data, image_id=image_id, metadata=metadata)
+
+    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
+        """Find look-alikes."""
+        del raw_filter
+        return list((await self._engine.search_by_image(data, options)).matches)
+
+    async def delete_image(self, image_id: str) -> None:
+        """Remove an image."""
+        await self._engine.delete_image(image_id)
+
+    async def stats(self) -> dict[str, Any]:
+        """Return the engine's figures."""
+        figures = StatsResponse.of(await self._engine.stats(), uptime_seconds=0, queue_limit=self._queue_limit)
+        return figures.model_dump(mode="json")
+
+
+class RemoteClient:
+    """Implements `Client` over HTTP with one server; use it as an async context manager."""
+
+    def __init__(self, url: str, *, api_key: str | None, connections: int = 1) -> None:
+        self._url = url.rstrip("/")
+        self._http = httpx.AsyncClient(
+            base_url=f"{self._url}/api/v1",
+            headers={"X-API-Key": api_key} if api_key else None,
+            timeout=httpx.Timeout(120, connect=5),
+            limits=httpx.Limits(max_connections=connections),
+        )
+
+    async def __aenter__(self) -> RemoteClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
+        """Add an image.
+
+        Raises InvalidRequest where this image is at fault, RemoteError, Overloaded, StoreUnavailable.
+        """
+        answer = await self._send(
+            "POST",
+            "/index",
+            files={"image": ("image", data)},
+            data={"image_id": image_id, "metadata": orjson.dumps(metadata).decode()},
+        )
+        message = answer["message"]
+        return IndexResult(image_id, message == "indexed", message != "unchanged", answer["processing_time_ms"])
+
+    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
+        """Find look-alikes. Raises as `index_image`."""
+        form = {
+            "top_k": options.top_k,
+            "threshold": options.threshold,
+            "filter": raw_filter,
+            "with_metadata": options.with_metadata,
+        }
+        answer = await self._send(
+            "POST",
+            "/search",
+            files={"image": ("image", data)},
+            data={name: orjson.dumps(value).decode() for name, value in form.items() if value is not None},
+        )
+        return [Match(**hit) for hit in answer["results"]]
+
+    async def delete_image(self, image_id: str) -> None:
+        """Remove an image. Raises as `index_image`."""
+        await self._send("DELETE", f"/images/{quote(image_id, safe='')}")
+
+    async def stats(self) -> dict[str, Any]:
+        """Return the server's figures. Raises as `index_image`."""
+        return await self._send("GET", "/stats")
+
+    async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """Send a request; every call here may be repeated without harm, so a busy server is asked again."""
+        for attempt in range(RETRIES + 1):
+            try:
+                response = await self._http.request(method, path, **content)
+            except httpx.TransportError as error:
+                failure: ImageSimilarityError = StoreUnavailable(
+                    f"{self._url} does not answer ({error}). Is the server running? Start one with: "
+                    "image-similarity serve"
+                )
+                # A server that was never there will not come in a minute; one that served us may.
+                if isinstance(error, httpx.ConnectError) and not attempt:
+                    raise failure from error
+                pause = 1.0
+            else:
+                if response.status_code != 503:
+                    return _read(response)
+                pause = float(response.headers.get("retry-after", 1))
+                failure = Overloaded(_detail(response), retry_after=pause)
+            if attempt < RETRIES:
+                await asyncio.sleep(min(30.0, pause) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        raise failure
+
+
+def _read(response: httpx.Response) -> dict[str, Any]:
+    if response.status_code in {400, 413, 415, 422}:
+        raise InvalidRequest(_detail(response))
+    if response.is_error:
+        raise RemoteError(_detail(response))
+    body: dict[str, Any] = orjson.loads(response.content)
+    return body
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        problem = orjson.loads(response.content)
+        return f"{problem['detail']} [{problem['code']}]"
+    except (ValueError, TypeError, KeyError):
+        return f"The server answered {response.status_code} {response.reason_phrase}."

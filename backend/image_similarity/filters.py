@@ -1,0 +1,175 @@
+"""The filter language: JSON in, a `Condition` out.
+
+    {"species": "cat"}                          equality
+    {"species": ["cat", "dog"]}                 any of these
+    {"year": {"gte": 2000, "lt": 2010}}         a range of numbers, or of RFC 3339 times
+    {"owner": null}                             missing or null
+    {"camera.model": {"ne": "X100"}}            a nested field; operators below
+    {"or": [{…}, {…}]}, {"and": […]}, {"not": {…}}
+
+Several keys in one object must all hold. Operators: eq, ne, in, not_in, gt, gte, lt, lte, exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from image_similarity.domain import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Exists,
+    InRange,
+    InvalidFilter,
+    Not,
+    OneOf,
+    Scalar,
+)
+
+MAX_DEPTH = 8
+"""Levels of and/or/not; deeper filters are written by accident or malice."""
+
+MAX_CONDITIONS = 256
+"""Leaves, each value of an any-of list counted, so that one search stays cheap."""
+
+_BOUNDS = ("gt", "gte", "lt", "lte")
+_OPERATORS = ("eq", "ne", "in", "not_in", *_BOUNDS, "exists")
+
+
+def parse_filter(raw: object) -> Condition:
+    """Read a filter from parsed JSON.
+
+    Raises InvalidFilter, whose text names the offending part and what would be accepted there.
+    """
+    return _Parser().parse_object(raw, depth=0)
+
+
+class _Parser:
+    """Carries the one thing a recursive descent must remember: how many conditions it has read."""
+
+    def __init__(self) -> None:
+        self._budget = MAX_CONDITIONS
+        self._readers: dict[str, Callable[[str, object], Condition]] = {
+            "eq": self._equals,
+            "ne": lambda field, value: Not(self._equals(field, value)),
+            "in": self._any_of,
+            "not_in": lambda field, value: Not(self._any_of(field, value)),
+            "exists": self._exists,
+        }
+
+    def parse_object(self, raw: object, *, depth: int) -> Condition:
+        if depth > MAX_DEPTH:
+            raise InvalidFilter(f"The filter is nested more than {MAX_DEPTH} levels deep.")
+        if not isinstance(raw, dict):
+            raise InvalidFilter(f'A filter is a JSON object such as {{"species": "cat"}}, not {_show(raw)}.')
+        if not raw:
+            raise InvalidFilter("The filter is empty; leave it out to search without one.")
+        return _join(AllOf, [self._parse_entry(key, value, depth) for key, value in raw.items()])
+
+    def _parse_entry(self, key: str, value: object, depth: int) -> Condition:
+        match key:
+            case "and":
+                return _join(AllOf, self._parse_list(key, value, depth))
+            case "or":
+                return _join(OneOf, self._parse_list(key, value, depth))
+            case "not":
+                return Not(self.parse_object(value, depth=depth + 1))
+            case _:
+                return self._parse_field(_check_field(key), value)
+
+    def _parse_list(self, key: str, value: object, depth: int) -> list[Condition]:
+        if not isinstance(value, list) or not value:
+            raise InvalidFilter(f'"{key}" takes a non-empty list of filters, not {_show(value)}.')
+        return [self.parse_object(item, depth=depth + 1) for item in value]
+
+    def _parse_field(self, field: str, value: object) -> Condition:
+        if isinstance(value, dict):
+            return self._parse_operators(field, value)
+        if isinstance(value, list):
+            return self._any_of(field, value)
+        return self._equals(field, value)
+
+    def _parse_operators(self, field: str, operators: dict[str, Any]) -> Condition:
+        if unknown := [name for name in operators if name not in _OPERATORS]:
+            raise InvalidFilter(
+                f'"{field}" has the unknown operator "{unknown[0]}"; known: {", ".join(_OPERATORS)}. '
+                'Fields of a nested object are written with a dot: {"camera.model": …}.'
+            )
+        if not operators:
+            raise InvalidFilter(f'"{field}" has an empty object; known operators: {", ".join(_OPERATORS)}.')
+        conditions: list[Condition] = []
+        if bounds := {name: _bound(field, name, operators[name]) for name in _BOUNDS if name in operators}:
+            if len({isinstance(bound, datetime) for bound in bounds.values()}) > 1:
+                raise InvalidFilter(f'The range of "{field}" mixes numbers and times.')
+            self._spend(1)
+            conditions.append(InRange(field, **bounds))
+        conditions += [read(field, operators[name]) for name, read in self._readers.items() if name in operators]
+        return _join(AllOf, conditions)
+
+    def _equals(self, field: str, value: object) -> Condition:
+        self._spend(1)
+        return Not(Exists(field)) if value is None else AnyOf(field, (_scalar(field, value),))
+
+    def _any_of(self, field: str, values: object) -> Condition:
+        if not isinstance(values, list) or not values:
+            raise InvalidFilter(f'"{field}" takes a non-empty list of values, not {_show(values)}.')
+        self._spend(len(values))
+        return AnyOf(field, tuple(_scalar(field, value) for value in values))
+
+    def _exists(self, field: str, value: object) -> Condition:
+        if not isinstance(value, bool):
+            raise InvalidFilter(f'"exists" on "{field}" takes true or false, not {_show(value)}.')
+        self._spend(1)
+        return Exists(field) if value else Not(Exists(field))
+
+    def _spend(self, conditions: int) -> None:
+        self._budget -= conditions
+        if self._budget < 0:
+            raise InvalidFilter(f"The filter has more than {MAX_CONDITIONS} conditions.")
+
+
+def _join(kind: Callable[[tuple[Condition, ...]], Condition], conditions: list[Condition]) -> Condition:
+    return conditions[0] if len(conditions) == 1 else kind(tuple(conditions))
+
+
+def _check_field(field: str) -> str:
+    # Quotes delimit the steps of a path inside the store; a store must not be able to misread a name.
+    if not field or '"' in field or "\\" in field or not all(field.split(".")):
+        raise InvalidFilter(
+            f"{_show(field)} is not a field name: steps are joined by single dots and hold no quotes or backslashes."
+        )
+    return field
+
+
+def _scalar(field: str, value: object) -> Scalar:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidFilter(f'"{field}" is compared with {value}, which is not a finite number.')
+    if isinstance(value, str | int | float):
+        return value
+    raise InvalidFilter(f'"{field}" is compared with {_show(value)}; a string, number or boolean is expected.')
+
+
+def _bound(field: str, name: str, value: object) -> float | datetime:
+    if isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            parsed = None
+        if parsed is not None:
+            return parsed
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            bound = float(value)
+        except OverflowError:
+            bound = math.inf
+        if math.isfinite(bound):
+            return bound
+    raise InvalidFilter(f'"{name}" of "{field}" takes a number or an RFC 3339 time, not {_show(value)}.')
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,109 @@
+"""Image files on disk: which ones, and what each is called in the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import orjson
+
+from image_similarity.domain import InvalidRequest, Metadata
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+)
+"""What is taken from a folder; a file that is named itself is taken whatever its name."""
+
+
+class IdFrom(StrEnum):
+    """What an image's id is made of."""
+
+    PATH = "path"
+    HASH = "hash"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file and its path as seen from the folder that was named."""
+
+    path: Path
+    relative: str
+
+    def image_id(self, source: IdFrom, data: bytes) -> str:
+        """Return the id of the image, whose bytes are `data`."""
+        match source:
+            case IdFrom.PATH:
+                return self.relative
+            case IdFrom.NAME:
+                return self.path.name
+            case IdFrom.HASH:
+                return hashlib.sha256(data).hexdigest()
+
+
+def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
+    """Return the image files at `paths`, folders searched, in a stable order.
+
+    Raises InvalidRequest where a path does not exist.
+    """
+    found: list[ImageFile] = []
+    for path in paths:
+        if path.is_dir():
+            found += (ImageFile(file, file.relative_to(path).as_posix()) for file in _walk(path, recursive=recursive))
+        elif path.is_file():
+            found.append(ImageFile(path, path.name))
+        else:
+            raise InvalidRequest(f"There is no file or folder {path}.")
+    return found
+
+
+def check_distinct(files: Iterable[ImageFile], source: IdFrom) -> None:
+    """Raise InvalidRequest where two files would get one id, and the second silently replace the first."""
+    if source is IdFrom.HASH:
+        return
+    seen: dict[str, Path] = {}
+    for file in files:
+        image_id = file.image_id(source, b"")
+        if image_id in seen and seen[image_id].resolve() != file.path.resolve():
+            raise InvalidRequest(
+                f'{seen[image_id]} and {file.path} would both get the id "{image_id}"; '
+                "use --id-from hash, or index the folders one at a time from their common parent."
+            )
+        seen[image_id] = file.path
+
+
+def read_image(path: Path, max_bytes: int) -> bytes:
+    """Return a file's bytes. Raises InvalidRequest where it cannot be read or is too large."""
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InvalidRequest(f"{path} has {size} bytes; the limit is {max_bytes} (MAX_BODY_BYTES).")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_metadata(path: Path) -> dict[str, Metadata]:
+    """Read a JSON object from relative path, or file name, to that image's metadata. Raises InvalidRequest."""
+    try:
+        table = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from error
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"{path} is not JSON: {error}.") from error
+    if not isinstance(table, dict) or not all(isinstance(value, dict) for value in table.values()):
+        raise InvalidRequest(f'{path} must hold one object of objects: {{"cats/tom.jpg": {{"species": "cat"}}}}.')
+    return table
+
+
+def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        # Hidden folders hold thumbnails and version histories, not photos.
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(parent, name)

@@ -1,0 +1,57 @@
+"""Structured logs: JSON for machines, colours for people; one line an event, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+
+def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> None:
+    """Send our events and the libraries' log records through one pipeline; called once, by the program's entry."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    rendering: list[Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_to_json)]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # Each request is logged once, by our own middleware, with its id.
+    logging.getLogger("uvicorn.access").disabled = True
+    # A line for every request to the hub is of interest only to whoever debugs a download.
+    for chatty in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def get_logger() -> FilteringBoundLogger:
+    """Return the logger; what is bound to the context (the request id) goes with every line."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _to_json(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=str).decode()

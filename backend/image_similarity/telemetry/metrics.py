@@ -1,0 +1,86 @@
+"""The Prometheus metrics, all of them; one registry an application, none at import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Handed to whoever measures; names carry their unit, in Prometheus' manner."""
+
+    def __init__(self) -> None:
+        # A second series a metric, with the time of its first use, that nobody reads.
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Histogram(
+            "image_similarity_http_request_duration_seconds",
+            "Time from a request's first byte to its answer's last.",
+            ["method", "route", "status"],
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self.stages = Histogram(
+            "image_similarity_stage_duration_seconds",
+            "Time that one stage of the road takes: decode (an image), encode (a batch), query (a search).",
+            ["stage"],
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self.batch_size = Histogram(
+            "image_similarity_encode_batch_size",
+            "Images that the model took at once.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "image_similarity_encode_queue_depth",
+            "Images being decoded or waiting for the model.",
+            registry=self.registry,
+        )
+        self.shed = Counter(
+            "image_similarity_requests_shed_total",
+            "Images turned away with a 503 because the queue was full.",
+            registry=self.registry,
+        )
+        self.indexed = Counter(
+            "image_similarity_images_indexed_total",
+            "Images written to the collection.",
+            registry=self.registry,
+        )
+        self.deleted = Counter(
+            "image_similarity_images_deleted_total",
+            "Images removed from the collection.",
+            registry=self.registry,
+        )
+        self.cache_requests = Counter(
+            "image_similarity_cache_requests_total",
+            "Look-ups in the cache.",
+            ["tier", "kind", "outcome"],
+            registry=self.registry,
+        )
+        self.collection_images = Gauge(
+            "image_similarity_collection_images", "Images in the collection.", registry=self.registry
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage; a stage that raises is counted too."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.labels(name).observe(perf_counter() - started)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,86 @@
+"""What a vector store can do, as a Protocol, and the identity that every store shares."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
+
+POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
+"""Fixed for ever: with another namespace no stored image could be found by its id again."""
+
+
+def point_id(image_id: str) -> str:
+    """Return the UUIDv5 of an image id, so that indexing twice overwrites and a retry never duplicates."""
+    return str(uuid.uuid5(POINT_NAMESPACE, image_id))
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """The state of a collection."""
+
+    name: str
+    model: str
+    """Name of the model whose embeddings it holds."""
+    dimension: int
+    images: int
+    indexed_vectors: int
+    """Vectors that an HNSW graph covers; the others are searched exactly."""
+    field_indexes: tuple[str, ...]
+    """Metadata fields that have an index."""
+
+
+class VectorStore(Protocol):
+    """One collection of embeddings with their records.
+
+    Every method raises StoreUnavailable where the store does not answer or fails.
+    A write is visible to the next query once the method has returned, and survives the process's death.
+    """
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
+        ...
+
+    async def query(
+        self,
+        vector: Embedding,
+        *,
+        top_k: int,
+        threshold: float | None = None,
+        condition: Condition | None = None,
+        with_metadata: bool = True,
+        exclude: str | None = None,
+    ) -> list[Match]:
+        """Return up to `top_k` nearest images, best first, leaving out the image id `exclude`."""
+        ...
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        """Return one record, or None where no such image is indexed."""
+        ...
+
+    async def get_vector(self, image_id: str) -> Embedding | None:
+        """Return one embedding, shape (dimension,), float32, or None where no such image is indexed."""
+        ...
+
+    async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page of records, newest first. Raises InvalidCursor."""
+        ...
+
+    async def delete(self, image_id: str) -> ImageRecord | None:
+        """Remove one image and return its record, or None where there was none."""
+        ...
+
+    async def count_content(self, sha256: str) -> int:
+        """Count the records of one content: the bytes may be dropped when none is left."""
+        ...
+
+    async def info(self) -> CollectionInfo:
+        """Return the state of the collection; cheap enough for every scrape of the metrics."""
+        ...
+
+    async def close(self) -> None:
+        """Write out what is pending and let go of the files or connections."""
+        ...

@@ -1,0 +1,49 @@
+"""The place in a newest-first listing where the next page starts, as an opaque string."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from image_similarity.domain import ImageRecord, InvalidCursor
+from image_similarity.vectors.base import point_id
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything newer than `before` has been listed, and so have the points `seen`, indexed at that very time.
+
+    Two processes may index in the same microsecond; a cursor of the time alone would skip or repeat such images.
+    """
+
+    before: datetime
+    seen: tuple[str, ...]
+
+    def encode(self) -> str:
+        """Return it as URL-safe text."""
+        body = orjson.dumps([self.before.isoformat(), list(self.seen)])
+        return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+    @staticmethod
+    def decode(text: str) -> Cursor:
+        """Read what `encode` wrote. Raises InvalidCursor for anything else."""
+        try:
+            padded = text + "=" * (-len(text) % 4)
+            before, seen = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            return Cursor(datetime.fromisoformat(before), tuple(str(uuid.UUID(point)) for point in seen))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InvalidCursor("The cursor is not one that this server handed out; start without one.") from error
+
+    @staticmethod
+    def after(records: Sequence[ImageRecord], previous: Cursor | None) -> Cursor:
+        """Return the cursor behind a page; `records` is not empty, `previous` is the cursor that led to it."""
+        before = records[-1].indexed_at
+        seen = [point_id(record.image_id) for record in records if record.indexed_at == before]
+        if previous is not None and previous.before == before:
+            seen += previous.seen
+        return Cursor(before, tuple(seen))

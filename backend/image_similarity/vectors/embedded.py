@@ -1,0 +1,306 @@
+"""The vector store in this process: Qdrant's own engine (Qdrant Edge) on a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+import qdrant_edge as edge
+
+from image_similarity.domain import (
+    Condition,
+    Embedding,
+    ImageRecord,
+    Match,
+    ModelMismatch,
+    Page,
+    StoreLocked,
+    StoreUnavailable,
+)
+from image_similarity.vectors.base import CollectionInfo, point_id
+from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.edge_filter import BOOLEANS, payload_path, wanted_indexes
+from image_similarity.vectors.edge_points import VECTOR, behind, to_filter, to_match, to_point, to_record
+
+T = TypeVar("T")
+
+MAX_FIELD_INDEXES = 64
+"""Each costs memory on every image, and any caller may filter on any field."""
+
+FLUSH_SECONDS = 5.0
+"""A killed process loses nothing that was acknowledged (the log is in the page cache); a power cut at most this."""
+
+_SEARCH_EF = 128
+"""Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionMeta:
+    """What a collection was made with; written once, beside the shard."""
+
+    model: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A collection as it lies on disk."""
+
+    meta: CollectionMeta
+    images: int
+
+
+def peek(folder: Path) -> Found | None:
+    """Look into the collection in `folder`, or return None where there is none.
+
+    Raises StoreLocked where another process has it open, StoreUnavailable where its files cannot be read.
+    """
+    try:
+        meta = CollectionMeta(**orjson.loads((folder / "collection.json").read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreUnavailable(f"{folder / 'collection.json'} cannot be read: {error}") from error
+    shard = _load(folder)
+    try:
+        return Found(meta, shard.info().points_count)
+    finally:
+        shard.close()
+
+
+def mismatch(name: str, *, made_with: CollectionMeta, running: CollectionMeta) -> ModelMismatch:
+    """Return the error for a collection that another model made; it names both."""
+    return ModelMismatch(
+        f'The collection "{name}" was made with {made_with.model} ({made_with.dimension} dimensions); this program '
+        f"runs {running.model} ({running.dimension}). Set MODEL_NAME={made_with.model}, or choose another "
+        "QDRANT_COLLECTION_NAME or DATA_DIR and index the images anew."
+    )
+
+
+class EmbeddedStore:
+    """One shard in one folder; implements `VectorStore`.
+
+    Edge holds the interpreter's lock for the length of a call, so one thread serves all calls in turn: more
+    threads would only queue up for that lock.
+    """
+
+    def __init__(self, name: str, meta: CollectionMeta, shard: edge.EdgeShard) -> None:
+        self._name = name
+        self._meta = meta
+        self._shard = shard
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
+        self._flush_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def open(cls, folder: Path, meta: CollectionMeta) -> EmbeddedStore:
+        """Open the collection in `folder`, or make it.
+
+        Raises ModelMismatch where it was made with another model, StoreLocked where another process has it
+        open, StoreUnavailable where its files cannot be read.
+        """
+        found = peek(folder)
+        if found is not None and found.meta != meta:
+            if found.images:
+                raise mismatch(folder.name, made_with=found.meta, running=meta)
+            # Nobody's images are lost: an empty collection just follows the model.
+            shutil.rmtree(folder)
+            found = None
+        if found is None:
+            _create(folder, meta)
+        return cls(folder.name, meta, _load(folder))
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        """Write records with their vectors; see `VectorStore`."""
+        operation = edge.UpdateOperation.upsert_points([to_point(*point) for point in points])
+        await self._run(lambda: self._shard.update(operation))
+        self._flush_later()
+
+    async def query(
+        self,
+        vector: Embedding,
+        *,
+        top_k: int,
+        threshold: float | None = None,
+        condition: Condition | None = None,
+        with_metadata: bool = True,
+        exclude: str | None = None,
+    ) -> list[Match]:
+        """Return the nearest images; see `VectorStore`."""
+        fields = ["image_id", "metadata"] if with_metadata else ["image_id"]
+        request = edge.QueryRequest(
+            limit=top_k,
+            # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
+            query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]
+            filter=to_filter(condition, exclude),
+            score_threshold=threshold,
+            with_payload=edge.PayloadSelector.Include(fields),
+            params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
+        )
+
+        def search() -> list[edge.ScoredPoint]:
+            if condition is not None:
+                self._ensure_indexes(condition)
+            return self._shard.query(request)
+
+        return [to_match(point, with_metadata=with_metadata) for point in await self._run(search)]
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        """Return one record; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=True, with_vector=False))
+        return to_record(found[0].payload) if found else None
+
+    async def get_vector(self, image_id: str) -> Embedding | None:
+        """Return one embedding; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=False, with_vector=True))
+        return np.asarray(found[0].vector[VECTOR], dtype=np.float32) if found else None  # type: ignore[index,call-overload]
+
+    async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page, newest first; see `VectorStore`."""
+        start = Cursor.decode(cursor) if cursor is not None else None
+        request = edge.ScrollRequest(
+            # One more than asked for tells whether there is a next page.
+            limit=limit + 1,
+            filter=behind(start) if start else None,
+            order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
+            with_payload=True,
+        )
+        points, _ = await self._run(lambda: self._shard.scroll(request))
+        records = tuple(to_record(point.payload) for point in points)
+        if len(records) <= limit:
+            return Page(records, next_cursor=None)
+        return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+
+    async def delete(self, image_id: str) -> ImageRecord | None:
+        """Remove one image; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+
+        def remove() -> list[edge.Record]:
+            found = self._shard.retrieve(ids, with_payload=True, with_vector=False)
+            if found:
+                self._shard.update(edge.UpdateOperation.delete_points(ids))
+            return found
+
+        found = await self._run(remove)
+        self._flush_later()
+        return to_record(found[0].payload) if found else None
+
+    async def count_content(self, sha256: str) -> int:
+        """Count the records of one content; see `VectorStore`."""
+        same = edge.Filter(must=[edge.FieldCondition("sha256", match=edge.MatchValue(sha256))])
+        return await self._run(lambda: self._shard.count(edge.CountRequest(exact=True, filter=same)))
+
+    async def info(self) -> CollectionInfo:
+        """Return the state of the collection; see `VectorStore`."""
+        shard = await self._run(lambda: self._shard.info())
+        prefix = "metadata."
+        return CollectionInfo(
+            name=self._name,
+            model=self._meta.model,
+            dimension=self._meta.dimension,
+            images=shard.points_count,
+            indexed_vectors=shard.indexed_vectors_count,
+            field_indexes=tuple(
+                sorted(path.removeprefix(prefix) for path in shard.payload_schema if path.startswith(prefix))
+            ),
+        )
+
+    async def close(self) -> None:
+        """Flush and close the shard, so that another process can open it; closing twice is harmless."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self._shard is None:
+            return
+        await self._run(self._shard.flush)
+        await self._run(self._shard.close)
+        self._thread.shutdown()
+
+    async def optimize(self) -> bool:
+        """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
+
+        Stops the whole interpreter for as long as it runs (20 s for 50,000 vectors): for a command line, never
+        for a serving process.
+        """
+        done = await self._run(self._shard.optimize)
+        await self._run(self._shard.flush)
+        return done
+
+    def _ensure_indexes(self, condition: Condition) -> None:
+        present = self._shard.info().payload_schema
+        own = sum(path.startswith("metadata.") for path in present)
+        for field, kind in wanted_indexes(condition).items():
+            path = payload_path(field)
+            # Edge lists a path without the quotes that it does not need.
+            if path in present or path.replace('"', "") in present or own >= MAX_FIELD_INDEXES:
+                continue
+            used = edge.Filter(must_not=[edge.IsEmptyCondition(path)])
+            if self._shard.scroll(edge.ScrollRequest(limit=1, filter=used))[0]:
+                self._shard.update(edge.UpdateOperation.create_field_index(path, kind))
+                own += 1
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        # Edge raises plain `Exception` for whatever goes wrong inside it.
+        except Exception as error:
+            raise StoreUnavailable(f"The vector store failed: {error}") from error
+
+    def _flush_later(self) -> None:
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self._thread.submit(self._shard.flush)
+
+
+def _create(folder: Path, meta: CollectionMeta) -> None:
+    """Make an empty collection; it appears at its place whole or not at all."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise StoreUnavailable(f"The data directory {folder.parent} cannot be written: {error}") from error
+    try:
+        shard = edge.EdgeShard.create(
+            str(draft / "shard"),
+            edge.EdgeConfig(
+                vectors={VECTOR: edge.EdgeVectorParams(size=meta.dimension, distance=edge.Distance.Cosine)},
+                wal_enabled=True,
+            ),
+        )
+        for field, kind in (
+            ("sha256", edge.PayloadSchemaType.Keyword),
+            ("indexed_at", edge.PayloadSchemaType.Datetime),
+            (BOOLEANS, edge.PayloadSchemaType.Keyword),
+        ):
+            shard.update(edge.UpdateOperation.create_field_index(field, kind))
+        shard.flush()
+        shard.close()
+        (draft / "collection.json").write_bytes(orjson.dumps(asdict(meta), option=orjson.OPT_INDENT_2))
+        draft.rename(folder)
+    except Exception as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
+
+
+def _load(folder: Path) -> edge.EdgeShard:
+    try:
+        return edge.EdgeShard.load(str(folder / "shard"))
+    except Exception as error:
+        # The one sign Edge gives of a second opener: the lock on its write-ahead log is taken.
+        if "WouldBlock" in str(error):
+            raise StoreLocked(
+                f"{folder} is in use by another process, most likely a running server. "
+                "Talk to that server instead, with --url http://localhost:8000, or stop it."
+            ) from error
+        raise StoreUnavailable(f"The collection {folder} cannot be opened: {error}") from error
