@@ -133,7 +133,7 @@ def index(
                     metadata=metadata,
                     max_bytes=settings.max_body_bytes,
                     concurrency=concurrency,
-                    on_progress=lambda tally: progress.update(task, completed=tally.done, failed=len(tally.failures)),
+                    on_progress=show,
                 )
 
     tally = asyncio.run(run())

@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A second series a metric, with the time of its first use, that nobody reads.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
