@@ -20,8 +20,6 @@ from image_similarity.domain import StoreUnavailable
 from image_similarity.engine import SearchEngine
 from image_similarity.settings import Settings
 
-PREFIX = "/api/v1"
-
 
 def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
     """Return the application; it closes the engine when it shuts down."""
@@ -47,9 +45,9 @@ def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
 
     guard = [Depends(RequireKey(settings.api_keys))]
     # Balancers and kubelets carry no key.
-    app.include_router(service.probes, prefix=PREFIX)
+    app.include_router(service.probes)
     for router in (search.router, images.router, service.router):
-        app.include_router(router, prefix=PREFIX, dependencies=guard)
+        app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
 
     # The last one added is the first that a request meets.

@@ -54,7 +54,7 @@ async def decode_image_data(image_data: object) -> bytes:
     if image_data.startswith("data:"):
         header, comma, image_data = image_data.partition(",")
         if not comma or not header.endswith(";base64"):
-            raise InvalidImageData("A data: URL must hold base64: data:image/jpeg;base64,…")
+            raise InvalidImageData('"image_data" is a data: URL without base64; expected data:image/jpeg;base64,…')
     if len(image_data) < _LARGE:
         return _decode_base64(image_data)
     return await asyncio.to_thread(_decode_base64, image_data)

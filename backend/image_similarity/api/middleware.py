@@ -61,7 +61,7 @@ class ObserveRequests:
         finally:
             seconds = perf_counter() - started
             # The pattern, not the path: a label for each image would fill the memory of the metrics' reader.
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = getattr(scope.get("route"), "path_format", "unmatched")
             self._metrics.requests.labels(scope["method"], route, status).observe(seconds)
             log = get_logger().debug if path in _QUIET else get_logger().info
             log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 2))

@@ -12,7 +12,10 @@ from image_similarity import __version__
 from image_similarity.domain import ImageRecord
 from image_similarity.engine import EngineStats
 
-EXAMPLE_IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR42mM4oaGBFTEMLQkAEWs7AT2sLpYAAAAASUVORK5CYII="
+EXAMPLE_IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIklEQVR42mNkiDrBAAP/jSzgbCYGHIB0CRZkc0VFbGhhBwCbQwRr"
+    "IqEygAAAAABJRU5ErkJggg=="
+)
 """A whole picture, 8 x 8 pixels, so that every example of a request can be sent as it stands."""
 
 EXAMPLE_METADATA: dict[str, JsonValue] = {"species": "cat", "year": 2024}

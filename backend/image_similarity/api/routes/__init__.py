@@ -1,1 +1,3 @@
 """One file a resource."""
+
+PREFIX = "/api/v1"

@@ -11,6 +11,7 @@ from image_similarity.api.body import read_image_and
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import BINARY, image_body
+from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
     DeleteResponse,
     ImageDocument,
@@ -21,7 +22,7 @@ from image_similarity.api.schemas import (
 )
 from image_similarity.domain import IndexResult
 
-router = APIRouter(tags=["images"])
+router = APIRouter(prefix=PREFIX, tags=["images"])
 
 IfNoneMatch = Annotated[str | None, Header(description="The ETag that the caller has.")]
 

@@ -9,11 +9,12 @@ from image_similarity.api.body import read_image_and, read_parameters
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import image_body, json_body
+from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import SearchParameters, SearchRequest, SearchResponse
 from image_similarity.domain import SearchOptions, SearchResult
 from image_similarity.filters import parse_filter
 
-router = APIRouter(tags=["search"])
+router = APIRouter(prefix=PREFIX, tags=["search"])
 
 
 @router.post(

@@ -11,6 +11,7 @@ from image_similarity import __version__
 from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.dependencies import EngineDep, SettingsDep
 from image_similarity.api.errors import responses
+from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
     HealthResponse,
     ReadyResponse,
@@ -20,8 +21,8 @@ from image_similarity.api.schemas import (
 from image_similarity.domain import StoreUnavailable
 from image_similarity.engine import RunningModel
 
-router = APIRouter(tags=["service"])
-probes = APIRouter(tags=["service"])
+router = APIRouter(prefix=PREFIX, tags=["service"])
+probes = APIRouter(prefix=PREFIX, tags=["service"])
 """Open to all, with or without API keys."""
 
 

@@ -1,0 +1,72 @@
+# Sourced by the other scripts: a virtual environment in .venv with the package and what it needs.
+# Idempotent; a second call finds everything there and returns at once.
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() { printf '\033[1;31mError:\033[0m %s\n' "$*" >&2; exit 1; }
+
+# The version whose CPU build is looked for; pyproject.toml accepts any from 2.4 on.
+TORCH_VERSION=2.13.0
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] || continue
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  die "Python 3.11 or newer is needed. Install it (Debian: apt-get install python3 python3-venv), or set PYTHON=/path/to/python3."
+}
+
+make_venv() {
+  [ -x .venv/bin/python ] && return
+  local python
+  python=$(find_python)
+  say "Creating the virtual environment .venv with $("$python" --version)"
+  if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+    install_system_packages python3-venv
+  fi
+  "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+}
+
+# Debian and Ubuntu only; with root it installs, without it says what to run.
+install_system_packages() {
+  command -v apt-get >/dev/null || die "Install these with your system's package manager, then start again: $*"
+  [ "$(id -u)" = 0 ] || die "These system packages are missing; install them, then start again: sudo apt-get install $*"
+  say "Installing system packages: $*"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+# On Linux for x86-64 the default wheel of torch brings gigabytes of CUDA libraries; elsewhere it does not.
+install_torch() {
+  .venv/bin/python -c 'import torch' 2>/dev/null && return
+  if has_nvidia_gpu || [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
+    say "Installing torch"
+    .venv/bin/pip install --quiet torch
+    return
+  fi
+  say "Installing torch, its CPU build, for no NVIDIA GPU was found"
+  .venv/bin/pip install --quiet "torch==$TORCH_VERSION+cpu" 2>/dev/null && return
+  # uv knows where the builds for each backend are kept.
+  if .venv/bin/pip install --quiet uv && .venv/bin/uv pip install --quiet --torch-backend=cpu "torch==$TORCH_VERSION" --python .venv/bin/python; then
+    return
+  fi
+  say "No CPU build of torch could be had; installing the default one, with CUDA"
+  .venv/bin/pip install --quiet torch
+}
+
+# install_package STAMP ARGS…: pip install ARGS unless pyproject.toml is as it was the last time.
+install_package() {
+  local stamp=".venv/.installed-$1" wanted
+  shift
+  wanted=$(cksum <pyproject.toml)
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+  say "Installing the package and what it needs"
+  .venv/bin/pip install --quiet "$@"
+  printf '%s\n' "$wanted" >"$stamp"
+}

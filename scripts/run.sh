@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Set everything up, then serve on http://localhost:8000. Arguments go to `image-similarity serve`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case "${1:-}" in
+  -h | --help)
+    cat <<'TEXT'
+Usage: ./scripts/run.sh [--host ADDRESS] [--port PORT]
+
+Creates .venv, installs the package, and starts the server. The model (CLIP ViT-B/32, 350 MB) is downloaded at
+the first start; where it cannot be had, the small offline model "mini" takes its place.
+
+Everything lives in this folder: .venv (programs), data (images and vectors). Settings are environment
+variables, or lines of a file .env; README.md lists them.
+TEXT
+    exit 0
+    ;;
+esac
+
+# shellcheck source=scripts/environment.sh
+. scripts/environment.sh
+make_venv
+install_torch
+install_package run --editable '.[offline]'
+
+say "Starting the server; stop it with Ctrl-C"
+export LOG_FORMAT="${LOG_FORMAT:-console}"
+exec .venv/bin/image-similarity serve "$@"

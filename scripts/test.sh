@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Set everything up, then run every check and every test. Arguments go to pytest, and then the linters are skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# shellcheck source=scripts/environment.sh
+. scripts/environment.sh
+make_venv
+install_torch
+install_package test --editable '.[offline]' --group dev
+
+if [ $# -gt 0 ]; then
+  exec .venv/bin/pytest "$@"
+fi
+
+say "Checking style and types"
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+
+say "Running the tests"
+exec .venv/bin/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import uuid
+
+import pytest
+from PIL import Image
+
+from tests.api.conftest import quoted
+from tests.support.drawings import encoded, exif, photo
+from tests.support.servers import RunningServer
+
+PHOTO = encoded(photo(640, 480), "JPEG", exif=exif(6))
+OTHER = encoded(photo(seed=1), "PNG")
+
+
+def test_an_image_gets_a_uuid7_where_it_brings_no_id(server: RunningServer) -> None:
+    answer = server.index(PHOTO)
+    assert uuid.UUID(answer["image_id"]).version == 7
+    assert answer["success"] is True
+    assert answer["message"] == "indexed"
+    assert answer["processing_time_ms"] > 0
+
+
+def test_the_record_tells_what_was_sent(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a", metadata='{"species": "cat", "nested": {"list": [1, null, true]}}')
+    record = server.http.get("/images/a").json()
+    # Upright: the EXIF orientation turns 640 x 480 by a quarter.
+    assert (record["width"], record["height"], record["format"]) == (480, 640, "JPEG")
+    assert record["sha256"] == hashlib.sha256(PHOTO).hexdigest()
+    assert record["metadata"] == {"species": "cat", "nested": {"list": [1, None, True]}}
+
+
+def test_json_and_multipart_index_alike(server: RunningServer) -> None:
+    import base64
+
+    body = {"image_data": base64.b64encode(PHOTO).decode(), "image_id": "j", "metadata": {"a": 1}}
+    assert server.http.post("/index", json=body).json()["message"] == "indexed"
+    assert server.index(PHOTO, image_id="j", metadata='{"a": 1}')["message"] == "unchanged"
+
+
+def test_the_same_id_again_replaces_the_image(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    assert server.index(OTHER, image_id="a")["message"] == "replaced"
+    assert server.http.get("/images/a").json()["format"] == "PNG"
+    assert server.http.get("/images").json()["images"][0]["image_id"] == "a"
+    assert len(server.http.get("/images").json()["images"]) == 1
+
+
+def test_the_file_is_what_was_sent_and_cannot_be_taken_for_a_page(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    answer = server.http.get("/images/a/file")
+    assert answer.content == PHOTO
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_who_has_the_file_is_spared_the_transfer(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    for part in ("file", "thumbnail"):
+        etag = server.http.get(f"/images/a/{part}").headers["etag"]
+        again = server.http.get(f"/images/a/{part}", headers={"If-None-Match": etag})
+        assert (again.status_code, again.content) == (304, b"")
+    server.index(OTHER, image_id="a")
+    assert server.http.get("/images/a/file", headers={"If-None-Match": etag}).content == OTHER
+
+
+def test_the_thumbnail_is_an_upright_webp_of_320_pixels_without_metadata(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    answer = server.http.get("/images/a/thumbnail")
+    assert answer.headers["content-type"] == "image/webp"
+    thumbnail = Image.open(io.BytesIO(answer.content))
+    assert (thumbnail.format, thumbnail.size) == ("WEBP", (240, 320))
+    assert b"SecretCamera" not in answer.content
+
+
+def test_browsing_lists_the_newest_first_in_pages(server: RunningServer) -> None:
+    for number in range(7):
+        server.index(encoded(photo(64, 64, seed=number), "PNG"), image_id=f"n{number}")
+    seen: list[str] = []
+    cursor = None
+    sizes = []
+    while True:
+        page = server.http.get("/images", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        sizes.append(len(page["images"]))
+        seen += [image["image_id"] for image in page["images"]]
+        if len(seen) == 3:
+            server.index(OTHER, image_id="meanwhile")
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sizes == [3, 3, 1]
+    assert seen == [f"n{number}" for number in reversed(range(7))]
+
+
+def test_a_deleted_image_is_gone_everywhere(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    assert server.http.delete("/images/a").json() == {"image_id": "a", "success": True, "message": "deleted"}
+    assert server.search(PHOTO)["results"] == []
+    for path in ("/images/a", "/images/a/file", "/images/a/thumbnail"):
+        assert server.http.get(path).status_code == 404
+    assert server.http.delete("/images/a").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "image_id", ["cats/tom.jpg", "a/file", "a/thumbnail", "x/similar", "über ü/100% ☃", "a?b#c", "%2F", "a\\b", " "]
+)
+def test_any_printable_id_works_in_a_url(server: RunningServer, image_id: str) -> None:
+    server.index(PHOTO, image_id=image_id)
+    path = f"/images/{quoted(image_id)}"
+    assert server.http.get(path).json()["image_id"] == image_id
+    assert server.http.get(f"{path}/file").content == PHOTO
+    assert server.http.get(f"{path}/thumbnail").status_code == 200
+    assert server.http.post(f"{path}/similar").status_code == 200
+    assert server.http.delete(path).status_code == 200
+
+
+def test_a_plain_slash_in_a_url_works_too(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="cats/tom.jpg")
+    assert server.http.get("/images/cats/tom.jpg").json()["image_id"] == "cats/tom.jpg"
+    assert server.http.get("/images/cats/tom.jpg/file").content == PHOTO
+
+
+@pytest.mark.parametrize("image_id", ["a\nb", "x" * 513, ".", "..", "\u200b\u0000"])
+def test_an_id_that_no_url_could_hold_is_refused(server: RunningServer, image_id: str) -> None:
+    answer = server.http.post(
+        "/index", files={"image": ("x", PHOTO)}, data={"image_id": image_id, "metadata": json.dumps({})}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert server.http.get("/images").json()["images"] == []

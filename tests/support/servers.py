@@ -1,0 +1,131 @@
+"""Real servers on free ports of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from image_similarity.api.app import create_app
+from image_similarity.bootstrap import build_engine
+from image_similarity.engine import SearchEngine
+from image_similarity.settings import Settings
+
+API = "/api/v1"
+PATIENCE = 120
+"""Seconds after which a server that does not answer has failed; nothing is ever this slow."""
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    url: str
+    http: httpx.Client
+    engine: SearchEngine
+    settings: Settings
+
+    def index(self, image: bytes, **fields: str) -> dict[str, Any]:
+        answer = self.http.post("/index", files={"image": ("x", image)}, data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def search(self, image: bytes, **fields: str) -> dict[str, Any]:
+        answer = self.http.post("/search", files={"image": ("x", image)}, data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def make_settings(data_dir: Path, model: Path | str, **overrides: Any) -> Settings:
+    """Return settings that no file and no variable of the machine has a part in."""
+    return Settings(_env_file=None, **{"data_dir": data_dir, "model_name": str(model), "device": "cpu", **overrides})
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[RunningServer]:
+    """Serve in a thread of this process, through a real socket."""
+    ready = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def serve() -> None:
+        engine = await build_engine(settings)
+        server = uvicorn.Server(uvicorn.Config(create_app(engine, settings), port=0, log_config=None))
+        state.update(engine=engine, server=server)
+        serving = asyncio.ensure_future(server.serve())
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
+            await asyncio.sleep(0.01)
+        ready.set()
+        await serving
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            state["error"] = error
+            ready.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(PATIENCE), "the server did not start"
+    if "error" in state:
+        raise state["error"]
+    port = state["server"].servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url + API, timeout=PATIENCE) as client:
+            yield RunningServer(url, client, state["engine"], settings)
+    finally:
+        state["server"].should_exit = True
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def cli(*arguments: str | Path, env: dict[str, str], timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    """Run the command `image-similarity` to its end."""
+    return subprocess.run(
+        command(*arguments), env=environment(env), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [str(Path(sys.executable).with_name("image-similarity")), *map(str, arguments)]
+
+
+def environment(env: dict[str, str]) -> dict[str, str]:
+    """Return this process's environment with `env`, without settings of whoever runs the tests."""
+    own = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return {**own, "COLUMNS": "200", "NO_COLOR": "1", **env}
+
+
+@contextmanager
+def server_process(port: int, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `image-similarity serve` as a process of its own, ready when the block begins, gone when it ends."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(command("serve", "--port", str(port)), env=environment(env), stdout=out, stderr=out)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}{API}/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")
