@@ -283,7 +283,7 @@ def _report(tally: Tally) -> None:
         f"{len(tally.failures)} failed."
     )
     for path, reason in tally.failures[:SHOWN_FAILURES]:
-        err.print(f"  {path}: {reason}", style="red", highlight=False, markup=False)
+        err.print(f"  {path}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
     if len(tally.failures) > SHOWN_FAILURES:
         err.print(f"  … and {len(tally.failures) - SHOWN_FAILURES} more.")
 
@@ -312,5 +312,6 @@ def _print_json(value: Any) -> None:
 
 def _fail(message: str) -> NoReturn:
     err.print("Error:", style="bold red", end=" ")
-    err.print(message, markup=False, highlight=False)
+    # Left to the terminal to wrap, so that a command in the message can be copied whole.
+    err.print(message, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -89,11 +90,10 @@ def running_server(settings: Settings) -> Iterator[RunningServer]:
         assert not thread.is_alive(), "the server did not stop"
 
 
-def cli(*arguments: str | Path, env: dict[str, str], timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-    """Run the command `image-similarity` to its end."""
-    return subprocess.run(
-        command(*arguments), env=environment(env), capture_output=True, text=True, timeout=timeout, check=False
-    )
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def command(*arguments: str | Path) -> list[str]:

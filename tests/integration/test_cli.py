@@ -1,0 +1,182 @@
+"""The command line, as a person sees it: output and exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from image_similarity import __version__
+from tests.support.commands import Cli, make_cli
+from tests.support.drawings import encoded, photo
+from tests.support.servers import command, environment, free_port, server_process
+
+Env = dict[str, str]
+
+
+@pytest.fixture
+def env(tmp_path: Path, tiny_checkpoint: Path) -> Env:
+    return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of four photos, one of them in a folder within, and a text file beside them."""
+    folder = tmp_path / "photos"
+    (folder / "cats").mkdir(parents=True)
+    for name, seed in (("a.jpg", 0), ("b.jpg", 1), ("c.png", 2), ("cats/tom.jpg", 3)):
+        suffix = "PNG" if name.endswith("png") else "JPEG"
+        (folder / name).write_bytes(encoded(photo(seed=seed), suffix))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    return make_cli(monkeypatch, capsys, tmp_path)
+
+
+def test_a_folder_is_indexed_searched_and_indexed_again_for_free(
+    cli: Cli, env: Env, photos: Path, tmp_path: Path
+) -> None:
+    metadata = tmp_path / "metadata.json"
+    metadata.write_text('{"cats/tom.jpg": {"species": "cat"}, "a.jpg": {"species": "dog"}}')
+    first = cli("index", photos, "--metadata-json", metadata, **env)
+    assert first.status == 0, first.stderr
+    assert "4 indexed, 0 replaced, 0 unchanged, 0 failed." in first.stdout
+    assert "4/4" in first.stderr
+    assert re.search(r"\d+\.\d images/s", first.stderr)
+
+    again = cli("index", photos, "--metadata-json", metadata, **env)
+    assert "0 indexed, 0 replaced, 4 unchanged, 0 failed." in again.stdout
+
+    found = cli("search", photos / "cats" / "tom.jpg", "--top-k", "2", "--json", **env)
+    hits = json.loads(found.stdout)
+    assert hits[0]["image_id"] == "cats/tom.jpg"
+    assert hits[0]["score"] == pytest.approx(1, abs=1e-3)
+    assert hits[0]["metadata"] == {"species": "cat"}
+    assert len(hits) == 2
+
+    table = cli("search", photos / "a.jpg", "--filter", '{"species": "dog"}', **env)
+    assert "a.jpg" in table.stdout
+    assert "tom.jpg" not in table.stdout
+
+    figures = json.loads(cli("stats", "--json", **env).stdout)
+    assert figures["collection"]["images"] == 4
+
+    assert "Deleted a.jpg" in cli("delete", "a.jpg", **env).stdout
+    assert json.loads(cli("stats", "--json", **env).stdout)["collection"]["images"] == 3
+    gone = cli("delete", "a.jpg", **env)
+    assert gone.status == 1
+    assert 'No image with the id "a.jpg"' in gone.stderr
+
+
+def test_a_corrupt_file_is_named_and_the_others_are_indexed(cli: Cli, env: Env, photos: Path) -> None:
+    (photos / "broken.jpg").write_bytes((photos / "a.jpg").read_bytes()[:500])
+    (photos / "fake.png").write_text("text")
+    result = cli("index", photos, **env)
+    assert result.status == 1
+    assert "4 indexed, 0 replaced, 0 unchanged, 2 failed." in result.stdout
+    assert f"{photos / 'broken.jpg'}: " in result.stderr
+    assert f"{photos / 'fake.png'}: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ids_come_from_path_name_or_hash(cli: Cli, env: Env, photos: Path) -> None:
+    def indexed(*options: str) -> set[str]:
+        assert cli("index", photos, *options, **env).status == 0
+        hits = cli("search", photos / "a.jpg", "--json", **env)
+        return {hit["image_id"] for hit in json.loads(hits.stdout)}
+
+    assert indexed("--no-recursive") == {"a.jpg", "b.jpg", "c.png"}
+    assert "tom.jpg" in indexed("--id-from", "name")
+    assert sum(len(image_id) == 64 for image_id in indexed("--id-from", "hash")) == 4
+
+
+def test_two_files_of_one_id_are_refused_before_anything_is_written(cli: Cli, env: Env, photos: Path) -> None:
+    (photos / "cats" / "a.jpg").write_bytes((photos / "b.jpg").read_bytes())
+    result = cli("index", photos, "--id-from", "name", **env)
+    assert result.status == 1
+    assert "--id-from hash" in result.stderr
+    assert not (Path(env["DATA_DIR"])).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["index", "/no/such/folder"], "no file or folder"),
+        (["search", "/no/such/file"], "cannot be read"),
+        (["search", __file__, "--filter", "{"], "not JSON"),
+        (["optimize"], "no collection"),
+    ],
+)
+def test_mistakes_get_one_line_and_no_traceback(cli: Cli, env: Env, arguments: list[str], words: str) -> None:
+    result = cli(*arguments, **env)
+    assert result.status == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_installed_command_starts() -> None:
+    result = subprocess.run(command("--version"), env=environment({}), capture_output=True, text=True, check=True)
+    assert result.stdout == f"image-similarity {__version__}\n"
+
+
+def test_a_wrong_setting_is_named(cli: Cli, env: Env) -> None:
+    result = cli("stats", **env, BATCH_SIZE="many")
+    assert result.status == 1
+    assert "BATCH_SIZE" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_has_help_with_an_example(cli: Cli) -> None:
+    commands = ["serve", "index", "search", "delete", "stats", "download-model", "init-db", "optimize"]
+    overview = cli("--help")
+    for name in commands:
+        assert name in overview.stdout
+        assert "Example" in cli(name, "--help").stdout
+
+
+def test_init_db_and_optimize_say_what_they_did(cli: Cli, env: Env, photos: Path) -> None:
+    for _ in range(2):
+        result = cli("init-db", **env)
+        assert "Collection image_features is ready: 0 images, 64 dimensions" in result.stdout, result.stderr
+    cli("index", photos, **env)
+    assert re.search(r"\d+ of 4 images are in the graph", cli("optimize", **env).stdout)
+    assert len(json.loads(cli("search", photos / "a.jpg", "--json", **env).stdout)) == 4
+
+
+def test_the_commands_work_through_a_running_server_which_holds_the_data_folder(
+    cli: Cli, env: Env, photos: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with server_process(port, {**env, "API_KEYS": "k1"}, tmp_path / "log"):
+        locked = cli("index", photos, **env)
+        assert locked.status == 1
+        assert "--url http://localhost:8000" in locked.stderr
+
+        keyless = cli("index", photos, "--url", url, **env)
+        assert keyless.status == 1
+        assert "unauthorized" in keyless.stderr
+
+        with_key = {**env, "IMAGE_SIMILARITY_API_KEY": "k1"}
+        (photos / "broken.jpg").write_bytes((photos / "a.jpg").read_bytes()[:500])
+        sent = cli("index", photos, "--url", url, **with_key)
+        assert "4 indexed, 0 replaced, 0 unchanged, 1 failed." in sent.stdout, sent.stderr
+        assert "image_undecodable" in sent.stderr
+        hits = json.loads(cli("search", photos / "cats" / "tom.jpg", "--json", "--url", url, **with_key).stdout)
+        assert hits[0]["image_id"] == "cats/tom.jpg"
+        assert "Deleted cats/tom.jpg" in cli("delete", "cats/tom.jpg", "--url", url, **with_key).stdout
+        assert json.loads(cli("stats", "--json", "--url", url, **with_key).stdout)["collection"]["images"] == 3
+    log = (tmp_path / "log").read_text().splitlines()
+    lines = [json.loads(line) for line in log]
+    indexed = [line for line in lines if line.get("path") == "/api/v1/index"]
+    assert {"event", "level", "timestamp", "request_id", "method", "status", "ms"} <= set(indexed[0])
+    assert "k1" not in "\n".join(log)
+    absent = cli("stats", "--url", url, **env)
+    assert absent.status == 1
+    assert "image-similarity serve" in absent.stderr
