@@ -1,0 +1,229 @@
+"""CLIP and SigLIP checkpoints, through transformers."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.encoders import catalog, hub
+from image_similarity.encoders.base import ModelSpec
+from image_similarity.encoders.device import choose_device, choose_precision
+from image_similarity.encoders.packed import PackedTower, agrees
+from image_similarity.encoders.preprocessing import Family, Preprocessing
+
+# Not "siglip2": that is the variable-resolution kind (NaFlex); those of fixed resolution are "siglip".
+_FAMILIES: dict[str, Family] = {
+    "clip": "clip",
+    "clip_vision_model": "clip",
+    "siglip": "siglip",
+    "siglip_vision_model": "siglip",
+}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+Tower = Callable[[Tensor], Tensor]
+"""Pixels, normalised, (n, side, side, 3) to embeddings, not yet normalised, (n, dimension); of one dtype."""
+
+
+class ClipEncoder:
+    """An image tower of the CLIP or SigLIP family; satisfies `Encoder`."""
+
+    def __init__(
+        self, spec: ModelSpec, preprocessing: Preprocessing, tower: Tower, *, device: str, precision: str
+    ) -> None:
+        self._spec = spec
+        self._preprocessing = preprocessing
+        self._tower = tower
+        self._device = torch.device(device)
+        self._precision = precision
+        self._scale = torch.tensor(preprocessing.scale, device=self._device)
+        self._shift = torch.tensor(preprocessing.shift, device=self._device)
+
+    @classmethod
+    def load(cls, name_or_path: str, *, device: str, precision: str) -> ClipEncoder:
+        """Load the image tower of a checkpoint: a hub name (downloaded if need be) or a local folder.
+
+        `device` and `precision` may be "auto"; see `choose_device` and `choose_precision`. Only the image
+        tower's weights are read. Raises ModelUnavailable where the checkpoint cannot be had, is damaged or
+        incomplete, or is of a kind this program does not know, and where the device is not there.
+        """
+        device = choose_device(device)
+        precision = choose_precision(precision, device)
+        checkpoint = hub.locate(name_or_path)
+        model_type = _model_type(checkpoint, name_or_path)
+        family = _FAMILIES[model_type]
+        with _quiet_transformers():
+            model = _load_vision_model(checkpoint, model_type, name_or_path)
+        side: int = model.config.image_size
+        preprocessing = Preprocessing.read(checkpoint, family=family, image_size=side)
+        if preprocessing.output_size != side:
+            raise ModelUnavailable(
+                f'The checkpoint of "{name_or_path}" contradicts itself: its preprocessor makes images of '
+                f"{preprocessing.output_size} pixels, its image tower takes {side}."
+            )
+        tower, dimension = _build_tower(model, torch.device(device), _DTYPES[precision])
+        spec = catalog.describe(name_or_path) or _unlisted(name_or_path, family)
+        spec = replace(spec, dimension=dimension, input_size=side)
+        return cls(spec, preprocessing, tower, device=device, precision=precision)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's description."""
+        return self._spec
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cuda", "mps" or "cpu"."""
+        return self._device.type
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "bf16", "fp16" or "fp32"."""
+        return self._precision
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Resize and crop an upright image to (input_size, input_size, 3), uint8; safe in many threads."""
+        return self._preprocessing.apply(image)
+
+    def encode_images(self, batch: Pixels) -> Embedding:
+        """Encode a batch of shape (n, input_size, input_size, 3), uint8; one caller at a time.
+
+        Returns shape (n, dimension), float32, each row a unit vector: the checkpoint's image features,
+        normalised. Raises EncodingFailed where the model returns anything that is not finite, or zero;
+        ValueError for a batch of another shape or type.
+        """
+        side = self._spec.input_size
+        if batch.ndim != 4 or batch.shape[1:] != (side, side, 3) or batch.dtype != np.uint8:
+            raise ValueError(f"expected (n, {side}, {side}, 3) uint8, got {batch.shape} {batch.dtype}")
+        if len(batch) == 0:
+            return np.empty((0, self._spec.dimension), dtype=np.float32)
+        # torch takes over the array's memory, and warns where it may not write to it.
+        batch = np.require(batch, requirements=["C", "W"])
+        with torch.inference_mode():
+            pixels = torch.from_numpy(batch).to(self._device)
+            normalised = pixels.float().mul_(self._scale).add_(self._shift)  # in place: new memory costs more
+            features = self._tower(normalised.to(_DTYPES[self._precision])).float()
+            norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+            unit = (features / norms).cpu()  # NaN also where the norm is zero or infinite
+        if not torch.isfinite(unit).all() or not torch.isfinite(norms).all():
+            raise EncodingFailed(
+                f'The model "{self._spec.name}" returned numbers that are not finite ({self._precision} on '
+                f"{self.device}): its weights are damaged or its numbers too large for this precision."
+            )
+        embeddings: Embedding = unit.numpy()
+        return embeddings
+
+
+def _model_type(checkpoint: Path, name: str) -> str:
+    try:
+        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        model_type = str(config.get("model_type"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelUnavailable(f'The config.json of "{name}" cannot be read: {error}') from error
+    if model_type not in _FAMILIES:
+        raise ModelUnavailable(
+            f'"{name}" is a model of type "{model_type}", which is not supported: choose a CLIP or SigLIP '
+            "checkpoint (SigLIP 2: one of fixed resolution)."
+        )
+    return model_type
+
+
+def _load_vision_model(checkpoint: Path, model_type: str, name: str) -> Any:
+    """Load the image tower in float32 on the CPU, or raise ModelUnavailable."""
+    # Imported here: transformers takes seconds, and a process that runs another model never needs it.
+    import transformers as library
+
+    transformers: Any = library
+    try:
+        if _FAMILIES[model_type] == "clip":
+            kind = transformers.CLIPVisionModelWithProjection
+            config = transformers.CLIPVisionConfig.from_pretrained(checkpoint, local_files_only=True)
+        else:
+            kind = transformers.SiglipVisionModel
+            config = transformers.SiglipVisionConfig.from_pretrained(checkpoint, local_files_only=True)
+        if model_type == "clip":
+            # Such a checkpoint states the dimension twice; only that of the whole is sure to be the true one.
+            whole = transformers.CLIPConfig.from_pretrained(checkpoint, local_files_only=True)
+            config.projection_dim = whole.projection_dim
+        model, report = kind.from_pretrained(checkpoint, config=config, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # a damaged file surfaces as almost anything
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelUnavailable(
+            f'The weights of "{name}" in {checkpoint} cannot be loaded ({reason}). '
+            "If the download was cut short, delete that folder and download it again."
+        ) from error
+    if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
+        raise ModelUnavailable(
+            f'The weights of "{name}" in {checkpoint} lack {len(missing)} tensors of the image tower, '
+            f"{missing[0]} for one: it is not a complete checkpoint."
+        )
+    return model.float().eval()
+
+
+def _build_tower(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[Tower, int]:
+    """Turn a float32 model on the CPU into the fastest tower for `device`; also return the dimension."""
+    # Frozen by inference_mode: neither gradients nor version counters are kept for the weights made here.
+    with torch.inference_mode():
+        side: int = model.config.image_size
+        noise = torch.randn((2, side, side, 3), generator=torch.Generator().manual_seed(0))
+        expected = _plain_tower(model)(noise)
+        if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            # PackedTower leans on operators that torch does not document and on how transformers builds its
+            # models. Should either change, the plain model answers, only slower.
+            try:
+                packed = PackedTower(model, dtype)
+                if agrees(packed(noise.to(dtype)), expected, dtype):
+                    return packed, expected.shape[-1]
+            except (AttributeError, KeyError, RuntimeError):
+                pass
+        return _plain_tower(model.to(device=device, dtype=dtype)), expected.shape[-1]
+
+
+def _plain_tower(model: Any) -> Tower:
+    def run(pixels: Tensor) -> Tensor:
+        output = model(pixel_values=pixels.permute(0, 3, 1, 2))
+        features: Tensor = output.image_embeds if hasattr(output, "image_embeds") else output.pooler_output
+        return features
+
+    return run
+
+
+def _unlisted(name: str, family: Family) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        dimension=0,
+        input_size=0,
+        towers=frozenset({"image"}),
+        licence="see the checkpoint",
+        download_mb=None,
+        description=f"A {'CLIP' if family == 'clip' else 'SigLIP'} checkpoint of your own choice.",
+    )
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and its report on the unused text tower from the user's terminal."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,210 @@
+"""Find a checkpoint's folder: on this machine, else from the Hugging Face hub, else say so soon."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache, utils
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+)
+
+from image_similarity.domain import ModelUnavailable
+
+_SAFETENSORS = "model.safetensors"
+_SAFETENSORS_INDEX = "model.safetensors.index.json"
+_PICKLE = "pytorch_model.bin"
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_SMALL_FILES = (
+    "config.json",
+    *_PREPROCESSORS,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+)
+_WHAT_TO_DO = (
+    "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` where there "
+    "is a network, or set MODEL_NAME=mini, which needs no download."
+)
+
+# The package is typed, its helpers are not.
+_utils: Any = utils
+
+T = TypeVar("T")
+
+
+def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = False) -> Path:
+    """Return the folder that holds the checkpoint `name`: a local folder, or a hub name such as "openai/…".
+
+    What is complete on this machine is used without touching the network. Otherwise the hub is asked, and
+    decides within `timeout_seconds` whether it can be had at all; the download itself, of only the files that
+    are needed, takes as long as it takes, and resumes where an earlier one broke off.
+
+    Raises ModelUnavailable, whose message says what is wrong and what to do about it.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if missing := _missing(folder):
+            raise ModelUnavailable(f'The folder "{name}" is not a complete model: it lacks {missing}.')
+        return folder
+    if name.startswith(("/", ".", "~")) or "\\" in name:
+        raise ModelUnavailable(f'There is no folder "{name}". {_WHAT_TO_DO}')
+    try:
+        _utils.validate_repo_id(name)
+    except HFValidationError as error:
+        raise ModelUnavailable(
+            f'"{name}" is neither a folder nor the name of a model on the hub. {_WHAT_TO_DO}'
+        ) from error
+    return _cached(name) or _download(name, timeout_seconds, show_progress)
+
+
+def is_available_locally(name: str) -> bool:
+    """Tell whether `locate` would find the checkpoint complete, without a network."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _missing(folder) is None
+    try:
+        return _cached(name) is not None
+    except HFValidationError:
+        return False
+
+
+def _missing(folder: Path) -> str | None:
+    """Name what a checkpoint folder lacks; None where it is complete."""
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    if (folder / _SAFETENSORS).is_file() or (folder / _PICKLE).is_file():
+        return None
+    index = folder / _SAFETENSORS_INDEX
+    if not index.is_file():
+        return f"its weights ({_SAFETENSORS} or {_PICKLE})"
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return f"a readable {_SAFETENSORS_INDEX}"
+    return next((shard for shard in shards if not (folder / shard).is_file()), None)
+
+
+def _cached(name: str) -> Path | None:
+    """Return the snapshot in the hub's local cache if it is complete."""
+    config = try_to_load_from_cache(name, "config.json")
+    if not isinstance(config, str):
+        return None
+    snapshot = Path(config).parent
+    # Another program may have fetched the weights alone; the wrong preprocessing would go unnoticed.
+    has_preprocessor = any((snapshot / file).is_file() for file in _PREPROCESSORS)
+    return snapshot if has_preprocessor and _missing(snapshot) is None else None
+
+
+def _download(name: str, timeout_seconds: float, show_progress: bool) -> Path:
+    if constants.HF_HUB_OFFLINE:
+        raise ModelUnavailable(
+            f'The model "{name}" is not on this machine and HF_HUB_OFFLINE forbids asking. {_WHAT_TO_DO}'
+        )
+    with _quiet_hub(show_progress):
+        weights, small = _choose_files(name, _list_files(name, timeout_seconds))
+        try:
+            # The weights last: where they are, everything else is, however the download may be cut short.
+            snapshot_download(name, allow_patterns=small)
+            snapshot = Path(snapshot_download(name, allow_patterns=[*small, *weights]))
+        except Exception as error:  # the hub's client lets the errors of its HTTP library through
+            raise ModelUnavailable(
+                f'The download of "{name}" broke off ({type(error).__name__}); the next attempt resumes it. '
+                f"{_WHAT_TO_DO}"
+            ) from error
+    if missing := _missing(snapshot):
+        raise ModelUnavailable(f'The download of "{name}" is incomplete: it lacks {missing}. Try again.')
+    return snapshot
+
+
+def _list_files(name: str, timeout_seconds: float) -> list[str]:
+    """Ask the hub which files a model has; this is also what finds out whether it can be reached."""
+    try:
+        # The client's own timeout covers neither name resolution nor an answer that trickles in.
+        info = _within(timeout_seconds, lambda: HfApi().model_info(name, timeout=timeout_seconds))
+    except GatedRepoError as error:
+        reason = "asks for its terms to be accepted: do so on its page and log in with `hf auth login`"
+        _refuse(name, reason, error)
+    except RepositoryNotFoundError as error:
+        _refuse(name, "does not exist on the hub (or is private)", error)
+    except HfHubHTTPError as error:
+        _refuse(name, f"cannot be had: {_host()} answered with HTTP {error.response.status_code}", error)
+    except Exception as error:  # errors of whichever HTTP library the installed client uses
+        _refuse(name, f"cannot be had: {_host()} cannot be reached ({type(error).__name__})", error)
+    return [sibling.rfilename for sibling in info.siblings or ()]
+
+
+def _refuse(name: str, reason: str, error: Exception) -> NoReturn:
+    # The reason never quotes the error itself: a URL in it might carry a proxy's password.
+    message = f'The model "{name}" is not on this machine and {reason}. {_WHAT_TO_DO}'
+    raise ModelUnavailable(message) from error
+
+
+def _choose_files(name: str, files: list[str]) -> tuple[list[str], list[str]]:
+    """Return (weights, small files) to download, safetensors preferred to a pickle."""
+    if _SAFETENSORS in files:
+        weights = [_SAFETENSORS]
+    elif _SAFETENSORS_INDEX in files:
+        weights = [_SAFETENSORS_INDEX, "model-*.safetensors"]
+    elif _PICKLE in files:
+        weights = [_PICKLE]
+    else:
+        raise ModelUnavailable(f'The model "{name}" has no weights for torch on the hub. {_WHAT_TO_DO}')
+    return weights, [file for file in _SMALL_FILES if file in files]
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T:
+    """Return what `ask` returns or raise what it raises; TimeoutError where it takes longer."""
+    answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(ask())
+        except Exception as error:
+            answers.put(error)
+
+    # A daemon: a resolver that hangs cannot be interrupted, and must not keep the process alive either.
+    threading.Thread(target=run, name="hub-probe", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _host() -> str:
+    return urlsplit(constants.ENDPOINT).hostname or "the hub"
+
+
+@contextmanager
+def _quiet_hub(show_progress: bool) -> Iterator[None]:
+    """Keep the client's warnings (not logged in, retrying …) and bars off the terminal; errors are raised."""
+    verbosity, no_bars = _utils.logging.get_verbosity(), _utils.are_progress_bars_disabled()
+    _utils.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not show_progress:
+            _utils.disable_progress_bars()
+        try:
+            yield
+        finally:
+            _utils.logging.set_verbosity(verbosity)
+            if not no_bars:
+                _utils.enable_progress_bars()
