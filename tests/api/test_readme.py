@@ -1,0 +1,53 @@
+"""What the README shows is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from image_similarity.settings import Settings
+from tests.support.drawings import encoded, photo
+from tests.support.servers import RunningServer
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+
+
+def test_the_settings_table_names_every_variable_with_its_meaning() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| .* \| (.*) \|$", README, re.MULTILINE))
+    assert rows == {name.upper(): field.description for name, field in Settings.model_fields.items()}
+
+
+def test_the_settings_table_shows_the_defaults() -> None:
+    shown = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \|", README, re.MULTILINE))
+    for name, value in shown.items():
+        default = Settings.model_fields[name.lower()].get_default(call_default_factory=True)
+        assert value == (str(default).lower() if isinstance(default, bool) else str(default)), name
+
+
+def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(encoded(photo(), "JPEG"))
+    lines = [line for line in README.splitlines() if line.startswith("curl ")]
+    assert len(lines) == 5
+    answers = []
+    for line in lines:
+        ours = line.replace("localhost:8000", server.url.removeprefix("http://"))
+        done = subprocess.run(
+            ["bash", "-c", ours.replace("curl ", "curl -sS --fail-with-body ", 1)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (ours, done.stdout, done.stderr)
+        answers.append(done.stdout)
+    indexed, found, found_by_json, similar, _ = (json.loads(answer or "{}") for answer in answers)
+    assert indexed["message"] == "indexed"
+    for answer in (found, found_by_json):
+        assert answer["results"][0]["image_id"] == "cats/tom.jpg"
+        assert answer["results"][0]["score"] == pytest.approx(1, abs=1e-3)
+    assert similar["results"] == []
+    assert (tmp_path / "cat.webp").read_bytes()[8:12] == b"WEBP"
