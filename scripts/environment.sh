@@ -4,7 +4,7 @@
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '\033[1;31mError:\033[0m %s\n' "$*" >&2; exit 1; }
 
-# The version whose CPU build is looked for; pyproject.toml accepts any from 2.4 on.
+# The version whose CPU build is looked for; pyproject.toml accepts any from 2.6 on.
 TORCH_VERSION=2.13.0
 
 find_python() {

@@ -11,7 +11,6 @@ from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.encoders.catalog import MINI
-from image_similarity.encoders.device import choose_device, choose_precision
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
@@ -95,16 +94,14 @@ def collection_folder(settings: Settings) -> Path:
 
 def load_encoder(name: str, settings: Settings) -> Encoder:
     """Load a model onto the device of the settings. Raises ModelUnavailable."""
-    device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    # Each pulls in libraries that take seconds to import, so only the one that is wanted is.
+    # torch and transformers take seconds to import, which a command that needs no model is spared.
     if name == MINI.name:
         from image_similarity.encoders.mini import MiniEncoder
 
-        return MiniEncoder.load(device=device, precision=precision)
+        return MiniEncoder.load(device=settings.device, precision=settings.precision)
     from image_similarity.encoders.clip import ClipEncoder
 
-    return ClipEncoder.load(name, device=device, precision=precision)
+    return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
 
 
 def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
@@ -117,7 +114,7 @@ def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str |
     try:
         return load_encoder(wanted, settings), None
     except ModelUnavailable as error:
-        if not settings.model_fallback or Path(wanted).exists() or wanted == MINI.name:
+        if not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
             raise
         if filled not in (None, MINI.name):
             raise ModelMismatch(

@@ -219,7 +219,7 @@ def download_model(
     if wanted == MINI.name:
         out.print("mini comes with the package's [offline] extra; there is nothing to download.")
         return
-    out.print(f"{wanted} is in {locate(wanted)}", highlight=False, markup=False)
+    out.print(f"{wanted} is in {locate(wanted, show_progress=True)}", highlight=False, markup=False)
 
 
 @app.command(epilog="Example: `image-similarity init-db`")

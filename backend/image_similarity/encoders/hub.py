@@ -62,7 +62,7 @@ def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = Fal
         if missing := _missing(folder):
             raise ModelUnavailable(f'The folder "{name}" is not a complete model: it lacks {missing}.')
         return folder
-    if name.startswith(("/", ".", "~")) or "\\" in name:
+    if is_path(name):
         raise ModelUnavailable(f'There is no folder "{name}". {_WHAT_TO_DO}')
     try:
         _utils.validate_repo_id(name)
@@ -71,6 +71,11 @@ def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = Fal
             f'"{name}" is neither a folder nor the name of a model on the hub. {_WHAT_TO_DO}'
         ) from error
     return _cached(name) or _download(name, timeout_seconds, show_progress)
+
+
+def is_path(name: str) -> bool:
+    """Tell whether `name` means a folder, there or not, and so nothing on the hub."""
+    return name.startswith(("/", ".", "~")) or "\\" in name or Path(name).is_dir()
 
 
 def is_available_locally(name: str) -> bool:
