@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
@@ -27,6 +29,7 @@ from image_similarity.domain import (
     Page,
     SearchOptions,
     SearchResult,
+    StoreUnavailable,
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
@@ -42,6 +45,12 @@ EXACT_SEARCH_LIMIT = 200_000
 
 MAX_METADATA_BYTES = 64 * 1024
 """Of one image's metadata, as JSON."""
+
+MAX_METADATA_DEPTH = 32
+"""Levels of objects and lists. The vector store writes more than it can read back: one image of 125 levels, and
+every filtered search would fail."""
+
+T = TypeVar("T")
 
 Search = Callable[[], Awaitable[list[Match]]]
 
@@ -129,25 +138,17 @@ class SearchEngine:
         digest = await self._embedder.digest(data)
         async with self._lock(f"id:{image_id}"):
             before = await self._vectors.get(image_id)
-            same = before is not None and before.sha256 == digest and before.metadata == metadata
+            same = before is not None and before.sha256 == digest and _as_text(before.metadata) == _as_text(metadata)
             changed = not (same and await self._storage.has(digest))
             if changed:
                 prepared = await self._embedder.prepare(data, digest)
-                await self._write(image_id, digest, data, prepared, metadata)
-                if before is not None and before.sha256 != digest:
-                    await self._drop_unused(before.sha256)
+                await _to_the_end(self._write(image_id, digest, data, prepared, metadata, before))
         return IndexResult(image_id, before is None, changed, _milliseconds_since(started))
 
     async def delete_image(self, image_id: str) -> ImageRecord:
         """Remove an image, and its bytes where no other image has the same. Raises ImageNotFound."""
         async with self._lock(f"id:{image_id}"):
-            record = await self._vectors.delete(image_id)
-            if record is None:
-                raise _not_found(image_id)
-            await self._cache.advance_generation()
-            await self._drop_unused(record.sha256)
-        self.metrics.deleted.inc()
-        return record
+            return await _to_the_end(self._remove(image_id))
 
     async def get_image(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""
@@ -237,9 +238,15 @@ class SearchEngine:
         return f"{self.model.spec.name}:{await self._cache.generation()}:{question}"
 
     async def _write(
-        self, image_id: str, digest: str, data: bytes, prepared: PreparedImage, metadata: Metadata
+        self,
+        image_id: str,
+        digest: str,
+        data: bytes,
+        prepared: PreparedImage,
+        metadata: Metadata,
+        before: ImageRecord | None,
     ) -> None:
-        """Store the bytes, then the vector: an image that can be found can also be shown."""
+        """Store the bytes, then the vector, so that an image that is found can be shown; drop what it replaces."""
         record = ImageRecord(
             image_id=image_id,
             sha256=digest,
@@ -250,14 +257,26 @@ class SearchEngine:
             metadata=metadata,
         )
         async with self._lock(f"content:{digest}"):
-            await self._storage.save(digest, data, prepared.thumbnail)
             try:
+                await self._storage.save(digest, data, prepared.thumbnail)
                 await self._vectors.upsert([(record, prepared.embedding)])
-            except ImageSimilarityError:
-                await self._forget_content(digest)
+            except Exception:
+                with suppress(StoreUnavailable):
+                    await self._forget_content(digest)
                 raise
         await self._cache.advance_generation()
         self.metrics.indexed.inc()
+        if before is not None and before.sha256 != digest:
+            await self._drop_unused(before.sha256)
+
+    async def _remove(self, image_id: str) -> ImageRecord:
+        record = await self._vectors.delete(image_id)
+        if record is None:
+            raise _not_found(image_id)
+        await self._cache.advance_generation()
+        self.metrics.deleted.inc()
+        await self._drop_unused(record.sha256)
+        return record
 
     async def _drop_unused(self, digest: str) -> None:
         async with self._lock(f"content:{digest}"):
@@ -289,14 +308,44 @@ def check_image_id(image_id: str) -> str:
 
 
 def check_metadata(metadata: Metadata) -> Metadata:
-    """Return the metadata. Raises InvalidRequest where it is not JSON or larger than the limit."""
+    """Return the metadata as JSON reads it back. Raises InvalidRequest where it is not JSON or beyond the limits."""
     try:
-        size = len(orjson.dumps(metadata))
+        text = orjson.dumps(metadata)
     except orjson.JSONEncodeError as error:
         raise InvalidRequest(f"metadata is not JSON: {error}.") from error
-    if size > MAX_METADATA_BYTES:
-        raise InvalidRequest(f"metadata is {size} bytes as JSON; the limit is {MAX_METADATA_BYTES}.")
-    return metadata
+    if len(text) > MAX_METADATA_BYTES:
+        raise InvalidRequest(f"metadata is {len(text)} bytes as JSON; the limit is {MAX_METADATA_BYTES}.")
+    plain: Metadata = orjson.loads(text)
+    if _depth(plain) > MAX_METADATA_DEPTH:
+        raise InvalidRequest(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels, which is the limit.")
+    return plain
+
+
+def _as_text(metadata: Metadata) -> bytes:
+    # Python holds 1, 1.0 and True for equal; as JSON they are not.
+    return orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await a write; a caller that is cancelled meanwhile is let go only when the write is done.
+
+    The stores finish what was sent to them whether or not anyone waits, and what must follow (stale results, unused
+    bytes, the locks) would be left undone.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        # Marks an error as seen: there is nobody left to tell.
+        task.exception()
+        raise
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:

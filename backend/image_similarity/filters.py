@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from image_similarity.domain import (
@@ -45,6 +45,16 @@ def parse_filter(raw: object) -> Condition:
     Raises InvalidFilter, whose text names the offending part and what would be accepted there.
     """
     return _Parser().parse_object(raw, depth=0)
+
+
+def read_time(text: str) -> datetime | None:
+    """Read an RFC 3339 time, or a date alone, in UTC; without a zone it counts as UTC. None for any other text."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    # Overflow: the first and the last day of the calendar, elsewhere on Earth.
+    except (ValueError, OverflowError):
+        return None
 
 
 class _Parser:
@@ -137,7 +147,7 @@ def _join(kind: Callable[[tuple[Condition, ...]], Condition], conditions: list[C
 
 def _check_field(field: str) -> str:
     # Quotes delimit the steps of a path inside the store; a store must not be able to misread a name.
-    if not field or '"' in field or "\\" in field or not all(field.split(".")):
+    if not field or '"' in field or "\\" in field or not all(field.split(".")) or not _is_unicode(field):
         raise InvalidFilter(
             f"{_show(field)} is not a field name: steps are joined by single dots and hold no quotes or backslashes."
         )
@@ -145,31 +155,39 @@ def _check_field(field: str) -> str:
 
 
 def _scalar(field: str, value: object) -> Scalar:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidFilter(f'"{field}" is compared with {value}, which is not a finite number.')
-    if isinstance(value, str | int | float):
+    if isinstance(value, int | float) and not _is_finite(value):
+        raise InvalidFilter(f'"{field}" is compared with {_show(value)}, which is not a finite number.')
+    if isinstance(value, int | float) or (isinstance(value, str) and _is_unicode(value)):
         return value
     raise InvalidFilter(f'"{field}" is compared with {_show(value)}; a string, number or boolean is expected.')
 
 
 def _bound(field: str, name: str, value: object) -> float | datetime:
     if isinstance(value, str):
-        try:
-            parsed = datetime.fromisoformat(value)
-        except ValueError:
-            parsed = None
-        if parsed is not None:
-            return parsed
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            bound = float(value)
-        except OverflowError:
-            bound = math.inf
-        if math.isfinite(bound):
-            return bound
+        if (moment := read_time(value)) is not None:
+            return moment
+    elif isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
+        return float(value)
     raise InvalidFilter(f'"{name}" of "{field}" takes a number or an RFC 3339 time, not {_show(value)}.')
 
 
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # A whole number beyond what a float holds.
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can spell half of a surrogate pair, which no store can write down.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    # Nested too deeply, or a whole number of more digits than Python is willing to write.
+    except (RecursionError, ValueError):
+        return f"this {type(value).__name__}, which is too large to show"
     return text if len(text) <= 60 else f"{text[:57]}…"

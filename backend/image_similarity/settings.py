@@ -19,9 +19,12 @@ SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split_commas)
 
 
 class Settings(BaseSettings):
-    """Read from the environment and from a `.env` file; each field is the variable of the same name in capitals."""
+    """Read from the environment and from a `.env` file; each field is the variable of the same name in capitals.
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    An empty variable counts as none: compose files pass on what is not set as empty text.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     # The process
     app_name: str = Field("Image Similarity Engine", description="Title of the API and name in the logs.")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -33,7 +34,7 @@ class ImageStorage:
         """
         try:
             if url is None or url.startswith("file://"):
-                folder = default if url is None else Path(url.removeprefix("file://"))
+                folder = default if url is None else _folder(url)
                 return cls(LocalStore(folder, mkdir=True), store_originals=store_originals)
             return cls(from_url(url), store_originals=store_originals)
         except (BaseError, OSError, ValueError) as error:
@@ -41,10 +42,13 @@ class ImageStorage:
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
-        writes = [self._store.put_async(_thumbnail(sha256), thumbnail)]
+        writes = [_guard(self._store.put_async(_thumbnail(sha256), thumbnail))]
         if self._store_originals:
-            writes.append(self._store.put_async(_original(sha256), original))
-        await _guard(asyncio.gather(*writes))
+            writes.append(_guard(self._store.put_async(_original(sha256), original)))
+        # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def original(self, sha256: str) -> bytes | None:
         """Return the bytes as they were sent, or None where they are not kept."""
@@ -86,6 +90,13 @@ class ImageStorage:
             return bytes(await _guard(answer.bytes_async()))
         except FileNotFoundError:
             return None
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise ValueError("a folder on this machine is written with three slashes, file:///path")
+    return Path(unquote(parts.path))
 
 
 async def _guard(call: Awaitable[T]) -> T:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable
+from time import monotonic
 
 from cachetools import TTLCache
 
@@ -16,12 +19,20 @@ _OVERHEAD = 200
 class LocalCache:
     """Implements `Cache` for one event loop."""
 
-    def __init__(self, *, max_entries: int, max_bytes: int, ttl: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        max_entries: int,
+        max_bytes: int,
+        ttl: float,
+        metrics: Metrics,
+        timer: Callable[[], float] = monotonic,
+    ) -> None:
         # One bound serves both limits: an entry is charged at least its share of the bytes, so that never
         # more than max_entries fit.
-        self._least = max(1, max_bytes // max_entries) if max_entries else 1
+        self._least = max(1, math.ceil(max_bytes / max_entries)) if max_entries else 1
         self._entries: TTLCache[tuple[Kind, str], bytes] = TTLCache(
-            maxsize=max_bytes if max_entries else 0, ttl=ttl, getsizeof=self._charge
+            maxsize=max_bytes if max_entries else 0, ttl=ttl, timer=timer, getsizeof=self._charge
         )
         self._generation = 0
         self._metrics = metrics

@@ -97,7 +97,7 @@ class BatchingEncoder:
             started = monotonic()
             try:
                 with self._metrics.stage("encode"):
-                    vectors = self._encoder.encode_images(np.stack([job.pixels for job in batch]))
+                    vectors = self._encode(batch)
             # The thread must outlive whatever a model throws (out of memory, a lost device).
             except Exception as error:
                 self._fail(batch, _as_ours(error))
@@ -121,6 +121,13 @@ class BatchingEncoder:
                         batch.append(job)
         return batch
 
+    def _encode(self, batch: list[_Job]) -> Embedding:
+        vectors = self._encoder.encode_images(np.stack([job.pixels for job in batch]))
+        # The one gate to the store, whatever the model: a vector that is not finite would be found by no search.
+        if len(vectors) != len(batch) or not np.isfinite(vectors).all():
+            raise EncodingFailed("The model did not return one finite vector for each image.")
+        return vectors
+
     def _fail(self, batch: list[_Job], error: EncodingFailed) -> None:
         if len(batch) == 1:
             batch[0].future.set_exception(error)
@@ -128,7 +135,7 @@ class BatchingEncoder:
         # One bad image must not cost its neighbours theirs: each is tried on its own.
         for job in batch:
             try:
-                job.future.set_result(self._encoder.encode_images(job.pixels[None])[0])
+                job.future.set_result(self._encode([job])[0])
             except Exception as alone:
                 job.future.set_exception(_as_ours(alone))
 

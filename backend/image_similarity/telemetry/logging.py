@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Literal
@@ -20,9 +21,11 @@ def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> 
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_to_json)]
+        [_tracebacks(), structlog.processors.JSONRenderer(serializer=_to_json)]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, *rendering],
@@ -53,5 +56,14 @@ def get_logger() -> FilteringBoundLogger:
     return logger
 
 
+def _tracebacks() -> Processor:
+    # Without the local variables, which hold API keys and whole images.
+    return structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
 def _to_json(event: object, **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    # A file name that is not UTF-8, or a number of more than 64 bits: no reason to lose the line.
+    except orjson.JSONEncodeError:
+        return json.dumps(event, default=str)

@@ -6,7 +6,7 @@ import base64
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
@@ -35,8 +35,9 @@ class Cursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             before, seen = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-            return Cursor(datetime.fromisoformat(before), tuple(str(uuid.UUID(point)) for point in seen))
-        except (ValueError, TypeError, AttributeError) as error:
+            moment = datetime.fromisoformat(before).astimezone(UTC)
+            return Cursor(moment, tuple(str(uuid.UUID(point)) for point in seen))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidCursor("The cursor is not one that this server handed out; start without one.") from error
 
     @staticmethod

@@ -9,12 +9,17 @@ from typing import Any
 import qdrant_edge as edge
 
 from image_similarity.domain import AllOf, AnyOf, Condition, Exists, InRange, Metadata, Not, OneOf, Scalar
+from image_similarity.filters import read_time
 
 BOOLEANS = "booleans"
 """Payload field of texts like `in_stock=true`: Edge 0.9 reads a boolean to match as the number 1 or 0."""
 
+TIMES = "times"
+"""Payload field of the times in each metadata field: Edge 0.9 looks a number up in an index of times, and a time in an
+index of numbers, and finds nonsense; so the two must never share a field."""
+
 _EXACT_INTEGERS = 2**53
-"""Up to here every whole number is a float64 of its own."""
+"""Below it every whole number is a float64 of its own."""
 
 
 def to_edge(condition: Condition) -> edge.Filter:
@@ -31,25 +36,25 @@ def to_edge(condition: Condition) -> edge.Filter:
         case AnyOf(field, values):
             return edge.Filter(should=list(_equalities(field, values)))
         case InRange():
-            return edge.Filter(must=[edge.FieldCondition(payload_path(condition.field), range=_range(condition))])
+            return edge.Filter(must=[edge.FieldCondition(_range_path(condition), range=_range(condition))])
 
 
 def wanted_indexes(condition: Condition) -> dict[str, edge.PayloadSchemaType]:
-    """Return the metadata fields that a condition looks into, each with the type of index that serves it."""
+    """Return the payload paths that a condition looks into, each with the type of index that serves it."""
     match condition:
         case AllOf(conditions) | OneOf(conditions):
-            return {field: kind for part in conditions for field, kind in wanted_indexes(part).items()}
+            return {path: kind for part in conditions for path, kind in wanted_indexes(part).items()}
         case Not(inner):
             return wanted_indexes(inner)
         case AnyOf(field, values):
             if all(isinstance(value, str) for value in values):
-                return {field: edge.PayloadSchemaType.Keyword}
+                return {payload_path(field): edge.PayloadSchemaType.Keyword}
             if any(_is_number(value) for value in values):
-                return {field: edge.PayloadSchemaType.Float}
+                return {payload_path(field): edge.PayloadSchemaType.Float}
             return {}
-        case InRange(field):
-            timed = isinstance(next(iter(_bounds(condition).values())), datetime)
-            return {field: edge.PayloadSchemaType.Datetime if timed else edge.PayloadSchemaType.Float}
+        case InRange():
+            kind = edge.PayloadSchemaType.Datetime if _is_timed(condition) else edge.PayloadSchemaType.Float
+            return {_range_path(condition): kind}
         case Exists():
             return {}
 
@@ -59,26 +64,49 @@ def payload_path(field: str) -> str:
     return ".".join(["metadata", *(f'"{step}"' for step in field.split("."))])
 
 
-def boolean_terms(metadata: Metadata) -> list[str]:
-    """Return a text for each boolean in the metadata, nested and in lists, for `BOOLEANS`."""
-    return sorted(set(_boolean_terms(metadata, "")))
+def metadata_field(path: str) -> str | None:
+    """Return the metadata field that a payload path, quoted or not, leads to; None for a field of our own."""
+    root, _, field = path.replace('"', "").partition(".")
+    return field if root in ("metadata", TIMES) else None
 
 
-def _boolean_terms(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, bool):
-        yield _boolean_term(path, value=value)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _boolean_terms(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for inner in value:
-            # A list in a list is out of reach for the other types' paths too.
-            if isinstance(inner, bool):
-                yield _boolean_term(path, value=inner)
+def typed_fields(metadata: Metadata) -> dict[str, Any]:
+    """Return `BOOLEANS` and `TIMES` for a payload, each where the metadata has such values."""
+    booleans: set[str] = set()
+    times: dict[str, list[str]] = {}
+    for field, value in _leaves(metadata, ""):
+        if isinstance(value, bool):
+            booleans.add(_boolean_term(field, value=value))
+        elif isinstance(value, str) and (moment := read_time(value)) is not None:
+            times.setdefault(field, []).append(as_rfc3339(moment))
+    return ({BOOLEANS: sorted(booleans)} if booleans else {}) | ({TIMES: times} if times else {})
 
 
-def _boolean_term(path: str, *, value: bool) -> str:
-    return f"{path}={'true' if value else 'false'}"
+def _leaves(metadata: Metadata, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    for key, value in metadata.items():
+        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        if not key or "." in key:
+            continue
+        field = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from _leaves(value, field)
+        elif isinstance(value, list):
+            yield from ((field, element) for element in value)
+        else:
+            yield field, value
+
+
+def _boolean_term(field: str, *, value: bool) -> str:
+    return f"{field}={'true' if value else 'false'}"
+
+
+def _is_timed(condition: InRange) -> bool:
+    return any(isinstance(bound, datetime) for bound in _bounds(condition).values())
+
+
+def _range_path(condition: InRange) -> str:
+    return f'{TIMES}."{condition.field}"' if _is_timed(condition) else payload_path(condition.field)
 
 
 def _equalities(field: str, values: tuple[Scalar, ...]) -> Iterator[edge.FieldCondition]:
@@ -88,7 +116,7 @@ def _equalities(field: str, values: tuple[Scalar, ...]) -> Iterator[edge.FieldCo
     for value in values:
         if isinstance(value, bool):
             yield edge.FieldCondition(BOOLEANS, match=edge.MatchValue(_boolean_term(field, value=value)))
-        elif isinstance(value, int) and _EXACT_INTEGERS < abs(value) < 2**63:
+        elif isinstance(value, int) and _EXACT_INTEGERS <= abs(value) < 2**63:
             yield edge.FieldCondition(path, match=edge.MatchValue(value))
         elif _is_number(value):
             # A range, so that 1 and 1.0 are the same number, as they are in JSON.

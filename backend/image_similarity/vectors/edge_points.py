@@ -11,7 +11,7 @@ import qdrant_edge as edge
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, StoreUnavailable
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.edge_filter import BOOLEANS, as_rfc3339, boolean_terms, to_edge
+from image_similarity.vectors.edge_filter import BOOLEANS, TIMES, as_rfc3339, to_edge, typed_fields
 
 VECTOR = "image"
 """Name of the one vector of a point; later ones (text, sparse) get names of their own."""
@@ -37,9 +37,7 @@ def behind(cursor: Cursor) -> edge.Filter:
 
 def to_point(record: ImageRecord, vector: Embedding) -> edge.Point:
     """Return a record and its vector as a point."""
-    payload = {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at)}
-    if terms := boolean_terms(record.metadata):
-        payload[BOOLEANS] = terms
+    payload = {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **typed_fields(record.metadata)}
     return edge.Point(id=point_id(record.image_id), vector={VECTOR: vector}, payload=payload)  # type: ignore[dict-item]
 
 
@@ -47,7 +45,7 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
     """Read a record back from a payload. Raises StoreUnavailable for a point without one."""
     if payload is None:
         raise StoreUnavailable("The vector store returned an image without its record.")
-    fields = {key: value for key, value in payload.items() if key != BOOLEANS}
+    fields = {key: value for key, value in payload.items() if key not in (BOOLEANS, TIMES)}
     return ImageRecord(**{**fields, "indexed_at": datetime.fromisoformat(fields["indexed_at"])})
 
 

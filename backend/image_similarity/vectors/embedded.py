@@ -27,7 +27,7 @@ from image_similarity.domain import (
 )
 from image_similarity.vectors.base import CollectionInfo, point_id
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.edge_filter import BOOLEANS, payload_path, wanted_indexes
+from image_similarity.vectors.edge_filter import BOOLEANS, metadata_field, wanted_indexes
 from image_similarity.vectors.edge_points import VECTOR, behind, to_filter, to_match, to_point, to_record
 
 T = TypeVar("T")
@@ -40,6 +40,10 @@ FLUSH_SECONDS = 5.0
 
 _SEARCH_EF = 128
 """Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
+
+
+_ROUNDING = 1e-6
+"""Edge leaves out a score that equals the threshold, and rounding puts an image's score with itself beside 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class EmbeddedStore:
         self._shard = shard
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     @classmethod
     def open(cls, folder: Path, meta: CollectionMeta) -> EmbeddedStore:
@@ -140,7 +145,7 @@ class EmbeddedStore:
             # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
             query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]
             filter=to_filter(condition, exclude),
-            score_threshold=threshold,
+            score_threshold=threshold - _ROUNDING if threshold is not None else None,
             with_payload=edge.PayloadSelector.Include(fields),
             params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
         )
@@ -202,27 +207,31 @@ class EmbeddedStore:
     async def info(self) -> CollectionInfo:
         """Return the state of the collection; see `VectorStore`."""
         shard = await self._run(lambda: self._shard.info())
-        prefix = "metadata."
         return CollectionInfo(
             name=self._name,
             model=self._meta.model,
             dimension=self._meta.dimension,
             images=shard.points_count,
             indexed_vectors=shard.indexed_vectors_count,
-            field_indexes=tuple(
-                sorted(path.removeprefix(prefix) for path in shard.payload_schema if path.startswith(prefix))
-            ),
+            field_indexes=tuple(sorted({field for path in shard.payload_schema if (field := metadata_field(path))})),
         )
 
     async def close(self) -> None:
         """Flush and close the shard, so that another process can open it; closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
         if self._flush_timer is not None:
             self._flush_timer.cancel()
-        if self._shard is None:
-            return
-        await self._run(self._shard.flush)
-        await self._run(self._shard.close)
-        self._thread.shutdown()
+
+        def finish() -> None:
+            self._shard.flush()
+            self._shard.close()
+
+        try:
+            await self._in_thread(finish)
+        finally:
+            self._thread.shutdown()
 
     async def optimize(self) -> bool:
         """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
@@ -235,12 +244,11 @@ class EmbeddedStore:
         return done
 
     def _ensure_indexes(self, condition: Condition) -> None:
-        present = self._shard.info().payload_schema
-        own = sum(path.startswith("metadata.") for path in present)
-        for field, kind in wanted_indexes(condition).items():
-            path = payload_path(field)
-            # Edge lists a path without the quotes that it does not need.
-            if path in present or path.replace('"', "") in present or own >= MAX_FIELD_INDEXES:
+        # Edge lists a path without the quotes that it does not need; no name holds a quote.
+        present = {path.replace('"', "") for path in self._shard.info().payload_schema}
+        own = sum(metadata_field(path) is not None for path in present)
+        for path, kind in wanted_indexes(condition).items():
+            if path.replace('"', "") in present or own >= MAX_FIELD_INDEXES:
                 continue
             used = edge.Filter(must_not=[edge.IsEmptyCondition(path)])
             if self._shard.scroll(edge.ScrollRequest(limit=1, filter=used))[0]:
@@ -248,14 +256,22 @@ class EmbeddedStore:
                 own += 1
 
     async def _run(self, call: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-        # Edge raises plain `Exception` for whatever goes wrong inside it.
-        except Exception as error:
-            raise StoreUnavailable(f"The vector store failed: {error}") from error
+        if self._closed:
+            raise StoreUnavailable(f'The collection "{self._name}" is closed.')
+        return await self._in_thread(call)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        def guarded() -> T:
+            try:
+                return call()
+            # Edge raises plain `Exception` for whatever goes wrong inside it, and a panic in it is not even one.
+            except BaseException as error:
+                raise StoreUnavailable(f"The vector store failed: {error}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
     def _flush_later(self) -> None:
-        if self._flush_timer is None:
+        if self._flush_timer is None and not self._closed:
             self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
 
     def _flush(self) -> None:

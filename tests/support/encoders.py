@@ -1,0 +1,118 @@
+"""An encoder that needs no weights and does what a test tells it to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from image_similarity.domain import Embedding, EncodingFailed, Pixels
+from image_similarity.encoders.base import ModelSpec
+
+WAIT = 10.0
+"""Seconds after which a test that waits for an event has failed; no passing test comes near it."""
+
+DIMENSION = 16
+INPUT_SIZE = 32
+
+
+class ColourEncoder:
+    """Implements `Encoder`: the histogram of an image's colours, projected onto a unit vector.
+
+    Alike images have alike colours, so nearest neighbours make sense. Instead of being computed, a batch can be held
+    back (`hold`), refused (`fail_when`), or come out as NaN (`nan_when`).
+    """
+
+    def __init__(self, name: str = "colours") -> None:
+        self.spec = ModelSpec(
+            name=name,
+            dimension=DIMENSION,
+            input_size=INPUT_SIZE,
+            towers=frozenset({"image"}),
+            licence="MIT",
+            download_mb=None,
+            description="For tests.",
+        )
+        self.device = "cpu"
+        self.precision = "fp32"
+        self.batches: list[int] = []
+        """Size of each batch that came in, those that fail included."""
+        self.preprocessed = 0
+        self.fail_when: Callable[[Pixels], bool] = lambda _: False
+        self.nan_when: Callable[[Pixels], bool] = lambda _: False
+        self.error: Exception = RuntimeError("out of memory")
+        self.busy = threading.Event()
+        """Set once a batch is in the model."""
+        self._encoding = _Gate()
+        self._preprocessing = _Gate()
+        self._projection = np.random.default_rng(7).normal(size=(3 * 8, DIMENSION)).astype(np.float32)
+
+    def hold(self) -> None:
+        """Let the next batches wait inside the model until `release`."""
+        self.busy.clear()
+        self._encoding.close()
+
+    def release(self) -> None:
+        """Let everything go on."""
+        self._encoding.open()
+        self._preprocessing.open()
+
+    def hold_preprocessing(self) -> None:
+        """Let the next images wait in their decoding thread until `release`."""
+        self._preprocessing.close()
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        self.preprocessed += 1
+        self._preprocessing.pass_through()
+        return np.asarray(image.convert("RGB").resize((INPUT_SIZE, INPUT_SIZE)), dtype=np.uint8)
+
+    def encode_images(self, batch: Pixels) -> Embedding:
+        self.batches.append(len(batch))
+        self.busy.set()
+        self._encoding.pass_through()
+        if any(self.fail_when(pixels) for pixels in batch):
+            raise self.error
+        vectors = np.stack([self._histogram(pixels) for pixels in batch]) @ self._projection
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[[self.nan_when(pixels) for pixels in batch]] = np.nan
+        return vectors
+
+    @staticmethod
+    def _histogram(pixels: Pixels) -> Embedding:
+        counts = [np.bincount(pixels[..., channel].ravel() >> 5, minlength=8) for channel in range(3)]
+        return np.concatenate(counts).astype(np.float32)
+
+
+class StrictColourEncoder(ColourEncoder):
+    """As the encoders with weights do, it finds its own NaN and refuses the whole batch."""
+
+    def encode_images(self, batch: Pixels) -> Embedding:
+        vectors = super().encode_images(batch)
+        if not np.isfinite(vectors).all():
+            raise EncodingFailed("colours returned numbers that are not finite")
+        return vectors
+
+
+class _Gate:
+    """Open at first; threads wait while it is closed."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def pass_through(self) -> None:
+        if not self._open.wait(WAIT):
+            raise TimeoutError("a test held the encoder back and never released it")
+
+
+def square(grey: int) -> Pixels:
+    """Return a preprocessed image of one grey, shape (32, 32, 3)."""
+    return np.full((INPUT_SIZE, INPUT_SIZE, 3), grey, dtype=np.uint8)
