@@ -69,6 +69,8 @@ class ColourEncoder:
         return np.asarray(image.convert("RGB").resize((INPUT_SIZE, INPUT_SIZE)), dtype=np.uint8)
 
     def encode_images(self, batch: Pixels) -> Embedding:
+        if batch.shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
+            raise ValueError(f"expected {INPUT_SIZE} x {INPUT_SIZE} RGB images, got {batch.shape}")
         self.batches.append(len(batch))
         self.busy.set()
         self._encoding.pass_through()

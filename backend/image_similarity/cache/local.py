@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -30,9 +29,9 @@ class LocalCache:
     ) -> None:
         # One bound serves both limits: an entry is charged at least its share of the bytes, so that never
         # more than max_entries fit.
-        self._least = max(1, math.ceil(max_bytes / max_entries)) if max_entries else 1
+        self._least = max(1, max_bytes // max_entries) if max_entries else 1
         self._entries: TTLCache[tuple[Kind, str], bytes] = TTLCache(
-            maxsize=max_bytes if max_entries else 0, ttl=ttl, timer=timer, getsizeof=self._charge
+            maxsize=min(max_bytes, self._least * max_entries), ttl=ttl, timer=timer, getsizeof=self._charge
         )
         self._generation = 0
         self._metrics = metrics
