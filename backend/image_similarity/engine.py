@@ -339,13 +339,17 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     bytes, the locks) would be left undone.
     """
     task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        # Marks an error as seen: there is nobody left to tell.
-        task.exception()
-        raise
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is None:
+        return task.result()
+    # Marks an error as seen: there is nobody left to tell.
+    task.exception()
+    raise cancellation
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:
