@@ -190,6 +190,26 @@ async def test_a_deletion_that_has_begun_is_finished_though_its_caller_has_gone(
     assert await found(rig, RED) == []
 
 
+async def test_bytes_are_not_dropped_while_another_id_is_about_to_use_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.engine.index_image(RED, image_id="last")
+    pause = Pause(rig.vectors.upsert)
+    monkeypatch.setattr(EmbeddedStore, "upsert", lambda _, points: pause(points))
+
+    writing = asyncio.create_task(rig.engine.index_image(RED, image_id="next"))
+    await pause.reached.wait()
+    deleting = asyncio.create_task(rig.engine.delete_image("last"))
+    # As far as the deletion comes: the store serves in turn, so it is behind none of these for long.
+    for _ in range(20):
+        await rig.vectors.info()
+        await rig.storage.has(digest(RED))
+    pause.go.set()
+    await asyncio.gather(writing, deleting)
+
+    assert rig.stored() == {digest(RED)}
+
+
 async def test_who_is_cancelled_before_the_write_leaves_everything_as_it_was(rig: Rig) -> None:
     await rig.engine.index_image(BLUE, image_id="a")
     rig.encoder.hold()
