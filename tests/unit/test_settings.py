@@ -68,9 +68,10 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("variable", ["STORAGE_URL", "MODEL_NAME", "API_PORT", "API_KEYS", "DATA_DIR"])
 def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    without = Settings()
     monkeypatch.setenv(variable, "")
 
-    assert Settings() == Settings.model_construct(**Settings().model_dump(exclude={variable.lower()}))
+    assert Settings() == without
     assert variable.lower() not in Settings().model_fields_set
 
 
