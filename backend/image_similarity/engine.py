@@ -34,6 +34,7 @@ from image_similarity.domain import (
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 
@@ -279,8 +280,12 @@ class SearchEngine:
         return record
 
     async def _drop_unused(self, digest: str) -> None:
+        """Drop bytes that no record has any more; what fails here does not undo the write that came before."""
         async with self._lock(f"content:{digest}"):
-            await self._forget_content(digest)
+            try:
+                await self._forget_content(digest)
+            except StoreUnavailable as error:
+                get_logger().warning("unused_bytes_kept", sha256=digest, reason=str(error))
 
     async def _forget_content(self, digest: str) -> None:
         if await self._vectors.count_content(digest) == 0:
