@@ -190,7 +190,7 @@ class SearchEngine:
 
     async def failures(self) -> dict[str, str]:
         """Return what is wrong, by the name of the part; empty where all is well."""
-        checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.info, self._storage.check)
+        checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.check, self._storage.check)
         found: dict[str, str] = {}
         for part, check in zip(self.PARTS, checks, strict=True):
             try:
