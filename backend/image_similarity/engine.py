@@ -359,7 +359,7 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 def _recommend(collection: CollectionInfo) -> list[str]:
     exact = collection.images - collection.indexed_vectors
-    if exact <= EXACT_SEARCH_LIMIT:
+    if collection.builds_graph or exact <= EXACT_SEARCH_LIMIT:
         return []
     return [
         f"{exact} images are searched one by one; stop the server and run `image-similarity optimize` to build the "

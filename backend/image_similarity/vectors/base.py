@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
@@ -31,6 +31,8 @@ class CollectionInfo:
     """Vectors that an HNSW graph covers; the others are searched exactly."""
     field_indexes: tuple[str, ...]
     """Metadata fields that have an index."""
+    builds_graph: bool = field(default=False, compare=False)
+    """Whether the store extends its graph by itself while it serves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def translate(condition: Condition, terms: Terms[Filter, Clause]) -> Filter:
         case Exists(field):
             return terms.none_of([terms.is_empty(payload_path(field))])
         case AnyOf(field, values):
-            return terms.one_of(list(_equalities(field, values, terms)))
+            equalities: list[Filter | Clause] = [*_equalities(field, values, terms)]
+            return terms.one_of(equalities)
         case InRange():
             return terms.all_of([_range(condition, terms)])
 

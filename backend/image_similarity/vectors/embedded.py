@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,14 +19,12 @@ from image_similarity.domain import (
     ImageRecord,
     Match,
     Page,
-    StoreLocked,
     StoreUnavailable,
 )
 from image_similarity.vectors.base import Batch, CollectionInfo, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
-    OWN_INDEXES,
     behind,
     index_room,
     missing_indexes,
@@ -36,8 +32,9 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
-from image_similarity.vectors.payload import VECTOR, match_fields, metadata_field, to_match, to_record
+from image_similarity.vectors.payload import SCORE_ROUNDING, VECTOR, match_fields, metadata_field, to_match, to_record
 
 T = TypeVar("T")
 
@@ -46,9 +43,6 @@ FLUSH_SECONDS = 5.0
 
 _SEARCH_EF = 128
 """Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
-
-_ROUNDING = 1e-6
-"""Edge leaves out a score that equals the threshold, and rounding puts an image's score with itself beside 1."""
 
 _TERMS = EdgeTerms()
 
@@ -64,7 +58,7 @@ def peek(folder: Path) -> Found | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise StoreUnavailable(f"{folder / 'collection.json'} cannot be read: {error}") from error
-    shard = _load(folder)
+    shard = load(folder)
     try:
         return Found(meta, shard.info().points_count)
     finally:
@@ -101,8 +95,8 @@ class EmbeddedStore:
             shutil.rmtree(folder)
             found = None
         if found is None:
-            _create(folder, meta)
-        return cls(folder.name, meta, _load(folder))
+            create(folder, meta)
+        return cls(folder.name, meta, load(folder))
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
@@ -126,7 +120,7 @@ class EmbeddedStore:
             # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
             query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]
             filter=query_filter(condition, exclude, _TERMS),
-            score_threshold=threshold - _ROUNDING if threshold is not None else None,
+            score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
             with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
             params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
         )
@@ -279,42 +273,3 @@ class EmbeddedStore:
     def _flush(self) -> None:
         self._flush_timer = None
         self._thread.submit(self._shard.flush)
-
-
-def _create(folder: Path, meta: CollectionMeta) -> None:
-    """Make an empty collection; it appears at its place whole or not at all."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise StoreUnavailable(f"The data directory {folder.parent} cannot be written: {error}") from error
-    try:
-        shard = edge.EdgeShard.create(
-            str(draft / "shard"),
-            edge.EdgeConfig(
-                vectors={VECTOR: edge.EdgeVectorParams(size=meta.dimension, distance=edge.Distance.Cosine)},
-                wal_enabled=True,
-            ),
-        )
-        for field, kind in OWN_INDEXES.items():
-            shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
-        shard.flush()
-        shard.close()
-        (draft / "collection.json").write_bytes(orjson.dumps(asdict(meta), option=orjson.OPT_INDENT_2))
-        draft.rename(folder)
-    except Exception as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
-
-
-def _load(folder: Path) -> edge.EdgeShard:
-    try:
-        return edge.EdgeShard.load(str(folder / "shard"))
-    except Exception as error:
-        # The one sign Edge gives of a second opener: the lock on its write-ahead log is taken.
-        if "WouldBlock" in str(error):
-            raise StoreLocked(
-                f"{folder} is in use by another process, most likely a running server. "
-                "Talk to that server instead, with --url http://localhost:8000, or stop it."
-            ) from error
-        raise StoreUnavailable(f"The collection {folder} cannot be opened: {error}") from error

@@ -28,6 +28,10 @@ EXACT = "metadata_json"
 MATCH_FIELDS = ("image_id", "metadata", EXACT)
 """What `to_match` reads."""
 
+SCORE_ROUNDING = 1e-6
+"""What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
+itself beside 1."""
+
 _WIRE_DEPTH = 20
 """Levels of metadata that are sent as they are. gRPC reads back 100 nested messages, three a level."""
 
