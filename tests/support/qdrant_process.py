@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from image_similarity.vectors.qdrant_calls import Connection
 from tests.support.servers import PATIENCE, free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,14 +20,17 @@ class QdrantProcess:
     """Keeps its port and its data over a restart."""
 
     def __init__(self, folder: Path, *, api_key: str | None = None) -> None:
-        self.port = free_port()
+        self.port, self.grpc_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._api_key = api_key
         self._process: subprocess.Popen[bytes] | None = None
 
+    def connection(self, *, grpc: bool = False, **settings: Any) -> Connection:
+        return Connection(self.url, grpc_port=self.grpc_port, prefer_grpc=grpc, **settings)
+
     def start(self) -> None:
-        arguments = ["--port", str(self.port), "--data", str(self._folder / "data")]
+        arguments = ["--port", str(self.port), "--grpc-port", str(self.grpc_port), "--data", str(self._folder / "data")]
         if self._api_key is not None:
             arguments += ["--api-key", self._api_key]
         log = self._folder / "qdrant.log"

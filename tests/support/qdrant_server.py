@@ -1,7 +1,8 @@
 """A stand-in for a Qdrant server, for machines that have none: its REST interface over shards of Qdrant Edge.
 
-It knows what `image_similarity` asks of a server and refuses everything else. Collections are kept in a folder, and
-what was acknowledged survives `kill -9`. One process, one node: shards and copies are accepted and reported only.
+With `--grpc-port` it answers gRPC too. It knows what `image_similarity` asks of a server and refuses everything else.
+Collections are kept in a folder, and what was acknowledged survives `kill -9`. It is one process and one node: numbers
+of shards and copies are accepted and reported only.
 
     python -m tests.support.qdrant_server --port 6333 --data /tmp/qdrant
 """
@@ -11,9 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tests.support import qdrant_grpc
 from tests.support.qdrant_shard import Refused, Shard
 
 VERSION = "1.17.0"
@@ -171,20 +172,13 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
 
 
 def create_app(node: Node, api_key: str | None = None) -> Starlette:
-    """Return the application; it closes the node when it shuts down."""
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await node.close()
-
+    """Return the application over a node."""
     app = Starlette(
         routes=[
             Route("/", root),
             *(Route(path, healthy) for path in ("/healthz", "/readyz", "/livez")),
             *(Route(path, _answer(endpoint, api_key), methods=[method]) for method, path, endpoint in ENDPOINTS),
-        ],
-        lifespan=lifespan,
+        ]
     )
     app.state.node = node
     return app
@@ -243,13 +237,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for a Qdrant server.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=6333)
+    parser.add_argument("--grpc-port", type=int, help="default: REST only")
     parser.add_argument("--data", type=Path, required=True, help="folder to keep the collections in")
     parser.add_argument("--api-key")
     given = parser.parse_args()
     given.data.mkdir(parents=True, exist_ok=True)
     node = Node(given.data)
     node.load()
-    uvicorn.run(create_app(node, given.api_key), host=given.host, port=given.port, log_level="warning")
+    asyncio.run(serve(node, given.host, given.port, given.grpc_port, given.api_key))
+
+
+async def serve(node: Node, host: str, port: int, grpc_port: int | None, api_key: str | None) -> None:
+    """Serve until a signal says to stop."""
+    rest = uvicorn.Server(uvicorn.Config(create_app(node, api_key), host=host, port=port, log_level="warning"))
+    # First, so that the ports are all open when /readyz answers.
+    grpc = None if grpc_port is None else await qdrant_grpc.start(node, host, grpc_port, api_key)
+    await rest.serve()
+    if grpc is not None:
+        await grpc.stop(grace=1)
+    await node.close()
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ class Shard:
                     default_segment_number=0,
                     flush_interval_sec=5,
                 ),
+                wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
                 quantization_config=config.quantization_config,
                 metadata=config.metadata,
             ),

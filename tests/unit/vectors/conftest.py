@@ -19,7 +19,7 @@ from tests.support.records import DIMENSION
 
 META = CollectionMeta("colours", DIMENSION)
 
-KINDS = ["embedded", "server"] + ["qdrant"] * ("TEST_QDRANT_URL" in os.environ)
+KINDS = ["embedded", "server-rest", "server-grpc"] + ["qdrant"] * ("TEST_QDRANT_URL" in os.environ)
 
 Open = Callable[[], Awaitable[VectorStore]]
 
@@ -30,9 +30,9 @@ def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     match request.param:
         case "embedded":
             yield from _embedded(tmp_path_factory)
-        case "server":
+        case "server-rest" | "server-grpc" as kind:
             qdrant: QdrantProcess = request.getfixturevalue("qdrant")
-            yield from _server(Connection(qdrant.url, prefer_grpc=False))
+            yield from _server(qdrant.connection(grpc=kind == "server-grpc"))
         case "qdrant":
             grpc_port = os.environ.get("TEST_QDRANT_GRPC_PORT")
             yield from _server(
