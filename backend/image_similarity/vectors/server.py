@@ -207,7 +207,7 @@ class ServerStore:
 
     async def check(self) -> None:
         """Have every shard estimate its size, which costs next to nothing; see `VectorStore`."""
-        await self._calls.run(lambda client: client.count(self._name, exact=False), attempts=1)
+        await self._calls.run(lambda client: client.count(self._name, exact=False))
 
     async def info(self) -> CollectionInfo:
         """Return the state of the collection; see `VectorStore`."""

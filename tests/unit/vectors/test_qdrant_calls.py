@@ -98,7 +98,7 @@ async def test_a_write_that_is_only_promised_is_no_success(status: models.Update
         with pytest.raises(StoreUnavailable, match=f"did not finish it in time \\({status.value}\\)"):
             await store.upsert([(record("a"), towards(0))])
         await store.close()
-    assert len(server.asked) == 1
+    assert server.asked == ["PUT /collections/photos/points?wait=true&ordering=medium"]
 
 
 async def test_a_cancelled_call_is_cancelled_and_not_repeated() -> None:
