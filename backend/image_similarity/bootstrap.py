@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
+from image_similarity.domain import ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder
@@ -15,10 +14,11 @@ from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
+from image_similarity.stores import StoreKind, find_collection, open_collection, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo
-from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore, Found, peek
+from image_similarity.vectors.collection import CollectionMeta, Found
 
 
 async def build_engine(settings: Settings) -> SearchEngine:
@@ -26,9 +26,10 @@ async def build_engine(settings: Settings) -> SearchEngine:
 
     Raises ModelUnavailable, ModelMismatch, StoreLocked and StoreUnavailable; what was opened by then is closed.
     """
-    found = await asyncio.to_thread(peek, collection_folder(settings))
+    kind = store_kind(settings)
+    found = await find_collection(settings, kind)
     encoder, fallback_reason = await asyncio.to_thread(_load_model, settings, found)
-    vectors = await asyncio.to_thread(open_collection, settings, encoder)
+    vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     metrics = Metrics()
     cache = LocalCache(
         max_entries=settings.cache_max_entries,
@@ -66,33 +67,6 @@ async def initialize(settings: Settings) -> CollectionInfo:
         await engine.close()
 
 
-async def optimize(settings: Settings) -> CollectionInfo:
-    """Build the search graph of a collection that no server has open.
-
-    Raises InvalidRequest where there is no collection, StoreLocked, StoreUnavailable.
-    """
-    folder = collection_folder(settings)
-    found = peek(folder)
-    if found is None:
-        raise InvalidRequest(f"There is no collection in {folder}; index some images first.")
-    vectors = EmbeddedStore.open(folder, found.meta)
-    try:
-        await vectors.optimize()
-        return await vectors.info()
-    finally:
-        await vectors.close()
-
-
-def open_collection(settings: Settings, encoder: Encoder) -> EmbeddedStore:
-    """Open the collection for a model's embeddings, or make it; raises as `EmbeddedStore.open` does."""
-    return EmbeddedStore.open(collection_folder(settings), CollectionMeta(encoder.spec.name, encoder.spec.dimension))
-
-
-def collection_folder(settings: Settings) -> Path:
-    """Return where the embedded collection lies."""
-    return settings.data_dir / "collections" / settings.qdrant_collection_name
-
-
 def load_encoder(name: str, settings: Settings) -> Encoder:
     """Load a model onto the device of the settings. Raises ModelUnavailable."""
     # torch and transformers take seconds to import, which a command that needs no model is spared.
@@ -108,14 +82,17 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
 def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
     """Return the model to run and, where it is the stand-in, why.
 
-    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it.
+    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. One on a
+    server decides even when it is empty, for another process may be about to fill it; and there is no stand-in for its
+    model, which only some of the processes might need.
     """
-    filled = found.meta.model if found is not None and found.images else None
+    shared = store_kind(settings) is StoreKind.SERVER
+    filled = found.meta.model if found is not None and (found.images or shared) else None
     wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name
     try:
         return load_encoder(wanted, settings), None
     except ModelUnavailable as error:
-        if not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
+        if shared or not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
             raise
         if filled not in (None, MINI.name):
             raise ModelMismatch(

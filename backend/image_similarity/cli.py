@@ -13,7 +13,6 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,14 +23,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from image_similarity import __version__
+from image_similarity import __version__, maintenance
 from image_similarity.bulk import Tally, index_files
 from image_similarity.client import Client, connect
+from image_similarity.console import err, load_settings, out
 from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
 from image_similarity.filters import parse_filter
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_image, read_metadata
 from image_similarity.settings import Settings
-from image_similarity.telemetry.logging import configure_logging
 
 SHOWN_FAILURES = 20
 
@@ -43,8 +42,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+app.add_typer(maintenance.app)
 
 Url = Annotated[
     str | None,
@@ -87,7 +85,7 @@ def serve(
 ) -> None:
     """Start the server."""
     given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
-    settings = _settings(**given)
+    settings = load_settings(**given)
     # Loads torch and the web framework, which no other command needs to wait for.
     from image_similarity.api.server import serve as run
 
@@ -107,7 +105,7 @@ def index(
     api_key: ApiKey = None,
 ) -> None:
     """Add images to the collection; those that are in it unchanged cost next to nothing."""
-    settings = _settings()
+    settings = load_settings()
     files = find_images(paths, recursive=recursive)
     if not files:
         raise InvalidRequest(f"There are no images in {', '.join(map(str, paths))}.")
@@ -155,7 +153,7 @@ def search(
     api_key: ApiKey = None,
 ) -> None:
     """Find images that look like this one."""
-    settings = _settings()
+    settings = load_settings()
     raw_filter = _parse_json(where) if where else None
     condition = parse_filter(raw_filter) if where else None
     options = SearchOptions(top_k=top_k, threshold=threshold, filter=condition)
@@ -183,7 +181,7 @@ def delete(
     """Remove images from the collection."""
 
     async def run() -> None:
-        async with _open(_settings(), url, api_key) as client:
+        async with _open(load_settings(), url, api_key) as client:
             for image_id in image_ids:
                 await client.delete_image(image_id)
                 out.print(f"Deleted {image_id}", highlight=False, markup=False)
@@ -196,7 +194,7 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
     """Show the collection, the model and the cache in numbers."""
 
     async def run() -> dict[str, Any]:
-        async with _open(_settings(), url, api_key) as client:
+        async with _open(load_settings(), url, api_key) as client:
             return await client.stats()
 
     figures = asyncio.run(run())
@@ -204,47 +202,6 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
         _print_json(figures)
     else:
         out.print_json(orjson.dumps(figures).decode())
-
-
-@app.command(epilog="Example: `image-similarity download-model openai/clip-vit-base-patch32`")
-def download_model(
-    name: Annotated[str | None, typer.Argument(help="Hub name; default MODEL_NAME.")] = None,
-) -> None:
-    """Fetch a model's files, so that the server starts without a network."""
-    settings = _settings()
-    from image_similarity.encoders.hub import locate
-    from image_similarity.encoders.mini import MINI
-
-    wanted = name or settings.model_name
-    if wanted == MINI.name:
-        out.print("mini comes with the package's [offline] extra; there is nothing to download.")
-        return
-    out.print(f"{wanted} is in {locate(wanted, show_progress=True)}", highlight=False, markup=False)
-
-
-@app.command(epilog="Example: `image-similarity init-db`")
-def init_db() -> None:
-    """Make the collection for the model, unless it is there; harmless to repeat."""
-    settings = _settings()
-    from image_similarity.bootstrap import initialize
-
-    info = asyncio.run(initialize(settings))
-    out.print(
-        f"Collection {info.name} is ready: {info.images} images, {info.dimension} dimensions, {info.model}.",
-        highlight=False,
-        markup=False,
-    )
-
-
-@app.command(epilog="Example: `image-similarity optimize`, while no server is running")
-def optimize() -> None:
-    """Build the search graph (HNSW), so that more than 200,000 images are searched in under a millisecond."""
-    settings = _settings()
-    from image_similarity.bootstrap import optimize as run
-
-    with err.status("Building the search graph; about 20 s for every 50,000 images …"):
-        info = asyncio.run(run(settings))
-    out.print(f"{info.indexed_vectors} of {info.images} images are in the graph.")
 
 
 @asynccontextmanager
@@ -255,12 +212,6 @@ async def _open(
         err.print("Loading the model …", style="dim")
     async with connect(settings, url=url, api_key=api_key, connections=connections) as client:
         yield client
-
-
-def _settings(**given: Any) -> Settings:
-    settings = Settings(**given)
-    configure_logging(level=settings.log_level, log_format=settings.log_format)
-    return settings
 
 
 def _progress() -> Progress:

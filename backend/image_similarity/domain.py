@@ -249,3 +249,9 @@ class StoreLocked(StoreUnavailable):
     """Another process has the data directory open."""
 
     code = "store_locked"
+
+
+class MigrationFailed(ImageSimilarityError):
+    """After a migration the target is not what the source is."""
+
+    code = "migration_failed"

@@ -190,7 +190,7 @@ class SearchEngine:
 
     async def failures(self) -> dict[str, str]:
         """Return what is wrong, by the name of the part; empty where all is well."""
-        checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.info, self._storage.check)
+        checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.check, self._storage.check)
         found: dict[str, str] = {}
         for part, check in zip(self.PARTS, checks, strict=True):
             try:
@@ -359,7 +359,7 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 def _recommend(collection: CollectionInfo) -> list[str]:
     exact = collection.images - collection.indexed_vectors
-    if exact <= EXACT_SEARCH_LIMIT:
+    if collection.builds_graph or exact <= EXACT_SEARCH_LIMIT:
         return []
     return [
         f"{exact} images are searched one by one; stop the server and run `image-similarity optimize` to build the "

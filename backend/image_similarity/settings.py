@@ -54,6 +54,36 @@ class Settings(BaseSettings):
     qdrant_collection_name: str = Field(
         "image_features", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the collection."
     )
+    qdrant_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@]+(/[^?#]*)?$",
+        description="Qdrant server to use instead of the embedded store: `http://host:6333` or `https://…`.",
+    )
+    qdrant_host: str | None = Field(None, description="Host of the Qdrant server, where QDRANT_URL is not set.")
+    qdrant_port: int = Field(6333, ge=1, le=65535, description="REST port of the server at QDRANT_HOST.")
+    qdrant_grpc_port: int = Field(6334, ge=1, le=65535, description="gRPC port of the Qdrant server.")
+    qdrant_prefer_grpc: bool = Field(True, description="Talk gRPC to the Qdrant server; false: REST.")
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    qdrant_timeout: float = Field(
+        5, gt=0, description="Seconds that the Qdrant server may take for a call, repetitions included; then a 503."
+    )
+    qdrant_shard_number: int = Field(3, ge=1, description="Shards of a new collection on the Qdrant server.")
+    qdrant_replication_factor: int = Field(1, ge=1, description="Copies of each shard of a new collection.")
+    qdrant_write_consistency_factor: int | None = Field(
+        None,
+        ge=1,
+        description="Copies that a write waits for; default all of them, so that any answers the next query.",
+    )
+    qdrant_hnsw_m: int = Field(16, ge=4, le=128, description="Edges of a vector in a new collection's search graph.")
+    qdrant_hnsw_ef_construct: int = Field(
+        100, ge=4, description="Candidates kept while the search graph of a new collection is built."
+    )
+    qdrant_hnsw_ef: int = Field(128, ge=1, description="Candidates kept while the search graph is searched.")
+    qdrant_quantization: Literal["int8", "none"] = Field(
+        "int8", description="int8: a new collection on the server keeps a copy of a quarter of the size to search in."
+    )
+    qdrant_rescore: bool = Field(True, description="Compare the best of a quantized search by their full vectors.")
+    qdrant_oversampling: float = Field(2, ge=1, description="Candidates rescored, as a multiple of `top_k`.")
     storage_url: str | None = Field(
         None,
         description="Where image bytes live: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",

@@ -130,7 +130,8 @@ def test_a_store_that_fails_is_a_503_and_turns_ready_off_but_not_health(
     async def broken(*_: object, **__: object) -> None:
         raise StoreUnavailable("The vector store failed: disk full")
 
-    monkeypatch.setattr(server.engine._vectors, "info", broken)
+    for method in ("check", "info"):
+        monkeypatch.setattr(server.engine._vectors, method, broken)
     check_problem(server.http.get("/ready"), 503, "store_unavailable", "disk full")
     assert server.http.get("/ready").headers["retry-after"]
     health = server.http.get("/health")

@@ -133,7 +133,7 @@ def test_a_wrong_setting_is_named(cli: Cli, env: Env) -> None:
 
 
 def test_every_command_has_help_with_an_example(cli: Cli) -> None:
-    commands = ["serve", "index", "search", "delete", "stats", "download-model", "init-db", "optimize"]
+    commands = ["serve", "index", "search", "delete", "stats", "download-model", "init-db", "optimize", "migrate"]
     overview = cli("--help")
     for name in commands:
         assert name in overview.stdout

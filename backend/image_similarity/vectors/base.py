@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
@@ -31,6 +31,17 @@ class CollectionInfo:
     """Vectors that an HNSW graph covers; the others are searched exactly."""
     field_indexes: tuple[str, ...]
     """Metadata fields that have an index."""
+    builds_graph: bool = field(default=False, compare=False)
+    """Whether the store extends its graph by itself while it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some of a collection's records, each with its vector."""
+
+    points: list[tuple[ImageRecord, Embedding]]
+    after: str | None
+    """What leads to the next batch; None on the last one."""
 
 
 class VectorStore(Protocol):
@@ -61,6 +72,10 @@ class VectorStore(Protocol):
         """Return one record, or None where no such image is indexed."""
         ...
 
+    async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
+        """Return the records of those images that are indexed, by image id."""
+        ...
+
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding, shape (dimension,), float32, or None where no such image is indexed."""
         ...
@@ -69,12 +84,23 @@ class VectorStore(Protocol):
         """Return a page of records, newest first. Raises InvalidCursor."""
         ...
 
+    async def export(self, *, after: str | None, limit: int) -> Batch:
+        """Return up to `limit` records with their vectors, shape (dimension,), float32, in an order of the store's own.
+
+        Start with `after=None` and go on with what the last batch said. What is written meanwhile may be missed.
+        """
+        ...
+
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image and return its record, or None where there was none."""
         ...
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content: the bytes may be dropped when none is left."""
+        ...
+
+    async def check(self) -> None:
+        """Return where the store can serve, and raise StoreUnavailable where not; cheap enough for every probe."""
         ...
 
     async def info(self) -> CollectionInfo:

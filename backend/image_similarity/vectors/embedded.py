@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,20 +18,25 @@ from image_similarity.domain import (
     Embedding,
     ImageRecord,
     Match,
-    ModelMismatch,
     Page,
-    StoreLocked,
     StoreUnavailable,
 )
-from image_similarity.vectors.base import CollectionInfo, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
+from image_similarity.vectors.conditions import (
+    MAX_FIELD_INDEXES,
+    behind,
+    index_room,
+    missing_indexes,
+    of_content,
+    query_filter,
+)
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.edge_filter import BOOLEANS, metadata_field, wanted_indexes
-from image_similarity.vectors.edge_points import VECTOR, behind, to_filter, to_match, to_point, to_record
+from image_similarity.vectors.edge_folder import create, load
+from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
+from image_similarity.vectors.payload import SCORE_ROUNDING, VECTOR, match_fields, metadata_field, to_match, to_record
 
 T = TypeVar("T")
-
-MAX_FIELD_INDEXES = 64
-"""Each costs memory on every image, and any caller may filter on any field."""
 
 FLUSH_SECONDS = 5.0
 """A killed process loses nothing that was acknowledged (the log is in the page cache); a power cut at most this."""
@@ -41,25 +44,7 @@ FLUSH_SECONDS = 5.0
 _SEARCH_EF = 128
 """Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
 
-
-_ROUNDING = 1e-6
-"""Edge leaves out a score that equals the threshold, and rounding puts an image's score with itself beside 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionMeta:
-    """What a collection was made with; written once, beside the shard."""
-
-    model: str
-    dimension: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A collection as it lies on disk."""
-
-    meta: CollectionMeta
-    images: int
+_TERMS = EdgeTerms()
 
 
 def peek(folder: Path) -> Found | None:
@@ -73,20 +58,11 @@ def peek(folder: Path) -> Found | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise StoreUnavailable(f"{folder / 'collection.json'} cannot be read: {error}") from error
-    shard = _load(folder)
+    shard = load(folder)
     try:
         return Found(meta, shard.info().points_count)
     finally:
         shard.close()
-
-
-def mismatch(name: str, *, made_with: CollectionMeta, running: CollectionMeta) -> ModelMismatch:
-    """Return the error for a collection that another model made; it names both."""
-    return ModelMismatch(
-        f'The collection "{name}" was made with {made_with.model} ({made_with.dimension} dimensions); this program '
-        f"runs {running.model} ({running.dimension}). Set MODEL_NAME={made_with.model}, or choose another "
-        "QDRANT_COLLECTION_NAME or DATA_DIR and index the images anew."
-    )
 
 
 class EmbeddedStore:
@@ -119,8 +95,8 @@ class EmbeddedStore:
             shutil.rmtree(folder)
             found = None
         if found is None:
-            _create(folder, meta)
-        return cls(folder.name, meta, _load(folder))
+            create(folder, meta)
+        return cls(folder.name, meta, load(folder))
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
@@ -139,14 +115,13 @@ class EmbeddedStore:
         exclude: str | None = None,
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
-        fields = ["image_id", "metadata"] if with_metadata else ["image_id"]
         request = edge.QueryRequest(
             limit=top_k,
             # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
             query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]
-            filter=to_filter(condition, exclude),
-            score_threshold=threshold - _ROUNDING if threshold is not None else None,
-            with_payload=edge.PayloadSelector.Include(fields),
+            filter=query_filter(condition, exclude, _TERMS),
+            score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
+            with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
             params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
         )
 
@@ -155,13 +130,20 @@ class EmbeddedStore:
                 self._ensure_indexes(condition)
             return self._shard.query(request)
 
-        return [to_match(point, with_metadata=with_metadata) for point in await self._run(search)]
+        points = await self._run(search)
+        return [to_match(point.payload, point.score, with_metadata=with_metadata) for point in points]
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
         found = await self._run(lambda: self._shard.retrieve(ids, with_payload=True, with_vector=False))
         return to_record(found[0].payload) if found else None
+
+    async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
+        """Return the records of those that are indexed; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id) for image_id in image_ids]
+        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=True, with_vector=False))
+        return {record.image_id: record for record in (to_record(point.payload) for point in found)}
 
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding; see `VectorStore`."""
@@ -175,7 +157,7 @@ class EmbeddedStore:
         request = edge.ScrollRequest(
             # One more than asked for tells whether there is a next page.
             limit=limit + 1,
-            filter=behind(start) if start else None,
+            filter=behind(start, _TERMS) if start else None,
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
             with_payload=True,
         )
@@ -184,6 +166,19 @@ class EmbeddedStore:
         if len(records) <= limit:
             return Page(records, next_cursor=None)
         return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+
+    async def export(self, *, after: str | None, limit: int) -> Batch:
+        """Return records with their vectors; see `VectorStore`."""
+        request = edge.ScrollRequest(offset=after, limit=limit, with_payload=True, with_vector=True)
+        points, following = await self._run(lambda: self._shard.scroll(request))
+        vectors: Any = [point.vector for point in points]
+        return Batch(
+            [
+                (to_record(point.payload), np.asarray(vector[VECTOR], dtype=np.float32))
+                for point, vector in zip(points, vectors, strict=True)
+            ],
+            after=None if following is None else str(following),
+        )
 
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""
@@ -201,8 +196,12 @@ class EmbeddedStore:
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content; see `VectorStore`."""
-        same = edge.Filter(must=[edge.FieldCondition("sha256", match=edge.MatchValue(sha256))])
-        return await self._run(lambda: self._shard.count(edge.CountRequest(exact=True, filter=same)))
+        request = edge.CountRequest(exact=True, filter=of_content(sha256, _TERMS))
+        return await self._run(lambda: self._shard.count(request))
+
+    async def check(self) -> None:
+        """Do nothing but ask; see `VectorStore`."""
+        await self._run(self._shard.info)
 
     async def info(self) -> CollectionInfo:
         """Return the state of the collection; see `VectorStore`."""
@@ -244,16 +243,13 @@ class EmbeddedStore:
         return done
 
     def _ensure_indexes(self, condition: Condition) -> None:
-        # Edge lists a path without the quotes that it does not need; no name holds a quote.
-        present = {path.replace('"', "") for path in self._shard.info().payload_schema}
-        own = sum(metadata_field(path) is not None for path in present)
-        for path, kind in wanted_indexes(condition).items():
-            if path.replace('"', "") in present or own >= MAX_FIELD_INDEXES:
-                continue
+        present = self._shard.info().payload_schema
+        room = index_room(present, MAX_FIELD_INDEXES)
+        for path, kind in missing_indexes(condition, present).items():
             used = edge.Filter(must_not=[edge.IsEmptyCondition(path)])
-            if self._shard.scroll(edge.ScrollRequest(limit=1, filter=used))[0]:
-                self._shard.update(edge.UpdateOperation.create_field_index(path, kind))
-                own += 1
+            if room > 0 and self._shard.scroll(edge.ScrollRequest(limit=1, filter=used))[0]:
+                self._shard.update(edge.UpdateOperation.create_field_index(path, INDEX_TYPES[kind]))
+                room -= 1
 
     async def _run(self, call: Callable[[], T]) -> T:
         if self._closed:
@@ -277,46 +273,3 @@ class EmbeddedStore:
     def _flush(self) -> None:
         self._flush_timer = None
         self._thread.submit(self._shard.flush)
-
-
-def _create(folder: Path, meta: CollectionMeta) -> None:
-    """Make an empty collection; it appears at its place whole or not at all."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise StoreUnavailable(f"The data directory {folder.parent} cannot be written: {error}") from error
-    try:
-        shard = edge.EdgeShard.create(
-            str(draft / "shard"),
-            edge.EdgeConfig(
-                vectors={VECTOR: edge.EdgeVectorParams(size=meta.dimension, distance=edge.Distance.Cosine)},
-                wal_enabled=True,
-            ),
-        )
-        for field, kind in (
-            ("sha256", edge.PayloadSchemaType.Keyword),
-            ("indexed_at", edge.PayloadSchemaType.Datetime),
-            (BOOLEANS, edge.PayloadSchemaType.Keyword),
-        ):
-            shard.update(edge.UpdateOperation.create_field_index(field, kind))
-        shard.flush()
-        shard.close()
-        (draft / "collection.json").write_bytes(orjson.dumps(asdict(meta), option=orjson.OPT_INDENT_2))
-        draft.rename(folder)
-    except Exception as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
-
-
-def _load(folder: Path) -> edge.EdgeShard:
-    try:
-        return edge.EdgeShard.load(str(folder / "shard"))
-    except Exception as error:
-        # The one sign Edge gives of a second opener: the lock on its write-ahead log is taken.
-        if "WouldBlock" in str(error):
-            raise StoreLocked(
-                f"{folder} is in use by another process, most likely a running server. "
-                "Talk to that server instead, with --url http://localhost:8000, or stop it."
-            ) from error
-        raise StoreUnavailable(f"The collection {folder} cannot be opened: {error}") from error

@@ -3,31 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
 from image_similarity.vectors.base import VectorStore
-from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
+from image_similarity.vectors.collection import CollectionMeta
+from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
+from image_similarity.vectors.server import ServerConfig, ServerStore
+from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION
 
+META = CollectionMeta("colours", DIMENSION)
 
-@pytest.fixture(scope="module", params=["embedded"])
-def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-    """A collection named `photos`, of the model `colours`; one a module, for making one takes half a second."""
+KINDS = ["embedded", "server-rest", "server-grpc"] + ["qdrant"] * ("TEST_QDRANT_URL" in os.environ)
+
+Open = Callable[[], Awaitable[VectorStore]]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    """Return what opens a collection of the model `colours`; one a module, for making one takes half a second."""
     match request.param:
         case "embedded":
-            folder: Path = tmp_path_factory.mktemp("data") / "photos"
-            opened = EmbeddedStore.open(folder, CollectionMeta("colours", DIMENSION))
-    yield opened
-    asyncio.run(opened.close())
+            yield from _embedded(tmp_path_factory)
+        case "server-rest" | "server-grpc" as kind:
+            qdrant: QdrantProcess = request.getfixturevalue("qdrant")
+            yield from _server(qdrant.connection(grpc=kind == "server-grpc"))
+        case "qdrant":
+            grpc_port = os.environ.get("TEST_QDRANT_GRPC_PORT")
+            yield from _server(
+                Connection(
+                    os.environ["TEST_QDRANT_URL"], prefer_grpc=grpc_port is not None, grpc_port=int(grpc_port or 6334)
+                )
+            )
 
 
 @pytest.fixture
-async def store(collection: VectorStore) -> VectorStore:
+async def store(collection: Open) -> AsyncIterator[VectorStore]:
     """The collection without images, to say all that a test needs to know of it."""
-    while (page := await collection.scroll(limit=1000)).records:
+    opened = await collection()
+    while (page := await opened.scroll(limit=1000)).records:
         for record in page.records:
-            await collection.delete(record.image_id)
-    return collection
+            await opened.delete(record.image_id)
+    yield opened
+    # Connections belong to the event loop that opened them, and each test has its own.
+    if isinstance(opened, ServerStore):
+        await opened.close()
+
+
+def _embedded(folders: pytest.TempPathFactory) -> Iterator[Open]:
+    opened = EmbeddedStore.open(folders.mktemp("data") / "photos", META)
+
+    async def reuse() -> VectorStore:
+        return opened
+
+    yield reuse
+    asyncio.run(opened.close())
+
+
+def _server(connection: Connection) -> Iterator[Open]:
+    config = ServerConfig(f"photos-{uuid.uuid4().hex}", connection)
+    yield lambda: ServerStore.open(config, META)
+
+    async def drop() -> None:
+        calls = QdrantCalls(connection)
+        await calls.run(lambda client: client.delete_collection(config.name))
+        await calls.close()
+
+    asyncio.run(drop())

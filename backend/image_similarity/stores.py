@@ -1,0 +1,131 @@
+"""Which vector store the settings ask for; with `bootstrap.py` the only place that names concrete parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from image_similarity.domain import InvalidRequest
+from image_similarity.migration import Progress, Report, copy_collection
+from image_similarity.settings import Settings
+from image_similarity.vectors.base import CollectionInfo, VectorStore
+from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.embedded import EmbeddedStore, peek
+
+if TYPE_CHECKING:
+    from image_similarity.vectors.server import ServerConfig
+
+
+class StoreKind(StrEnum):
+    """Where vectors may live."""
+
+    EMBEDDED = "embedded"
+    SERVER = "server"
+
+
+def store_kind(settings: Settings) -> StoreKind:
+    """Return where the settings say that vectors live."""
+    return StoreKind.SERVER if settings.qdrant_url or settings.qdrant_host else StoreKind.EMBEDDED
+
+
+async def find_collection(settings: Settings, kind: StoreKind) -> Found | None:
+    """Look whether the collection is there, and what made it.
+
+    Raises StoreLocked, StoreUnavailable, ModelMismatch where another program made it, InvalidRequest where no server
+    is set.
+    """
+    if kind is StoreKind.EMBEDDED:
+        return await asyncio.to_thread(peek, collection_folder(settings))
+    from image_similarity.vectors import server
+
+    return await server.peek(_server_config(settings))
+
+
+async def open_collection(settings: Settings, kind: StoreKind, meta: CollectionMeta) -> VectorStore:
+    """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do."""
+    if kind is StoreKind.EMBEDDED:
+        return await asyncio.to_thread(EmbeddedStore.open, collection_folder(settings), meta)
+    from image_similarity.vectors.server import ServerStore
+
+    return await ServerStore.open(_server_config(settings), meta)
+
+
+def collection_folder(settings: Settings) -> Path:
+    """Return where the embedded collection lies."""
+    return settings.data_dir / "collections" / settings.qdrant_collection_name
+
+
+async def optimize(settings: Settings) -> CollectionInfo:
+    """Build the search graph of an embedded collection that no server has open.
+
+    Raises InvalidRequest where there is no such collection, StoreLocked, StoreUnavailable.
+    """
+    if store_kind(settings) is StoreKind.SERVER:
+        raise InvalidRequest(
+            "optimize is for embedded collections only: a Qdrant server builds its search graph by itself, while it "
+            "serves. Unset QDRANT_URL and QDRANT_HOST to work on the collection in DATA_DIR."
+        )
+    folder = collection_folder(settings)
+    found = peek(folder)
+    if found is None:
+        raise InvalidRequest(f"There is no collection in {folder}; index some images first.")
+    vectors = EmbeddedStore.open(folder, found.meta)
+    try:
+        await vectors.optimize()
+        return await vectors.info()
+    finally:
+        await vectors.close()
+
+
+async def migrate(
+    settings: Settings, source: StoreKind, target: StoreKind, on_progress: Callable[[Progress], None]
+) -> Report:
+    """Copy the collection from one kind of store to the other, whose collection is made where there is none.
+
+    Raises InvalidRequest where there is nothing to copy or no server is set, ModelMismatch where another model made
+    the target, MigrationFailed where the copy is not what the source is, StoreLocked and StoreUnavailable.
+    """
+    if source is target:
+        raise InvalidRequest(f"There is nothing to do from {source} to {target}.")
+    found = await find_collection(settings, source)
+    if found is None:
+        raise InvalidRequest(f'There is no {source} collection "{settings.qdrant_collection_name}" to migrate.')
+    async with AsyncExitStack() as opened:
+        origin = await open_collection(settings, source, found.meta)
+        opened.push_async_callback(origin.close)
+        copy = await open_collection(settings, target, found.meta)
+        opened.push_async_callback(copy.close)
+        return await copy_collection(origin, copy, on_progress)
+
+
+def _server_config(settings: Settings) -> ServerConfig:
+    # The client and gRPC take a second to import, which the embedded store is spared.
+    from image_similarity.vectors.qdrant_calls import Connection
+    from image_similarity.vectors.qdrant_collection import Layout
+    from image_similarity.vectors.server import Searching, ServerConfig
+
+    if store_kind(settings) is not StoreKind.SERVER:
+        raise InvalidRequest("No Qdrant server is set; set QDRANT_URL or QDRANT_HOST.")
+    return ServerConfig(
+        name=settings.qdrant_collection_name,
+        connection=Connection(
+            url=settings.qdrant_url or f"http://{settings.qdrant_host}:{settings.qdrant_port}",
+            grpc_port=settings.qdrant_grpc_port,
+            prefer_grpc=settings.qdrant_prefer_grpc,
+            api_key=settings.qdrant_api_key,
+            timeout=settings.qdrant_timeout,
+        ),
+        layout=Layout(
+            shards=settings.qdrant_shard_number,
+            replicas=settings.qdrant_replication_factor,
+            acknowledging=settings.qdrant_write_consistency_factor,
+            hnsw_m=settings.qdrant_hnsw_m,
+            hnsw_ef_construct=settings.qdrant_hnsw_ef_construct,
+            quantize=settings.qdrant_quantization == "int8",
+        ),
+        searching=Searching(settings.qdrant_hnsw_ef, settings.qdrant_rescore, settings.qdrant_oversampling),
+    )

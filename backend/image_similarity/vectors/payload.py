@@ -1,0 +1,136 @@
+"""A record as a point's payload and back; the same in the embedded store and on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable
+from image_similarity.filters import read_time
+
+VECTOR = "image"
+"""Name of the one vector of a point; later ones (text, sparse) get names of their own."""
+
+BOOLEANS = "booleans"
+"""Payload field of texts like `in_stock=true`: Edge 0.9 reads a boolean to match as the number 1 or 0."""
+
+TIMES = "times"
+"""Payload field of the times in each metadata field: Edge 0.9 looks a number up in an index of times, and a time in an
+index of numbers, and finds nonsense; so the two must never share a field."""
+
+EXACT = "metadata_json"
+"""Payload field of the metadata as JSON text, where `metadata` alone would not bring it back (see `to_payload`)."""
+
+MATCH_FIELDS = ("image_id", "metadata", EXACT)
+"""What `to_match` reads."""
+
+SCORE_ROUNDING = 1e-6
+"""What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
+itself beside 1."""
+
+_WIRE_DEPTH = 20
+"""Levels of metadata that are sent as they are. gRPC reads back 100 nested messages, three a level."""
+
+
+def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]:
+    """Return a record as a payload.
+
+    gRPC knows whole numbers of 64 bits with a sign, and nests only so deep. With `for_wire`, metadata beyond that
+    is sent as text too, which is what comes back; filters see what fits.
+    """
+    payload = {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **_typed_fields(record.metadata)}
+    if for_wire:
+        fitting = _fit(record.metadata, 0)
+        text = orjson.dumps(record.metadata)
+        # As text, for Python holds 2**63 and the float of it for equal.
+        if orjson.dumps(fitting) != text:
+            payload |= {"metadata": fitting, EXACT: text.decode()}
+    return payload
+
+
+def to_record(payload: dict[str, Any] | None) -> ImageRecord:
+    """Read a record back from a payload. Raises StoreUnavailable for a point without one."""
+    if payload is None:
+        raise StoreUnavailable("The vector store returned an image without its record.")
+    fields = {key: value for key, value in payload.items() if key not in (BOOLEANS, TIMES, EXACT)}
+    fields |= {"indexed_at": datetime.fromisoformat(fields["indexed_at"]), "metadata": _metadata(payload)}
+    return ImageRecord(**fields)
+
+
+def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool) -> Match:
+    """Read a hit back; `payload` holds `MATCH_FIELDS`, the metadata only where it is wanted."""
+    payload = payload or {}
+    # Rounding in float32 can carry a cosine just past 1.
+    score = min(1.0, max(-1.0, score))
+    return Match(payload["image_id"], score, _metadata(payload) if with_metadata else None)
+
+
+def match_fields(*, with_metadata: bool) -> list[str]:
+    """Return the payload fields that a search asks for."""
+    return list(MATCH_FIELDS) if with_metadata else ["image_id"]
+
+
+def metadata_field(path: str) -> str | None:
+    """Return the metadata field that a payload path, quoted or not, leads to; None for a field of our own."""
+    root, _, field = path.replace('"', "").partition(".")
+    return field if root in ("metadata", TIMES) else None
+
+
+def boolean_term(field: str, *, value: bool) -> str:
+    """Return the text in `BOOLEANS` that says that a metadata field has this value."""
+    return f"{field}={'true' if value else 'false'}"
+
+
+def as_rfc3339(moment: datetime) -> str:
+    """Return a time as the store writes times: UTC, microseconds; a time without a zone counts as UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _metadata(payload: dict[str, Any]) -> Metadata:
+    text = payload.get(EXACT)
+    metadata: Metadata = orjson.loads(text) if text is not None else payload.get("metadata", {})
+    return metadata
+
+
+def _fit(value: Any, depth: int) -> Any:
+    if isinstance(value, dict | list) and depth > _WIRE_DEPTH:
+        return None
+    if isinstance(value, dict):
+        return {key: _fit(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fit(inner, depth + 1) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
+def _typed_fields(metadata: Metadata) -> dict[str, Any]:
+    """Return `BOOLEANS` and `TIMES`, each where the metadata has such values."""
+    booleans: set[str] = set()
+    times: dict[str, list[str]] = {}
+    for field, value in _leaves(metadata, ""):
+        if isinstance(value, bool):
+            booleans.add(boolean_term(field, value=value))
+        elif isinstance(value, str) and (moment := read_time(value)) is not None:
+            times.setdefault(field, []).append(as_rfc3339(moment))
+    return ({BOOLEANS: sorted(booleans)} if booleans else {}) | ({TIMES: times} if times else {})
+
+
+def _leaves(metadata: Metadata, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    for key, value in metadata.items():
+        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        if not key or "." in key:
+            continue
+        field = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from _leaves(value, field)
+        elif isinstance(value, list):
+            yield from ((field, element) for element in value)
+        else:
+            yield field, value

@@ -1,0 +1,114 @@
+"""Making and recognising a collection on a Qdrant server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+from qdrant_client import AsyncQdrantClient, models
+
+from image_similarity.domain import ModelMismatch, StoreUnavailable
+from image_similarity.vectors.collection import CollectionMeta, mismatch
+from image_similarity.vectors.conditions import OWN_INDEXES, IndexKind
+from image_similarity.vectors.payload import VECTOR
+from image_similarity.vectors.qdrant_calls import QdrantCalls
+
+INDEX_TYPES = {kind: models.PayloadSchemaType(kind.value) for kind in IndexKind}
+
+_SETTLING = 10.0
+"""Seconds until every node of a cluster knows of a collection that one of them has just made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a collection is spread, indexed and compressed; settled when it is made, by the first that starts."""
+
+    shards: int = 3
+    replicas: int = 1
+    """Copies of each shard."""
+    acknowledging: int | None = None
+    """Copies that a write waits for; None is all that are alive, so that any of them answers the next query."""
+    hnsw_m: int = 16
+    """Edges a vector has in the graph."""
+    hnsw_ef_construct: int = 100
+    """Candidates kept while the graph is built."""
+    quantize: bool = True
+    """Keep an int8 copy of the vectors in memory, a quarter of their size, to search in."""
+
+
+async def find(calls: QdrantCalls, name: str) -> tuple[CollectionMeta, models.CollectionInfo] | None:
+    """Return what a collection was made with and its state, or None where there is none.
+
+    Raises ModelMismatch where something else than this program made it, StoreUnavailable.
+    """
+    if not await calls.run(lambda client: client.collection_exists(name)):
+        return None
+    info = await calls.run(lambda client: client.get_collection(name))
+    try:
+        found = CollectionMeta(**(info.config.metadata or {}))
+    except TypeError as error:
+        raise ModelMismatch(
+            f'The collection "{name}" does not say which model made it: something else than this program did, or a '
+            "Qdrant older than 1.16, which forgets it. Choose another QDRANT_COLLECTION_NAME, or upgrade Qdrant."
+        ) from error
+    return found, info
+
+
+async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: Layout) -> None:
+    """Make the collection unless it is there; any number of processes may do so at once.
+
+    Raises ModelMismatch where it was made with another model, StoreUnavailable.
+    """
+    found = await find(calls, name) or await _create(calls, name, meta, layout)
+    made_with, info = found
+    # An empty one too: another process may be about to fill it, so it is never replaced.
+    if made_with != meta:
+        raise mismatch(name, made_with=made_with, running=meta)
+    for path, kind in OWN_INDEXES.items():
+        # The first process may have stopped between the collection and its indexes.
+        if path not in info.payload_schema:
+            await create_index(calls, name, path, kind, wait=True)
+
+
+async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind, *, wait: bool) -> None:
+    """Make an index of a payload field; harmless where it is there. Raises StoreUnavailable."""
+    await calls.run(
+        lambda client: client.create_payload_index(name, field_name=path, field_schema=INDEX_TYPES[kind], wait=wait)
+    )
+
+
+async def _create(
+    calls: QdrantCalls, name: str, meta: CollectionMeta, layout: Layout
+) -> tuple[CollectionMeta, models.CollectionInfo]:
+    failure: StoreUnavailable | None = None
+    try:
+        # Once: a repetition would find the collection that the first attempt has made.
+        await calls.run(lambda client: _request(client, name, meta, layout), attempts=1)
+    except StoreUnavailable as error:
+        # Another process was first, or the answer got lost. Whatever it was: what counts is what is there now.
+        failure = error
+    deadline = monotonic() + _SETTLING
+    while (found := await find(calls, name)) is None:
+        if failure is not None and "exist" not in str(failure):
+            raise failure
+        if monotonic() > deadline:
+            raise StoreUnavailable(f'Qdrant made the collection "{name}" but does not know it.') from failure
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def _request(client: AsyncQdrantClient, name: str, meta: CollectionMeta, layout: Layout) -> bool:
+    int8 = models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    )
+    return await client.create_collection(
+        name,
+        vectors_config={VECTOR: models.VectorParams(size=meta.dimension, distance=models.Distance.COSINE)},
+        shard_number=layout.shards,
+        replication_factor=layout.replicas,
+        write_consistency_factor=layout.acknowledging or layout.replicas,
+        hnsw_config=models.HnswConfigDiff(m=layout.hnsw_m, ef_construct=layout.hnsw_ef_construct),
+        quantization_config=int8 if layout.quantize else None,
+        metadata={"model": meta.model, "dimension": meta.dimension},
+    )

@@ -1,0 +1,276 @@
+"""The vector store on a Qdrant server or cluster, shared by any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cachetools import TTLCache
+from qdrant_client import AsyncQdrantClient, models
+
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page, StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.conditions import (
+    MAX_FIELD_INDEXES,
+    IndexKind,
+    behind,
+    index_room,
+    missing_indexes,
+    of_content,
+    query_filter,
+)
+from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.payload import (
+    SCORE_ROUNDING,
+    VECTOR,
+    match_fields,
+    metadata_field,
+    to_match,
+    to_record,
+)
+from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
+from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
+from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point
+
+ORDERING = models.WriteOrdering.MEDIUM
+"""Writes go through one copy of a shard, so that all copies see those to one image in the same order; `strong` would
+refuse them while the node that was elected first is away."""
+
+INDEX_RECHECK = 60.0
+"""Seconds until a field that no image had is looked for again."""
+
+_TERMS = QdrantTerms()
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """How much a search may cost."""
+
+    hnsw_ef: int = 128
+    """Candidates kept while the graph is searched."""
+    rescore: bool = True
+    """Compare the best candidates of a quantized search by their original vectors."""
+    oversampling: float = 2.0
+    """Candidates that are rescored, as a multiple of `top_k`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """All that `ServerStore` must know."""
+
+    name: str
+    """Of the collection."""
+    connection: Connection
+    layout: Layout = field(default_factory=Layout)
+    searching: Searching = field(default_factory=Searching)
+
+
+async def peek(config: ServerConfig) -> Found | None:
+    """Look at the collection, or return None where there is none.
+
+    Raises ModelMismatch where something else than this program made it, StoreUnavailable.
+    """
+    calls = QdrantCalls(config.connection)
+    try:
+        found = await find(calls, config.name)
+        if found is None:
+            return None
+        counted = await calls.run(lambda client: client.count(config.name, exact=True))
+        return Found(found[0], counted.count)
+    finally:
+        await calls.close()
+
+
+class ServerStore:
+    """Implements `VectorStore`; made by `open`."""
+
+    def __init__(self, config: ServerConfig, meta: CollectionMeta, calls: QdrantCalls) -> None:
+        self._name = config.name
+        self._meta = meta
+        self._calls = calls
+        self._params = _search_params(config)
+        self._indexed: set[str] = set()
+        # Bounded, for any caller may filter on any field.
+        self._looked_for: TTLCache[str, None] = TTLCache(maxsize=1024, ttl=INDEX_RECHECK)
+
+    @classmethod
+    async def open(cls, config: ServerConfig, meta: CollectionMeta) -> ServerStore:
+        """Connect to the collection, or make it; any number of processes may do so at once.
+
+        Raises ModelMismatch where it was made with another model, even where it is empty, and StoreUnavailable.
+        """
+        calls = QdrantCalls(config.connection)
+        try:
+            await ensure(calls, config.name, meta, config.layout)
+        except BaseException:
+            await calls.close()
+            raise
+        return cls(config, meta, calls)
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        """Write records with their vectors; see `VectorStore`."""
+        written = [to_point(*point) for point in points]
+        await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
+
+    async def query(
+        self,
+        vector: Embedding,
+        *,
+        top_k: int,
+        threshold: float | None = None,
+        condition: Condition | None = None,
+        with_metadata: bool = True,
+        exclude: str | None = None,
+    ) -> list[Match]:
+        """Return the nearest images; see `VectorStore`."""
+        if condition is not None:
+            await self._ensure_indexes(condition)
+        found = await self._calls.run(
+            lambda client: client.query_points(
+                self._name,
+                query=vector.tolist(),
+                using=VECTOR,
+                limit=top_k,
+                query_filter=query_filter(condition, exclude, _TERMS),
+                score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
+                with_payload=match_fields(with_metadata=with_metadata),
+                search_params=self._params,
+            )
+        )
+        return [to_match(point.payload, point.score, with_metadata=with_metadata) for point in found.points]
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        """Return one record; see `VectorStore`."""
+        return (await self.get_many([image_id])).get(image_id)
+
+    async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
+        """Return the records of those that are indexed; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id) for image_id in image_ids]
+        found = await self._calls.run(lambda client: client.retrieve(self._name, ids, with_payload=True))
+        return {record.image_id: record for record in (to_record(point.payload) for point in found)}
+
+    async def get_vector(self, image_id: str) -> Embedding | None:
+        """Return one embedding; see `VectorStore`."""
+        ids = [point_id(image_id)]
+        found = await self._calls.run(
+            lambda client: client.retrieve(self._name, ids, with_payload=False, with_vectors=[VECTOR])
+        )
+        return _vector(found[0]) if found else None
+
+    async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page, newest first; see `VectorStore`."""
+        start = Cursor.decode(cursor) if cursor is not None else None
+        points, _ = await self._calls.run(
+            lambda client: client.scroll(
+                self._name,
+                # One more than asked for tells whether there is a next page.
+                limit=limit + 1,
+                scroll_filter=behind(start, _TERMS) if start else None,
+                order_by=models.OrderBy(key="indexed_at", direction=models.Direction.DESC),
+                with_payload=True,
+            )
+        )
+        records = tuple(to_record(point.payload) for point in points)
+        if len(records) <= limit:
+            return Page(records, next_cursor=None)
+        return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+
+    async def export(self, *, after: str | None, limit: int) -> Batch:
+        """Return records with their vectors; see `VectorStore`."""
+        points, following = await self._calls.run(
+            lambda client: client.scroll(
+                self._name, offset=after, limit=limit, with_payload=True, with_vectors=[VECTOR]
+            )
+        )
+        return Batch(
+            [(to_record(point.payload), _vector(point)) for point in points],
+            after=None if following is None else str(following),
+        )
+
+    async def delete(self, image_id: str) -> ImageRecord | None:
+        """Remove one image; see `VectorStore`."""
+        record = await self.get(image_id)
+        if record is not None:
+            ids: list[Any] = [point_id(image_id)]
+            selector = models.PointIdsList(points=ids)
+            await self._write(lambda client: client.delete(self._name, selector, wait=True, ordering=ORDERING))
+        return record
+
+    async def count_content(self, sha256: str) -> int:
+        """Count the records of one content; see `VectorStore`."""
+        same = of_content(sha256, _TERMS)
+        return (await self._calls.run(lambda client: client.count(self._name, same, exact=True))).count
+
+    async def check(self) -> None:
+        """Have every shard estimate its size, which costs next to nothing; see `VectorStore`."""
+        await self._calls.run(lambda client: client.count(self._name, exact=False))
+
+    async def info(self) -> CollectionInfo:
+        """Return the state of the collection; see `VectorStore`."""
+        state = await self._calls.run(lambda client: client.get_collection(self._name))
+        # Qdrant's own figure counts an image twice while it is moved to another segment.
+        counted = await self._calls.run(lambda client: client.count(self._name, exact=True))
+        fields = {name for path in state.payload_schema if (name := metadata_field(path))}
+        return CollectionInfo(
+            name=self._name,
+            model=self._meta.model,
+            dimension=self._meta.dimension,
+            images=counted.count,
+            indexed_vectors=state.indexed_vectors_count or 0,
+            field_indexes=tuple(sorted(fields)),
+            builds_graph=True,
+        )
+
+    async def close(self) -> None:
+        """Close the connections; closing twice is harmless."""
+        await self._calls.close()
+
+    async def _write(self, call: Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]) -> None:
+        result = await self._calls.run(call)
+        # Anything less is a promise: what is not visible yet must not be acknowledged.
+        if result.status is not models.UpdateStatus.COMPLETED:
+            raise StoreUnavailable(f"Qdrant accepted a write but did not finish it in time ({result.status.value}).")
+
+    async def _ensure_indexes(self, condition: Condition) -> None:
+        """Make indexes for fields that images have; without them a search is slower, not wrong, so none may fail it."""
+        missing = missing_indexes(condition, self._indexed)
+        if all(path in self._looked_for for path in missing):
+            return
+        try:
+            state = await self._calls.run(lambda client: client.get_collection(self._name))
+            self._indexed = set(state.payload_schema)
+            room = index_room(self._indexed, MAX_FIELD_INDEXES)
+            for path, kind in missing_indexes(condition, self._indexed).items():
+                self._looked_for[path] = None
+                if room > 0 and await self._is_used(path):
+                    await self._create_index(path, kind)
+                    room -= 1
+        except StoreUnavailable as error:
+            get_logger().warning("field_index_failed", error=str(error))
+
+    async def _is_used(self, path: str) -> bool:
+        used = models.Filter(must_not=[_TERMS.is_empty(path)])
+        points, _ = await self._calls.run(
+            lambda client: client.scroll(self._name, scroll_filter=used, limit=1, with_payload=False)
+        )
+        return bool(points)
+
+    async def _create_index(self, path: str, kind: IndexKind) -> None:
+        # Not waited for: over a million images it takes longer than a search may.
+        await create_index(self._calls, self._name, path, kind, wait=False)
+        self._indexed.add(path)
+
+
+def _search_params(config: ServerConfig) -> models.SearchParams:
+    wanted = config.searching
+    quantization = models.QuantizationSearchParams(rescore=wanted.rescore, oversampling=wanted.oversampling)
+    return models.SearchParams(hnsw_ef=wanted.hnsw_ef, quantization=quantization if config.layout.quantize else None)
+
+
+def _vector(point: models.Record) -> Embedding:
+    vectors: Any = point.vector
+    return np.asarray(vectors[VECTOR], dtype=np.float32)

@@ -1,0 +1,60 @@
+"""The Qdrant stand-in as a process of its own, to be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from image_similarity.vectors.qdrant_calls import Connection
+from tests.support.servers import PATIENCE, free_port
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class QdrantProcess:
+    """Keeps its port and its data over a restart."""
+
+    def __init__(self, folder: Path, *, api_key: str | None = None) -> None:
+        self.port, self.grpc_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._api_key = api_key
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def connection(self, *, grpc: bool = False, **settings: Any) -> Connection:
+        return Connection(self.url, grpc_port=self.grpc_port, prefer_grpc=grpc, **settings)
+
+    def start(self) -> None:
+        arguments = ["--port", str(self.port), "--grpc-port", str(self.grpc_port), "--data", str(self._folder / "data")]
+        if self._api_key is not None:
+            arguments += ["--api-key", self._api_key]
+        log = self._folder / "qdrant.log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.qdrant_server", *arguments], cwd=ROOT, stdout=out, stderr=out
+            )
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, log.read_text()
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")
+
+    def kill(self) -> None:
+        """Take it away at once, as `kill -9` does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)

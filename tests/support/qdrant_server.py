@@ -1,0 +1,262 @@
+"""A stand-in for a Qdrant server, for machines that have none: its REST interface over shards of Qdrant Edge.
+
+With `--grpc-port` it answers gRPC too. It knows what `image_similarity` asks of a server and refuses everything else.
+Collections are kept in a folder, and what was acknowledged survives `kill -9`. It is one process and one node: numbers
+of shards and copies are accepted and reported only.
+
+    python -m tests.support.qdrant_server --port 6333 --data /tmp/qdrant
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+import uvicorn
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from qdrant_client import models
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from tests.support import qdrant_grpc
+from tests.support.qdrant_shard import Refused, Shard
+
+VERSION = "1.17.0"
+T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
+Endpoint = Callable[[Request], Any]
+
+_ORDERINGS = {ordering.value for ordering in models.WriteOrdering}
+
+
+class Node:
+    """The collections, and the one thread that works on them: Edge holds the interpreter's lock in every call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._shards: dict[str, Shard] = {}
+
+    def load(self) -> None:
+        for folder in sorted(self._folder.glob("*/")):
+            if (folder / "config.json").exists():
+                self._shards[folder.name] = Shard.load(folder)
+            else:
+                shutil.rmtree(folder)
+
+    async def close(self) -> None:
+        for name in self.names:
+            await self.on(name, Shard.close)
+        self._thread.shutdown()
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._shards)
+
+    async def create(self, name: str, config: models.CreateCollection) -> None:
+        def make() -> None:
+            # In the thread, where one comes after the other.
+            if name in self._shards:
+                raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
+            self._shards[name] = Shard.create(self._folder / name, config)
+
+        await self._run(make)
+
+    async def drop(self, name: str) -> bool:
+        def remove() -> bool:
+            shard = self._shards.pop(name, None)
+            if shard is None:
+                return False
+            shard.close()
+            shutil.rmtree(self._folder / name)
+            return True
+
+        return await self._run(remove)
+
+    async def on(self, name: str, work: Callable[[Shard], T], *, wait: bool = True) -> T | None:
+        """Do the work; without `wait` it is only promised, and what goes wrong is nobody's to know."""
+        if name not in self._shards:
+            raise Refused(404, f"Not found: Collection `{name}` doesn't exist!")
+        if wait:
+            return await self._run(lambda: work(self._shards[name]))
+        self._thread.submit(lambda: work(self._shards[name]))
+        return None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+async def root(_: Request) -> Response:
+    return JSONResponse({"title": "qdrant - vector search engine", "version": VERSION})
+
+
+async def healthy(request: Request) -> Response:
+    return PlainTextResponse(f"{request.url.path.strip('/')} check passed")
+
+
+async def list_collections(request: Request) -> Any:
+    return {"collections": [{"name": name} for name in _node(request).names]}
+
+
+async def get_collection(request: Request) -> Any:
+    return await _node(request).on(_name(request), Shard.info)
+
+
+async def collection_exists(request: Request) -> Any:
+    return {"exists": _name(request) in _node(request).names}
+
+
+async def create_collection(request: Request) -> Any:
+    _only_parameters(request, "timeout")
+    await _node(request).create(_name(request), await _body(request, models.CreateCollection))
+    return True
+
+
+async def delete_collection(request: Request) -> Any:
+    _only_parameters(request, "timeout")
+    return await _node(request).drop(_name(request))
+
+
+def writing(model: type[Body], work: Callable[[Shard, Body], None]) -> Endpoint:
+    """Make an endpoint that hands its body to a shard, and answers at once where it is not asked to wait."""
+
+    async def endpoint(request: Request) -> Any:
+        _only_parameters(request, "wait", "ordering", "timeout")
+        wait = _wait(request)
+        body = await _body(request, model)
+        await _node(request).on(_name(request), lambda shard: work(shard, body), wait=wait)
+        return {"operation_id": 0, "status": "completed" if wait else "acknowledged"}
+
+    return endpoint
+
+
+def reading(model: type[Body], work: Callable[[Shard, Body], Any]) -> Endpoint:
+    """Make an endpoint that answers with what a shard makes of its body."""
+
+    async def endpoint(request: Request) -> Any:
+        _only_parameters(request, "timeout", "consistency")
+        body = await _body(request, model)
+        return await _node(request).on(_name(request), lambda shard: work(shard, body))
+
+    return endpoint
+
+
+def _query(shard: Shard, body: models.QueryRequest) -> Any:
+    return {"points": shard.query(body)}
+
+
+_COLLECTION = "/collections/{name}"
+_POINTS = f"{_COLLECTION}/points"
+ENDPOINTS: list[tuple[str, str, Endpoint]] = [
+    ("GET", "/collections", list_collections),
+    ("GET", _COLLECTION, get_collection),
+    ("PUT", _COLLECTION, create_collection),
+    ("DELETE", _COLLECTION, delete_collection),
+    ("GET", f"{_COLLECTION}/exists", collection_exists),
+    ("PUT", f"{_COLLECTION}/index", writing(models.CreateFieldIndex, Shard.create_index)),
+    ("PUT", _POINTS, writing(models.PointsList, Shard.upsert)),
+    ("POST", f"{_POINTS}/delete", writing(models.PointIdsList, Shard.delete)),
+    ("POST", _POINTS, reading(models.PointRequest, Shard.retrieve)),
+    ("POST", f"{_POINTS}/query", reading(models.QueryRequest, _query)),
+    ("POST", f"{_POINTS}/scroll", reading(models.ScrollRequest, Shard.scroll)),
+    ("POST", f"{_POINTS}/count", reading(models.CountRequest, Shard.count)),
+]
+
+
+def create_app(node: Node, api_key: str | None = None) -> Starlette:
+    """Return the application over a node."""
+    app = Starlette(
+        routes=[
+            Route("/", root),
+            *(Route(path, healthy) for path in ("/healthz", "/readyz", "/livez")),
+            *(Route(path, _answer(endpoint, api_key), methods=[method]) for method, path, endpoint in ENDPOINTS),
+        ]
+    )
+    app.state.node = node
+    return app
+
+
+def _answer(endpoint: Endpoint, api_key: str | None) -> Endpoint:
+    """Put a result, or a refusal, into Qdrant's envelope."""
+
+    async def answer(request: Request) -> Response:
+        started = perf_counter()
+        if api_key is not None and request.headers.get("api-key") != api_key:
+            return PlainTextResponse("Must provide an API key or an Authorization bearer token", 401)
+        try:
+            result = await endpoint(request)
+        except Refused as refusal:
+            body = {"status": {"error": refusal.message}, "time": perf_counter() - started}
+            return JSONResponse(body, refusal.status)
+        dumped = TypeAdapter(Any).dump_python(result, mode="json", exclude_none=True)
+        return JSONResponse({"result": dumped, "status": "ok", "time": perf_counter() - started})
+
+    return answer
+
+
+def _node(request: Request) -> Node:
+    node: Node = request.app.state.node
+    return node
+
+
+def _name(request: Request) -> str:
+    return str(request.path_params["name"])
+
+
+async def _body(request: Request, model: type[Body]) -> Body:
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise Refused(400, f"Format error in JSON body: {error}") from error
+
+
+def _only_parameters(request: Request, *known: str) -> None:
+    if unknown := [name for name in request.query_params if name not in known]:
+        raise Refused(400, f"The stand-in does not know the parameter {unknown[0]}.")
+    ordering = request.query_params.get("ordering")
+    if ordering is not None and ordering not in _ORDERINGS:
+        raise Refused(400, f"Unknown ordering {ordering}.")
+
+
+def _wait(request: Request) -> bool:
+    wait = request.query_params.get("wait", "false")
+    if wait not in ("true", "false"):
+        raise Refused(400, f"wait is true or false, not {wait}.")
+    return wait == "true"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A stand-in for a Qdrant server.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=6333)
+    parser.add_argument("--grpc-port", type=int, help="default: REST only")
+    parser.add_argument("--data", type=Path, required=True, help="folder to keep the collections in")
+    parser.add_argument("--api-key")
+    given = parser.parse_args()
+    given.data.mkdir(parents=True, exist_ok=True)
+    node = Node(given.data)
+    node.load()
+    asyncio.run(serve(node, given.host, given.port, given.grpc_port, given.api_key))
+
+
+async def serve(node: Node, host: str, port: int, grpc_port: int | None, api_key: str | None) -> None:
+    """Serve until a signal says to stop."""
+    rest = uvicorn.Server(uvicorn.Config(create_app(node, api_key), host=host, port=port, log_level="warning"))
+    # First, so that the ports are all open when /readyz answers.
+    grpc = None if grpc_port is None else await qdrant_grpc.start(node, host, grpc_port, api_key)
+    await rest.serve()
+    if grpc is not None:
+        await grpc.stop(grace=1)
+    await node.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""A collection of the Qdrant stand-in: the client's request models answered from one shard of Qdrant Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+from pydantic import BaseModel
+from qdrant_client import models
+
+SCHEMA = {
+    models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
+    models.PayloadSchemaType.FLOAT: edge.PayloadSchemaType.Float,
+    models.PayloadSchemaType.DATETIME: edge.PayloadSchemaType.Datetime,
+}
+_DIRECTIONS = {models.Direction.ASC: edge.Direction.Asc, models.Direction.DESC: edge.Direction.Desc}
+
+
+class Refused(Exception):
+    """What the server answers in place of a result."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Shard:
+    """One collection; every method runs in the one thread that holds it."""
+
+    def __init__(self, folder: Path, config: models.CreateCollection) -> None:
+        self._folder = folder
+        self._config = config
+        self._shard = edge.EdgeShard.load(str(folder / "shard"))
+
+    @classmethod
+    def create(cls, folder: Path, config: models.CreateCollection) -> Shard:
+        only(
+            config,
+            "vectors",
+            "shard_number",
+            "replication_factor",
+            "write_consistency_factor",
+            "hnsw_config",
+            "quantization_config",
+            "metadata",
+        )
+        if not isinstance(config.vectors, dict):
+            raise Refused(400, "The stand-in knows named vectors only.")
+        vectors = {}
+        for name, params in config.vectors.items():
+            only(params, "size", "distance")
+            vectors[name] = edge.EdgeVectorParams(size=params.size, distance=getattr(edge.Distance, params.distance))
+        folder.mkdir(parents=True)
+        edge.EdgeShard.create(str(folder / "shard"), edge.EdgeConfig(vectors=vectors, wal_enabled=True)).close()
+        # Last: a folder without it was left by a server that was killed meanwhile.
+        (folder / "config.json").write_text(config.model_dump_json(exclude_none=True))
+        return cls(folder, config)
+
+    @classmethod
+    def load(cls, folder: Path) -> Shard:
+        return cls(folder, models.CreateCollection.model_validate_json((folder / "config.json").read_text()))
+
+    def close(self) -> None:
+        self._shard.flush()
+        self._shard.close()
+
+    def info(self) -> models.CollectionInfo:
+        state, config = self._shard.info(), self._config
+        hnsw = config.hnsw_config or models.HnswConfigDiff()
+        return models.CollectionInfo(
+            status=models.CollectionStatus.GREEN,
+            optimizer_status=models.OptimizersStatusOneOf.OK,
+            points_count=state.points_count,
+            indexed_vectors_count=state.indexed_vectors_count,
+            segments_count=state.segments_count,
+            config=models.CollectionConfig(
+                params=models.CollectionParams(
+                    vectors=config.vectors,
+                    shard_number=config.shard_number or 1,
+                    replication_factor=config.replication_factor or 1,
+                    write_consistency_factor=config.write_consistency_factor or 1,
+                ),
+                hnsw_config=models.HnswConfig(
+                    m=hnsw.m or 16, ef_construct=hnsw.ef_construct or 100, full_scan_threshold=10_000
+                ),
+                optimizer_config=models.OptimizersConfig(
+                    deleted_threshold=0.2,
+                    vacuum_min_vector_number=1000,
+                    default_segment_number=0,
+                    flush_interval_sec=5,
+                ),
+                wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
+                quantization_config=config.quantization_config,
+                metadata=config.metadata,
+            ),
+            payload_schema={
+                path: models.PayloadIndexInfo(data_type=_kind(index.data_type), points=0)
+                for path, index in state.payload_schema.items()
+            },
+        )
+
+    def create_index(self, request: models.CreateFieldIndex) -> None:
+        if request.field_schema not in SCHEMA:
+            raise Refused(400, f"The stand-in knows no index of the type {request.field_schema!r}.")
+        self._update(edge.UpdateOperation.create_field_index(request.field_name, SCHEMA[request.field_schema]))
+
+    def upsert(self, request: models.PointsList) -> None:
+        only(request, "points")
+        self._update(
+            edge.UpdateOperation.upsert_points(
+                [edge.Point(str(point.id), point.vector, point.payload) for point in request.points]
+            )
+        )
+
+    def delete(self, request: models.PointIdsList) -> None:
+        only(request, "points")
+        self._update(edge.UpdateOperation.delete_points([str(point) for point in request.points]))
+
+    def retrieve(self, request: models.PointRequest) -> list[models.Record]:
+        only(request, "ids", "with_payload", "with_vector")
+        wanted = True if request.with_payload is None else request.with_payload
+        found = self._shard.retrieve([str(point) for point in request.ids], _payload(wanted), request.with_vector)
+        return [_record(point) for point in found]
+
+    def query(self, request: models.QueryRequest) -> list[models.ScoredPoint]:
+        only(request, "query", "using", "filter", "params", "score_threshold", "limit", "with_payload", "with_vector")
+        query = request.query.nearest if isinstance(request.query, models.NearestQuery) else request.query
+        if not isinstance(query, list) or request.using is None:
+            raise Refused(400, "The stand-in knows only the search for the nearest to a vector, with `using`.")
+        params = request.params or models.SearchParams()
+        only(params, "hnsw_ef", "exact", "quantization")
+        found = self._run(
+            lambda: self._shard.query(
+                edge.QueryRequest(
+                    limit=10 if request.limit is None else request.limit,
+                    query=edge.Query.Nearest(query, using=request.using),
+                    filter=to_edge(request.filter),
+                    score_threshold=request.score_threshold,
+                    with_payload=_payload(request.with_payload or False),
+                    with_vector=request.with_vector,
+                    params=edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=params.exact or False),
+                )
+            )
+        )
+        return [
+            models.ScoredPoint(
+                id=str(point.id), version=point.version, score=point.score, payload=point.payload, vector=point.vector
+            )
+            for point in found
+        ]
+
+    def scroll(self, request: models.ScrollRequest) -> models.ScrollResult:
+        only(request, "offset", "limit", "filter", "with_payload", "with_vector", "order_by")
+        order = request.order_by
+        if isinstance(order, str):
+            order = models.OrderBy(key=order)
+        if order is not None:
+            only(order, "key", "direction")
+            if order.key not in self._shard.info().payload_schema:
+                raise Refused(400, f"Bad request: No range index for `order_by` key: `{order.key}`.")
+        direction = (order.direction if order else None) or models.Direction.ASC
+        points, following = self._run(
+            lambda: self._shard.scroll(
+                edge.ScrollRequest(
+                    offset=None if request.offset is None else str(request.offset),
+                    limit=10 if request.limit is None else request.limit,
+                    filter=to_edge(request.filter),
+                    with_payload=_payload(True if request.with_payload is None else request.with_payload),
+                    with_vector=request.with_vector,
+                    order_by=edge.OrderBy(order.key, direction=_DIRECTIONS[direction]) if order else None,
+                )
+            )
+        )
+        return models.ScrollResult(
+            points=[_record(point) for point in points],
+            next_page_offset=None if following is None else str(following),
+        )
+
+    def count(self, request: models.CountRequest) -> models.CountResult:
+        only(request, "filter", "exact")
+        exact = True if request.exact is None else request.exact
+        counting = edge.CountRequest(exact=exact, filter=to_edge(request.filter))
+        return models.CountResult(count=self._run(lambda: self._shard.count(counting)))
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        self._run(lambda: self._shard.update(operation))
+
+    def _run(self, call: Any) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            raise Refused(400, f"Wrong input: {error}") from error
+
+
+def only(request: BaseModel, *known: str) -> None:
+    """Refuse what the stand-in would otherwise silently pass over."""
+    fields = type(request).model_fields
+    unknown = [
+        name
+        for name, field in fields.items()
+        if name not in known and getattr(request, name) not in (None, field.default)
+    ]
+    if unknown:
+        raise Refused(400, f"The stand-in does not know {', '.join(unknown)} of {type(request).__name__}.")
+
+
+def to_edge(condition: models.Filter | None) -> edge.Filter | None:
+    if condition is None:
+        return None
+    only(condition, "must", "should", "must_not")
+    return edge.Filter(
+        must=_clauses(condition.must), should=_clauses(condition.should), must_not=_clauses(condition.must_not)
+    )
+
+
+def _clauses(clauses: Any) -> list[Any] | None:
+    if clauses is None:
+        return None
+    listed: Iterable[Any] = clauses if isinstance(clauses, list) else [clauses]
+    return [_clause(clause) for clause in listed]
+
+
+def _clause(clause: Any) -> Any:
+    match clause:
+        case models.Filter():
+            return to_edge(clause)
+        case models.IsEmptyCondition(is_empty=models.PayloadField(key=key)):
+            return edge.IsEmptyCondition(key)
+        case models.HasIdCondition(has_id=points):
+            return edge.HasIdCondition({str(point) for point in points})
+        case models.FieldCondition(key=key):
+            only(clause, "key", "match", "range")
+            return edge.FieldCondition(key, match=_match(clause.match), range=_range(clause.range))
+    raise Refused(400, f"The stand-in does not know the condition {clause!r}.")
+
+
+def _match(match: Any) -> Any:
+    match match:
+        case None:
+            return None
+        case models.MatchAny(any=values):
+            return edge.MatchAny(values)
+        case models.MatchValue(value=str() | int() as value) if not isinstance(value, bool):
+            return edge.MatchValue(value)
+    raise Refused(400, f"The stand-in does not know the match {match!r}.")
+
+
+def _range(bounds: models.Range | models.DatetimeRange | None) -> Any:
+    if bounds is None:
+        return None
+    given = {name: bound for name in ("gt", "gte", "lt", "lte") if (bound := getattr(bounds, name)) is not None}
+    if isinstance(bounds, models.Range):
+        return edge.RangeFloat(**given)
+    return edge.RangeDateTime(**{name: bound.isoformat() for name, bound in given.items()})
+
+
+def _payload(wanted: Any) -> Any:
+    match wanted:
+        case bool():
+            return wanted
+        case list():
+            return edge.PayloadSelector.Include(wanted)
+        case models.PayloadSelectorInclude(include=keys):
+            return edge.PayloadSelector.Include(keys)
+    raise Refused(400, f"The stand-in does not know the payload selector {wanted!r}.")
+
+
+def _record(point: edge.Record) -> models.Record:
+    return models.Record(id=str(point.id), payload=point.payload, vector=point.vector)
+
+
+def _kind(data_type: edge.PayloadSchemaType) -> models.PayloadSchemaType:
+    return next(kind for kind, known in SCHEMA.items() if known == data_type)

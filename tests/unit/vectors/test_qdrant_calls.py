@@ -1,0 +1,112 @@
+"""Which failures of a server are tried again, how often, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import pytest
+from qdrant_client import AsyncQdrantClient, models
+
+from image_similarity.domain import StoreUnavailable
+from image_similarity.vectors.collection import CollectionMeta
+from image_similarity.vectors.qdrant_calls import ATTEMPTS, Connection, QdrantCalls
+from image_similarity.vectors.server import ServerConfig, ServerStore
+from tests.support.records import DIMENSION, record, towards
+from tests.support.scripted import Answer, Scripted, scripted
+
+COUNTED: Answer = (200, {"result": {"count": 7}, "status": "ok", "time": 0.1})
+META = CollectionMeta("colours", DIMENSION)
+
+
+def refusal(status: int, reason: str = "no") -> Answer:
+    return status, {"status": {"error": reason}, "time": 0.0}
+
+
+async def count(server: Scripted, *, limit: float = 5, attempts: int = ATTEMPTS) -> int:
+    calls = QdrantCalls(Connection(server.url, prefer_grpc=False, timeout=limit))
+
+    def ask(client: AsyncQdrantClient) -> Any:
+        return client.count("photos", exact=True)
+
+    try:
+        return (await calls.run(ask, attempts=attempts)).count
+    finally:
+        await calls.close()
+
+
+@pytest.mark.parametrize("first", [None, refusal(503), refusal(502), refusal(504), refusal(429)])
+async def test_a_failure_that_passes_is_not_seen(first: Answer) -> None:
+    async with scripted(lambda number: COUNTED if number == ATTEMPTS - 1 else first) as server:
+        assert await count(server) == 7
+    assert len(server.asked) == ATTEMPTS
+
+
+@pytest.mark.parametrize("answer", [None, refusal(503)])
+async def test_attempts_are_bounded(answer: Answer) -> None:
+    async with scripted(lambda _: answer) as server:
+        with pytest.raises(StoreUnavailable):
+            await count(server)
+    assert len(server.asked) == ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
+async def test_a_refusal_is_not_asked_again(status: int) -> None:
+    async with scripted(lambda _: refusal(status, "Wrong input: so and so")) as server:
+        with pytest.raises(StoreUnavailable, match=f"failed: {status} Wrong input: so and so"):
+            await count(server)
+    assert len(server.asked) == 1
+
+
+async def test_one_attempt_is_one() -> None:
+    async with scripted(lambda _: refusal(503)) as server:
+        with pytest.raises(StoreUnavailable):
+            await count(server, attempts=1)
+    assert len(server.asked) == 1
+
+
+async def test_a_server_that_is_silent_is_given_up_within_the_time_limit() -> None:
+    async with scripted(lambda _: COUNTED, delay=3) as server:
+        started = monotonic()
+        with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.4 s"):
+            await count(server, limit=0.4)
+        assert 0.3 < monotonic() - started < 1.5
+    assert len(server.asked) == 1
+
+
+async def test_the_time_limit_holds_over_all_attempts() -> None:
+    async with scripted(lambda _: None, delay=0.3) as server:
+        started = monotonic()
+        with pytest.raises(StoreUnavailable):
+            await count(server, limit=0.5)
+        assert monotonic() - started < 1.5
+
+
+async def test_an_answer_that_is_not_qdrants_is_a_failure() -> None:
+    async with scripted(lambda _: (200, {"hello": "world", "result": {"count": "x"}})) as server:
+        with pytest.raises(StoreUnavailable, match="failed"):
+            await count(server)
+
+
+@pytest.mark.parametrize("status", [models.UpdateStatus.ACKNOWLEDGED, models.UpdateStatus.WAIT_TIMEOUT])
+async def test_a_write_that_is_only_promised_is_no_success(status: models.UpdateStatus) -> None:
+    answer: Answer = (200, {"result": {"operation_id": 1, "status": status.value}, "status": "ok", "time": 0.0})
+    async with scripted(lambda _: answer) as server:
+        connection = Connection(server.url, prefer_grpc=False)
+        store = ServerStore(ServerConfig("photos", connection), META, QdrantCalls(connection))
+        with pytest.raises(StoreUnavailable, match=f"did not finish it in time \\({status.value}\\)"):
+            await store.upsert([(record("a"), towards(0))])
+        await store.close()
+    assert server.asked == ["PUT /collections/photos/points?wait=true&ordering=medium"]
+
+
+async def test_a_cancelled_call_is_cancelled_and_not_repeated() -> None:
+    async with scripted(lambda _: COUNTED, delay=2) as server:
+        task = asyncio.create_task(count(server))
+        while not server.asked:  # noqa: ASYNC110 - shorter than an event through the server
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert len(server.asked) == 1
