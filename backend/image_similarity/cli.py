@@ -26,7 +26,7 @@ from rich.table import Table
 
 from image_similarity import __version__
 from image_similarity.bulk import Tally, index_files
-from image_similarity.client import Client, connect
+from image_similarity.client import Client, RemoteClient, connect
 from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
 from image_similarity.filters import parse_filter
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_image, read_metadata
@@ -234,6 +234,24 @@ def init_db() -> None:
         highlight=False,
         markup=False,
     )
+
+
+@app.command(epilog="Example: `image-similarity warm --top 500 --url http://localhost:8001`")
+def warm(
+    top: Annotated[int, typer.Option(min=1, max=10_000, help="Most embeddings to bring.")] = 1000,
+    url: Annotated[
+        str | None, typer.Option(help="The server; default http://localhost:API_PORT. Each replica has its own cache.")
+    ] = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Bring the most asked embeddings from Redis into a running server, as it does by itself at its start."""
+    server = url or f"http://localhost:{_settings().api_port}"
+
+    async def run() -> int:
+        async with RemoteClient(server, api_key=api_key) as client:
+            return await client.warm(top)
+
+    out.print(f"{asyncio.run(run())} embeddings loaded.", highlight=False)
 
 
 @app.command(epilog="Example: `image-similarity optimize`, while no server is running")

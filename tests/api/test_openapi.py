@@ -29,6 +29,7 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
         "post /api/v1/search",
         "post /api/v1/index",
         "get /api/v1/stats",
+        "post /api/v1/cache/warm",
         "get /api/v1/health",
         "get /api/v1/ready",
         "get /api/v1/images",
