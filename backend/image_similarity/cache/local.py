@@ -50,6 +50,8 @@ class LocalCache:
         """Keep the value unless it alone exceeds the cache; see `Cache`."""
         if self._charge(value) <= self._entries.maxsize:
             self._entries[kind, key] = value
+        else:
+            self._entries.pop((kind, key), None)
 
     async def generation(self) -> str:
         """Return the number of the collection's present state, as text; see `Cache`."""
