@@ -21,6 +21,8 @@ hence after W was in the store. That is the whole argument as long as Redis answ
   that before it acknowledges. When Redis wakes up, its first look at the key finds it expired, and what was cached
   under it is lost. The first write to meet the silence waits for `LEASE`; others, while one question is kept open
   that Redis would answer the moment it wakes, wait for `PATIENCE`, the time in which an answer would have come.
+- *Redis answers but takes no writes* (its disk is full, its copies are gone): then it does not take renewals either,
+  and the same wait does.
 - *Redis refuses or resets the connection:* it is asked again at once over a new connection. Refused again means that
   nobody is being answered by that run any more; the write is acknowledged, and the next run has a new id.
 - *A write that was acknowledged without a reply* is owed: until Redis has heard of it the replica itself uses no
@@ -109,28 +111,33 @@ class SharedGeneration:
 
     async def _replace(self) -> None:
         covered = self._written
+        telling = asyncio.create_task(self._tell())
+        self._silence = 0.0
+        try:
+            while not telling.done():
+                done, _ = await asyncio.wait({telling}, timeout=_STEP)
+                self._silence += 0.0 if done else _STEP
+            telling.result()
+            self._told = max(self._told, covered)
+        except (RedisError, OSError) as error:
+            get_logger().debug("redis_not_told_of_write", reason=str(error))
+        finally:
+            self._silence = 0.0
+            telling.cancel()
+            await asyncio.wait({telling})
+
+    async def _tell(self) -> None:
         # DEL first: unlike SET it is not refused for want of memory, and it alone does what must be done.
         commands: tuple[Command, ...] = (
             ("DEL", self._key),
             self._set(only_if_missing=False),
             ("PUBLISH", self._channel, "changed"),
         )
-        asking = asyncio.create_task(self._link.ask_patiently(*commands))
-        self._silence = 0.0
-        try:
-            while not asking.done():
-                done, _ = await asyncio.wait({asking}, timeout=_STEP)
-                self._silence += 0.0 if done else _STEP
-            refusal = asking.result().replies[0]
-            if isinstance(refusal, ResponseError):
-                raise refusal
-            self._told = max(self._told, covered)
-        except (RedisError, OSError) as error:
-            get_logger().debug("redis_not_told_of_write", reason=str(error))
-        finally:
-            self._silence = 0.0
-            asking.cancel()
-            await asyncio.wait({asking})
+        while True:
+            answer = await self._link.ask_patiently(*commands)
+            if not isinstance(answer.replies[0], ResponseError):
+                return
+            await asyncio.sleep(_STEP)
 
     def _set(self, *, only_if_missing: bool) -> Command:
         command = ("SET", self._key, secrets.token_hex(12), "PX", round(LEASE * 1000))

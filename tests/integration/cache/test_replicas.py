@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from image_similarity.cache.breaker import CircuitBreaker
 from image_similarity.domain import ImageNotFound, SearchOptions
 from image_similarity.engine import SearchEngine
+from tests.integration.cache.conftest import eventually
 from tests.support.engines import BLUE, RED, TOP
 from tests.support.redis_server import RedisServer
 from tests.support.replicas import replicas
@@ -72,6 +74,91 @@ async def test_saying_unchanged_or_not_found_promises_what_searches_keep(redis: 
 
 def fields(record: object) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__slots__}  # type: ignore[attr-defined]
+
+
+async def version_seen(engine: SearchEngine) -> object:
+    return ((await engine.search_by_image(RED, TOP)).matches[0].metadata or {})["version"]
+
+
+async def with_version_1_cached(writer: SearchEngine, reader: SearchEngine) -> None:
+    await writer.index_image(RED, image_id="a", metadata={"version": 1})
+    assert await version_seen(reader) == 1
+    assert (await reader.search_by_image(RED, TOP)).cached
+
+
+async def test_a_redis_that_comes_back_with_older_data_does_not_bring_older_results_back(
+    mortal_redis: RedisServer, tmp_path: Path
+) -> None:
+    async with replicas(mortal_redis.url, tmp_path) as (writer, reader):
+        await with_version_1_cached(writer, reader)
+        mortal_redis.command("SAVE")
+        await writer.index_image(RED, image_id="a", metadata={"version": 2})
+        mortal_redis.kill()
+        # Sooner than the saved generation expires.
+        mortal_redis.start()
+        assert [await version_seen(reader) for _ in range(5)] == [2] * 5
+
+
+async def test_a_write_that_a_hanging_redis_was_not_told_of_is_seen_when_it_wakes_up(
+    mortal_redis: RedisServer, tmp_path: Path
+) -> None:
+    async with replicas(mortal_redis.url, tmp_path, timeout=0.3) as (writer, reader):
+        await with_version_1_cached(writer, reader)
+        # The worst case: the reader has noticed nothing and its question is there before the writer's, which has
+        # to open a new session first.
+        reader._cache._far._tasks[0].cancel()  # type: ignore[attr-defined]
+        mortal_redis.pause()
+        assert await writer._cache.generation() is None
+        await writer.index_image(RED, image_id="a", metadata={"version": 2})
+        searching = asyncio.create_task(version_seen(reader))
+        await asyncio.sleep(0.05)
+        mortal_redis.resume()
+        assert await searching == 2
+        assert [await version_seen(reader) for _ in range(5)] == [2] * 5
+
+
+async def test_while_redis_takes_no_writes_what_is_written_is_seen(mortal_redis: RedisServer, tmp_path: Path) -> None:
+    async with replicas(mortal_redis.url, tmp_path) as (writer, reader):
+        await with_version_1_cached(writer, reader)
+        mortal_redis.command("CONFIG SET min-replicas-to-write 1")
+        await writer.index_image(RED, image_id="a", metadata={"version": 2})
+        assert await version_seen(writer) == await version_seen(reader) == 2
+        mortal_redis.command("CONFIG SET min-replicas-to-write 0")
+        await with_results_cached_again(reader)
+        assert await version_seen(writer) == await version_seen(reader) == 2
+
+
+async def test_a_replica_that_alone_is_cut_off_trusts_no_result_and_catches_up(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replicas(redis.url, tmp_path) as (writer, reader):
+        await with_version_1_cached(writer, reader)
+        link = writer._cache._far._link  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+
+            async def unreachable(session: Any, _: object) -> None:
+                await session.connection.disconnect(nowait=True)
+                raise ConnectionError
+
+            patch.setattr(link, "_converse", unreachable)
+            await writer.index_image(RED, image_id="a", metadata={"version": 2})
+            patch.undo()
+            # Reached again, but the write is still owed.
+            assert await writer._cache.generation() is None
+            assert await version_seen(writer) == 2
+
+        async def caught_up() -> bool:
+            return await version_seen(reader) == 2
+
+        await eventually(caught_up)
+        await with_results_cached_again(writer)
+
+
+async def with_results_cached_again(engine: SearchEngine) -> None:
+    async def cached() -> bool:
+        return (await engine.search_by_image(RED, TOP)).cached
+
+    await eventually(cached)
 
 
 class Witness:

@@ -35,7 +35,7 @@ async def stats(request: Request, engine: EngineDep, settings: SettingsDep) -> S
     return StatsResponse.of(await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue)
 
 
-@router.post("/cache/warm", summary="Warm the cache", response_model=WarmResponse, responses=responses())
+@router.post("/cache/warm", summary="Warm the cache", response_model=WarmResponse, responses=responses(422))
 async def warm(
     engine: EngineDep,
     top: Annotated[int, Query(ge=1, le=10_000, description="Most embeddings to bring.")] = 1000,
