@@ -88,4 +88,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 11
+    assert len(tried) == 12
