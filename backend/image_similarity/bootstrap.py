@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import platform
 
+from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.cache.redis import RedisCache
+from image_similarity.cache.tiered import TieredCache
+from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder
@@ -14,7 +19,7 @@ from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
-from image_similarity.stores import StoreKind, find_collection, open_collection, store_kind
+from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo
@@ -31,18 +36,13 @@ async def build_engine(settings: Settings) -> SearchEngine:
     encoder, fallback_reason = await asyncio.to_thread(_load_model, settings, found)
     vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     metrics = Metrics()
-    cache = LocalCache(
-        max_entries=settings.cache_max_entries,
-        max_bytes=settings.cache_max_bytes,
-        ttl=settings.cache_ttl,
-        metrics=metrics,
-    )
     try:
         storage = ImageStorage.open(
             settings.storage_url,
             default=settings.data_dir / "images",
             store_originals=settings.store_originals,
         )
+        cache = await open_cache(settings, metrics)
     except BaseException:
         await vectors.close()
         raise
@@ -56,6 +56,51 @@ async def build_engine(settings: Settings) -> SearchEngine:
         cache=cache,
         metrics=metrics,
     )
+
+
+async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
+    """Return L1, with L2 behind it where there is a Redis, and warm it. Raises InvalidRequest for an odd REDIS_URL."""
+    local = LocalCache(
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_bytes,
+        ttl=settings.cache_ttl,
+        metrics=metrics,
+    )
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    if not url and not settings.redis_host:
+        return local
+    # Only its scheme, host and port make up the URL that is built here; IPv6 addresses stand in brackets.
+    host = f"[{settings.redis_host}]" if ":" in settings.redis_host else settings.redis_host
+    password = settings.redis_password
+    try:
+        shared = RedisCache(
+            url or f"redis://{host}:{settings.redis_port}",
+            password=password.get_secret_value() if password else None,
+            namespace=cache_namespace(settings),
+            ttl=settings.cache_ttl,
+            timeout=settings.redis_timeout,
+            metrics=metrics,
+            on_change=local.drop_results,
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"REDIS_URL: {error}") from None
+    cache = TieredCache(local, shared)
+    loaded = await cache.warm(settings.cache_warm_top)
+    get_logger().info("cache_warmed", embeddings=loaded, redis=shared.failure() or "ok")
+    return cache
+
+
+def cache_namespace(settings: Settings) -> str:
+    """Return what the keys in Redis begin with: the same for all that share a collection, and for nobody else.
+
+    An embedded collection is this machine's and this folder's, whatever others call theirs. Servers that differ
+    in how they call one Qdrant server still share its collection; REDIS_PREFIX tells two deployments apart.
+    """
+    shared = f"{settings.redis_prefix}:{settings.qdrant_collection_name}"
+    if store_kind(settings) is StoreKind.SERVER:
+        return shared
+    place = f"{platform.node()}:{collection_folder(settings).resolve()}"
+    return f"{shared}:{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 async def initialize(settings: Settings) -> CollectionInfo:

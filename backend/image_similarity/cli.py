@@ -25,7 +25,7 @@ from rich.table import Table
 
 from image_similarity import __version__, maintenance
 from image_similarity.bulk import Tally, index_files
-from image_similarity.client import Client, connect
+from image_similarity.client import Client, RemoteClient, connect
 from image_similarity.console import err, load_settings, out
 from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
 from image_similarity.filters import parse_filter
@@ -202,6 +202,24 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
         _print_json(figures)
     else:
         out.print_json(orjson.dumps(figures).decode())
+
+
+@app.command(epilog="Example: `image-similarity warm --top 500 --url http://localhost:8001`")
+def warm(
+    top: Annotated[int, typer.Option(min=1, max=10_000, help="Most embeddings to bring.")] = 1000,
+    url: Annotated[
+        str | None, typer.Option(help="The server; default http://localhost:API_PORT. Each replica has its own cache.")
+    ] = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Bring the most asked embeddings from Redis into a running server, as it does by itself at its start."""
+    server = url or f"http://localhost:{load_settings().api_port}"
+
+    async def run() -> int:
+        async with RemoteClient(server, api_key=api_key) as client:
+            return await client.warm(top)
+
+    out.print(f"{asyncio.run(run())} embeddings loaded.", highlight=False)
 
 
 @asynccontextmanager

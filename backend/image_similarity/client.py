@@ -160,6 +160,11 @@ class RemoteClient:
         """Return the server's figures. Raises as `index_image`."""
         return await self._send("GET", "/stats")
 
+    async def warm(self, top: int) -> int:
+        """Have the server warm its cache, and return how many embeddings were found. Raises as `index_image`."""
+        loaded: int = (await self._send("POST", "/cache/warm", params={"top": top}))["loaded"]
+        return loaded
+
     async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         """Send a request; every call here may be repeated without harm, so a busy server is asked again."""
         for attempt in range(RETRIES + 1):

@@ -81,6 +81,10 @@ class ImageEmbedder:
             return hashlib.sha256(data).hexdigest()
         return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
+    def count_query(self, digest: str) -> None:
+        """Note that a search asked for this embedding, so that a new replica can start with the popular ones."""
+        self._cache.count_query(self._key(digest))
+
     async def embed(self, data: bytes, digest: str) -> Embedding:
         """Return the unit vector of an image, shape (dimension,); `digest` is the sha256 of `data`."""
         if (cached := await self._recall(digest)) is not None:

@@ -109,6 +109,7 @@ class SearchEngine:
     async def search_by_image(self, data: bytes, options: SearchOptions) -> SearchResult:
         """Find the images that look like the one in `data`."""
         digest = await self._embedder.digest(data)
+        self._embedder.count_query(digest)
 
         async def search() -> list[Match]:
             return await self._query(await self._embedder.embed(data, digest), options)
@@ -144,6 +145,9 @@ class SearchEngine:
             if changed:
                 prepared = await self._embedder.prepare(data, digest)
                 await _to_the_end(self._write(image_id, digest, data, prepared, metadata, before))
+            else:
+                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
+                await self._cache.advance_generation()
         return IndexResult(image_id, before is None, changed, _milliseconds_since(started))
 
     async def delete_image(self, image_id: str) -> ImageRecord:
@@ -188,6 +192,14 @@ class SearchEngine:
             recommendations=_recommend(collection),
         )
 
+    async def warm(self, top: int) -> int:
+        """Bring up to `top` of the most asked embeddings into this process, and return how many were found."""
+        return await self._cache.warm(top)
+
+    def cache_failure(self) -> str | None:
+        """Return what is wrong with the cache, without which all still works, only slower; None where all is well."""
+        return self._cache.failure()
+
     async def failures(self) -> dict[str, str]:
         """Return what is wrong, by the name of the part; empty where all is well."""
         checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.check, self._storage.check)
@@ -218,7 +230,10 @@ class SearchEngine:
 
     async def _cached(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
         started = perf_counter()
-        key = await self._result_key(subject, options)
+        generation = await self._cache.generation()
+        if generation is None:
+            return SearchResult(str(uuid7()), tuple(await search()), _milliseconds_since(started), cached=False)
+        key = self._result_key(generation, subject, options)
         stored = await self._cache.get(Kind.RESULT, key)
         if stored is not None:
             matches = tuple(Match(*fields) for fields in orjson.loads(stored))
@@ -233,10 +248,10 @@ class SearchEngine:
             matches = await self._searching.run(key, compute)
         return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached=stored is not None)
 
-    async def _result_key(self, subject: str, options: SearchOptions) -> str:
+    def _result_key(self, generation: str, subject: str, options: SearchOptions) -> str:
         # A frozen dataclass of plain values: its text tells any two apart, 1 from 1.0 and from True included.
         question = hashlib.sha256(f"{subject}\n{options!r}".encode()).hexdigest()
-        return f"{self.model.spec.name}:{await self._cache.generation()}:{question}"
+        return f"{self.model.spec.name}:{generation}:{question}"
 
     async def _write(
         self,
@@ -272,9 +287,10 @@ class SearchEngine:
 
     async def _remove(self, image_id: str) -> ImageRecord:
         record = await self._vectors.delete(image_id)
+        # Even where nothing is there any more, for the reason that index_image gives.
+        await self._cache.advance_generation()
         if record is None:
             raise _not_found(image_id)
-        await self._cache.advance_generation()
         self.metrics.deleted.inc()
         await self._drop_unused(record.sha256)
         return record

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -24,7 +25,9 @@ class Settings(BaseSettings):
     An empty variable counts as none: compose files pass on what is not set as empty text.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     # The process
     app_name: str = Field("Image Similarity Engine", description="Title of the API and name in the logs.")
@@ -93,6 +96,25 @@ class Settings(BaseSettings):
     cache_max_entries: int = Field(50_000, ge=0, description="Most entries of the in-process cache; 0 turns it off.")
     cache_max_bytes: int = Field(128 * 2**20, ge=0, description="Most bytes of the in-process cache.")
 
+    redis_host: str = Field("", description="Redis that replicas share as their second cache; empty for none.")
+    redis_port: int = Field(6379, ge=1, le=65535, description="Port of REDIS_HOST.")
+    redis_password: SecretStr | None = Field(None, description="Password for Redis.")
+    redis_url: SecretStr | None = Field(
+        None,
+        description="In place of REDIS_HOST and REDIS_PORT: `redis://…`, `rediss://…` (TLS) or `unix://…`.",
+    )
+    redis_timeout: float = Field(
+        0.05, gt=0, le=10, description="Seconds that a search waits for Redis at a time before it goes on without."
+    )
+    redis_prefix: str = Field(
+        "image-similarity",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Begins every key in Redis; deployments that share a Redis need different ones, replicas the same.",
+    )
+    cache_warm_top: int = Field(
+        1000, ge=0, le=10_000, description="Most asked embeddings brought from Redis into a process at its start."
+    )
+
     # Limits
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body, in bytes; more is a 413.")
     max_pixels: int = Field(80_000_000, ge=1, description="Largest image, in pixels (width x height); more is a 413.")
@@ -110,3 +132,17 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            try:
+                parts = urlsplit(url.get_secret_value())
+                valid = parts.scheme in {"redis", "rediss", "unix"} and parts.port != 0
+            except ValueError:
+                # Its text may quote a part of the password.
+                valid = False
+            if not valid:
+                raise ValueError("it must be redis://…, rediss://… or unix://…, with special characters %-encoded")
+        return url

@@ -32,6 +32,8 @@ PROMISED = {
     "DATA_DIR": ("data_dir", "/srv/photos", Path("/srv/photos")),
     "STORE_ORIGINALS": ("store_originals", "false", False),
     "MAX_QUEUE": ("max_queue", "5", 5),
+    "REDIS_HOST": ("redis_host", "cache.internal", "cache.internal"),
+    "REDIS_PORT": ("redis_port", "6380", 6380),
 }
 
 
@@ -98,6 +100,15 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "secret" not in shown.lower().replace("secretstr", "")
 
 
+def test_a_redis_url_with_a_mistake_in_its_password_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:pass/word@localhost:6379")
+
+    with pytest.raises(ValidationError, match="%-encoded") as caught:
+        Settings()
+    assert "pass" not in str(caught.value)
+    assert "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
@@ -111,6 +122,10 @@ def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("QDRANT_COLLECTION_NAME", "../escape"),
         ("QDRANT_COLLECTION_NAME", "a" * 65),
         ("DEVICE", "quantum"),
+        ("REDIS_PORT", "0"),
+        ("REDIS_PREFIX", "with space"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://:pass/word@localhost:6379"),
     ],
 )
 def test_nonsense_is_refused_at_start_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:

@@ -224,10 +224,13 @@ class CacheTierStatus(BaseModel):
     """One tier of the cache."""
 
     tier: str
-    entries: int
-    bytes: int
+    entries: int | None = Field(description="null for a tier that replicas share.")
+    bytes: int | None
     hits: dict[str, int]
     misses: dict[str, int]
+    breaker: str | None = Field(
+        description="closed; open or half_open while the tier does not answer; null where it is part of the process."
+    )
 
 
 class QueueStatus(BaseModel):
@@ -278,7 +281,16 @@ class StatsResponse(BaseModel):
                             "bytes": 8052,
                             "hits": {"embedding": 1, "result": 2},
                             "misses": {"embedding": 2, "result": 2},
-                        }
+                            "breaker": None,
+                        },
+                        {
+                            "tier": "l2",
+                            "entries": None,
+                            "bytes": None,
+                            "hits": {"embedding": 1, "result": 1},
+                            "misses": {"embedding": 1, "result": 1},
+                            "breaker": "closed",
+                        },
                     ],
                     "recommendations": [],
                 }
@@ -308,6 +320,14 @@ class StatsResponse(BaseModel):
         )
 
 
+class WarmResponse(BaseModel):
+    """What became of warming the cache."""
+
+    loaded: int = Field(description="Embeddings that were brought near.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"loaded": 250}]})
+
+
 class ServiceHealth(BaseModel):
     """One part of the service."""
 
@@ -334,6 +354,7 @@ class HealthResponse(BaseModel):
                         "model": {"status": "ok", "detail": "openai/clip-vit-base-patch32 on cpu in bf16"},
                         "vector_store": {"status": "ok", "detail": None},
                         "storage": {"status": "ok", "detail": None},
+                        "cache": {"status": "ok", "detail": None},
                     },
                 }
             ]

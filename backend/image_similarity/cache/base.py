@@ -21,11 +21,14 @@ class TierStats:
     """The state of one tier."""
 
     tier: str
-    entries: int
-    bytes: int
+    entries: int | None
+    """None where the tier is shared, and what is ours is not counted."""
+    bytes: int | None
     hits: dict[str, int]
     """By kind."""
     misses: dict[str, int]
+    breaker: str | None = None
+    """closed, open or half_open; None where nothing can break."""
 
 
 class Cache(Protocol):
@@ -39,16 +42,29 @@ class Cache(Protocol):
         """Keep the value for a while."""
         ...
 
-    async def generation(self) -> int:
-        """Return the number of the collection's present state; part of every result's key.
+    async def generation(self) -> str | None:
+        """Return the name of the collection's present state; part of every result's key, and never used twice.
 
-        Read it before the query: a result computed while a write came in is then kept under the old number,
-        where nobody looks for it again.
+        Read it before the query: a result computed while a write came in is then kept under the old name, where
+        nobody looks for it again. None where the present state cannot be known: then no result may be taken from
+        the cache, nor from a computation that began earlier, and none is to be kept.
         """
         ...
 
     async def advance_generation(self) -> None:
         """Make every cached result stale; called after a write is in the store and before it is acknowledged."""
+        ...
+
+    def count_query(self, key: str) -> None:
+        """Note that a search asked for the embedding under this key; `warm` wants to know what is popular."""
+        ...
+
+    async def warm(self, top: int) -> int:
+        """Bring up to `top` of the most asked embeddings near, and return how many were found."""
+        ...
+
+    def failure(self) -> str | None:
+        """Return what is wrong, for an operator to read; None where all is well."""
         ...
 
     def stats(self) -> list[TierStats]:
@@ -57,4 +73,12 @@ class Cache(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class SharedCache(Cache, Protocol):
+    """A cache that several replicas have in common."""
+
+    async def most_asked(self, top: int) -> list[tuple[str, bytes]]:
+        """Return keys and values of up to `top` embeddings, the most asked first."""
         ...

@@ -50,14 +50,32 @@ class LocalCache:
         """Keep the value unless it alone exceeds the cache; see `Cache`."""
         if self._charge(value) <= self._entries.maxsize:
             self._entries[kind, key] = value
+        else:
+            self._entries.pop((kind, key), None)
 
-    async def generation(self) -> int:
-        """Return the number of the collection's present state; see `Cache`."""
-        return self._generation
+    async def generation(self) -> str:
+        """Return the number of the collection's present state, as text; see `Cache`."""
+        return str(self._generation)
 
     async def advance_generation(self) -> None:
         """Make every cached result stale; see `Cache`."""
         self._generation += 1
+
+    def count_query(self, key: str) -> None:
+        """Nothing to note: what is asked often is here already."""
+
+    async def warm(self, top: int) -> int:
+        """Bring nothing: there is nowhere to bring it from."""
+        del top
+        return 0
+
+    def failure(self) -> None:
+        """Return None: memory does not fail."""
+
+    def drop_results(self) -> None:
+        """Make room: after a write on another replica no result in here will be asked for again."""
+        for key in [key for key in self._entries if key[0] is Kind.RESULT]:
+            self._entries.pop(key, None)
 
     def stats(self) -> list[TierStats]:
         """Return the state of this one tier."""

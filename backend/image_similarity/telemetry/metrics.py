@@ -68,6 +68,16 @@ class Metrics:
             ["tier", "kind", "outcome"],
             registry=self.registry,
         )
+        self.cache_errors = Counter(
+            "image_similarity_cache_errors_total",
+            "Questions to the shared cache that were not answered in time.",
+            registry=self.registry,
+        )
+        self.cache_breaker = Gauge(
+            "image_similarity_cache_breaker_open",
+            "1 while the shared cache is left alone because it does not answer, else 0.",
+            registry=self.registry,
+        )
         self.collection_images = Gauge(
             "image_similarity_collection_images", "Images in the collection.", registry=self.registry
         )

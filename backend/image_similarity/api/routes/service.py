@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from image_similarity import __version__
 from image_similarity.api.answers import JsonAnswer
@@ -17,6 +18,7 @@ from image_similarity.api.schemas import (
     ReadyResponse,
     ServiceHealth,
     StatsResponse,
+    WarmResponse,
 )
 from image_similarity.domain import StoreUnavailable
 from image_similarity.engine import RunningModel
@@ -33,6 +35,15 @@ async def stats(request: Request, engine: EngineDep, settings: SettingsDep) -> S
     return StatsResponse.of(await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue)
 
 
+@router.post("/cache/warm", summary="Warm the cache", response_model=WarmResponse, responses=responses(422))
+async def warm(
+    engine: EngineDep,
+    top: Annotated[int, Query(ge=1, le=10_000, description="Most embeddings to bring.")] = 1000,
+) -> WarmResponse:
+    """Bring the embeddings that are asked most, on any replica, from Redis into this process."""
+    return WarmResponse(loaded=await engine.warm(top))
+
+
 @probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
 async def health(engine: EngineDep) -> HealthResponse:
     """Always 200 while the process answers; `status` and `services` tell what is wrong with its parts."""
@@ -41,8 +52,11 @@ async def health(engine: EngineDep) -> HealthResponse:
     for part in engine.PARTS:
         detail = failures.get(part)
         services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
+    # Not one of the engine's PARTS, which /ready demands: without Redis all is served, only slower.
+    detail = engine.cache_failure()
+    services["cache"] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
     return HealthResponse(
-        status="degraded" if failures else "ok",
+        status="degraded" if failures or detail else "ok",
         timestamp=datetime.now(UTC),
         version=__version__,
         services=services,

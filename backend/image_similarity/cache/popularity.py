@@ -1,0 +1,51 @@
+"""Which queries are asked most: a sorted set in Redis, so that a new replica can start with them at hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from image_similarity.cache.link import Command, RedisLink, as_none
+
+KEPT = 10_000
+"""Most queries that are ranked."""
+
+_FLUSHED = 500
+"""Most queries counted at one flush: the rest are those asked least."""
+
+_HALF_LIFE = 3600
+"""Seconds after which all counts are halved, so that what was popular last week makes room."""
+
+
+class Popularity:
+    """Counts in this process, and adds what was counted to the common ranking now and then."""
+
+    def __init__(self, link: RedisLink, *, key: str) -> None:
+        self._link = link
+        self._key = key
+        self._counted: Counter[str] = Counter()
+
+    def count(self, name: str) -> None:
+        """Note that it was asked for once more."""
+        if name in self._counted or len(self._counted) < KEPT:
+            self._counted[name] += 1
+
+    async def flush(self) -> None:
+        """Send the counts. They are an estimate: those that Redis does not take are lost."""
+        if not self._counted:
+            return
+        counted = self._counted.most_common(_FLUSHED)
+        self._counted.clear()
+        commands: list[Command] = [("ZINCRBY", self._key, count, name) for name, count in counted]
+        commands.append(("ZREMRANGEBYRANK", self._key, 0, -KEPT - 1))
+        commands.append(("SET", f"{self._key}:halved", "1", "NX", "EX", _HALF_LIFE))
+        answer = await self._link.ask(*commands)
+        # Of all replicas the one that could set the mark halves.
+        if answer is not None and as_none(answer.replies[-1]) is not None:
+            await self._link.ask(("ZUNIONSTORE", self._key, 1, self._key, "WEIGHTS", "0.5"))
+
+    async def top(self, count: int) -> list[str]:
+        """Return the names asked most, the most asked first."""
+        if count <= 0:
+            return []
+        answer = await self._link.ask(("ZREVRANGE", self._key, 0, count - 1))
+        return [name.decode() for name in (answer and as_none(answer.replies[0])) or []]

@@ -1,0 +1,100 @@
+"""Several engines over one store and one Redis, as several processes would be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from image_similarity.cache.local import LocalCache
+from image_similarity.cache.redis import RedisCache
+from image_similarity.cache.tiered import TieredCache
+from image_similarity.domain import Embedding, ImageRecord, Match
+from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.metrics import Metrics
+from tests.support.encoders import ColourEncoder
+
+TIMEOUT = 0.1
+"""Seconds; twice the default, for machines that run many tests at once."""
+
+
+def redis_cache(url: str, **options: Any) -> RedisCache:
+    given = {"namespace": "test", "ttl": 600, "timeout": TIMEOUT, "metrics": Metrics(), **options}
+    return RedisCache(url, **given)
+
+
+def tiered_cache(url: str, **options: Any) -> TieredCache:
+    metrics = Metrics()
+    local = LocalCache(max_entries=1000, max_bytes=10_000_000, ttl=600, metrics=metrics)
+    return TieredCache(local, redis_cache(url, metrics=metrics, on_change=local.drop_results, **options))
+
+
+class SharedStore:
+    """The part of `VectorStore` that writing and searching need, in memory; each call takes a random while."""
+
+    def __init__(self, random: Random | None = None) -> None:
+        self._random = random
+        self._records: dict[str, ImageRecord] = {}
+        self.queries = 0
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        await self._dawdle()
+        self._records.update({record.image_id: record for record, _ in points})
+        await self._dawdle()
+
+    async def query(self, vector: Embedding, *, top_k: int, **_: Any) -> list[Match]:
+        self.queries += 1
+        await self._dawdle()
+        found = [Match(record.image_id, 1.0, record.metadata) for record in self._records.values()][:top_k]
+        await self._dawdle()
+        return found
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        return self._records.get(image_id)
+
+    async def delete(self, image_id: str) -> ImageRecord | None:
+        await self._dawdle()
+        return self._records.pop(image_id, None)
+
+    async def count_content(self, sha256: str) -> int:
+        return sum(record.sha256 == sha256 for record in self._records.values())
+
+    async def close(self) -> None:
+        pass
+
+    async def _dawdle(self) -> None:
+        if self._random is not None:
+            await asyncio.sleep(self._random.choice((0, 0, 0.001, 0.005)))
+
+
+def engine_over(store: SharedStore, cache: TieredCache, folder: Path) -> SearchEngine:
+    encoder, metrics = ColourEncoder(), Metrics()
+    batching = BatchingEncoder(encoder, batch_size=8, max_queue=64, metrics=metrics)
+    limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
+    return SearchEngine(
+        model=RunningModel(encoder.spec, encoder.device, encoder.precision),
+        embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        vectors=store,  # type: ignore[arg-type]
+        storage=ImageStorage.open(None, default=folder / "images", store_originals=True),
+        cache=cache,
+        metrics=metrics,
+    )
+
+
+@asynccontextmanager
+async def replicas(
+    url: str, folder: Path, *, count: int = 2, random: Random | None = None, **options: Any
+) -> AsyncIterator[list[SearchEngine]]:
+    """Run engines that have nothing in common but the store, the bytes and the Redis."""
+    store = SharedStore(random)
+    async with AsyncExitStack() as stack:
+        engines = [engine_over(store, tiered_cache(url, **options), folder) for _ in range(count)]
+        for engine in engines:
+            stack.push_async_callback(engine.close)
+        yield engines
