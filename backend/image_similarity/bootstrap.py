@@ -8,10 +8,17 @@ from pathlib import Path
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.encoders.catalog import MINI
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.jobs.base import ChunkQueue
+from image_similarity.jobs.chunks import ChunkProcessor
+from image_similarity.jobs.inline import InlineQueue
+from image_similarity.jobs.ledger import JobLedger
+from image_similarity.jobs.service import BulkJobs
+from image_similarity.objects import Objects
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
@@ -54,6 +61,54 @@ async def build_engine(settings: Settings) -> SearchEngine:
         cache=cache,
         metrics=metrics,
     )
+
+
+def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
+    """Put bulk indexing together, around the engine or around the broker; it is not started yet.
+
+    Raises InvalidRequest for a broker without a store that workers can open, and StoreUnavailable.
+    """
+    ledger = open_ledger(settings)
+    queue: ChunkQueue
+    if settings.broker_url is None:
+        queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
+    else:
+        require_shared_store(settings)
+        from image_similarity.jobs.broker import BrokerQueue
+
+        queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
+    return BulkJobs(
+        ledger,
+        queue,
+        chunk_size=settings.batch_size,
+        max_images=settings.max_batch_images,
+        retention=settings.job_retention,
+    )
+
+
+def open_ledger(settings: Settings) -> JobLedger:
+    """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
+    return JobLedger(Objects.open(settings.storage_url, default=settings.data_dir))
+
+
+def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:
+    """Return what works on chunks; it takes at most half of the places before the model."""
+    return ChunkProcessor(engine, ledger, at_once=max(1, min(2 * settings.batch_size, settings.max_queue // 2)))
+
+
+def require_shared_store(settings: Settings) -> None:
+    """Raise InvalidRequest where workers of their own could not open the collection."""
+    if not has_shared_store(settings):
+        raise InvalidRequest(
+            "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "
+            "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "
+            "works on bulk jobs itself."
+        )
+
+
+def has_shared_store(settings: Settings) -> bool:
+    """Tell whether several processes can open the collection."""
+    return bool(getattr(settings, "qdrant_host", None) or getattr(settings, "qdrant_url", None))
 
 
 async def initialize(settings: Settings) -> CollectionInfo:

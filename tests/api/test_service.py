@@ -20,6 +20,7 @@ def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
         "model": "ok",
         "vector_store": "ok",
         "storage": "ok",
+        "jobs": "ok",
     }
     assert " on cpu in " in health["services"]["model"]["detail"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uvicorn
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap import build_engine
+from image_similarity.bootstrap import build_engine, build_jobs
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 
@@ -14,10 +14,15 @@ GRACE_SECONDS = 30
 
 
 async def serve(settings: Settings) -> None:
-    """Load everything, then listen until told to stop. Raises what `build_engine` raises."""
+    """Load everything, then listen until told to stop. Raises what `build_engine` and `build_jobs` raise."""
     engine = await build_engine(settings)
+    try:
+        jobs = build_jobs(settings, engine)
+    except BaseException:
+        await engine.close()
+        raise
     config = uvicorn.Config(
-        create_app(engine, settings),
+        create_app(engine, settings, jobs),
         host=settings.api_host,
         port=settings.api_port,
         # Logging is set up already, and each request is logged by our own middleware.

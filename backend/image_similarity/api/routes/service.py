@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from image_similarity import __version__
 from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.dependencies import EngineDep, SettingsDep
+from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
@@ -27,22 +27,27 @@ probes = APIRouter(prefix=PREFIX, tags=["service"])
 
 
 @router.get("/stats", summary="The service in numbers", response_model=StatsResponse, responses=responses(503))
-async def stats(request: Request, engine: EngineDep, settings: SettingsDep) -> StatsResponse:
+async def stats(request: Request, engine: EngineDep, jobs: JobsDep, settings: SettingsDep) -> StatsResponse:
     """Model, collection, queue and cache, and what an operator should do next."""
     uptime = monotonic() - request.app.state.started
-    return StatsResponse.of(await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue)
+    return StatsResponse.of(
+        await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue, jobs=await jobs.info()
+    )
 
 
 @probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
-async def health(engine: EngineDep) -> HealthResponse:
+async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
     """Always 200 while the process answers; `status` and `services` tell what is wrong with its parts."""
     failures = await engine.failures()
     services = {"model": ServiceHealth(status="ok", detail=_describe(engine.model))}
     for part in engine.PARTS:
         detail = failures.get(part)
         services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
+    # Searches go on without the broker, so that it makes the service degraded but leaves it ready.
+    broken_queue = (await jobs.info()).problem
+    services["jobs"] = ServiceHealth(status="unavailable" if broken_queue else "ok", detail=broken_queue)
     return HealthResponse(
-        status="degraded" if failures else "ok",
+        status="degraded" if failures or broken_queue else "ok",
         timestamp=datetime.now(UTC),
         version=__version__,
         services=services,
