@@ -10,6 +10,7 @@ import pika
 from celery import Celery
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from image_similarity.domain import StoreUnavailable
 from image_similarity.jobs.base import QueueInfo
 from image_similarity.jobs.celery_app import CHUNKS, DEAD, TASK, declare_queues, make_app
 from image_similarity.jobs.ledger import JobLedger
@@ -21,6 +22,9 @@ TIMEOUT = 5.0
 _GLANCE = 2.0
 """Seconds for a look at the queues, which probes and scrapers wait for."""
 
+STALLED_AFTER = 600.0
+"""Seconds without any progress, while the broker has nothing waiting, after which a job's chunks are sent again."""
+
 LONGEST_PAUSE = 30.0
 """Seconds between two tries to hand chunks over."""
 
@@ -29,23 +33,25 @@ class BrokerQueue:
     """Implements `ChunkQueue` with RabbitMQ.
 
     A job is in the ledger before its chunks are sent, and is marked there once the broker has confirmed them all.
-    So it is accepted while the broker is away, and sent by the next process where this one dies; what is sent
-    twice is done once.
+    So it is accepted while the broker is away, and sent by the next process where this one dies. And it is sent again
+    where the broker lost it: a broker that is killed within some two seconds of a queue's making forgets the queue,
+    confirmed messages and all. What is sent twice is done once.
     """
 
-    def __init__(self, url: str, ledger: JobLedger) -> None:
+    def __init__(self, url: str, ledger: JobLedger, *, stalled_after: float = STALLED_AFTER) -> None:
         self._url = url
         self._ledger = ledger
         self._app: Celery = make_app(url, timeout=TIMEOUT)
         self._outbox: asyncio.Queue[tuple[str, list[int]]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._stalled_after = stalled_after
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Take up the jobs that were never wholly sent. Raises StoreUnavailable."""
         for job_id, chunks in (await self._ledger.unfinished()).items():
             if not await self._ledger.is_dispatched(job_id):
                 await self.put(job_id, chunks or [0])
-        self._task = asyncio.create_task(self._send())
+        self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._rescue())]
 
     async def put(self, job_id: str, chunks: Iterable[int]) -> None:
         """Hand the chunks over as soon as the broker takes them."""
@@ -57,10 +63,9 @@ class BrokerQueue:
 
     async def close(self) -> None:
         """Stop; what has not been sent is sent by the next process."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._app.close)
 
     async def _send(self) -> None:
@@ -79,6 +84,19 @@ class BrokerQueue:
                 else:
                     break
 
+    async def _rescue(self) -> None:
+        while True:
+            await asyncio.sleep(self._stalled_after / 2)
+            queue = await self.info()
+            if queue.problem is not None or queue.waiting or not self._outbox.empty():
+                continue
+            # A storage that is away now is asked again the next time.
+            with suppress(StoreUnavailable):
+                for job_id, chunks in (await self._ledger.unfinished()).items():
+                    if await self._ledger.idle_seconds(job_id) > self._stalled_after:
+                        get_logger().warning("job_sent_again", job_id=job_id, chunks=len(chunks))
+                        await self.put(job_id, chunks or [0])
+
     def _publish(self, job_id: str, chunks: list[int]) -> None:
         declare_queues(self._app)
         with self._app.connection_for_write() as connection, self._app.amqp.Producer(connection) as producer:
@@ -89,7 +107,8 @@ class BrokerQueue:
 
 def read_queues(url: str) -> QueueInfo:
     """Return the state of the queues; blocks for at most some seconds, never raises."""
-    parameters = pika.URLParameters(url)
+    # Celery writes the default virtual host as a second slash, which pika would take for a nameless one.
+    parameters = pika.URLParameters(url.removesuffix("//") + "/" if url.endswith("//") else url)
     parameters.connection_attempts = 1
     parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = _GLANCE
     try:

@@ -126,6 +126,12 @@ class JobLedger:
         """Note that they were."""
         await self._objects.write(f"jobs/{job_id}/dispatched", b"")
 
+    async def idle_seconds(self, job_id: str) -> float:
+        """Return how long ago the last thing was written to a job's record."""
+        entries = await self._objects.entries(f"jobs/{job_id}")
+        newest = max((entry.modified.timestamp() for entry in entries), default=0.0)
+        return datetime.now(UTC).timestamp() - newest
+
     async def begin(self, job_id: str, chunk: int) -> list[Item] | None:
         """Return a chunk's images, or None where there is nothing to do: it is done, or the job has ended."""
         remaining = await self.open_chunks(job_id)

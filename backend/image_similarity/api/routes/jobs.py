@@ -58,7 +58,7 @@ async def newest(
     "/jobs/{job_id}",
     summary="How far a bulk job is, and which images failed",
     response_model=JobDocument,
-    responses=responses(404, 503),
+    responses=responses(404, 422, 503),
 )
 async def get(job_id: JobId, jobs: JobsDep) -> JobDocument:
     """State, counts, rate, time left; each failure with its reason."""
@@ -74,7 +74,7 @@ async def get(job_id: JobId, jobs: JobsDep) -> JobDocument:
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_EVENTS}},
             "description": "Server-Sent Events: `progress` without failures, and at the end `finished` with them.",
         },
-        **responses(404, 503),
+        **responses(404, 422, 503),
     },
 )
 async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
@@ -88,7 +88,7 @@ async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
     "/jobs/{job_id}",
     summary="Cancel a bulk job",
     response_model=JobDocument,
-    responses=responses(404, 503),
+    responses=responses(404, 422, 503),
 )
 async def cancel(job_id: JobId, jobs: JobsDep) -> JobDocument:
     """What is indexed stays, chunks under way are finished; a job that has ended is left as it is."""
