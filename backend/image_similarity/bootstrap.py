@@ -11,7 +11,7 @@ from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import BatchingEncoder
-from image_similarity.encoders.catalog import MINI
+from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.jobs.base import ChunkQueue
 from image_similarity.jobs.chunks import ChunkProcessor

@@ -45,12 +45,12 @@ class Objects:
 
     async def write(self, key: str, data: bytes) -> None:
         """Write an object; one that is there is replaced."""
-        await guard(self._store.put_async(key, data))
+        await guard_all(self._store.put_async(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
         """Write an object unless it is there; tells whether it was written. Of several writers, one succeeds."""
         try:
-            await guard(self._store.put_async(key, data, mode="create"))
+            await guard_all(self._store.put_async(key, data, mode="create"))
         except AlreadyExistsError:
             return False
         return True
@@ -79,7 +79,7 @@ class Objects:
 
     async def folders(self, prefix: str) -> list[str]:
         """Return the names right below a prefix that have something below them, sorted."""
-        answer = await guard(self._store.list_with_delimiter_async(prefix))
+        answer = await guard_all(self._store.list_with_delimiter_async(prefix))
         return sorted(str(path).rpartition("/")[2] for path in answer["common_prefixes"])
 
     async def delete(self, *keys: str) -> None:
@@ -96,6 +96,14 @@ class Objects:
             await guard(self._store.delete_async(key))
         except FileNotFoundError:
             return
+
+
+async def guard_all(call: Awaitable[T]) -> T:
+    """As `guard`, where nothing is looked for: then it is the bucket or the folder that is missing."""
+    try:
+        return await guard(call)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(f"The image storage failed: {error}") from error
 
 
 async def guard(call: Awaitable[T]) -> T:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from obstore.store import ObjectStore
 
-from image_similarity.objects import guard, open_store
+from image_similarity.objects import guard, guard_all, open_store
 
 
 class ImageStorage:
@@ -30,9 +30,9 @@ class ImageStorage:
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
-        writes = [guard(self._store.put_async(_thumbnail(sha256), thumbnail))]
+        writes = [guard_all(self._store.put_async(_thumbnail(sha256), thumbnail))]
         if self._store_originals:
-            writes.append(guard(self._store.put_async(_original(sha256), original)))
+            writes.append(guard_all(self._store.put_async(_original(sha256), original)))
         # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -61,10 +61,8 @@ class ImageStorage:
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""
-        try:
-            await guard(self._store.head_async("thumbnails/none"))
-        except FileNotFoundError:
-            return
+        # Unlike the look at one object, a listing tells a bucket that is missing from an object that is.
+        await guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
 
     async def _delete_one(self, key: str) -> None:
         try:

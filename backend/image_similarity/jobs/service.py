@@ -78,8 +78,7 @@ class Draft:
 
     async def discard(self) -> None:
         """Remove what was stored."""
-        for task in self._writing:
-            task.cancel()
+        # Waited for and not cancelled, because a write that has begun goes on underneath and would be seen by nobody.
         await asyncio.gather(*self._writing, return_exceptions=True)
         # What cannot be removed now is swept later, as an upload that was broken off.
         with suppress(StoreUnavailable):
