@@ -66,14 +66,14 @@ async def build_engine(settings: Settings) -> SearchEngine:
 def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
     """Put bulk indexing together, around the engine or around the broker; it is not started yet.
 
-    Raises InvalidRequest for a broker without a store that workers can open, and StoreUnavailable.
+    Raises StoreUnavailable.
     """
     ledger = open_ledger(settings)
     queue: ChunkQueue
     if settings.broker_url is None:
         queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
     else:
-        require_shared_store(settings)
+        # Celery takes half a second to import, which is spared where there is no broker.
         from image_similarity.jobs.broker import BrokerQueue
 
         queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
@@ -96,9 +96,9 @@ def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger)
     return ChunkProcessor(engine, ledger, at_once=max(1, min(2 * settings.batch_size, settings.max_queue // 2)))
 
 
-def require_shared_store(settings: Settings) -> None:
-    """Raise InvalidRequest where workers of their own could not open the collection."""
-    if not has_shared_store(settings):
+def check_settings(settings: Settings) -> None:
+    """Raise InvalidRequest for a broker whose workers could not open the collection."""
+    if settings.broker_url is not None and not has_shared_store(settings):
         raise InvalidRequest(
             "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "
             "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "

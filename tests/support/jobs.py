@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.support.drawings import encoded, photo
-from tests.support.servers import PATIENCE
+from tests.support.servers import PATIENCE, environment, free_port, wait_until_ready
 
 ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
 
@@ -62,3 +67,37 @@ def indexed_images(http: httpx.Client) -> dict[str, str]:
             found[image["image_id"]] = image["sha256"]
         if (cursor := page["next_cursor"]) is None:
             return found
+
+
+def stored_originals(folder: Path) -> list[str]:
+    """Return the sha256 of every original that is stored, sorted."""
+    return sorted(path.name for path in (folder / "originals").rglob("*") if path.is_file())
+
+
+@contextmanager
+def serving(env: dict[str, str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server whose decoder obeys images that ask to be slow, or deadly."""
+    with _process(["serve", "--port", str(port)], env, log, port) as process:
+        yield process
+
+
+@contextmanager
+def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker of that kind."""
+    port = free_port()
+    arguments = ["worker", "--concurrency", str(concurrency)]
+    with _process(arguments, {**env, "WORKER_PORT": str(port)}, log, port) as process:
+        yield process
+
+
+@contextmanager
+def _process(arguments: list[str], env: dict[str, str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.support.shared_store_command", *arguments]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, env=environment(env), stdout=out, stderr=out)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process, log)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)

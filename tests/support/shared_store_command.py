@@ -1,6 +1,7 @@
 """`python -m tests.support.shared_store_command …` is `image-similarity …` with a store that processes can share.
 
-SHARED_STORE is its file. An image that holds the bytes DEADLY kills whoever decodes it; one that holds SLOW is slow.
+SHARED_STORE is its file; while there is one of the same name with ".away" behind it, the store does not answer.
+An image that holds the bytes DEADLY kills whoever decodes it; one that holds SLOW is slow.
 """
 
 from __future__ import annotations

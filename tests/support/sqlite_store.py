@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page, StoreUnavailable
 from image_similarity.vectors.base import CollectionInfo, point_id
 
 _COLUMNS = "image_id, sha256, width, height, format, indexed_at, metadata"
@@ -98,6 +98,8 @@ class SqliteStore:
         return await asyncio.to_thread(self._run, statement, *values)
 
     def _run(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        if self._path.with_name(self._path.name + ".away").exists():
+            raise StoreUnavailable("The store is away.")
         connection = sqlite3.connect(self._path, timeout=60)
         try:
             with connection:

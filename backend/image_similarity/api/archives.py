@@ -129,6 +129,9 @@ def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
         bounded.seek(archive.offset)
         if bounded.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise InvalidArchive("The archive has no end; was it cut off?")
+        # To the end, where gzip keeps its checksum.
+        while bounded.read(2**20):
+            pass
 
 
 def _check_count(count: int, limits: ArchiveLimits) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uvicorn
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap import build_engine, build_jobs
+from image_similarity.bootstrap import build_engine, build_jobs, check_settings
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 
@@ -14,7 +14,11 @@ GRACE_SECONDS = 30
 
 
 async def serve(settings: Settings) -> None:
-    """Load everything, then listen until told to stop. Raises what `build_engine` and `build_jobs` raise."""
+    """Load everything, then listen until told to stop.
+
+    Raises what `check_settings`, `build_engine` and `build_jobs` raise.
+    """
+    check_settings(settings)
     engine = await build_engine(settings)
     try:
         jobs = build_jobs(settings, engine)

@@ -13,7 +13,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
-from image_similarity.bootstrap import build_engine, chunk_processor, open_ledger, require_shared_store
+from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger
 from image_similarity.domain import InvalidRequest
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.broker import read_queues
@@ -71,7 +71,7 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
     """
     if settings.broker_url is None:
         raise InvalidRequest("A worker takes its work from RabbitMQ: set BROKER_URL, to the server's value.")
-    require_shared_store(settings)
+    check_settings(settings)
     url = settings.broker_url.get_secret_value()
     # Celery would set up its own logging otherwise.
     signals.setup_logging.connect(_keep_logging, weak=False)
