@@ -17,6 +17,12 @@ from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.jobs.base import ChunkQueue
+from image_similarity.jobs.chunks import ChunkProcessor
+from image_similarity.jobs.inline import InlineQueue
+from image_similarity.jobs.ledger import JobLedger
+from image_similarity.jobs.service import BulkJobs
+from image_similarity.objects import Objects
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
 from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
@@ -101,6 +107,49 @@ def cache_namespace(settings: Settings) -> str:
         return shared
     place = f"{platform.node()}:{collection_folder(settings).resolve()}"
     return f"{shared}:{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
+    """Put bulk indexing together, around the engine or around the broker; it is not started yet.
+
+    Raises StoreUnavailable.
+    """
+    ledger = open_ledger(settings)
+    queue: ChunkQueue
+    if settings.broker_url is None:
+        queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
+    else:
+        # Celery takes half a second to import, which is spared where there is no broker.
+        from image_similarity.jobs.broker import BrokerQueue
+
+        queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
+    return BulkJobs(
+        ledger,
+        queue,
+        chunk_size=settings.batch_size,
+        max_images=settings.max_batch_images,
+        retention=settings.job_retention,
+    )
+
+
+def open_ledger(settings: Settings) -> JobLedger:
+    """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
+    return JobLedger(Objects.open(settings.storage_url, default=settings.data_dir))
+
+
+def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:
+    """Return what works on chunks; it takes at most half of the places before the model."""
+    return ChunkProcessor(engine, ledger, at_once=max(1, min(2 * settings.batch_size, settings.max_queue // 2)))
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise InvalidRequest for a broker whose workers could not open the collection."""
+    if settings.broker_url is not None and store_kind(settings) is StoreKind.EMBEDDED:
+        raise InvalidRequest(
+            "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "
+            "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "
+            "works on bulk jobs itself."
+        )
 
 
 async def initialize(settings: Settings) -> CollectionInfo:

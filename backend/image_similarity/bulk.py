@@ -1,4 +1,4 @@
-"""Many files into the collection, as fast as the model goes."""
+"""Many files into the collection: through an engine in this process, as fast as the model goes."""
 
 from __future__ import annotations
 

@@ -7,32 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
 from pydantic import ValidationError
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from image_similarity import __version__, maintenance
 from image_similarity.bulk import Tally, index_files
 from image_similarity.client import Client, RemoteClient, connect
-from image_similarity.console import err, load_settings, out
+from image_similarity.console import err, indexing_progress, load_settings, matches_table, out, report
 from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
 from image_similarity.filters import parse_filter
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_image, read_metadata
+from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
 from image_similarity.settings import Settings
-
-SHOWN_FAILURES = 20
 
 app = typer.Typer(
     name="image-similarity",
@@ -92,6 +81,19 @@ def serve(
     run(settings)
 
 
+@app.command(epilog="Example: `BROKER_URL=amqp://broker QDRANT_HOST=qdrant image-similarity worker --concurrency 2`")
+def worker(
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Chunks under way at a time; default WORKER_CONCURRENCY.")
+    ] = None,
+) -> None:
+    """Index the images of bulk jobs that the servers put into RabbitMQ; SIGTERM finishes what is under way."""
+    settings = load_settings()
+    from image_similarity.jobs.worker import run_worker
+
+    raise typer.Exit(run_worker(settings, concurrency=concurrency or settings.worker_concurrency))
+
+
 @app.command(epilog="Examples: `image-similarity index ./photos`, `image-similarity index *.jpg --id-from hash`")
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
@@ -111,31 +113,31 @@ def index(
         raise InvalidRequest(f"There are no images in {', '.join(map(str, paths))}.")
     check_distinct(files, id_from)
     metadata = read_metadata(metadata_json) if metadata_json else {}
-    # A batch in the model, one waiting for it, and one being decoded or written.
-    concurrency = min(3 * settings.batch_size, settings.max_queue, len(files))
+    max_bytes = settings.max_body_bytes
 
-    async def run() -> Tally:
-        async with _open(settings, url, api_key, connections=concurrency) as client:
-            with _progress() as progress:
-                task = progress.add_task("Indexing", total=len(files), failed=0, rate=0.0)
-                started = monotonic()
-
-                def show(tally: Tally) -> None:
-                    rate = tally.done / (monotonic() - started)
-                    progress.update(task, completed=tally.done, failed=len(tally.failures), rate=rate)
-
+    async def run_here() -> Tally:
+        # A batch in the model, one waiting for it, and one being decoded or written.
+        concurrency = min(3 * settings.batch_size, settings.max_queue, len(files))
+        async with _open(settings, None, api_key) as client:
+            with indexing_progress(len(files)) as show:
                 return await index_files(
                     client,
                     files,
                     id_from=id_from,
                     metadata=metadata,
-                    max_bytes=settings.max_body_bytes,
+                    max_bytes=max_bytes,
                     concurrency=concurrency,
                     on_progress=show,
                 )
 
-    tally = asyncio.run(run())
-    _report(tally)
+    async def run_there(url: str) -> Tally:
+        async with RemoteClient(url, api_key=api_key, connections=2 * JOBS_AT_ONCE) as remote:
+            with indexing_progress(len(files)) as show:
+                bulk = RemoteBulk(remote, show)
+                return await bulk.index(files, id_from=id_from, metadata=metadata, max_bytes=max_bytes)
+
+    tally = asyncio.run(run_here() if url is None else run_there(url))
+    report(tally)
     if tally.failures:
         raise typer.Exit(1)
 
@@ -167,7 +169,7 @@ def search(
     if as_json:
         _print_json([asdict(match) for match in matches])
     elif matches:
-        out.print(_table(matches))
+        out.print(matches_table(matches))
     else:
         out.print("Nothing found. Is anything indexed? See: image-similarity stats")
 
@@ -230,40 +232,6 @@ async def _open(
         err.print("Loading the model …", style="dim")
     async with connect(settings, url=url, api_key=api_key, connections=connections) as client:
         yield client
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f} images/s"),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} failed"),
-        console=err,
-    )
-
-
-def _report(tally: Tally) -> None:
-    out.print(
-        f"{tally.indexed} indexed, {tally.replaced} replaced, {tally.unchanged} unchanged, "
-        f"{len(tally.failures)} failed."
-    )
-    for path, reason in tally.failures[:SHOWN_FAILURES]:
-        err.print(f"  {path}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-    if len(tally.failures) > SHOWN_FAILURES:
-        err.print(f"  … and {len(tally.failures) - SHOWN_FAILURES} more.")
-
-
-def _table(matches: list[Match]) -> Table:
-    table = Table("#", "score", "", "image", "metadata", box=None, header_style="dim")
-    for rank, match in enumerate(matches, start=1):
-        bar = "█" * round(12 * max(0.0, match.score))
-        metadata = orjson.dumps(match.metadata).decode() if match.metadata else ""
-        table.add_row(str(rank), f"{match.score:.4f}", bar, match.image_id, metadata)
-    return table
 
 
 def _parse_json(text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -164,6 +164,51 @@ class RemoteClient:
         """Have the server warm its cache, and return how many embeddings were found. Raises as `index_image`."""
         loaded: int = (await self._send("POST", "/cache/warm", params={"top": top}))["loaded"]
         return loaded
+
+    async def submit_batch(self, images: Sequence[tuple[str, bytes, Metadata]]) -> str:
+        """Hand in images (id, bytes, metadata) for indexing in the background; returns the job's id.
+
+        Raises InvalidRequest where the batch is refused, else as `index_image`.
+        """
+        metadata = {image_id: fields for image_id, _, fields in images if fields}
+        answer = await self._send(
+            "POST",
+            "/index/batch",
+            files=[("image", ("image", data)) for _, data, _ in images],
+            data={
+                "image_ids": orjson.dumps([image_id for image_id, _, _ in images]).decode(),
+                "metadata": orjson.dumps(metadata).decode(),
+            },
+        )
+        return str(answer["job_id"])
+
+    async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Return a job's documents as it proceeds, the last one with its failures.
+
+        A broken connection is taken up again. Raises RemoteError, StoreUnavailable.
+        """
+        failures = 0
+        while failures <= RETRIES:
+            try:
+                async with self._http.stream("GET", f"/jobs/{job_id}/events") as response:
+                    if response.is_error:
+                        await response.aread()
+                        if response.status_code != 503:
+                            _read(response)
+                    event = ""
+                    async for line in response.aiter_lines():
+                        if line.startswith("event: "):
+                            event = line.removeprefix("event: ")
+                        elif line.startswith("data: ") and response.is_success:
+                            failures = 0
+                            yield orjson.loads(line.removeprefix("data: "))
+                            if event == "finished":
+                                return
+            except httpx.TransportError:
+                pass
+            failures += 1
+            await asyncio.sleep(min(30.0, failures) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        raise StoreUnavailable(f"{self._url} does not tell any more how far job {job_id} is; it may go on.")
 
     async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         """Send a request; every call here may be repeated without harm, so a busy server is asked again."""

@@ -1,13 +1,30 @@
-"""What every command prints to, and where it has its settings from."""
+"""What the command line shows to people, and where it has its settings from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
+import orjson
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 
+from image_similarity.bulk import Tally
+from image_similarity.domain import Match
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging
+
+SHOWN_FAILURES = 20
 
 out = Console()
 err = Console(stderr=True)
@@ -18,3 +35,49 @@ def load_settings(**given: Any) -> Settings:
     settings = Settings(**given)
     configure_logging(level=settings.log_level, log_format=settings.log_format)
     return settings
+
+
+@contextmanager
+def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
+    """Show a bar on standard error while the block runs; it moves with each call of what is returned."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f} images/s"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("Indexing", total=total, failed=0, rate=0.0)
+        started = monotonic()
+
+        def show(tally: Tally) -> None:
+            rate = tally.done / (monotonic() - started)
+            progress.update(task, completed=tally.done, failed=len(tally.failures), rate=rate)
+
+        yield show
+
+
+def report(tally: Tally) -> None:
+    """Print what became of the files, the first failures on standard error."""
+    out.print(
+        f"{tally.indexed} indexed, {tally.replaced} replaced, {tally.unchanged} unchanged, "
+        f"{len(tally.failures)} failed."
+    )
+    for path, reason in tally.failures[:SHOWN_FAILURES]:
+        err.print(f"  {path}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if len(tally.failures) > SHOWN_FAILURES:
+        err.print(f"  … and {len(tally.failures) - SHOWN_FAILURES} more.")
+
+
+def matches_table(matches: Sequence[Match]) -> Table:
+    """Return search results as a table, best first."""
+    table = Table("#", "score", "", "image", "metadata", box=None, header_style="dim")
+    for rank, match in enumerate(matches, start=1):
+        bar = "█" * round(12 * max(0.0, match.score))
+        metadata = orjson.dumps(match.metadata).decode() if match.metadata else ""
+        table.add_row(str(rank), f"{match.score:.4f}", bar, match.image_id, metadata)
+    return table

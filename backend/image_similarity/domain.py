@@ -175,6 +175,12 @@ class InvalidCursor(InvalidRequest):
     code = "invalid_cursor"
 
 
+class InvalidArchive(InvalidRequest):
+    """The archive is damaged, hostile, or of a kind that is not read."""
+
+    code = "invalid_archive"
+
+
 class BodyTooLarge(ImageSimilarityError):
     """The request body exceeds the limit."""
 
@@ -209,6 +215,12 @@ class ImageNotFound(ImageSimilarityError):
     """No image of that id is indexed, or the part of it that was asked for is not stored."""
 
     code = "image_not_found"
+
+
+class JobNotFound(ImageSimilarityError):
+    """There is no job of that id, or it ended so long ago that it was forgotten."""
+
+    code = "job_not_found"
 
 
 class ModelUnavailable(ImageSimilarityError):

@@ -123,6 +123,21 @@ class Settings(BaseSettings):
         default_factory=lambda: max(2, os.cpu_count() or 2), ge=1, description="Threads that decode images."
     )
 
+    # Bulk indexing
+    broker_url: SecretStr | None = Field(
+        None,
+        description="RabbitMQ, such as `amqp://user:password@host:5672/`, where workers index; unset: in the server.",
+    )
+    max_batch_bytes: int = Field(
+        2**30, ge=1, description="Largest upload of many images, in bytes, also once unpacked; more is a 413."
+    )
+    max_batch_images: int = Field(10_000, ge=1, description="Most images in one bulk job.")
+    job_retention: float = Field(7 * 86_400, gt=0, description="Seconds that the report of a bulk job is kept.")
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Chunks of BATCH_SIZE that a worker has under way.")
+    worker_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of a worker's `/api/v1/ready`, `/health` and `/metrics`; unset: none."
+    )
+
     # Who may call
     api_keys: SecretList = Field(
         default_factory=list,

@@ -21,6 +21,7 @@ def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
         "vector_store": "ok",
         "storage": "ok",
         "cache": "ok",
+        "jobs": "ok",
     }
     assert " on cpu in " in health["services"]["model"]["detail"]
 

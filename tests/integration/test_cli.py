@@ -133,7 +133,8 @@ def test_a_wrong_setting_is_named(cli: Cli, env: Env) -> None:
 
 
 def test_every_command_has_help_with_an_example(cli: Cli) -> None:
-    commands = ["serve", "index", "search", "delete", "stats", "download-model", "init-db", "optimize", "migrate"]
+    commands = ["serve", "worker", "index", "search", "delete", "stats", "warm"]
+    commands += ["download-model", "init-db", "optimize", "migrate"]
     overview = cli("--help")
     for name in commands:
         assert name in overview.stdout
@@ -174,7 +175,7 @@ def test_the_commands_work_through_a_running_server_which_holds_the_data_folder(
         assert json.loads(cli("stats", "--json", "--url", url, **with_key).stdout)["collection"]["images"] == 3
     log = (tmp_path / "log").read_text().splitlines()
     lines = [json.loads(line) for line in log]
-    indexed = [line for line in lines if line.get("path") == "/api/v1/index"]
+    indexed = [line for line in lines if line.get("path") == "/api/v1/index/batch"]
     assert {"event", "level", "timestamp", "request_id", "method", "status", "ms"} <= set(indexed[0])
     assert "k1" not in "\n".join(log)
     absent = cli("stats", "--url", url, **env)

@@ -19,7 +19,7 @@ import httpx
 import uvicorn
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap import build_engine
+from image_similarity.bootstrap import build_engine, build_jobs
 from image_similarity.engine import SearchEngine
 from image_similarity.settings import Settings
 
@@ -59,7 +59,8 @@ def running_server(settings: Settings) -> Iterator[RunningServer]:
 
     async def serve() -> None:
         engine = await build_engine(settings)
-        server = uvicorn.Server(uvicorn.Config(create_app(engine, settings), port=0, log_config=None))
+        app = create_app(engine, settings, build_jobs(settings, engine))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
         state.update(engine=engine, server=server)
         serving = asyncio.ensure_future(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event

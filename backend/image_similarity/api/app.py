@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from image_similarity import __version__
 from image_similarity.api import errors, openapi
-from image_similarity.api.dependencies import EngineDep
+from image_similarity.api.dependencies import EngineDep, JobsDep
+from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests
-from image_similarity.api.routes import images, search, service
+from image_similarity.api.routes import PREFIX, images, jobs, search, service
 from image_similarity.api.security import RequireKey
-from image_similarity.domain import StoreUnavailable
 from image_similarity.engine import SearchEngine
+from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
 
 
-def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
-    """Return the application; it closes the engine when it shuts down."""
+def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) -> FastAPI:
+    """Return the application; it starts the jobs, and closes them and the engine when it shuts down."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await bulk_jobs.start()
         yield
+        await bulk_jobs.close()
         await engine.close()
 
     app = FastAPI(
@@ -38,6 +40,7 @@ def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.engine = engine
+    app.state.jobs = bulk_jobs
     app.state.settings = settings
     app.state.started = monotonic()
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
@@ -46,12 +49,16 @@ def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
     guard = [Depends(RequireKey(settings.api_keys))]
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
-    for router in (search.router, images.router, service.router):
+    for router in (search.router, images.router, jobs.router, service.router):
         app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
 
     # The last one added is the first that a request meets.
-    app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        LimitBody,
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes={f"{PREFIX}/index/batch": settings.max_batch_bytes},
+    )
     app.add_middleware(EncodedImageIds)
     if settings.cors_origins:
         app.add_middleware(
@@ -65,9 +72,6 @@ _metrics = APIRouter(include_in_schema=False)
 
 
 @_metrics.get("/metrics")
-async def metrics(engine: EngineDep) -> Response:
+async def metrics(engine: EngineDep, jobs: JobsDep) -> Response:
     """Prometheus' text format."""
-    # A store that does not answer is seen in the other metrics; they must not be lost with it.
-    with suppress(StoreUnavailable):
-        await engine.stats()
-    return Response(engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+    return await metrics_answer(engine, await jobs.info())

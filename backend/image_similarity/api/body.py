@@ -30,9 +30,9 @@ async def read_image_and(parameters: type[P], request: Request) -> tuple[bytes, 
 
     Raises ProblemError (400, 415), InvalidImageData, InvalidRequest, BodyTooLarge, and pydantic's ValidationError.
     """
-    if _media_type(request) == "multipart/form-data":
+    if media_type(request) == "multipart/form-data":
         return await _read_multipart(parameters, request)
-    fields = await _read_json(request)
+    fields = await read_json(request)
     if "image_data" not in fields:
         raise InvalidRequest('"image_data" is missing: the image as base64, or a data: URL.')
     # Taken out before the check, so that no copy of it is made and no error repeats it.
@@ -44,7 +44,7 @@ async def read_parameters(parameters: type[P], request: Request) -> P:
     """Read a JSON body without an image; an empty body stands for an empty object. Raises as above."""
     if not await request.body():
         return parameters()
-    return parameters.model_validate(await _read_json(request))
+    return parameters.model_validate(await read_json(request))
 
 
 async def decode_image_data(image_data: object) -> bytes:
@@ -71,12 +71,13 @@ def _decode_base64(text: str) -> bytes:
         raise InvalidImageData(f'"image_data" is not base64: {error}.') from error
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    if (media_type := _media_type(request)) not in {"application/json", ""}:
+async def read_json(request: Request) -> dict[str, Any]:
+    """Return a JSON object. Raises ProblemError (400, 415) and InvalidRequest."""
+    if (given := media_type(request)) not in {"application/json", ""}:
         raise ProblemError(
             415,
             "unsupported_media_type",
-            f"The body is {media_type}; send application/json with image_data, or multipart/form-data with a file.",
+            f"The body is {given}; send application/json or multipart/form-data.",
         )
     try:
         fields = orjson.loads(await request.body())
@@ -118,5 +119,6 @@ def _parse_field(name: str, text: str) -> Any:
         raise InvalidRequest(f'The form field "{name}" must be JSON, such as 10 or {{"species": "cat"}}.') from error
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
+    """Return the body's media type without its parameters; empty where the request names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

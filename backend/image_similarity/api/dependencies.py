@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from fastapi import Depends, Path, Request
 
 from image_similarity.engine import SearchEngine, check_image_id
+from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
 
 
@@ -19,6 +20,11 @@ def _engine(request: Request) -> SearchEngine:
 def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
+
+
+def _jobs(request: Request) -> BulkJobs:
+    jobs: BulkJobs = request.app.state.jobs
+    return jobs
 
 
 def _image_id(
@@ -37,4 +43,8 @@ def _image_id(
 
 EngineDep = Annotated[SearchEngine, Depends(_engine)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
+JobsDep = Annotated[BulkJobs, Depends(_jobs)]
+JobId = Annotated[
+    str, Path(description="The job's id.", examples=["019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d"], min_length=1)
+]
 ImageId = Annotated[str, Depends(_image_id)]

@@ -20,6 +20,7 @@ from image_similarity.telemetry.logging import get_logger
 
 STATUS: dict[type[domain.ImageSimilarityError], int] = {
     domain.ImageNotFound: 404,
+    domain.JobNotFound: 404,
     domain.BodyTooLarge: 413,
     domain.ImageTooLarge: 413,
     domain.UnsupportedFormat: 415,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
@@ -69,34 +70,39 @@ class ObserveRequests:
 
 
 class LimitBody:
-    """Raises BodyTooLarge where a body exceeds the limit: from its declared length at once, else as it arrives."""
+    """Raises BodyTooLarge where a body exceeds the limit: from its declared length at once, else as it arrives.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    Paths in `max_upload_bytes` have a limit of their own for what is not JSON: it goes to disk as it arrives, while
+    JSON has to be held in memory.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: Mapping[str, int]) -> None:
         self._app = app
-        self._max = max_body_bytes
+        self._max_body = max_body_bytes
+        self._max_upload = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its body counted."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
+        is_json = headers.get("content-type", "application/json").startswith("application/json")
+        limit = self._max_body if is_json else self._max_upload.get(scope["path"], self._max_body)
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
-            if declared.isdigit() and int(declared) > self._max:
-                raise self._too_large(int(declared))
+            if declared.isdigit() and int(declared) > limit:
+                raise _too_large(int(declared), limit)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max:
-                raise self._too_large(received)
+            if received > limit:
+                raise _too_large(received, limit)
             return message
 
         await self._app(scope, receive_limited, send)
-
-    def _too_large(self, size: int) -> BodyTooLarge:
-        return BodyTooLarge(f"The request body has at least {size} bytes; the limit is {self._max}.")
 
 
 class EncodedImageIds:
@@ -115,3 +121,7 @@ class EncodedImageIds:
         if scope["type"] == "http" and scope.get("raw_path", b"").startswith(self.PREFIX):
             scope["path"] = scope["raw_path"].decode("latin-1")
         await self._app(scope, receive, send)
+
+
+def _too_large(size: int, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body has at least {size} bytes; the limit is {limit}.")

@@ -38,6 +38,47 @@ def image_body(request: type[BaseModel], parameters: type[BaseModel]) -> dict[st
     }
 
 
+def batch_body(request: type[BaseModel]) -> dict[str, Any]:
+    """Return the request body of the route that takes many images: JSON, many files, or an archive."""
+    form = {
+        "type": "object",
+        "properties": {
+            FILE_FIELDS[0]: {
+                "type": "array",
+                "items": BINARY,
+                "description": "Image files, the part repeated; a file's name becomes the image's id.",
+            },
+            "archive": {**BINARY, "description": "Instead: one zip, tar or tar.gz; paths become ids."},
+            "image_ids": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Ids in place of the files' names, in the files' order; sent before them.",
+            },
+            "metadata": {"type": "object", "description": "Metadata by image id."},
+        },
+        "additionalProperties": False,
+    }
+    example = {FILE_FIELDS[0]: ["@tom.jpg", "@kim.jpg"], "metadata": {"tom.jpg": {"species": "cat"}}}
+    # References inside the schema must lead to where it is: into the request body of this one operation.
+    schema = request.model_json_schema()
+    definitions = schema.pop("$defs")
+    schema["properties"]["images"]["items"] = definitions["BatchImage"]
+    archive = {"schema": BINARY}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schema},
+                "multipart/form-data": {"schema": form, "example": example},
+                "application/zip": archive,
+                "application/x-tar": archive,
+                "application/gzip": archive,
+                "application/octet-stream": archive,
+            },
+        }
+    }
+
+
 def json_body(parameters: type[BaseModel]) -> dict[str, Any]:
     """Return the request body of a route that takes parameters only, all of them optional."""
     return {

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from image_similarity import __version__
 from image_similarity.domain import ImageRecord
 from image_similarity.engine import EngineStats
+from image_similarity.jobs.base import QueueInfo
 
 EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIklEQVR42mNkiDrBAAP/jSzgbCYGHIB0CRZkc0VFbGhhBwCbQwRr"
@@ -240,6 +241,16 @@ class QueueStatus(BaseModel):
     limit: int
 
 
+class JobQueueStatus(BaseModel):
+    """What carries the chunks of bulk jobs."""
+
+    kind: str = Field(description="in_process or rabbitmq.")
+    waiting: int = Field(description="Chunks that nobody works on yet.")
+    dead_letters: int = Field(description="Chunks that were given up.")
+    workers: int | None = Field(description="Who takes chunks; null where it is not known.")
+    problem: str | None = Field(description="Why it does not work at the moment; null where it does.")
+
+
 class StatsResponse(BaseModel):
     """The state of the service in numbers."""
 
@@ -249,6 +260,7 @@ class StatsResponse(BaseModel):
     collection: CollectionStatus
     queue: QueueStatus
     cache: list[CacheTierStatus]
+    jobs: JobQueueStatus | None = Field(description="null where the command line has the data folder open itself.")
     recommendations: list[str] = Field(description="What an operator should do next; usually empty.")
 
     model_config = ConfigDict(
@@ -292,6 +304,13 @@ class StatsResponse(BaseModel):
                             "breaker": "closed",
                         },
                     ],
+                    "jobs": {
+                        "kind": "in_process",
+                        "waiting": 3,
+                        "dead_letters": 0,
+                        "workers": 1,
+                        "problem": None,
+                    },
                     "recommendations": [],
                 }
             ]
@@ -299,8 +318,10 @@ class StatsResponse(BaseModel):
     )
 
     @classmethod
-    def of(cls, stats: EngineStats, *, uptime_seconds: float, queue_limit: int) -> StatsResponse:
-        """Return the document of an engine's figures."""
+    def of(
+        cls, stats: EngineStats, *, uptime_seconds: float, queue_limit: int, jobs: QueueInfo | None = None
+    ) -> StatsResponse:
+        """Return the document of an engine's figures, and of the queue before its bulk jobs."""
         model, collection = stats.model, stats.collection
         return cls(
             version=__version__,
@@ -316,6 +337,7 @@ class StatsResponse(BaseModel):
             collection=CollectionStatus(**{**asdict(collection), "field_indexes": list(collection.field_indexes)}),
             queue=QueueStatus(depth=stats.queue_depth, limit=queue_limit),
             cache=[CacheTierStatus(**asdict(tier)) for tier in stats.cache],
+            jobs=JobQueueStatus(**asdict(jobs)) if jobs is not None else None,
             recommendations=stats.recommendations,
         )
 
@@ -355,6 +377,7 @@ class HealthResponse(BaseModel):
                         "vector_store": {"status": "ok", "detail": None},
                         "storage": {"status": "ok", "detail": None},
                         "cache": {"status": "ok", "detail": None},
+                        "jobs": {"status": "ok", "detail": None},
                     },
                 }
             ]

@@ -81,6 +81,22 @@ class Metrics:
         self.collection_images = Gauge(
             "image_similarity_collection_images", "Images in the collection.", registry=self.registry
         )
+        self.job_images = Counter(
+            "image_similarity_job_images_total",
+            "Images of bulk jobs that this process dealt with.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.job_queue_depth = Gauge(
+            "image_similarity_job_queue_depth",
+            "Chunks of bulk jobs that wait for a worker.",
+            registry=self.registry,
+        )
+        self.job_dead_letters = Gauge(
+            "image_similarity_job_dead_letters",
+            "Chunks of bulk jobs that were given up and lie in the dead-letter queue.",
+            registry=self.registry,
+        )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from image_similarity import __version__
 from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.dependencies import EngineDep, SettingsDep
+from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
@@ -29,10 +29,12 @@ probes = APIRouter(prefix=PREFIX, tags=["service"])
 
 
 @router.get("/stats", summary="The service in numbers", response_model=StatsResponse, responses=responses(503))
-async def stats(request: Request, engine: EngineDep, settings: SettingsDep) -> StatsResponse:
+async def stats(request: Request, engine: EngineDep, jobs: JobsDep, settings: SettingsDep) -> StatsResponse:
     """Model, collection, queue and cache, and what an operator should do next."""
     uptime = monotonic() - request.app.state.started
-    return StatsResponse.of(await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue)
+    return StatsResponse.of(
+        await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue, jobs=await jobs.info()
+    )
 
 
 @router.post("/cache/warm", summary="Warm the cache", response_model=WarmResponse, responses=responses(422))
@@ -45,18 +47,19 @@ async def warm(
 
 
 @probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
-async def health(engine: EngineDep) -> HealthResponse:
+async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
     """Always 200 while the process answers; `status` and `services` tell what is wrong with its parts."""
     failures = await engine.failures()
     services = {"model": ServiceHealth(status="ok", detail=_describe(engine.model))}
     for part in engine.PARTS:
         detail = failures.get(part)
         services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
-    # Not one of the engine's PARTS, which /ready demands: without Redis all is served, only slower.
-    detail = engine.cache_failure()
-    services["cache"] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
+    # Neither is one of the engine's PARTS, which /ready demands: without Redis all is served, only slower, and
+    # searches go on without the broker.
+    for part, detail in (("cache", engine.cache_failure()), ("jobs", (await jobs.info()).problem)):
+        services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
     return HealthResponse(
-        status="degraded" if failures or detail else "ok",
+        status="ok" if all(service.status == "ok" for service in services.values()) else "degraded",
         timestamp=datetime.now(UTC),
         version=__version__,
         services=services,

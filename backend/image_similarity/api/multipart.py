@@ -1,0 +1,135 @@
+"""multipart/form-data read part by part as it arrives, so that a thousand files never lie in memory together."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import IO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from image_similarity.api.errors import ProblemError
+from image_similarity.domain import BodyTooLarge
+
+_IN_MEMORY = 2**20
+"""Bytes of a part above which it goes to disk."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One field or file, whole; `content` is open, at its beginning, until the next part is asked for."""
+
+    name: str
+    filename: str | None
+    content: IO[bytes]
+    size: int
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """What the parser's callbacks make of the bytes that came."""
+
+    limit_of: Callable[[str], int]
+    finished: deque[Part] = field(default_factory=deque)
+    ended: bool = False
+    part: Part | None = None
+    _header: bytearray = field(default_factory=bytearray)
+    _value: bytearray = field(default_factory=bytearray)
+    _disposition: bytes = b""
+
+    def on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
+
+    def on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise FormParserError("a part has no name")
+        filename = options.get(b"filename")
+        self.part = Part(
+            name=options[b"name"].decode(errors="replace"),
+            filename=None if filename is None else filename.decode(errors="replace"),
+            content=tempfile.SpooledTemporaryFile(_IN_MEMORY),  # noqa: SIM115 - closed by `parts`
+            size=0,
+        )
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        assert self.part is not None  # noqa: S101 - the parser calls in order
+        self.part.size += end - start
+        if self.part.size > (limit := self.limit_of(self.part.name)):
+            raise BodyTooLarge(f'The part "{self.part.name}" ({self.part.filename}) has more than {limit} bytes.')
+        self.part.content.write(data[start:end])
+
+    def on_part_end(self) -> None:
+        assert self.part is not None  # noqa: S101
+        self.part.content.seek(0)
+        self.finished.append(self.part)
+        self.part = None
+
+    def on_end(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        for part in (*self.finished, *([self.part] if self.part else [])):
+            part.content.close()
+
+
+async def parts(
+    content_type: str, body: AsyncIterator[bytes], *, limit_of: Callable[[str], int]
+) -> AsyncGenerator[Part]:
+    """Return the parts in the order they arrive; `limit_of` tells the most bytes of a part by its name.
+
+    To be closed by the caller where it stops early. Raises ProblemError (400) for a body that is not multipart, and
+    BodyTooLarge.
+    """
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise _unreadable("the content type names no boundary")
+    assembly = _Assembly(limit_of)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": assembly.on_part_begin,
+                "on_header_field": assembly.on_header_field,
+                "on_header_value": assembly.on_header_value,
+                "on_header_end": assembly.on_header_end,
+                "on_headers_finished": assembly.on_headers_finished,
+                "on_part_data": assembly.on_part_data,
+                "on_part_end": assembly.on_part_end,
+                "on_end": assembly.on_end,
+            },
+        )
+        async for chunk in body:
+            # In a thread, for it writes large parts to disk.
+            await asyncio.to_thread(parser.write, chunk)
+            while assembly.finished:
+                part = assembly.finished.popleft()
+                with part.content:
+                    yield part
+    except FormParserError as error:
+        raise _unreadable(str(error)) from error
+    finally:
+        assembly.close()
+    if not assembly.ended:
+        raise _unreadable("it ends in the middle")
+
+
+def _unreadable(reason: str) -> ProblemError:
+    return ProblemError(400, "invalid_multipart", f"The multipart body cannot be read: {reason}.")

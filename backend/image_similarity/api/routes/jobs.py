@@ -1,0 +1,106 @@
+"""Add many images in the background, and follow how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from image_similarity.api.answers import JsonAnswer
+from image_similarity.api.batch import read_batch
+from image_similarity.api.dependencies import JobId, JobsDep, SettingsDep
+from image_similarity.api.errors import responses
+from image_similarity.api.job_schemas import (
+    EXAMPLE_EVENTS,
+    BatchAccepted,
+    BatchRequest,
+    JobDocument,
+    JobList,
+    JobSummary,
+)
+from image_similarity.api.openapi import batch_body
+from image_similarity.api.routes import PREFIX
+from image_similarity.jobs.base import Job
+from image_similarity.jobs.service import BulkJobs
+
+router = APIRouter(prefix=PREFIX, tags=["jobs"])
+
+
+@router.post(
+    "/index/batch",
+    summary="Add many images in the background",
+    status_code=202,
+    response_model=BatchAccepted,
+    responses=responses(400, 413, 415, 422, 503),
+    openapi_extra=batch_body(BatchRequest),
+)
+async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep) -> Response:
+    """Answers as soon as the bytes are stored; `GET /jobs/{job_id}` tells what became of them."""
+    async with jobs.draft() as draft:
+        metadata = await read_batch(request, draft, settings)
+        job = await jobs.submit(draft, metadata)
+    answer = JsonAnswer({"job_id": job.job_id, "state": job.state, "total": job.counts.total}, status_code=202)
+    answer.headers["Location"] = f"{PREFIX}/jobs/{job.job_id}"
+    return answer
+
+
+@router.get("/jobs", summary="Bulk jobs, newest first", response_model=JobList, responses=responses(422, 503))
+async def newest(
+    jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=500, description="Most jobs to return.")] = 50
+) -> JobList:
+    """Reports are kept for JOB_RETENTION seconds after a job's end."""
+    return JobList(jobs=[JobSummary.of(job) for job in await jobs.newest(limit)])
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="How far a bulk job is, and which images failed",
+    response_model=JobDocument,
+    responses=responses(404, 422, 503),
+)
+async def get(job_id: JobId, jobs: JobsDep) -> JobDocument:
+    """State, counts, rate, time left; each failure with its reason."""
+    return JobDocument.of(await jobs.get(job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="A bulk job as it proceeds",
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_EVENTS}},
+            "description": "Server-Sent Events: `progress` without failures, and at the end `finished` with them.",
+        },
+        **responses(404, 422, 503),
+    },
+)
+async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
+    """Begins with the present state, and ends when the job has ended."""
+    # Asked before the answer begins, while it can still be an error.
+    await jobs.get(job_id)
+    return EventSourceResponse(_events(job_id, jobs), headers={"X-Accel-Buffering": "no"})
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Cancel a bulk job",
+    response_model=JobDocument,
+    responses=responses(404, 422, 503),
+)
+async def cancel(job_id: JobId, jobs: JobsDep) -> JobDocument:
+    """What is indexed stays, chunks under way are finished; a job that has ended is left as it is."""
+    return JobDocument.of(await jobs.cancel(job_id))
+
+
+async def _events(job_id: str, jobs: BulkJobs) -> AsyncIterator[ServerSentEvent]:
+    async for job in jobs.watch(job_id):
+        yield _event(job)
+
+
+def _event(job: Job) -> ServerSentEvent:
+    if job.state.ended:
+        return ServerSentEvent(JobDocument.of(job).model_dump_json(), event="finished")
+    return ServerSentEvent(JobSummary.of(job).model_dump_json(), event="progress")

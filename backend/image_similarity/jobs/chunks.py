@@ -1,0 +1,135 @@
+"""The work itself: a chunk's images from the storage through the engine, whoever asks for it and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+from image_similarity.domain import (
+    DecodeTimeout,
+    EncodingFailed,
+    ImageNotFound,
+    ImageSimilarityError,
+    ImageTooLarge,
+    ImageUndecodable,
+    IndexResult,
+    InvalidRequest,
+    Overloaded,
+    UnsupportedFormat,
+)
+from image_similarity.engine import SearchEngine
+from image_similarity.jobs.base import ChunkResult, Failure, Item
+from image_similarity.jobs.ledger import JobLedger
+from image_similarity.telemetry.logging import get_logger
+
+GIVE_UP_AFTER = 3
+"""Times that a chunk may take its process down with it before it is given up."""
+
+_PATIENCE = 6
+"""Times that one image waits for a place before the model, before its chunk is put back."""
+
+_PER_IMAGE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
+"""What is wrong with one image only, and will be so the next time."""
+
+Outcome = IndexResult | Failure
+
+
+class ChunkProcessor:
+    """Indexes chunks; doing one twice, even at the same time, changes and counts nothing twice.
+
+    `process` and `bury` raise StoreUnavailable and Overloaded: nothing is lost, and it is to be tried again later.
+    """
+
+    def __init__(self, engine: SearchEngine, ledger: JobLedger, *, at_once: int) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        # Fewer than the places before the model, so that searches find one while a job runs.
+        self._places = asyncio.Semaphore(at_once)
+
+    async def process(self, job_id: str, chunk: int, *, attempt: int = 0) -> None:
+        """Index a chunk's images, all at once so that they fill the model's batches, and note what became of them.
+
+        `attempt` counts the times that a process died over this chunk. From the second on it goes image by image,
+        forwards and backwards by turns: whichever image is deadly, its neighbours get in.
+        """
+        items = await self._ledger.begin(job_id, chunk)
+        if items is None:
+            return
+        if attempt:
+            ordered = items if attempt % 2 else items[::-1]
+            outcomes = [await self._index(item) for item in ordered]
+        else:
+            outcomes = await self._index_all(items)
+        await self._complete(job_id, chunk, items, outcomes)
+
+    async def bury(self, job_id: str, chunk: int) -> None:
+        """Give a chunk up: what of it is indexed counts as such, the rest is named as failed."""
+        items = await self._ledger.begin(job_id, chunk)
+        if items is None:
+            return
+        get_logger().error("chunk_given_up", job_id=job_id, chunk=chunk, images=len(items))
+        outcomes = [await self._look_up(item) for item in items]
+        await self._complete(job_id, chunk, items, outcomes)
+
+    async def _index_all(self, items: Sequence[Item]) -> list[Outcome]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._index(item)) for item in items]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        return [task.result() for task in tasks]
+
+    async def _index(self, item: Item) -> Outcome:
+        async with self._places:
+            data = await self._ledger.read(item)
+            if data is None:
+                return Failure(item.image_id, "bytes_missing", f'There is nothing in the storage under "{item.key}".')
+            try:
+                return await self._index_patiently(item, data)
+            except _PER_IMAGE as error:
+                return Failure(item.image_id, error.code, str(error))
+            except ImageSimilarityError:
+                raise
+            # Whatever else is a mistake of ours; it must cost this image only, and be found in the log.
+            except Exception as error:
+                get_logger().error("job_image_failed", image_id=item.image_id, exc_info=error)
+                reason = "The server made a mistake; its log has the details."
+                return Failure(item.image_id, ImageSimilarityError.code, reason)
+
+    async def _index_patiently(self, item: Item, data: bytes) -> IndexResult:
+        for attempt in range(_PATIENCE):
+            try:
+                return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
+            except Overloaded as error:
+                await asyncio.sleep(min(5.0, error.retry_after) * (attempt + 1) / 2)
+        return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
+
+    async def _look_up(self, item: Item) -> Outcome:
+        try:
+            record = await self._engine.get_image(item.image_id)
+        except ImageNotFound:
+            record = None
+        if record is not None and record.sha256 == await self._digest(item):
+            return IndexResult(item.image_id, created=True, changed=True, processing_time_ms=0)
+        reason = "It, or another image of its chunk, took the process that indexed it down every time."
+        return Failure(item.image_id, "poison_chunk", reason)
+
+    async def _digest(self, item: Item) -> str | None:
+        if item.sha256 is not None:
+            return item.sha256
+        data = await self._ledger.read(item)
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
+    async def _complete(self, job_id: str, chunk: int, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        done = [outcome for outcome in outcomes if isinstance(outcome, IndexResult)]
+        result = ChunkResult(
+            indexed=sum(outcome.changed and outcome.created for outcome in done),
+            replaced=sum(outcome.changed and not outcome.created for outcome in done),
+            unchanged=sum(not outcome.changed for outcome in done),
+            failures=tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
+        )
+        counter = self._engine.metrics.job_images
+        counter.labels("done").inc(len(done))
+        counter.labels("failed").inc(len(result.failures))
+        await self._ledger.complete(job_id, chunk, items, result)

@@ -1,0 +1,290 @@
+"""The record of bulk jobs: small documents in the same storage as the images, so that all processes share it.
+
+    pending/ID/000017           an uploaded image, until its chunk is done
+    jobs/ID/chunks/000000.json  which images a chunk holds
+    jobs/ID/job.json            written last when a job is handed in: with it the job exists
+    jobs/ID/dispatched          all chunks have been given to the broker
+    jobs/ID/started             empty; its date is the beginning
+    jobs/ID/attempts/000000.1   an in-process attempt at a chunk began
+    jobs/ID/done/000000.30.0.1.1.json  a chunk is done: 30 indexed, 0 replaced, 1 unchanged, 1 failed (inside)
+    jobs/ID/finished.json       how the job ended; everything else but job.json is then removed
+
+Counting is idempotent because it is a listing: a chunk that was done twice still has one number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from cachetools import LRUCache
+
+from image_similarity.domain import JobNotFound
+from image_similarity.jobs.base import ChunkResult, Counts, Failure, Item, Job, JobState
+from image_similarity.objects import Entry, Objects
+
+ABANDONED_UPLOAD = 86_400.0
+"""Seconds after which an upload that never became a job is taken for dead."""
+
+
+class JobLedger:
+    """Reads and writes that record. Every method raises StoreUnavailable where the storage does not answer."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        # Immutable documents of failures, so that watching a job does not read them over and over.
+        self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
+
+    def pending_key(self, job_id: str, number: int) -> str:
+        """Return where an uploaded image is kept until its chunk is done."""
+        return f"pending/{job_id}/{number:06}"
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Keep an uploaded image."""
+        await self._objects.write(key, data)
+
+    async def read(self, item: Item) -> bytes | None:
+        """Return an image's bytes, or None where they are not there (any more)."""
+        return await self._objects.read(item.key)
+
+    async def create(self, job_id: str, chunks: Sequence[Sequence[Item]]) -> None:
+        """Write a job down; from then on it exists."""
+        for number, items in enumerate(chunks):
+            document = orjson.dumps([asdict(item) for item in items])
+            await self._objects.write(f"jobs/{job_id}/chunks/{number:06}.json", document)
+        header = {"created_at": datetime.now(UTC), "total": sum(map(len, chunks)), "chunks": len(chunks)}
+        await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
+
+    async def get(self, job_id: str) -> Job:
+        """Return a job as it stands. Raises JobNotFound."""
+        if not _is_uuid(job_id):
+            raise JobNotFound(f'There is no job "{job_id[:60]}".')
+        entries = await self._objects.entries(f"jobs/{job_id}")
+        # Read after the listing: what is removed at the end is removed after this was written, so that a listing
+        # that misses something is never taken at its word.
+        finished = await self._objects.read(f"jobs/{job_id}/finished.json")
+        if finished is not None:
+            return _finished_job(job_id, orjson.loads(finished))
+        header = await self._header(job_id)
+        done = _done(entries)
+        started = next((entry.modified for entry in entries if entry.key == f"jobs/{job_id}/started"), None)
+        return Job(
+            job_id=job_id,
+            state=JobState.RUNNING if started or done else JobState.QUEUED,
+            counts=_counts(header["total"], done),
+            created_at=datetime.fromisoformat(header["created_at"]),
+            started_at=started,
+            failures=await self._read_failures(done),
+        )
+
+    async def newest(self, limit: int) -> list[Job]:
+        """Return the jobs that were handed in last, newest first."""
+        found: list[Job] = []
+        # Ids are UUIDv7, whose order is that of their making.
+        ids = list(reversed(await self._objects.folders("jobs")))
+        while ids and len(found) < limit:
+            page, ids = ids[:limit], ids[limit:]
+            answers = await asyncio.gather(*(self.get(job_id) for job_id in page), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, Job):
+                    found.append(answer)
+                elif not isinstance(answer, JobNotFound):
+                    raise answer
+        return found[:limit]
+
+    async def unfinished(self) -> dict[str, list[int]]:
+        """Return the chunks that are not done, by job, oldest job first."""
+        left: dict[str, list[int]] = {}
+        for job_id in await self._objects.folders("jobs"):
+            if (chunks := await self.open_chunks(job_id)) is not None:
+                left[job_id] = chunks
+        return left
+
+    async def open_chunks(self, job_id: str) -> list[int] | None:
+        """Return the chunks of a job that are not done, or None where the job ended or was never there."""
+        entries = await self._objects.entries(f"jobs/{job_id}")
+        if await self._objects.read(f"jobs/{job_id}/finished.json") is not None:
+            return None
+        try:
+            chunks = (await self._header(job_id))["chunks"]
+        except JobNotFound:
+            return None
+        done = _done(entries)
+        return [number for number in range(chunks) if number not in done]
+
+    async def is_dispatched(self, job_id: str) -> bool:
+        """Tell whether all of a job's chunks were given to the broker."""
+        return await self._objects.read(f"jobs/{job_id}/dispatched") is not None
+
+    async def mark_dispatched(self, job_id: str) -> None:
+        """Note that they were."""
+        await self._objects.write(f"jobs/{job_id}/dispatched", b"")
+
+    async def idle_seconds(self, job_id: str) -> float:
+        """Return how long ago the last thing was written to a job's record."""
+        entries = await self._objects.entries(f"jobs/{job_id}")
+        newest = max((entry.modified.timestamp() for entry in entries), default=0.0)
+        return datetime.now(UTC).timestamp() - newest
+
+    async def begin(self, job_id: str, chunk: int) -> list[Item] | None:
+        """Return a chunk's images, or None where there is nothing to do: it is done, or the job has ended."""
+        remaining = await self.open_chunks(job_id)
+        if remaining is None:
+            return None
+        if chunk not in remaining:
+            # Done by a process that died before it could see whether that was the last one.
+            await self._finish_if_done(job_id, remaining)
+            return None
+        document = await self._objects.read(f"jobs/{job_id}/chunks/{chunk:06}.json")
+        if document is None:
+            await self.finish(job_id, JobState.FAILED)
+            return None
+        await self._objects.create(f"jobs/{job_id}/started", b"")
+        return [Item(**fields) for fields in orjson.loads(document)]
+
+    async def note_attempt(self, job_id: str, chunk: int) -> int:
+        """Note that an attempt at a chunk begins; returns how many began before it and never ended."""
+        prefix = f"{chunk:06}."
+        entries = await self._objects.entries(f"jobs/{job_id}/attempts")
+        before = sum(1 for entry in entries if entry.key.rpartition("/")[2].startswith(prefix))
+        await self._objects.write(f"jobs/{job_id}/attempts/{prefix}{before}", b"")
+        return before
+
+    async def end_attempt(self, job_id: str, chunk: int, attempt: int) -> None:
+        """Note that an attempt ended, whatever came of it."""
+        await self._objects.delete(f"jobs/{job_id}/attempts/{chunk:06}.{attempt}")
+
+    async def complete(self, job_id: str, chunk: int, items: Sequence[Item], result: ChunkResult) -> None:
+        """Note what became of a chunk, remove its uploads, and finish the job where it was the last."""
+        open_chunks = await self.open_chunks(job_id)
+        if open_chunks is not None and chunk in open_chunks:
+            counts = f"{result.indexed}.{result.replaced}.{result.unchanged}.{len(result.failures)}"
+            document = orjson.dumps([asdict(failure) for failure in result.failures])
+            await self._objects.write(f"jobs/{job_id}/done/{chunk:06}.{counts}.json", document)
+        await self._objects.delete(*(item.key for item in items if item.key.startswith("pending/")))
+        remaining = await self.open_chunks(job_id)
+        if remaining is None:
+            # The job ended meanwhile, and its clean-up may have been before this chunk's note.
+            await self._objects.delete_all(f"jobs/{job_id}/done")
+        else:
+            await self._finish_if_done(job_id, remaining)
+
+    async def finish(self, job_id: str, state: JobState | None = None) -> Job:
+        """End a job, in `state` or in the one that its failures tell; the first ending is the one that counts.
+
+        Raises JobNotFound.
+        """
+        job = await self.get(job_id)
+        if not job.state.ended:
+            natural = JobState.COMPLETED_WITH_ERRORS if job.counts.failed else JobState.COMPLETED
+            document = {
+                "state": state or natural,
+                "counts": asdict(job.counts),
+                "created_at": job.created_at,
+                "started_at": job.started_at,
+                "finished_at": datetime.now(UTC),
+                "failures": [asdict(failure) for failure in job.failures],
+            }
+            await self._objects.create(f"jobs/{job_id}/finished.json", orjson.dumps(document))
+            await self._clean(job_id)
+            job = await self.get(job_id)
+        return job
+
+    async def forget(self, job_id: str) -> None:
+        """Remove every trace of a job, its uploads included."""
+        await self._objects.delete_all(f"pending/{job_id}")
+        await self._objects.delete_all(f"jobs/{job_id}")
+
+    async def sweep(self, retention: float) -> None:
+        """Forget what ended longer ago than `retention` seconds, and uploads that were broken off."""
+        now = datetime.now(UTC).timestamp()
+        for job_id in await self._objects.folders("jobs"):
+            if now - _made_at(job_id) > retention:
+                try:
+                    job = await self.get(job_id)
+                except JobNotFound:
+                    continue
+                if job.finished_at is not None and now - job.finished_at.timestamp() > retention:
+                    await self.forget(job_id)
+        for job_id in await self._objects.folders("pending"):
+            if now - _made_at(job_id) > ABANDONED_UPLOAD and await self.open_chunks(job_id) is None:
+                await self._objects.delete_all(f"pending/{job_id}")
+
+    async def _header(self, job_id: str) -> dict[str, Any]:
+        document = await self._objects.read(f"jobs/{job_id}/job.json")
+        if document is None:
+            raise JobNotFound(f'There is no job "{job_id}"; reports are kept for a while only (JOB_RETENTION).')
+        header: dict[str, Any] = orjson.loads(document)
+        return header
+
+    async def _finish_if_done(self, job_id: str, remaining: list[int]) -> None:
+        if not remaining:
+            await self.finish(job_id)
+
+    async def _clean(self, job_id: str) -> None:
+        await self._objects.delete_all(f"pending/{job_id}")
+        kept = {f"jobs/{job_id}/finished.json", f"jobs/{job_id}/job.json"}
+        entries = await self._objects.entries(f"jobs/{job_id}")
+        await self._objects.delete(*(entry.key for entry in entries if entry.key not in kept))
+
+    async def _read_failures(self, done: dict[int, str]) -> tuple[Failure, ...]:
+        keys = [done[number] for number in sorted(done) if _figures(done[number])[-1]]
+        documents = await asyncio.gather(*(self._failures_in(key) for key in keys))
+        return tuple(failure for document in documents for failure in document)
+
+    async def _failures_in(self, key: str) -> tuple[Failure, ...]:
+        if (known := self._failures.get(key)) is None:
+            document = await self._objects.read(key)
+            if document is None:
+                # Removed since the listing, so the job has ended: whoever asks next is told of its end.
+                return ()
+            known = self._failures[key] = tuple(Failure(**fields) for fields in orjson.loads(document))
+        return known
+
+
+def _done(entries: Sequence[Entry]) -> dict[int, str]:
+    """Return the key of each done chunk's note; of several notes of one chunk always the same one."""
+    keys = (entry.key for entry in entries if "/done/" in entry.key)
+    return {int(key.rpartition("/")[2].partition(".")[0]): key for key in sorted(keys, reverse=True)}
+
+
+def _figures(key: str) -> list[int]:
+    """Return indexed, replaced, unchanged, failed from the name of a chunk's note."""
+    return [int(part) for part in key.rpartition("/")[2].split(".")[1:5]]
+
+
+def _counts(total: int, done: dict[int, str]) -> Counts:
+    sums: Counter[str] = Counter()
+    for key in done.values():
+        sums.update(dict(zip(("indexed", "replaced", "unchanged", "failed"), _figures(key), strict=True)))
+    return Counts(total=total, **sums)
+
+
+def _finished_job(job_id: str, fields: dict[str, Any]) -> Job:
+    return Job(
+        job_id=job_id,
+        state=JobState(fields["state"]),
+        counts=Counts(**fields["counts"]),
+        created_at=datetime.fromisoformat(fields["created_at"]),
+        started_at=datetime.fromisoformat(fields["started_at"]) if fields["started_at"] else None,
+        finished_at=datetime.fromisoformat(fields["finished_at"]),
+        failures=tuple(Failure(**failure) for failure in fields["failures"]),
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _made_at(job_id: str) -> float:
+    """Return the moment in a UUIDv7, in seconds since the epoch; now for anything else, which is left alone."""
+    return (UUID(job_id).int >> 80) / 1000 if _is_uuid(job_id) else datetime.now(UTC).timestamp()

@@ -1,0 +1,187 @@
+"""Bulk jobs from a caller's point of view: hand in, look at, watch, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+
+from uuid_utils import uuid7
+
+from image_similarity.domain import (
+    InvalidRequest,
+    JobNotFound,
+    Metadata,
+    StoreUnavailable,
+)
+from image_similarity.engine import check_image_id, check_metadata
+from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo
+from image_similarity.jobs.ledger import JobLedger
+
+INBOX = "inbox/"
+"""Where a caller may put images into the storage himself; jobs take them from there by their key."""
+
+_WRITES_AT_ONCE = 16
+_POLL_SECONDS = 0.25
+_INFO_SECONDS = 2.0
+_SWEEP_SECONDS = 3600.0
+
+
+class Draft:
+    """A job while its images arrive; `BulkJobs.draft` makes one."""
+
+    def __init__(self, ledger: JobLedger, *, max_images: int) -> None:
+        self.job_id = str(uuid7())
+        self._ledger = ledger
+        self._max_images = max_images
+        self._items: list[Item] = []
+        self._ids: set[str] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def add(self, data: bytes, *, image_id: str | None = None, metadata: Metadata | None = None) -> None:
+        """Take an image. Raises InvalidRequest for its id, its metadata, or one image too many; StoreUnavailable."""
+        image_id = self._check(image_id)
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        while len(self._writing) >= _WRITES_AT_ONCE:
+            await self._wait_for_one()
+        key = self._ledger.pending_key(self.job_id, len(self._items))
+        self._items.append(Item(image_id, key, digest, check_metadata(metadata or {})))
+        self._writing.add(asyncio.create_task(self._ledger.write(key, data)))
+
+    def refer(self, key: str, *, image_id: str | None = None, metadata: Metadata | None = None) -> None:
+        """Take an image that is in the storage already, below `inbox/`. Raises InvalidRequest."""
+        steps = key.split("/")
+        if not key.startswith(INBOX) or not key.isprintable() or {"", ".", ".."} & set(steps):
+            raise InvalidRequest(f'storage_key must be a plain path below "{INBOX}"; got {key[:120]!r}.')
+        image_id = self._check(image_id if image_id is not None else key.removeprefix(INBOX))
+        self._items.append(Item(image_id, key, None, check_metadata(metadata or {})))
+
+    async def items(self, metadata: dict[str, Metadata] | None = None) -> list[Item]:
+        """Return all images once they are stored; `metadata`, by id, is given to those that have none yet.
+
+        Raises InvalidRequest where there is no image, or metadata for one that is not there; StoreUnavailable.
+        """
+        while self._writing:
+            await self._wait_for_one()
+        if not self._items:
+            raise InvalidRequest("There are no images in the request.")
+        for image_id in metadata or {}:
+            if image_id not in self._ids:
+                raise InvalidRequest(f'There is metadata for "{image_id[:120]}", but no such image.')
+        given = {image_id: check_metadata(fields) for image_id, fields in (metadata or {}).items()}
+        return [
+            Item(item.image_id, item.key, item.sha256, item.metadata or given.get(item.image_id, {}))
+            for item in self._items
+        ]
+
+    async def discard(self) -> None:
+        """Remove what was stored."""
+        # Waited for and not cancelled, because a write that has begun goes on underneath and would be seen by nobody.
+        await asyncio.gather(*self._writing, return_exceptions=True)
+        # What cannot be removed now is swept later, as an upload that was broken off.
+        with suppress(StoreUnavailable):
+            await self._ledger.forget(self.job_id)
+
+    def _check(self, image_id: str | None) -> str:
+        if len(self._items) >= self._max_images:
+            raise InvalidRequest(f"A job holds at most {self._max_images} images (MAX_BATCH_IMAGES); make several.")
+        image_id = str(uuid7()) if image_id is None else check_image_id(image_id)
+        if image_id in self._ids:
+            raise InvalidRequest(f'Two images of the request would both get the id "{image_id}".')
+        self._ids.add(image_id)
+        return image_id
+
+    async def _wait_for_one(self) -> None:
+        done, self._writing = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+class BulkJobs:
+    """The use cases. Every method may raise StoreUnavailable, those that take an id also JobNotFound."""
+
+    def __init__(
+        self, ledger: JobLedger, queue: ChunkQueue, *, chunk_size: int, max_images: int, retention: float
+    ) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self._chunk_size = chunk_size
+        self._max_images = max_images
+        self._retention = retention
+        self._info: QueueInfo | None = None
+        self._info_at = 0.0
+        self._swept_at = 0.0
+
+    async def start(self) -> None:
+        """Begin to work on jobs, those included that an earlier process left unfinished."""
+        await self._sweep()
+        await self._queue.start()
+
+    @asynccontextmanager
+    async def draft(self) -> AsyncIterator[Draft]:
+        """Open a job for its images to arrive; where the block ends in an error, nothing of it stays behind."""
+        draft = Draft(self._ledger, max_images=self._max_images)
+        try:
+            yield draft
+        except BaseException:
+            await draft.discard()
+            raise
+
+    async def submit(self, draft: Draft, metadata: dict[str, Metadata] | None = None) -> Job:
+        """Turn a draft into a job, and return it as it stands. Raises InvalidRequest as `Draft.items` does."""
+        items = await draft.items(metadata)
+        chunks = [items[start : start + self._chunk_size] for start in range(0, len(items), self._chunk_size)]
+        await self._ledger.create(draft.job_id, chunks)
+        await self._queue.put(draft.job_id, range(len(chunks)))
+        await self._sweep()
+        return await self._ledger.get(draft.job_id)
+
+    async def get(self, job_id: str) -> Job:
+        """Return a job as it stands."""
+        return await self._ledger.get(job_id)
+
+    async def newest(self, limit: int) -> list[Job]:
+        """Return the latest jobs, newest first."""
+        return await self._ledger.newest(limit)
+
+    async def cancel(self, job_id: str) -> Job:
+        """End a job; chunks under way are finished, the others never begun. One that has ended stays as it is."""
+        return await self._ledger.finish(job_id, JobState.CANCELLED)
+
+    async def watch(self, job_id: str) -> AsyncIterator[Job]:
+        """Return the job as it stands, then again whenever it has changed, until it has ended."""
+        shown: Job | None = None
+        while shown is None or not shown.state.ended:
+            try:
+                job = await self._ledger.get(job_id)
+            except JobNotFound:
+                # Ended, and its report forgotten meanwhile.
+                if shown is None:
+                    raise
+                return
+            if shown is None or (job.state, job.counts) != (shown.state, shown.counts):
+                shown = job
+                yield job
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def info(self) -> QueueInfo:
+        """Return the state of the queue, at most two seconds old; never raises."""
+        if self._info is None or monotonic() - self._info_at > _INFO_SECONDS:
+            self._info = await self._queue.info()
+            self._info_at = monotonic()
+        return self._info
+
+    async def close(self) -> None:
+        """Stop working on jobs."""
+        await self._queue.close()
+
+    async def _sweep(self) -> None:
+        if self._swept_at and monotonic() - self._swept_at < _SWEEP_SECONDS:
+            return
+        self._swept_at = monotonic()
+        # The tidying is never a reason to refuse anyone.
+        with suppress(StoreUnavailable):
+            await self._ledger.sweep(self._retention)

@@ -1,0 +1,125 @@
+"""The process that works for the broker: one engine, loaded once, and as many chunks at a time as it has threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvicorn
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+
+from image_similarity.api.worker_app import create_worker_app
+from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger
+from image_similarity.domain import InvalidRequest
+from image_similarity.engine import SearchEngine
+from image_similarity.jobs.broker import read_queues
+from image_similarity.jobs.celery_app import declare_queues, make_app
+from image_similarity.jobs.chunks import ChunkProcessor
+from image_similarity.jobs.tasks import register
+from image_similarity.settings import Settings
+from image_similarity.telemetry.logging import get_logger
+
+T = TypeVar("T")
+
+
+class EventLoopThread:
+    """An event loop in a thread of its own: the engine lives there, Celery's threads wait for it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the work and return its result, or raise its error."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> None:
+        """Begin the work and do not wait for it."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        """Stop the loop; the work must be done by then."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def celery_for(broker_url: str, processor: ChunkProcessor, loop: EventLoopThread) -> Celery:
+    """Return a Celery application whose task indexes chunks with an engine that lives in `loop`."""
+
+    def work(job_id: str, chunk: int, attempt: int, give_up: bool) -> None:
+        if give_up:
+            loop.run(processor.bury(job_id, chunk))
+        else:
+            loop.run(processor.process(job_id, chunk, attempt=attempt))
+
+    app = make_app(broker_url)
+    register(app, work)
+    return app
+
+
+def run_worker(settings: Settings, *, concurrency: int) -> int:
+    """Work until told to stop (SIGTERM: finish the chunks under way first); returns the exit status.
+
+    Threads, not processes: the model is loaded once, its batches fill from all chunks, and torch does not survive
+    a fork. Raises InvalidRequest without a broker or a shared store, and what `build_engine` raises.
+    """
+    if settings.broker_url is None:
+        raise InvalidRequest("A worker takes its work from RabbitMQ: set BROKER_URL, to the server's value.")
+    check_settings(settings)
+    url = settings.broker_url.get_secret_value()
+    # Celery would set up its own logging otherwise.
+    signals.setup_logging.connect(_keep_logging, weak=False)
+    loop = EventLoopThread()
+    engine = loop.run(build_engine(settings))
+    try:
+        app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop)
+        if settings.worker_port is not None:
+            loop.spawn(_serve_probes(engine, settings))
+        _wait_for_broker(app)
+        get_logger().info("worker_starting", concurrency=concurrency, model=engine.model.spec.name)
+        worker = app.Worker(
+            pool="threads",
+            concurrency=concurrency,
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
+    finally:
+        loop.run(engine.close())
+        loop.close()
+
+
+async def _serve_probes(engine: SearchEngine, settings: Settings) -> None:
+    assert settings.broker_url is not None  # noqa: S101 - checked by run_worker
+    url = settings.broker_url.get_secret_value()
+    app = create_worker_app(engine, settings, lambda: asyncio.to_thread(read_queues, url))
+    config = uvicorn.Config(
+        app, host=settings.api_host, port=settings.worker_port or 0, log_config=None, access_log=False
+    )
+    await uvicorn.Server(config).serve()
+
+
+def _wait_for_broker(app: Celery) -> None:
+    pause = 0.5
+    while True:
+        try:
+            declare_queues(app)
+        except (OperationalError, OSError) as error:
+            get_logger().warning("broker_unavailable", error=str(error), retry_in=pause)
+            time.sleep(pause)
+            pause = min(30.0, 2 * pause)
+        else:
+            return
+
+
+def _keep_logging(**_: object) -> None:
+    pass

@@ -1,0 +1,137 @@
+"""A folder or a bucket as small objects under keys: what both images and jobs are kept in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from image_similarity.domain import StoreUnavailable
+
+T = TypeVar("T")
+
+_DELETES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a listing tells of an object."""
+
+    key: str
+    modified: datetime
+    """UTC, by the storage's clock."""
+
+
+class Objects:
+    """Whole objects, written atomically: a reader sees all of one or nothing.
+
+    Every method raises StoreUnavailable where the folder or bucket cannot be used.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str | None, *, default: Path) -> Objects:
+        """Open as `open_store` does."""
+        return cls(open_store(url, default=default))
+
+    async def write(self, key: str, data: bytes) -> None:
+        """Write an object; one that is there is replaced."""
+        await guard_all(self._store.put_async(key, data))
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless it is there; tells whether it was written. Of several writers, one succeeds."""
+        try:
+            await guard_all(self._store.put_async(key, data, mode="create"))
+        except AlreadyExistsError:
+            return False
+        return True
+
+    async def read(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None where there is none."""
+        try:
+            answer = await guard(self._store.get_async(key))
+            return bytes(await guard(answer.bytes_async()))
+        except FileNotFoundError:
+            return None
+
+    async def entries(self, prefix: str) -> list[Entry]:
+        """Return everything below a prefix (whole path segments, no slash at its end), by key."""
+        found: list[Entry] = []
+        stream = self._store.list(prefix)
+        try:
+            async for page in stream:
+                found += (Entry(str(entry["path"]), entry["last_modified"]) for entry in page)
+        except FileNotFoundError:
+            # A folder that another process removed while it was being read.
+            return []
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(f"The image storage failed: {error}") from error
+        return sorted(found, key=lambda entry: entry.key)
+
+    async def folders(self, prefix: str) -> list[str]:
+        """Return the names right below a prefix that have something below them, sorted."""
+        answer = await guard_all(self._store.list_with_delimiter_async(prefix))
+        return sorted(str(path).rpartition("/")[2] for path in answer["common_prefixes"])
+
+    async def delete(self, *keys: str) -> None:
+        """Remove objects; what is not there is no error."""
+        for start in range(0, len(keys), _DELETES_AT_ONCE):
+            await asyncio.gather(*(self._delete(key) for key in keys[start : start + _DELETES_AT_ONCE]))
+
+    async def delete_all(self, prefix: str) -> None:
+        """Remove everything below a prefix."""
+        await self.delete(*(entry.key for entry in await self.entries(prefix)))
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await guard(self._store.delete_async(key))
+        except FileNotFoundError:
+            return
+
+
+async def guard_all(call: Awaitable[T]) -> T:
+    """As `guard`, where nothing is looked for: then it is the bucket or the folder that is missing."""
+    try:
+        return await guard(call)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(f"The image storage failed: {error}") from error
+
+
+async def guard(call: Awaitable[T]) -> T:
+    """Await a call to obstore. Raises StoreUnavailable, and as they are FileNotFoundError and AlreadyExistsError."""
+    try:
+        return await call
+    except (FileNotFoundError, AlreadyExistsError):
+        raise
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(f"The image storage failed: {error}") from error
+
+
+def open_store(url: str | None, *, default: Path) -> ObjectStore:
+    """Return the store at `url` (`file:///…`, `s3://…`), or the folder `default` where there is none.
+
+    Credentials of a bucket come from the environment, as AWS's own tools read them. Raises StoreUnavailable.
+    """
+    try:
+        if url is None or url.startswith("file://"):
+            folder = default if url is None else _folder(url)
+            return LocalStore(folder, mkdir=True, automatic_cleanup=True)
+        return from_url(url)
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreUnavailable(f"The image storage {url or default} cannot be opened: {error}") from error
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise ValueError("a folder on this machine is written with three slashes, file:///path")
+    return Path(unquote(parts.path))

@@ -1,0 +1,127 @@
+"""Many files into a server's collection: uploaded by the hundred, indexed there in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from image_similarity.bulk import PER_FILE, Tally
+from image_similarity.client import RemoteClient, RemoteError
+from image_similarity.domain import InvalidRequest, Metadata
+from image_similarity.folder import IdFrom, ImageFile, read_image
+
+JOBS_AT_ONCE = 3
+"""One being uploaded, one being indexed, one waiting: more would only fill the server's storage."""
+
+UPLOAD_BYTES = 16 * 2**20
+UPLOAD_FILES = 512
+
+
+@dataclass(slots=True)
+class _Upload:
+    """Files that become one job."""
+
+    images: list[tuple[str, bytes, Metadata]] = field(default_factory=list)
+    paths: dict[str, Path] = field(default_factory=dict)
+    size: int = 0
+
+
+class RemoteBulk:
+    """Uploads files and follows their jobs, keeping one tally."""
+
+    def __init__(self, remote: RemoteClient, on_progress: Callable[[Tally], None]) -> None:
+        self._remote = remote
+        self._on_progress = on_progress
+        self._tally = Tally()
+
+    async def index(
+        self, files: Iterable[ImageFile], *, id_from: IdFrom, metadata: Mapping[str, Metadata], max_bytes: int
+    ) -> Tally:
+        """Index every file; a file that cannot be indexed is noted and the others go on.
+
+        Raises what is wrong with more than one file: StoreUnavailable, RemoteError and the like stop the run.
+        """
+        slots = asyncio.Semaphore(JOBS_AT_ONCE)
+
+        async def run(upload: _Upload) -> None:
+            try:
+                await self._run(upload)
+            finally:
+                slots.release()
+
+        try:
+            async with asyncio.TaskGroup() as jobs:
+                async for upload in self._uploads(files, id_from, metadata, max_bytes):
+                    await slots.acquire()
+                    jobs.create_task(run(upload))
+        except BaseExceptionGroup as group:
+            # The first failure cancelled the other uploads; it is the one to tell of.
+            raise group.exceptions[0] from group
+        return self._tally
+
+    async def _uploads(
+        self, files: Iterable[ImageFile], id_from: IdFrom, metadata: Mapping[str, Metadata], max_bytes: int
+    ) -> AsyncIterator[_Upload]:
+        upload = _Upload()
+        for file in files:
+            try:
+                data = await asyncio.to_thread(read_image, file.path, max_bytes)
+            except PER_FILE as error:
+                self._fail(file.path, str(error))
+                continue
+            if upload.images and (upload.size + len(data) > UPLOAD_BYTES or len(upload.images) == UPLOAD_FILES):
+                yield upload
+                upload = _Upload()
+            image_id = file.image_id(id_from, data)
+            if image_id in upload.paths:
+                # The same content a second time, under the same id.
+                self._tally.unchanged += 1
+                continue
+            upload.paths[image_id] = file.path
+            fields = metadata.get(file.relative) or metadata.get(file.path.name) or {}
+            upload.images.append((image_id, data, fields))
+            upload.size += len(data)
+        if upload.images:
+            yield upload
+
+    async def _run(self, upload: _Upload) -> None:
+        try:
+            job_id = await self._remote.submit_batch(upload.images)
+        except InvalidRequest as error:
+            if len(upload.images) == 1:
+                image_id = upload.images[0][0]
+                self._fail(upload.paths[image_id], str(error))
+                return
+            # One file spoils it, or the server takes less at a time than we sent.
+            middle = len(upload.images) // 2
+            for half in (upload.images[:middle], upload.images[middle:]):
+                await self._run(_Upload(half, upload.paths))
+            return
+        upload.images.clear()
+        await self._follow(job_id, upload.paths)
+
+    async def _follow(self, job_id: str, paths: Mapping[str, Path]) -> None:
+        counted: dict[str, int] = {}
+        async for job in self._remote.follow(job_id):
+            counts = job["counts"]
+            self._tally.indexed += counts["indexed"] - counted.get("indexed", 0)
+            self._tally.replaced += counts["replaced"] - counted.get("replaced", 0)
+            self._tally.unchanged += counts["unchanged"] - counted.get("unchanged", 0)
+            counted = counts
+            self._note_failures(job, paths)
+            self._on_progress(self._tally)
+            if job["state"] in {"cancelled", "failed"}:
+                raise RemoteError(f"Job {job_id} was {job['state']} on the server; index the folder again.")
+
+    def _note_failures(self, job: dict[str, Any], paths: Mapping[str, Path]) -> None:
+        # Only the last event has them.
+        for failure in job.get("failures", ()):
+            path = paths.get(failure["image_id"], Path(failure["image_id"]))
+            self._tally.failures.append((path, f"{failure['reason']} [{failure['code']}]"))
+
+    def _fail(self, path: Path, reason: str) -> None:
+        self._tally.failures.append((path, reason))
+        self._on_progress(self._tally)

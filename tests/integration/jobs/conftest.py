@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.jobs import serving
+from tests.support.rabbitmq import RabbitMQ, running_rabbitmq
+from tests.support.servers import API, PATIENCE, free_port
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A server and its broker; workers are started by each test."""
+
+    http: httpx.Client
+    root: str
+    broker: RabbitMQ
+    env: dict[str, str]
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def store_away(self) -> Path:
+        """While this file exists, the vector store does not answer."""
+        return Path(self.env["SHARED_STORE"] + ".away")
+
+    def metric(self, name: str) -> float:
+        lines = httpx.get(f"{self.root}/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(broker: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    env = {
+        "DATA_DIR": str(folder / "data"),
+        "MODEL_NAME": str(tiny_checkpoint),
+        "DEVICE": "cpu",
+        "BATCH_SIZE": "8",
+        "DECODE_THREADS": "2",
+        "BROKER_URL": broker.url,
+        "SHARED_STORE": str(folder / "store.sqlite"),
+    }
+    port = free_port()
+    with serving(env, folder / "server.log", port):
+        root = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=root + API, timeout=PATIENCE) as http:
+            yield Stack(http, root, broker, env, folder)
