@@ -8,9 +8,10 @@ from pathlib import Path
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import BatchingEncoder
-from image_similarity.encoders.catalog import MINI
+from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage

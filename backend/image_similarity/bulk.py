@@ -81,7 +81,7 @@ async def index_files(
                 result = await indexer.index_image(
                     data,
                     image_id=file.image_id(id_from, data),
-                    metadata=metadata.get(file.relative) or metadata.get(file.path.name) or {},
+                    metadata=metadata.get(file.relative, metadata.get(file.path.name, {})),
                 )
             except PER_FILE as error:
                 tally.failures.append((file.path, str(error)))

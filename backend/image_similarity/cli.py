@@ -212,8 +212,8 @@ def download_model(
 ) -> None:
     """Fetch a model's files, so that the server starts without a network."""
     settings = _settings()
-    from image_similarity.encoders.catalog import MINI
     from image_similarity.encoders.hub import locate
+    from image_similarity.encoders.mini import MINI
 
     wanted = name or settings.model_name
     if wanted == MINI.name:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class ImageEmbedder:
         self._metrics = metrics
         self._limits = limits
         self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
+        self._free_thread = asyncio.Semaphore(limits.decode_threads)
         self._embedding = SingleFlight[Embedding]()
 
     @property
@@ -133,10 +134,21 @@ class ImageEmbedder:
             )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        # Waited for outside the time limit, so that a crowd is not taken for a slow image.
+        await self._free_thread.acquire()
         call = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        # A thread cannot be stopped: one that outlasts its image's time is free only once it has finished.
+        call.add_done_callback(lambda _: self._free_thread.release())
         try:
-            return await asyncio.wait_for(call, self._limits.decode_timeout)
+            return await asyncio.wait_for(asyncio.shield(call), self._limits.decode_timeout)
         except TimeoutError as error:
+            call.add_done_callback(_ignore_outcome)
             raise DecodeTimeout(
                 f"Decoding the image took longer than {self._limits.decode_timeout:g} s; send a smaller one."
             ) from error
+
+
+def _ignore_outcome(call: asyncio.Future[Any]) -> None:
+    # Marks an error as seen: nobody waits for it any more.
+    if not call.cancelled():
+        call.exception()

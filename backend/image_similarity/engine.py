@@ -34,6 +34,7 @@ from image_similarity.domain import (
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 
@@ -279,8 +280,12 @@ class SearchEngine:
         return record
 
     async def _drop_unused(self, digest: str) -> None:
+        """Drop bytes that no record has any more; what fails here does not undo the write that came before."""
         async with self._lock(f"content:{digest}"):
-            await self._forget_content(digest)
+            try:
+                await self._forget_content(digest)
+            except StoreUnavailable as error:
+                get_logger().warning("unused_bytes_kept", sha256=digest, reason=str(error))
 
     async def _forget_content(self, digest: str) -> None:
         if await self._vectors.count_content(digest) == 0:
@@ -339,13 +344,17 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     bytes, the locks) would be left undone.
     """
     task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        # Marks an error as seen: there is nobody left to tell.
-        task.exception()
-        raise
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is None:
+        return task.result()
+    # Marks an error as seen: there is nobody left to tell.
+    task.exception()
+    raise cancellation
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NoReturn
 
 import orjson
 
@@ -48,7 +49,7 @@ class ImageFile:
 def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
     """Return the image files at `paths`, folders searched, in a stable order.
 
-    Raises InvalidRequest where a path does not exist.
+    Raises InvalidRequest where a path does not exist or a folder cannot be read.
     """
     found: list[ImageFile] = []
     for path in paths:
@@ -101,7 +102,10 @@ def read_metadata(path: Path) -> dict[str, Metadata]:
 
 
 def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    def refuse(error: OSError) -> NoReturn:
+        raise InvalidRequest(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         # Hidden folders hold thumbnails and version histories, not photos.
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         for name in sorted(names):

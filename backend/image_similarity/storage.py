@@ -42,9 +42,9 @@ class ImageStorage:
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
-        writes = [_guard(self._store.put_async(_thumbnail(sha256), thumbnail))]
+        writes = [_guard_all(self._store.put_async(_thumbnail(sha256), thumbnail))]
         if self._store_originals:
-            writes.append(_guard(self._store.put_async(_original(sha256), original)))
+            writes.append(_guard_all(self._store.put_async(_original(sha256), original)))
         # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -73,10 +73,8 @@ class ImageStorage:
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""
-        try:
-            await _guard(self._store.head_async("thumbnails/none"))
-        except FileNotFoundError:
-            return
+        # Unlike the look at one object, a listing tells a bucket that is missing from an object that is.
+        await _guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
 
     async def _delete_one(self, key: str) -> None:
         try:
@@ -99,7 +97,16 @@ def _folder(url: str) -> Path:
     return Path(unquote(parts.path))
 
 
+async def _guard_all(call: Awaitable[T]) -> T:
+    """As `_guard`, where nothing is looked for: then it is the bucket or the folder that is missing."""
+    try:
+        return await _guard(call)
+    except FileNotFoundError as error:
+        raise StoreUnavailable(f"The image storage failed: {error}") from error
+
+
 async def _guard(call: Awaitable[T]) -> T:
+    """Await a call of the store; an object that is not there is left to the caller, as FileNotFoundError."""
     try:
         return await call
     except FileNotFoundError:

@@ -19,7 +19,7 @@ INPUT_SIZE = 32
 
 
 class ColourEncoder:
-    """Implements `Encoder`: the histogram of an image's colours, projected onto a unit vector.
+    """Implements `Encoder`: the histogram of an image's colours as a unit vector.
 
     Alike images have alike colours, so nearest neighbours make sense. Instead of being computed, a batch can be held
     back (`hold`), refused (`fail_when`), or come out as NaN (`nan_when`).
@@ -47,7 +47,6 @@ class ColourEncoder:
         """Set once a batch is in the model."""
         self._encoding = _Gate()
         self._preprocessing = _Gate()
-        self._projection = np.random.default_rng(7).normal(size=(3 * 8, DIMENSION)).astype(np.float32)
 
     def hold(self) -> None:
         """Let the next batches wait inside the model until `release`."""
@@ -76,15 +75,10 @@ class ColourEncoder:
         self._encoding.pass_through()
         if any(self.fail_when(pixels) for pixels in batch):
             raise self.error
-        vectors = np.stack([self._histogram(pixels) for pixels in batch]) @ self._projection
+        vectors = np.stack([_histogram(pixels) for pixels in batch])
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors[[self.nan_when(pixels) for pixels in batch]] = np.nan
         return vectors
-
-    @staticmethod
-    def _histogram(pixels: Pixels) -> Embedding:
-        counts = [np.bincount(pixels[..., channel].ravel() >> 5, minlength=8) for channel in range(3)]
-        return np.concatenate(counts).astype(np.float32)
 
 
 class StrictColourEncoder(ColourEncoder):
@@ -95,6 +89,13 @@ class StrictColourEncoder(ColourEncoder):
         if not np.isfinite(vectors).all():
             raise EncodingFailed("colours returned numbers that are not finite")
         return vectors
+
+
+def _histogram(pixels: Pixels) -> Embedding:
+    # Five bins a channel that overlap, so that no two colours are quite the same, and a little of everything.
+    levels = pixels.reshape(-1, 3, 1) / 255 * 4
+    bins = np.clip(1 - abs(levels - np.arange(5)), 0, 1).mean(axis=0)
+    return np.append(bins, 0.1).astype(np.float32)
 
 
 class _Gate:

@@ -26,7 +26,7 @@ class SingleFlight(Generic[T]):
         if task is None:
             task = self._running[key] = asyncio.ensure_future(_as_coroutine(work))
             self._waiting[key] = 0
-            task.add_done_callback(lambda _: self._forget(key, task))
+            task.add_done_callback(lambda _: self._done(key, task))
         self._waiting[key] += 1
         try:
             return await asyncio.shield(task)
@@ -41,6 +41,9 @@ class SingleFlight(Generic[T]):
         if self._running.get(key) is task:
             del self._running[key]
             del self._waiting[key]
+
+    def _done(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        self._forget(key, task)
         if not task.cancelled():
             # Marks the error as seen where every waiter has gone; those still there raise it themselves.
             task.exception()

@@ -65,8 +65,8 @@ def decode(
     name = format_of(data)
     opener = _openers().get(name or "")
     if name is None or opener is None:
-        what = f"{name} is not supported here" if name else "the data is not an image of a supported format"
-        raise UnsupportedFormat(f"{what}; supported are {', '.join(supported_formats())}")
+        what = f"{name} is not supported here" if name else "The data is not an image of a supported format"
+        raise UnsupportedFormat(f"{what}; supported are {', '.join(supported_formats())}.")
     with warnings_ignored():
         try:
             if name == "WEBP" and (canvas := webp_canvas(data)):
@@ -80,7 +80,7 @@ def decode(
         except Image.DecompressionBombError as error:
             # Pillow checks a few sizes itself, in the middle of reading a file, by a limit of the process.
             limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-            raise ImageTooLarge(f"the image has more than {limit:,} pixels, the limit") from error
+            raise ImageTooLarge(f"The image has more than {limit:,} pixels, which is the limit.") from error
         except Exception as error:
             # Pillow and its plugins raise at least fifteen unrelated kinds of exceptions on broken files.
             # Their texts are kept for the log only: they may hold addresses and other internals.
@@ -186,11 +186,11 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageTooLarge(
-            f"the image has {width} x {height} = {width * height:,} pixels; the limit is {max_pixels:,}"
+            f"The image has {width} x {height} = {width * height:,} pixels; the limit is {max_pixels:,}."
         )
 
 
 def _complaint(name: str, error: Exception) -> str:
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
-        return f"the {name} file is cut short"
-    return f"the {name} file is damaged, or of a variant that is not supported"
+        return f"The {name} file is cut short."
+    return f"The {name} file is damaged, or of a variant that is not supported."

@@ -99,9 +99,10 @@ async def test_the_last_waiter_cancelled_cancels_the_work() -> None:
     tasks = await waiters(flight, work, 2)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)
 
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
     assert work.cancelled == 1
 
 

@@ -227,7 +227,7 @@ class TestErrors:
             raise error("<_io.BytesIO object at 0x7f00>")
 
         monkeypatch.setitem(decode_module._openers(), "PNG", explode)
-        with pytest.raises(ImageUndecodable, match="the PNG file is damaged") as caught:
+        with pytest.raises(ImageUndecodable, match="The PNG file is damaged") as caught:
             opened(encoded(photo(9, 9), "PNG"))
         assert isinstance(caught.value.__cause__, error)
 

@@ -26,6 +26,7 @@ async def browse(store: VectorStore, limit: int) -> list[str]:
     while page.next_cursor is not None:
         page = await store.scroll(limit=limit, cursor=page.next_cursor)
         assert 0 < len(page.records) <= limit
+        assert len(listed) < 100, "the pages never end"
         listed += [one.image_id for one in page.records]
     return listed
 

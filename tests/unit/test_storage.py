@@ -1,0 +1,190 @@
+"""Image bytes at rest: once a content, in a folder or a bucket, and an error of ours for whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+import pytest
+
+from image_similarity.domain import StoreUnavailable
+from image_similarity.storage import ImageStorage
+
+DATA, THUMBNAIL = b"the original", b"the thumbnail"
+DIGEST = hashlib.sha256(DATA).hexdigest()
+OTHER = hashlib.sha256(b"other").hexdigest()
+
+
+def storage_in(folder: Path, *, store_originals: bool = True) -> ImageStorage:
+    return ImageStorage.open(None, default=folder, store_originals=store_originals)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "images"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a prefix in a bucket of an S3 server in this process."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="photos")
+    yield "s3://photos/some/prefix"
+    server.stop()
+
+
+async def round_trip(storage: ImageStorage) -> None:
+    assert not await storage.has(DIGEST)
+    assert await storage.original(DIGEST) is None
+    assert await storage.thumbnail(DIGEST) is None
+    await storage.delete(DIGEST)
+
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+    await storage.save(OTHER, b"other", b"small")
+    assert await storage.has(DIGEST)
+    assert await storage.original(DIGEST) == DATA
+    assert await storage.thumbnail(DIGEST) == THUMBNAIL
+
+    await storage.delete(DIGEST)
+    assert not await storage.has(DIGEST)
+    assert await storage.original(DIGEST) is None
+    assert await storage.thumbnail(DIGEST) is None
+    assert await storage.original(OTHER) == b"other"
+    await storage.check()
+
+
+async def test_a_folder_keeps_and_forgets(folder: Path) -> None:
+    await round_trip(storage_in(folder))
+
+
+async def test_a_bucket_keeps_and_forgets(bucket: str, folder: Path) -> None:
+    await round_trip(ImageStorage.open(bucket, default=folder, store_originals=True))
+    assert files_in(folder) == []
+
+
+async def assert_unavailable(*calls: Awaitable[object]) -> None:
+    # One after the other: where two objects are asked for at once, either may be the first to fail.
+    outcomes = [(await asyncio.gather(call, return_exceptions=True))[0] for call in calls]
+
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(calls)
+    assert all(str(outcome).startswith("The image storage failed: ") for outcome in outcomes)
+
+
+async def test_a_bucket_that_does_not_answer_is_unavailable(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "ftp://nowhere.invalid")
+    storage = ImageStorage.open(bucket, default=Path("unused"), store_originals=True)
+
+    await assert_unavailable(
+        storage.check(), storage.save(DIGEST, DATA, THUMBNAIL), storage.original(DIGEST), storage.has(DIGEST)
+    )
+
+
+async def test_a_bucket_that_is_not_there_is_unavailable(bucket: str) -> None:
+    storage = ImageStorage.open(bucket.replace("photos", "nowhere"), default=Path("unused"), store_originals=True)
+
+    await assert_unavailable(storage.check(), storage.save(DIGEST, DATA, THUMBNAIL))
+
+
+async def test_the_same_content_is_kept_once(folder: Path) -> None:
+    storage = storage_in(folder)
+    await asyncio.gather(*(storage.save(DIGEST, DATA, THUMBNAIL) for _ in range(5)))
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+
+    a, b = DIGEST[:2], DIGEST[2:4]
+    assert files_in(folder) == [Path(f"originals/{a}/{b}/{DIGEST}"), Path(f"thumbnails/{a}/{b}/{DIGEST}.webp")]
+
+
+async def test_originals_are_kept_only_where_they_are_wanted(folder: Path) -> None:
+    storage = storage_in(folder, store_originals=False)
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+
+    assert await storage.has(DIGEST)
+    assert await storage.original(DIGEST) is None
+    assert await storage.thumbnail(DIGEST) == THUMBNAIL
+    assert [path.parts[0] for path in files_in(folder)] == ["thumbnails"]
+
+
+async def test_originals_kept_before_are_still_served_and_deleted(folder: Path) -> None:
+    await storage_in(folder).save(DIGEST, DATA, THUMBNAIL)
+    storage = storage_in(folder, store_originals=False)
+
+    assert await storage.original(DIGEST) == DATA
+    await storage.delete(DIGEST)
+    assert files_in(folder) == []
+
+
+@pytest.mark.parametrize("lost", ["originals", "thumbnails"])
+async def test_half_an_image_is_not_there_and_can_be_written_and_deleted(folder: Path, lost: str) -> None:
+    storage = storage_in(folder)
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+    shutil.rmtree(folder / lost)
+
+    assert not await storage.has(DIGEST)
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+    assert await storage.has(DIGEST)
+    shutil.rmtree(folder / lost)
+    await storage.delete(DIGEST)
+    assert files_in(folder) == []
+
+
+@pytest.mark.parametrize("written", ["file://{}", "file://localhost{}"])
+async def test_a_file_url_names_a_folder(tmp_path: Path, written: str) -> None:
+    folder = tmp_path / "with space é"
+    url = written.format(folder.as_posix().replace(" ", "%20"))
+    storage = ImageStorage.open(url, default=tmp_path / "unused", store_originals=True)
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+
+    assert len(files_in(folder)) == 2
+    assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize("url", ["file://data/images", "file://", "gopher://x", "no url", "s3://"])
+def test_a_url_that_means_nothing_is_refused_by_name(tmp_path: Path, url: str) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        ImageStorage.open(url, default=tmp_path, store_originals=True)
+    assert f"{url} cannot be opened" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+
+    with pytest.raises(StoreUnavailable, match="file/images"):
+        storage_in(tmp_path / "file" / "images")
+
+
+async def test_a_folder_that_cannot_be_written_is_unavailable(folder: Path) -> None:
+    storage = storage_in(folder)
+    (folder / "thumbnails").write_text("not a folder")
+
+    await assert_unavailable(
+        storage.save(DIGEST, DATA, THUMBNAIL), storage.has(DIGEST), storage.thumbnail(DIGEST), storage.check()
+    )
+
+
+async def test_a_folder_that_has_gone_answers_that_nothing_is_there(folder: Path) -> None:
+    storage = storage_in(folder)
+    await storage.save(DIGEST, DATA, THUMBNAIL)
+    shutil.rmtree(folder)
+
+    assert await storage.original(DIGEST) is None
+    assert not await storage.has(DIGEST)
+    await storage.delete(DIGEST)
