@@ -1,0 +1,168 @@
+"""The balancer's configuration, run by the real HAProxy in front of toy replicas."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.balancer import CONFIGURATION, Balancer, running_balancer, wait_for
+from tests.support.clients import posting
+
+pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+
+SEARCH = "/api/v1/search"
+BODY = os.urandom(140_000)
+"""As large as a 640x480 photograph in base64."""
+
+
+@pytest.fixture
+def balancer(tmp_path: Path) -> Iterator[Balancer]:
+    with running_balancer(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
+    """Return a balancer for tests that leave it as it was."""
+    with running_balancer(tmp_path_factory.mktemp("haproxy"), replicas=2, MAX_BODY_BYTES="1000000") as running:
+        yield running
+
+
+@pytest.mark.parametrize("balance", ["leastconn", "roundrobin"])
+def test_configuration_is_valid_without_warnings(balance: str) -> None:
+    env = {**os.environ, "BALANCE": balance}
+    checked = subprocess.run(["haproxy", "-c", "-f", CONFIGURATION], env=env, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+def test_killing_a_replica_under_100_clients_fails_no_request(balancer: Balancer) -> None:
+    victim = balancer.replicas[0]
+    with posting(balancer.url, SEARCH, BODY, clients=100) as load:
+        load.wait_for(150)
+        victim.kill()
+        load.wait_for(200)
+        victim.start()
+        balancer.wait_until(victim, "UP")
+        before = load.answered[victim.name]
+        load.wait_for(200)
+    assert load.failed == []
+    assert load.answered[victim.name] > before, "the replica takes part again"
+    assert retried(balancer) > 0, "the replica had no request when it was killed"
+
+
+def test_rolling_restart_under_100_clients_fails_no_request(balancer: Balancer) -> None:
+    with posting(balancer.url, SEARCH, BODY, clients=100) as load:
+        for replica in balancer.replicas:
+            load.wait_for(100)
+            replica.stop()
+            replica.start()
+            balancer.wait_until(replica, "UP")
+    assert load.failed == []
+    assert set(load.answered) == {replica.name for replica in balancer.replicas}
+
+
+def test_draining_replica_finishes_what_it_has_and_gets_nothing_new(balancer: Balancer) -> None:
+    draining = balancer.replicas[0]
+    with ThreadPoolExecutor(6) as clients:
+        slow = [
+            clients.submit(httpx.post, balancer.url + SEARCH, headers={"X-Pause": "3"}, timeout=60) for _ in range(6)
+        ]
+        wait_for(lambda: busy(balancer) == 6, "the requests do not arrive")
+        draining.turn()
+        wait_for(lambda: balancer.states()[draining.name].startswith("DOWN"), "the balancer does not notice")
+        with posting(balancer.url, SEARCH, b"", clients=4) as load:
+            load.wait_for(20)
+        answers = [request.result() for request in slow]
+    assert Counter(answer.status_code for answer in answers) == {200: 6}
+    assert draining.name in {answer.json()["replica"] for answer in answers}
+    assert load.failed == []
+    assert draining.name not in load.answered
+
+
+def test_request_is_sent_to_another_replica_when_one_is_overloaded(lasting: Balancer) -> None:
+    for _ in range(4):
+        answer = httpx.post(lasting.url + SEARCH, content=BODY, headers={"X-Overloaded": "replica-1"})
+        assert (answer.status_code, answer.json()["replica"]) == (200, "replica-2")
+
+
+def test_bulk_job_is_never_sent_twice(lasting: Balancer) -> None:
+    answers = [
+        httpx.post(f"{lasting.url}/api/v1/index/batch", content=b"x", headers={"X-Overloaded": "replica-1"})
+        for _ in range(4)
+    ]
+    assert {answer.status_code for answer in answers} == {200, 503}
+
+
+def test_body_over_the_limit_is_refused(lasting: Balancer) -> None:
+    assert httpx.post(lasting.url + SEARCH, content=bytes(1_000_000)).json()["size"] == 1_000_000
+    refused = httpx.post(lasting.url + SEARCH, content=bytes(1_000_001))
+    assert refused.status_code == 413
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["code"] == "body_too_large"
+
+
+def test_bulk_upload_has_a_limit_of_its_own(lasting: Balancer) -> None:
+    assert httpx.post(f"{lasting.url}/api/v1/index/batch", content=bytes(3_000_000)).json()["size"] == 3_000_000
+
+
+def test_replica_learns_who_asked_and_under_which_id(lasting: Balancer) -> None:
+    headers = httpx.get(lasting.url + SEARCH).json()["headers"]
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
+    given = httpx.get(lasting.url + SEARCH, headers={"X-Request-ID": "mine"}).json()["headers"]
+    assert given["x-request-id"] == "mine"
+
+
+def test_answers_are_not_compressed(lasting: Balancer) -> None:
+    answer = httpx.get(lasting.url + SEARCH, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+
+
+def test_statistics_are_there_for_people_and_for_prometheus(lasting: Balancer) -> None:
+    page = httpx.get(lasting.statistics)
+    assert page.status_code == 200
+    assert "replica-1" in page.text
+    metrics = httpx.get(f"{lasting.statistics}/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert 'haproxy_server_status{proxy="replicas",server="replica-1",state="UP"} 1' in metrics.text
+
+
+def test_without_any_replica_the_answer_is_a_problem_document(tmp_path: Path) -> None:
+    with running_balancer(tmp_path, replicas=1) as balancer:
+        balancer.replicas[0].kill()
+        wait_for(lambda: balancer.states()["replica-1"].startswith("DOWN"), "the balancer does not notice")
+        answer = httpx.get(balancer.url + SEARCH)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "2"
+    assert json.loads(answer.content)["code"] == "no_replica"
+
+
+def test_balancer_told_to_stop_answers_what_it_has(tmp_path: Path) -> None:
+    with running_balancer(tmp_path, replicas=1) as balancer, ThreadPoolExecutor(1) as clients:
+        request = clients.submit(httpx.post, balancer.url + SEARCH, headers={"X-Pause": "1.5"}, timeout=60)
+        wait_for(lambda: busy(balancer) == 1, "the request does not arrive")
+        balancer.soft_stop()
+        assert request.result().status_code == 200
+        assert balancer.process.wait(60) == 0
+
+
+def busy(balancer: Balancer) -> int:
+    """Return how many requests the replicas have."""
+    return sum(int(row["scur"]) for row in balancer.rows())
+
+
+def retried(balancer: Balancer) -> int:
+    """Return how many answered requests were sent to a second replica, which the balancer's log marks with `/+n`."""
+    served = [line for line in balancer.log.read_text().splitlines() if " 200 " in line]
+    return sum(bool(re.search(r" \d+/\d+/\d+/\d+/\+\d+ ", line)) for line in served)

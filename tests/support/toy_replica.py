@@ -1,0 +1,79 @@
+"""A replica without a model: `python toy_replica.py PORT NAME`. What stands behind the balancer in its tests.
+
+It answers each request with what arrived, after a pause (X-Pause seconds), so that there are always some under way;
+with X-Overloaded naming it, it answers 503. SIGUSR1 turns it not ready and back. SIGTERM stops it as the real server
+is stopped: not ready at first, for long enough that the balancer sees it, then finishing what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+PAUSE = 0.3
+DRAIN = 1.5
+"""Seconds: well over two failed checks of the balancer."""
+
+
+class ToyReplica:
+    """The ASGI application."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.ready = True
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        if scope["path"] == "/api/v1/ready":
+            await _answer(send, 200 if self.ready else 503, {"ready": self.ready})
+            return
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if headers.get("x-overloaded") == self._name:
+            await _answer(send, 503, {"code": "overloaded"})
+            return
+        await asyncio.sleep(float(headers.get("x-pause", PAUSE)))
+        await _answer(send, 200, {"replica": self._name, "size": size, "headers": headers})
+
+
+async def _answer(send: Callable[[Any], Awaitable[None]], status: int, body: dict[str, Any]) -> None:
+    content = json.dumps(body).encode()
+    length = str(len(content)).encode()
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", length)]})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def serve(port: int, name: str) -> None:
+    """Listen until SIGTERM."""
+    replica = ToyReplica(name)
+    # The socket is ours, so that uvicorn takes no signals.
+    server = uvicorn.Server(uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512))
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        replica.ready = not replica.ready
+
+    def stop() -> None:
+        replica.ready = False
+        loop.call_later(DRAIN, setattr, server, "should_exit", True)
+
+    loop.add_signal_handler(signal.SIGUSR1, turn)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    await server._serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))
