@@ -92,7 +92,7 @@ def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator
 
 @contextmanager
 def _process(arguments: list[str], env: dict[str, str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.support.shared_store_command", *arguments]
+    command = [sys.executable, "-m", "tests.support.hurtful_command", *arguments]
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=environment(env), stdout=out, stderr=out)
     try:

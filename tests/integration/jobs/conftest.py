@@ -8,28 +8,25 @@ import httpx
 import pytest
 
 from tests.support.jobs import serving
+from tests.support.qdrant_process import QdrantProcess
 from tests.support.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.support.servers import API, PATIENCE, free_port
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A server and its broker; workers are started by each test."""
+    """A server, its broker and its vector store; workers are started by each test."""
 
     http: httpx.Client
     root: str
     broker: RabbitMQ
+    qdrant: QdrantProcess
     env: dict[str, str]
     folder: Path
 
     @property
     def log(self) -> Path:
         return self.folder / "worker.log"
-
-    @property
-    def store_away(self) -> Path:
-        """While this file exists, the vector store does not answer."""
-        return Path(self.env["SHARED_STORE"] + ".away")
 
     def metric(self, name: str) -> float:
         lines = httpx.get(f"{self.root}/metrics").text.splitlines()
@@ -45,6 +42,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 @pytest.fixture(scope="module")
 def stack(broker: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
+    (folder / "qdrant").mkdir()
+    qdrant = QdrantProcess(folder / "qdrant")
+    qdrant.start()
     env = {
         "DATA_DIR": str(folder / "data"),
         "MODEL_NAME": str(tiny_checkpoint),
@@ -52,10 +52,12 @@ def stack(broker: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, tiny_check
         "BATCH_SIZE": "8",
         "DECODE_THREADS": "2",
         "BROKER_URL": broker.url,
-        "SHARED_STORE": str(folder / "store.sqlite"),
+        "QDRANT_URL": qdrant.url,
+        "QDRANT_PREFER_GRPC": "false",
     }
     port = free_port()
     with serving(env, folder / "server.log", port):
         root = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=root + API, timeout=PATIENCE) as http:
-            yield Stack(http, root, broker, env, folder)
+            yield Stack(http, root, broker, qdrant, env, folder)
+    qdrant.stop()

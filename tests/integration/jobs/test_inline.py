@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from tests.support.drawings import encoded, photo
+from tests.support.hurtful_command import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, serving, status, submit
 from tests.support.servers import API, PATIENCE, free_port
-from tests.support.shared_store_command import DEADLY, SLOW
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 from tests.integration.jobs.conftest import Stack
 from tests.support.drawings import encoded, photo
+from tests.support.hurtful_command import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, status, stored_originals, submit, working
 from tests.support.servers import PATIENCE
-from tests.support.shared_store_command import DEADLY, SLOW
 
 
 @pytest.fixture(autouse=True)
@@ -165,13 +165,13 @@ def test_a_chunk_that_kills_its_workers_ends_as_a_dead_letter_and_only_the_culpr
 def test_while_the_store_is_away_chunks_are_postponed(stack: Stack) -> None:
     images = pictures(16)
     with working(stack.env, stack.log):
-        stack.store_away.touch()
+        stack.qdrant.kill()
         try:
             job_id = submit(stack.http, images)
             eventually(lambda: stack.log.read_text().count("chunk_postponed") >= 3)
             assert status(stack.http, job_id)["counts"]["processed"] == 0
         finally:
-            stack.store_away.unlink()
+            stack.qdrant.start()
         assert finished(stack.http, job_id)["state"] == "completed"
     assert_each_once(stack, images)
 
