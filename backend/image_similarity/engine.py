@@ -23,7 +23,6 @@ from image_similarity.domain import (
     ImageRecord,
     ImageSimilarityError,
     IndexResult,
-    InvalidRequest,
     Match,
     Metadata,
     Page,
@@ -33,23 +32,14 @@ from image_similarity.domain import (
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
+from image_similarity.inputs import check_image_id, check_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 
-MAX_IMAGE_ID = 512
-"""Characters."""
-
 EXACT_SEARCH_LIMIT = 200_000
 """Images without a graph up to which exact search is quick enough (15 ms)."""
-
-MAX_METADATA_BYTES = 64 * 1024
-"""Of one image's metadata, as JSON."""
-
-MAX_METADATA_DEPTH = 32
-"""Levels of objects and lists. The vector store writes more than it can read back: one image of 125 levels, and
-every filtered search would fail."""
 
 T = TypeVar("T")
 
@@ -140,7 +130,11 @@ class SearchEngine:
         digest = await self._embedder.digest(data)
         async with self._lock(f"id:{image_id}"):
             before = await self._vectors.get(image_id)
-            same = before is not None and before.sha256 == digest and _as_text(before.metadata) == _as_text(metadata)
+            same = (
+                before is not None
+                and before.sha256 == digest
+                and metadata_text(before.metadata) == metadata_text(metadata)
+            )
             changed = not (same and await self._storage.has(digest))
             if changed:
                 prepared = await self._embedder.prepare(data, digest)
@@ -316,41 +310,6 @@ class SearchEngine:
     def _next_moment(self) -> datetime:
         self._last_indexed = max(datetime.now(UTC), self._last_indexed + timedelta(microseconds=1))
         return self._last_indexed
-
-
-def check_image_id(image_id: str) -> str:
-    """Return the id. Raises InvalidRequest where it could not be stored or written in a URL."""
-    if not 0 < len(image_id) <= MAX_IMAGE_ID or not image_id.isprintable() or image_id in {".", ".."}:
-        raise InvalidRequest(
-            f'image_id must be 1 to {MAX_IMAGE_ID} printable characters, and neither "." nor ".."; '
-            f"got {image_id[:60]!r}."
-        )
-    return image_id
-
-
-def check_metadata(metadata: Metadata) -> Metadata:
-    """Return the metadata as JSON reads it back. Raises InvalidRequest where it is not JSON or beyond the limits."""
-    try:
-        text = orjson.dumps(metadata)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRequest(f"metadata is not JSON: {error}.") from error
-    if len(text) > MAX_METADATA_BYTES:
-        raise InvalidRequest(f"metadata is {len(text)} bytes as JSON; the limit is {MAX_METADATA_BYTES}.")
-    plain: Metadata = orjson.loads(text)
-    if _depth(plain) > MAX_METADATA_DEPTH:
-        raise InvalidRequest(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels, which is the limit.")
-    return plain
-
-
-def _as_text(metadata: Metadata) -> bytes:
-    # Python holds 1, 1.0 and True for equal; as JSON they are not.
-    return orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS)
-
-
-def _depth(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:

@@ -13,14 +13,14 @@ from uuid_utils import UUID
 
 from image_similarity import engine as engine_module
 from image_similarity.domain import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded, SearchOptions
-from image_similarity.engine import (
+from image_similarity.filters import parse_filter
+from image_similarity.inputs import (
     MAX_IMAGE_ID,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     check_image_id,
     check_metadata,
 )
-from image_similarity.filters import parse_filter
 from tests.support.encoders import WAIT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 

@@ -16,7 +16,7 @@ from image_similarity.domain import (
     Metadata,
     StoreUnavailable,
 )
-from image_similarity.engine import check_image_id, check_metadata
+from image_similarity.inputs import check_image_id, check_metadata
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo
 from image_similarity.jobs.ledger import JobLedger
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata
-from image_similarity.engine import MAX_METADATA_DEPTH
+from image_similarity.inputs import MAX_METADATA_DEPTH
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
 from tests.support.records import DIMENSION, record, towards
 
