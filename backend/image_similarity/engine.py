@@ -32,7 +32,7 @@ from image_similarity.domain import (
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.inputs import check_image_id, check_metadata
+from image_similarity.inputs import check_image_id, check_metadata, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
@@ -130,11 +130,7 @@ class SearchEngine:
         digest = await self._embedder.digest(data)
         async with self._lock(f"id:{image_id}"):
             before = await self._vectors.get(image_id)
-            same = (
-                before is not None
-                and before.sha256 == digest
-                and metadata_text(before.metadata) == metadata_text(metadata)
-            )
+            same = before is not None and before.sha256 == digest and same_metadata(before.metadata, metadata)
             changed = not (same and await self._storage.has(digest))
             if changed:
                 prepared = await self._embedder.prepare(data, digest)
