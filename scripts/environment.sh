@@ -40,6 +40,17 @@ install_system_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# A real RabbitMQ for the tests of bulk jobs, which start a node of their own; the package's service is not needed.
+# Without root or apt those tests are skipped, so that the others still run.
+install_rabbitmq() {
+  [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null && return
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    RUNLEVEL=1 install_system_packages rabbitmq-server
+  else
+    say "rabbitmq-server is not installed; the tests that need it are skipped"
+  fi
+}
+
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
 # On Linux for x86-64 the default wheel of torch brings gigabytes of CUDA libraries; elsewhere it does not.

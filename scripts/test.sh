@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/environment.sh
 make_venv
 install_torch
+install_rabbitmq
 install_package test --editable '.[offline]' --group dev
 
 if [ $# -gt 0 ]; then
