@@ -78,7 +78,7 @@ def serve(
     # Loads torch and the web framework, which no other command needs to wait for.
     from image_similarity.api.server import serve as run
 
-    asyncio.run(run(settings))
+    run(settings)
 
 
 @app.command(epilog="Example: `BROKER_URL=amqp://broker QDRANT_HOST=qdrant image-similarity worker --concurrency 2`")
