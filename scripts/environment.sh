@@ -40,23 +40,23 @@ install_system_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# The servers that tests start for themselves, on free ports; where they are missing those tests are skipped.
-install_test_servers() {
-  command -v redis-server >/dev/null && return
+# install_for_tests COMMAND PACKAGE: a server that tests start for themselves; without it those tests are skipped.
+install_for_tests() {
+  command -v "$1" >/dev/null && return
   if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-    say "redis-server is not installed; the tests that need it are skipped"
+    say "$1 is not installed; the tests that need it are skipped (Debian: sudo apt-get install $2)"
     return
   fi
-  # Its package would also start a server of its own on the standard port, unless this file says no (101).
-  local policy=/usr/sbin/policy-rc.d
   (
+    # The package would also start a server of its own on the standard port, unless this file says no (101).
+    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
       trap 'rm -f "$policy"' EXIT
       printf '#!/bin/sh\nexit 101\n' >"$policy"
       chmod +x "$policy"
     fi
-    install_system_packages redis-server
-  ) || say "redis-server could not be installed; the tests that need it are skipped"
+    install_system_packages "$2"
+  ) || say "$2 could not be installed; the tests that need it are skipped"
 }
 
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }

@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 make_venv
 install_torch
 install_package test --editable '.[offline]' --group dev
-install_test_servers
+install_for_tests haproxy haproxy
+install_for_tests redis-server redis-server
+install_for_tests rabbitmq-server rabbitmq-server
 
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"

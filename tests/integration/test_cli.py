@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity import __version__
+from image_similarity import __version__, remote_bulk
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import command, environment, free_port, server_process
@@ -130,6 +130,33 @@ def test_a_wrong_setting_is_named(cli: Cli, env: Env) -> None:
     assert result.status == 1
     assert "BATCH_SIZE" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_worker_wants_a_broker_and_a_store_that_can_be_shared(cli: Cli, env: Env) -> None:
+    alone = cli("worker", **env)
+    assert alone.status == 1
+    assert "BROKER_URL" in alone.stderr
+    for command_name in ("worker", "serve"):
+        embedded = cli(command_name, **env, BROKER_URL="amqp://localhost/")
+        assert embedded.status == 1
+        assert "QDRANT_HOST" in embedded.stderr
+        assert "Traceback" not in embedded.stderr
+
+
+def test_a_folder_is_uploaded_in_several_jobs_and_what_a_server_refuses_is_named(
+    cli: Cli, env: Env, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_bulk, "UPLOAD_FILES", 3)
+    (photos / "copy.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    (photos / "bro\nken.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    port = free_port()
+    with server_process(port, env, tmp_path / "log"):
+        url = f"http://127.0.0.1:{port}"
+        result = cli("index", photos, "--url", url, **env)
+        assert "5 indexed, 0 replaced, 0 unchanged, 1 failed." in result.stdout, result.stderr
+        assert "image_id must be" in result.stderr
+        again = cli("index", photos, "--id-from", "hash", "--url", url, **env)
+        assert "4 indexed, 0 replaced, 2 unchanged, 0 failed." in again.stdout, again.stderr
 
 
 def test_every_command_has_help_with_an_example(cli: Cli) -> None:

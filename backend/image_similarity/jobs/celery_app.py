@@ -40,8 +40,10 @@ _CHUNKS_QUEUE = Queue(
         "x-overflow": "reject-publish",
     },
 )
-_BURIED_QUEUE = Queue(BURIED, _DEAD_EXCHANGE, queue_arguments=_QUORUM)
-_DEAD_QUEUE = Queue(DEAD, _DEAD_EXCHANGE, queue_arguments=_QUORUM)
+# A fanout exchange asks for no routing key, but Celery gives a queue without one that of the chunks, and would copy
+# each delayed retry of a chunk into it.
+_BURIED_QUEUE = Queue(BURIED, _DEAD_EXCHANGE, routing_key=BURIED, queue_arguments=_QUORUM)
+_DEAD_QUEUE = Queue(DEAD, _DEAD_EXCHANGE, routing_key=DEAD, queue_arguments=_QUORUM)
 
 
 def make_app(broker_url: str, *, timeout: float | None = None) -> Celery:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import warnings
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import uvicorn
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
@@ -38,9 +41,9 @@ class EventLoopThread:
         """Wait for the work and return its result, or raise its error."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin the work and do not wait for it."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Stop the loop; the work must be done by then."""
@@ -73,14 +76,19 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
         raise InvalidRequest("A worker takes its work from RabbitMQ: set BROKER_URL, to the server's value.")
     check_settings(settings)
     url = settings.broker_url.get_secret_value()
+    # About running as root, which matters for pickled messages, and those are refused; and that a chunk goes on
+    # when its connection breaks, which is what we want of it.
+    warnings.simplefilter("ignore", SecurityWarning)
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     # Celery would set up its own logging otherwise.
     signals.setup_logging.connect(_keep_logging, weak=False)
     loop = EventLoopThread()
     engine = loop.run(build_engine(settings))
+    probes: Probes | None = None
     try:
         app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop)
         if settings.worker_port is not None:
-            loop.spawn(_serve_probes(engine, settings))
+            probes = Probes(engine, settings, url, loop)
         _wait_for_broker(app)
         get_logger().info("worker_starting", concurrency=concurrency, model=engine.model.spec.name)
         worker = app.Worker(
@@ -94,18 +102,27 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
         worker.start()
         return int(worker.exitcode or 0)
     finally:
+        if probes is not None:
+            probes.close()
         loop.run(engine.close())
         loop.close()
 
 
-async def _serve_probes(engine: SearchEngine, settings: Settings) -> None:
-    assert settings.broker_url is not None  # noqa: S101 - checked by run_worker
-    url = settings.broker_url.get_secret_value()
-    app = create_worker_app(engine, settings, lambda: asyncio.to_thread(read_queues, url))
-    config = uvicorn.Config(
-        app, host=settings.api_host, port=settings.worker_port or 0, log_config=None, access_log=False
-    )
-    await uvicorn.Server(config).serve()
+class Probes:
+    """Answers balancers and scrapers over HTTP, in the engine's event loop, until closed."""
+
+    def __init__(self, engine: SearchEngine, settings: Settings, broker_url: str, loop: EventLoopThread) -> None:
+        app = create_worker_app(engine, settings, lambda: asyncio.to_thread(read_queues, broker_url))
+        port = settings.worker_port or 0
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, host=settings.api_host, port=port, log_config=None, access_log=False, lifespan="off")
+        )
+        self._serving = loop.spawn(self._server.serve())
+
+    def close(self) -> None:
+        """Answer what has been asked, then stop."""
+        self._server.should_exit = True
+        self._serving.result()
 
 
 def _wait_for_broker(app: Celery) -> None:

@@ -48,6 +48,8 @@ def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> 
     # A line for every request to the hub is of interest only to whoever debugs a download.
     for chatty in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # It logs each step of every connection, and a refused one several times over; whoever calls it tells what failed.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def get_logger() -> FilteringBoundLogger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -168,12 +169,20 @@ def test_while_the_store_is_away_chunks_are_postponed(stack: Stack) -> None:
         stack.qdrant.kill()
         try:
             job_id = submit(stack.http, images)
-            eventually(lambda: stack.log.read_text().count("chunk_postponed") >= 3)
+            eventually(lambda: 4 in pauses(stack, job_id, 0) and 4 in pauses(stack, job_id, 1))
             assert status(stack.http, job_id)["counts"]["processed"] == 0
         finally:
             stack.qdrant.start()
         assert finished(stack.http, job_id)["state"] == "completed"
     assert_each_once(stack, images)
+    for chunk in (0, 1):
+        # Longer each time, and one message only: a copy would have made a pause occur twice.
+        assert pauses(stack, job_id, chunk) == [2**n for n in range(len(pauses(stack, job_id, chunk)))]
+
+
+def pauses(stack: Stack, job_id: str, chunk: int) -> list[int]:
+    lines = [json.loads(line) for line in stack.log.read_text().splitlines() if "chunk_postponed" in line]
+    return [line["seconds"] for line in lines if (line["job_id"], line["chunk"]) == (job_id, chunk)]
 
 
 def test_a_second_copy_of_a_message_counts_nothing_twice(stack: Stack) -> None:
