@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment in .venv with the package and what it needs.
 # Idempotent; a second call finds everything there and returns at once.
 
@@ -38,6 +39,25 @@ install_system_packages() {
   say "Installing system packages: $*"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# install_for_tests COMMAND PACKAGE: a server that tests start for themselves; without it those tests are skipped.
+install_for_tests() {
+  command -v "$1" >/dev/null && return
+  if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    say "$1 is not installed; the tests that need it are skipped (Debian: sudo apt-get install $2)"
+    return
+  fi
+  (
+    # The package would also start a server of its own on the standard port, unless this file says no (101).
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap 'rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+    fi
+    install_system_packages "$2"
+  ) || say "$2 could not be installed; the tests that need it are skipped"
 }
 
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }

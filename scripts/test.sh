@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 make_venv
 install_torch
 install_package test --editable '.[offline]' --group dev
+install_for_tests haproxy haproxy
 
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
