@@ -91,7 +91,7 @@ def serve(
     # Loads torch and the web framework, which no other command needs to wait for.
     from image_similarity.api.server import serve as run
 
-    asyncio.run(run(settings))
+    run(settings)
 
 
 @app.command(epilog="Examples: `image-similarity index ./photos`, `image-similarity index *.jpg --id-from hash`")

@@ -19,6 +19,7 @@ from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable,
 from image_similarity.encoders import catalog, hub
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.device import choose_device, choose_precision
+from image_similarity.encoders.lanes import Lanes
 from image_similarity.encoders.packed import PackedTower, agrees
 from image_similarity.encoders.preprocessing import Family, Preprocessing
 
@@ -46,6 +47,7 @@ class ClipEncoder:
         self._tower = tower
         self._device = torch.device(device)
         self._precision = precision
+        self._lanes = Lanes(torch.get_num_threads() if device == "cpu" else 1)
         self._scale = torch.tensor(preprocessing.scale, device=self._device)
         self._shift = torch.tensor(preprocessing.shift, device=self._device)
 
@@ -109,6 +111,9 @@ class ClipEncoder:
             return np.empty((0, self._spec.dimension), dtype=np.float32)
         # torch takes over the array's memory, and warns where it may not write to it.
         batch = np.require(batch, requirements=["C", "W"])
+        return np.concatenate(self._lanes.run(self._encode, batch))
+
+    def _encode(self, batch: Pixels) -> Embedding:
         with torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self._device)
             normalised = pixels.float().mul_(self._scale).add_(self._shift)  # in place: new memory costs more

@@ -1,0 +1,52 @@
+"""A large batch on several cores: each works through images of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from image_similarity.domain import Embedding, Pixels
+
+_LEAST = 8
+"""Images that one core must have to itself; below, the cores share each multiplication as torch has them do."""
+
+
+class Lanes:
+    """One thread for each of torch's threads, each of them with torch on a single core.
+
+    When the cores share every multiplication, they wait for each other some 150 times a batch, and a core that a
+    thread decoding an image has taken away keeps them all waiting. Measured with CLIP ViT-B/32 in bf16 on two
+    cores, batches of 32: 86 images/s shared, 92 in lanes. A batch of one stays shared: 15 ms instead of 28.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads: ThreadPoolExecutor | None = None
+
+    def run(self, encode: Callable[[Pixels], Embedding], batch: Pixels) -> list[Embedding]:
+        """Return what `encode` makes of the batch, in one part or in one part a lane, in order."""
+        if self._count == 1 or len(batch) < self._count * _LEAST:
+            return [encode(batch)]
+        if self._threads is None:
+            self._threads = _start(self._count)
+        size = -(-len(batch) // self._count)
+        return list(self._threads.map(encode, (batch[first : first + size] for first in range(0, len(batch), size))))
+
+
+def _start(count: int) -> ThreadPoolExecutor:
+    all_there = threading.Barrier(count)
+
+    def use_one_core() -> None:
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    before = torch.get_num_threads()
+    threads = ThreadPoolExecutor(count, thread_name_prefix="lane")
+    for started in [threads.submit(use_one_core) for _ in range(count)]:
+        started.result()
+    # torch keeps the number for each thread, and for threads to come what was set last.
+    torch.set_num_threads(before)
+    return threads
