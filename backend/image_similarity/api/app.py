@@ -40,6 +40,7 @@ def create_app(engine: SearchEngine, settings: Settings) -> FastAPI:
     app.state.engine = engine
     app.state.settings = settings
     app.state.started = monotonic()
+    app.state.draining = False
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
 
