@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +191,11 @@ def test_image_is_built_from_nothing_that_is_not_named() -> None:
 
 def test_checks_of_the_images_pass(tmp_path: Path) -> None:
     """Runs hadolint and `docker compose config` where they are; the build itself is too long for a test."""
-    docker = shutil.which("docker-compose") or shutil.which("docker")
-    if docker is None and shutil.which("hadolint") is None:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    if not any(shutil.which(tool, path=programs) for tool in ("hadolint", "docker-compose", "docker")):
         pytest.skip("neither hadolint nor docker compose is installed")
     # No folder of the user's: a docker client would look for its settings there.
-    env = {**os.environ, "HOME": str(tmp_path)}
+    env = {**os.environ, "PATH": programs, "HOME": str(tmp_path)}
     checked = subprocess.run(
         [ROOT / "scripts" / "check_images.sh", "--no-build"], env=env, capture_output=True, text=True
     )
