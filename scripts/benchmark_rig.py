@@ -1,0 +1,237 @@
+"""What the benchmark stands on: photographs, collections of any size, servers, the load client, the bare model."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "images"
+PHOTO_BYTES = 100_000
+PATIENCE = 300
+"""Seconds after which a process that has not finished counts as stuck."""
+
+_LOAD_CLIENT = Path(__file__).with_name("load_client.py")
+_COMMAND = Path(sys.executable).with_name("image-similarity")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `image-similarity serve`."""
+
+    port: int
+    pid: int
+
+    def load(self, photos: Path, *, clients: int, requests: int, distinct: bool) -> dict[str, float]:
+        """Send searches from a process of its own; returns the fields of `load_client.Load`."""
+        options = ["--port", self.port, "--clients", clients, "--requests", requests]
+        if distinct:
+            options.append("--distinct")
+        command = [sys.executable, _LOAD_CLIENT, photos, *options]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE)
+        if done.returncode:
+            raise RuntimeError(f"The load client failed: {done.stderr.strip().splitlines()[-1]}")
+        answer: dict[str, float] = json.loads(done.stdout)
+        return answer
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the process holds, its mapped files included."""
+        answer = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=True)
+        return int(answer.stdout) * 1024
+
+
+@contextmanager
+def serving(environment: dict[str, str], log: Path) -> Iterator[Server]:
+    """Start a server on a free port of this machine; it has answered once when the block begins."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [str(_COMMAND), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=_clean(environment), stdout=output, stderr=output)
+    try:
+        _wait_until_ready(port, process, log)
+        yield Server(port, process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def index_rate(environment: dict[str, str], folder: Path) -> float:
+    """Run `image-similarity index` on a folder and return the images a second that it reports.
+
+    Its own clock starts when the model is loaded and the collection open, and so leaves out the start, which
+    would be most of a short run's time.
+    """
+    command = [str(_COMMAND), "index", str(folder)]
+    done = subprocess.run(command, env=_clean(environment), capture_output=True, text=True, timeout=PATIENCE)
+    rates = re.findall(r"([\d.]+) images/s", done.stderr)
+    if done.returncode or not rates:
+        raise RuntimeError(f"image-similarity index failed: {done.stderr.strip()[-500:]}")
+    return float(rates[-1])
+
+
+def fill(settings: Any, encoder: Any, count: int) -> None:
+    """Write `count` records with random vectors straight into the collection of `settings`."""
+    import asyncio
+
+    from image_similarity.bootstrap import open_collection
+    from image_similarity.domain import ImageRecord
+
+    random = np.random.default_rng(0)
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def write() -> None:
+        store = open_collection(settings, encoder)
+        try:
+            for first in range(0, count, 1000):
+                vectors = random.standard_normal((min(1000, count - first), encoder.spec.dimension), dtype=np.float32)
+                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+                records = [
+                    ImageRecord(
+                        image_id=f"synthetic/{number:07}.jpg",
+                        sha256=f"{number:064x}",
+                        width=500,
+                        height=375,
+                        format="JPEG",
+                        indexed_at=moment + timedelta(seconds=number),
+                        metadata={"species": "synthetic", "number": number},
+                    )
+                    for number in range(first, first + len(vectors))
+                ]
+                await store.upsert(list(zip(records, vectors, strict=True)))
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+
+
+def gather_photos(target: Path, count: int) -> Path:
+    """Return a folder of photographs of about 100 kB: those beside the repository, else cut from scikit-image's."""
+    if SHARED_PHOTOS.is_dir():
+        return SHARED_PHOTOS
+    from PIL import Image
+    from skimage import data
+
+    target.mkdir()
+    random = np.random.default_rng(0)
+    sources = [Image.fromarray(picture()) for picture in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
+    for number in range(count):
+        source = sources[number % len(sources)]
+        width, height = random.integers(200, source.width), random.integers(200, source.height)
+        left, top = random.integers(source.width - width + 1), random.integers(source.height - height + 1)
+        photo = source.crop((left, top, left + width, top + height)).resize((500, 375))
+        # The quality at which a smooth picture, too, weighs what a camera's does.
+        files = (_jpeg(photo, quality) for quality in range(80, 101, 4))
+        file = next((file for file in files if len(file) >= PHOTO_BYTES), None) or _jpeg(photo, 100)
+        (target / f"{number:03}.jpg").write_bytes(file)
+    return target
+
+
+def copies(photos: Path, target: Path, count: int) -> Path:
+    """Write `count` files of which no two have the same bytes, made of the photos in turn."""
+    target.mkdir()
+    originals = [path.read_bytes() for path in sorted(photos.iterdir()) if path.is_file()]
+    for number in range(count):
+        # Behind the end-of-image marker, where no decoder looks.
+        (target / f"{number:05}.jpg").write_bytes(originals[number % len(originals)] + os.urandom(16))
+    return target
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Wait until the processor has been idle for a second, at most `patience` seconds; only Linux can tell."""
+    statistics = Path("/proc/stat")
+    deadline = time.monotonic() + patience
+    while statistics.exists() and time.monotonic() < deadline:
+        before = _processor_times(statistics)
+        time.sleep(1)
+        idle, total = np.subtract(_processor_times(statistics), before)
+        if idle > 0.9 * total:
+            return
+
+
+def _processor_times(statistics: Path) -> tuple[int, int]:
+    times = [int(ticks) for ticks in statistics.read_text().splitlines()[0].split()[1:]]
+    return times[3] + times[4], sum(times)
+
+
+def seconds_to_encode(encoder: Any, batch_size: int, batches: int) -> float:
+    """Return the bare model's median time for one batch of ready pixels."""
+    side = encoder.spec.input_size
+    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, side, side, 3), dtype=np.uint8)
+    return median_seconds(lambda: encoder.encode_images(pixels), batches)
+
+
+def seconds_to_decode(encoder: Any, photos: Path) -> float:
+    """Return the median time from an image's bytes to the model's pixels, on one thread, alone."""
+    from image_similarity.embedder import THUMBNAIL_SIDE
+    from image_similarity.images.decode import decode
+
+    files = iter([path.read_bytes() for path in sorted(photos.iterdir()) if path.is_file()][:50])
+
+    def work() -> None:
+        decoded = decode(
+            next(files),
+            max_pixels=80_000_000,
+            min_short_side=encoder.spec.input_size,
+            min_long_side=THUMBNAIL_SIDE,
+        )
+        encoder.preprocess(decoded.image)
+
+    return median_seconds(work, 20)
+
+
+def median_seconds(work: Any, times: int) -> float:
+    """Return the median time of `work`, after one run that is not counted."""
+    work()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def _jpeg(photo: Any, quality: int) -> bytes:
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _clean(environment: dict[str, str]) -> dict[str, str]:
+    """Return this process's environment with `environment`, without settings of whoever runs the benchmark."""
+    from image_similarity.settings import Settings
+
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **environment}
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"The server did not start: {log.read_text(errors='replace')[-500:]}")
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/api/v1/ready")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"The server was not ready after {PATIENCE} s.")
