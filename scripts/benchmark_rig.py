@@ -91,14 +91,16 @@ def fill(settings: Any, encoder: Any, count: int) -> None:
     """Write `count` records with random vectors straight into the collection of `settings`."""
     import asyncio
 
-    from image_similarity.bootstrap import open_collection
     from image_similarity.domain import ImageRecord
+    from image_similarity.stores import StoreKind, open_collection
+    from image_similarity.vectors.collection import CollectionMeta
 
     random = np.random.default_rng(0)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
 
     async def write() -> None:
-        store = open_collection(settings, encoder)
+        meta = CollectionMeta(encoder.spec.name, encoder.spec.dimension)
+        store = await open_collection(settings, StoreKind.EMBEDDED, meta)
         try:
             for first in range(0, count, 1000):
                 vectors = random.standard_normal((min(1000, count - first), encoder.spec.dimension), dtype=np.float32)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment in .venv with the package and what it needs.
 # Idempotent; a second call finds everything there and returns at once.
 

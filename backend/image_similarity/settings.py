@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     app_name: str = Field("Image Similarity Engine", description="Title of the API and name in the logs.")
     api_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     api_port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        le=60,
+        description="Seconds after SIGTERM that all is served but `/ready` is 503, for a balancer to notice.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line to log.")
     log_format: Literal["json", "console"] = Field("json", description="`console` for people, `json` for machines.")
 

@@ -124,6 +124,10 @@ def test_replica_learns_who_asked_and_under_which_id(lasting: Balancer) -> None:
     assert given["x-request-id"] == "mine"
 
 
+def test_figures_of_the_replicas_are_not_public(lasting: Balancer) -> None:
+    assert httpx.get(f"{lasting.url}/metrics").status_code == 404
+
+
 def test_answers_are_not_compressed(lasting: Balancer) -> None:
     answer = httpx.get(lasting.url + SEARCH, headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in answer.headers

@@ -43,6 +43,7 @@ def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) ->
     app.state.jobs = bulk_jobs
     app.state.settings = settings
     app.state.started = monotonic()
+    app.state.draining = False
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
 

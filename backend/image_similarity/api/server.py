@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from functools import partial
+from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
@@ -34,8 +38,9 @@ async def _serve(settings: Settings) -> None:
     except BaseException:
         await engine.close()
         raise
+    app = create_app(engine, settings, jobs)
     config = uvicorn.Config(
-        create_app(engine, settings, jobs),
+        app,
         host=settings.api_host,
         port=settings.api_port,
         # Logging is set up already, and each request is logged by our own middleware.
@@ -55,4 +60,23 @@ async def _serve(settings: Settings) -> None:
     )
     for advice in (await engine.stats()).recommendations:
         get_logger().warning("recommendation", advice=advice)
-    await uvicorn.Server(config).serve()
+    await _DrainingServer(config, app, settings.drain_seconds).serve()
+
+
+class _DrainingServer(uvicorn.Server):
+    """Turns not ready at SIGTERM and goes on serving for a while; then, or at a second signal, it stops as ever."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_seconds = drain_seconds
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by Python's own signal handling, between any two instructions of the main thread."""
+        if sig != signal.SIGTERM or not self._drain_seconds or self._app.state.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._app.state.draining = True
+        stop = partial(super().handle_exit, sig, None)
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, stop)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from image_similarity import __version__
 from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
-from image_similarity.api.errors import responses
+from image_similarity.api.errors import ProblemError, responses
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
     HealthResponse,
@@ -72,8 +72,10 @@ async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
     response_model=ReadyResponse,
     responses=responses(503),
 )
-async def ready(engine: EngineDep) -> Response:
-    """503 where the store or the storage does not answer, for balancers to look elsewhere."""
+async def ready(request: Request, engine: EngineDep) -> Response:
+    """503 where the store or the storage does not answer, or the server is stopping: balancers look elsewhere."""
+    if getattr(request.app.state, "draining", False):
+        raise ProblemError(503, "draining", "The server is stopping; it finishes what it has.", {"Retry-After": "5"})
     failures = await engine.failures()
     for failure in failures.values():
         raise StoreUnavailable(failure)
