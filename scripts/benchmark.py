@@ -187,7 +187,8 @@ def index_throughput(bench: Bench) -> Figure:
 
 def cost_of_a_full_collection(bench: Bench) -> Figure:
     """One client, images never seen before, on a full and on an almost empty collection."""
-    small, large = [], []
+    small: list[float] = []
+    large: list[float] = []
     for _ in range(bench.amount.rounds):
         bench.wait()
         for server, found in ((bench.almost_empty, small), (bench.full, large)):

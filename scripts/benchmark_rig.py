@@ -133,11 +133,12 @@ def gather_photos(target: Path, count: int) -> Path:
 
     target.mkdir()
     random = np.random.default_rng(0)
-    sources = [Image.fromarray(picture()) for picture in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
+    pictures: Any = (data.astronaut, data.chelsea, data.coffee, data.rocket)
+    sources = [Image.fromarray(picture()) for picture in pictures]
     for number in range(count):
         source = sources[number % len(sources)]
-        width, height = random.integers(200, source.width), random.integers(200, source.height)
-        left, top = random.integers(source.width - width + 1), random.integers(source.height - height + 1)
+        width, height = int(random.integers(200, source.width)), int(random.integers(200, source.height))
+        left, top = int(random.integers(source.width - width + 1)), int(random.integers(source.height - height + 1))
         photo = source.crop((left, top, left + width, top + height)).resize((500, 375))
         # The quality at which a smooth picture, too, weighs what a camera's does.
         files = (_jpeg(photo, quality) for quality in range(80, 101, 4))
