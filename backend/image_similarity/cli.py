@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -118,6 +119,8 @@ def index(
 
     async def run() -> Tally:
         async with _open(settings, url, api_key, connections=concurrency) as client:
+            # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
+            gc.freeze()
             with _progress() as progress:
                 task = progress.add_task("Indexing", total=len(files), failed=0, rate=0.0)
                 started = monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
@@ -25,6 +26,8 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     engine = await build_engine(settings)
+    # What is loaded stays: without this, the garbage collector now and then walks all of it, 0.23 s with torch.
+    gc.freeze()
     config = uvicorn.Config(
         create_app(engine, settings),
         host=settings.api_host,
