@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -119,6 +120,8 @@ def index(
         # A batch in the model, one waiting for it, and one being decoded or written.
         concurrency = min(3 * settings.batch_size, settings.max_queue, len(files))
         async with _open(settings, None, api_key) as client:
+            # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
+            gc.freeze()
             with indexing_progress(len(files)) as show:
                 return await index_files(
                     client,
