@@ -82,7 +82,12 @@ def test_a_server_warms_itself_at_its_start_and_on_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = make_settings(
-        tmp_path / "data", tiny_checkpoint, log_level="ERROR", redis_port=redis.port, redis_host="127.0.0.1"
+        tmp_path / "data",
+        tiny_checkpoint,
+        log_level="ERROR",
+        redis_port=redis.port,
+        redis_host="127.0.0.1",
+        redis_timeout=5,
     )
     pictures = [encoded(photo(seed=seed), "PNG") for seed in range(3)]
     with running_server(settings) as server:
