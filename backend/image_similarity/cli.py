@@ -118,8 +118,9 @@ def index(
 
     async def run_here() -> Tally:
         # A batch in the model, one waiting for it, and one being decoded or written.
-        concurrency = min(3 * settings.batch_size, settings.max_queue, len(files))
-        async with _open(settings, None, api_key) as client:
+        bulk = _for_bulk(settings)
+        concurrency = min(3 * bulk.batch_size, bulk.max_queue, len(files))
+        async with _open(bulk, None, api_key) as client:
             # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
             gc.freeze()
             with indexing_progress(len(files)) as show:
@@ -225,6 +226,13 @@ def warm(
             return await client.warm(top)
 
     out.print(f"{asyncio.run(run())} embeddings loaded.", highlight=False)
+
+
+def _for_bulk(settings: Settings) -> Settings:
+    """Make batches twice as large, unless the user has chosen: 2 % quicker, and no image is waited for alone."""
+    if "batch_size" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"batch_size": 2 * settings.batch_size})
 
 
 @asynccontextmanager

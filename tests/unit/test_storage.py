@@ -109,8 +109,8 @@ async def test_the_same_content_is_kept_once(folder: Path) -> None:
     await asyncio.gather(*(storage.save(DIGEST, DATA, THUMBNAIL) for _ in range(5)))
     await storage.save(DIGEST, DATA, THUMBNAIL)
 
-    a, b = DIGEST[:2], DIGEST[2:4]
-    assert files_in(folder) == [Path(f"originals/{a}/{b}/{DIGEST}"), Path(f"thumbnails/{a}/{b}/{DIGEST}.webp")]
+    shelf = DIGEST[:2]
+    assert files_in(folder) == [Path(f"originals/{shelf}/{DIGEST}"), Path(f"thumbnails/{shelf}/{DIGEST}.webp")]
 
 
 async def test_originals_are_kept_only_where_they_are_wanted(folder: Path) -> None:
