@@ -1,0 +1,247 @@
+"""A cluster in a folder: what runs in it, how it is brought up, and how it is taken down to the last process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from image_similarity.cluster import services
+from image_similarity.cluster.processes import Process, reap, start
+from image_similarity.cluster.services import LOOPBACK, Service
+from image_similarity.domain import InvalidRequest, StoreUnavailable
+
+READY_SECONDS = 180
+"""How long a service may take to be ready; loading a large model is the slowest of it."""
+
+DEFAULT_PORTS = {"api": 8080, "stats": 8081, "replica-1": 8001, "replica-2": 8002, "replica-3": 8003}
+"""What people look for; the others are any that are free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a cluster is to be."""
+
+    replicas: int = 3
+    workers: int = 1
+    qdrant_url: str | None = None
+    """A Qdrant server that runs already."""
+    qdrant_command: tuple[str, ...] = ()
+    """Or how to start one; `{port}`, `{grpc_port}` and `{folder}` are filled in."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Port by name, as in DEFAULT_PORTS; a name that is not there gets a free one."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Settings of replicas and workers beside those that the cluster decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that was started."""
+
+    name: str
+    process: Process
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.process.alive
+
+
+class Cluster:
+    """The services of one folder; the processes outlive this object, and another one on that folder finds them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._state = self.folder / "cluster.json"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Return the port of each part; empty where nothing was started."""
+        ports: dict[str, int] = self._read().get("ports", {})
+        return ports
+
+    @property
+    def url(self) -> str:
+        """Return where the balancer listens."""
+        return f"http://{LOOPBACK}:{self.ports['api']}"
+
+    def running(self) -> list[Running]:
+        """Return every service that was started, in that order, alive or not."""
+        return [
+            Running(entry["name"], Process(**entry["process"]), Path(entry["log"]))
+            for entry in self._read().get("started", [])
+        ]
+
+    def up(self, plan: Plan, *, on_step: Callable[[str], None] = lambda _: None) -> None:
+        """Start everything and wait until it is ready; where a part fails, all that was started is stopped again.
+
+        Raises InvalidRequest where a program is missing, a port is taken, or the cluster is up already;
+        StoreUnavailable, with the end of its log, where a service does not become ready.
+        """
+        if any(service.alive for service in self.running()):
+            raise InvalidRequest(f"A cluster runs in {self.folder}; stop it first: image-similarity cluster down")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ports = _choose_ports(plan)
+        stages = self._stages(plan, ports)
+        self._write({"plan": asdict(plan), "ports": ports, "started": []})
+        try:
+            for stage in stages:
+                self._start(stage, on_step)
+        except BaseException:
+            self.down()
+            raise
+
+    def restart(self, name: str) -> None:
+        """Stop a service, in good order, and start it again. Raises InvalidRequest, and as `up`."""
+        self.stop(name)
+        self.start(name)
+
+    def stop(self, name: str) -> None:
+        """Stop one service in good order. Raises InvalidRequest for a name that is not there."""
+        self._find(name).process.stop()
+        reap()
+
+    def kill(self, name: str) -> None:
+        """End one service as a power cut would. Raises InvalidRequest for a name that is not there."""
+        self._find(name).process.kill()
+        reap()
+
+    def start(self, name: str) -> None:
+        """Start one service again as it was, and wait until it is ready. Raises as `up`."""
+        self._find(name)
+        fields = self._read()["plan"]
+        plan = Plan(**{**fields, "qdrant_command": tuple(fields["qdrant_command"])})
+        again = {service.name: service for stage in self._stages(plan, self.ports) for service in stage}
+        self._start([again[name]], lambda _: None)
+
+    def down(self) -> None:
+        """Stop every service, the last one first; harmless where nothing runs."""
+        for service in reversed(self.running()):
+            service.process.stop()
+        reap()
+
+    def _stages(self, plan: Plan, ports: dict[str, int]) -> list[list[Service]]:
+        """Return the services in groups; each group is ready before the next one starts."""
+        folders = {name: self.folder / name for name in ("redis", "rabbitmq", "qdrant", "data")}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        base = [
+            services.redis(ports["redis"], folders["redis"]),
+            services.epmd(ports["epmd"]),
+            services.rabbitmq(ports["rabbitmq"], ports["distribution"], ports["epmd"], folders["rabbitmq"]),
+        ]
+        qdrant_url = plan.qdrant_url or f"http://{LOOPBACK}:{ports['qdrant']}"
+        if plan.qdrant_url is None:
+            values = {"port": ports["qdrant"], "grpc_port": ports["qdrant-grpc"], "folder": folders["qdrant"]}
+            command = tuple(part.format(**values) for part in plan.qdrant_command)
+            base.append(services.qdrant(command, ports["qdrant"]))
+        env = {
+            "DATA_DIR": str(folders["data"]),
+            "STORAGE_URL": f"file://{folders['data'] / 'images'}",
+            "QDRANT_URL": qdrant_url,
+            "QDRANT_GRPC_PORT": str(ports["qdrant-grpc"]),
+            "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
+            "BROKER_URL": f"amqp://guest:guest@{LOOPBACK}:{ports['rabbitmq']}/",
+            **plan.env,
+        }
+        replica_ports = [ports[f"replica-{number}"] for number in range(1, plan.replicas + 1)]
+        ours = [services.replica(number, port, env) for number, port in enumerate(replica_ports, start=1)]
+        ours += [services.worker(number, ports[f"worker-{number}"], env) for number in range(1, plan.workers + 1)]
+        balancer = services.haproxy(ports["api"], ports["stats"], replica_ports, services.balancer_config())
+        return [base, ours, [balancer]]
+
+    def _start(self, stage: Iterable[Service], on_step: Callable[[str], None]) -> None:
+        stage = list(stage)
+        for service in stage:
+            on_step(f"Starting {service.name}")
+            for path, text in service.files.items():
+                path.write_text(text)
+            log = self.folder / "logs" / f"{service.name}.log"
+            process = start(service.command, env=_environment(service), folder=self.folder, log=log)
+            self._remember(Running(service.name, process, log))
+        for service in stage:
+            on_step(f"Waiting for {service.name}")
+            self._wait(service)
+
+    def _wait(self, service: Service) -> None:
+        running = self._find(service.name)
+        deadline = time.monotonic() + READY_SECONDS
+        while not service.ready():
+            reap()
+            if not running.alive or time.monotonic() > deadline:
+                how = "did not become ready in time" if running.alive else "ended"
+                raise StoreUnavailable(f"{service.name} {how}; the end of {running.log}:\n{_tail(running.log)}")
+            time.sleep(0.1)
+
+    def _find(self, name: str) -> Running:
+        for service in self.running():
+            if service.name == name:
+                return service
+        raise InvalidRequest(f'There is no service "{name}" here; see: image-similarity cluster status')
+
+    def _remember(self, running: Running) -> None:
+        state = self._read()
+        entry = {"name": running.name, "process": asdict(running.process), "log": str(running.log)}
+        others = [known for known in state["started"] if known["name"] != running.name]
+        self._write({**state, "started": [*others, entry]})
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = orjson.loads(self._state.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return state
+
+    def _write(self, state: dict[str, Any]) -> None:
+        draft = self._state.with_suffix(".tmp")
+        draft.write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
+        draft.rename(self._state)
+
+
+def find_qdrant() -> tuple[str, ...]:
+    """Return how to start a Qdrant server: the program `qdrant`, else the stand-in of a checkout.
+
+    Raises InvalidRequest where there is neither.
+    """
+    if shutil.which("qdrant"):
+        return (
+            "env",
+            "QDRANT__SERVICE__HTTP_PORT={port}",
+            "QDRANT__SERVICE__GRPC_PORT={grpc_port}",
+            "QDRANT__STORAGE__STORAGE_PATH={folder}",
+            "qdrant",
+        )
+    checkout = Path(__file__).parents[3]
+    if (checkout / "tests" / "support" / "qdrant_server.py").is_file():
+        module = ("-m", "tests.support.qdrant_server")
+        return ("env", f"PYTHONPATH={checkout}", sys.executable, *module, "--port", "{port}", "--data", "{folder}")
+    raise InvalidRequest("No Qdrant server was found: give one with --qdrant-url, or put `qdrant` on the PATH.")
+
+
+def _choose_ports(plan: Plan) -> dict[str, int]:
+    names = ["api", "stats", "redis", "epmd", "rabbitmq", "distribution", "qdrant", "qdrant-grpc"]
+    names += [f"replica-{number}" for number in range(1, plan.replicas + 1)]
+    names += [f"worker-{number}" for number in range(1, plan.workers + 1)]
+    for name, port in plan.ports.items():
+        if not services.is_free(port):
+            raise InvalidRequest(f"Port {port}, for {name}, is taken; use --free-ports, or stop what listens there.")
+    free = iter(services.free_ports(len(names)))
+    return {name: plan.ports.get(name) or next(free) for name in names}
+
+
+def _environment(service: Service) -> dict[str, str]:
+    # Settings of whoever starts the cluster would otherwise reach some services and contradict its own.
+    kept = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "HF_", "COVERAGE", "TMPDIR", "LD_LIBRARY_PATH")
+    return {**{name: value for name, value in os.environ.items() if name.startswith(kept)}, **service.env}
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

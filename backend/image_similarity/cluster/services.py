@@ -1,0 +1,194 @@
+"""What a cluster consists of: how each service is started and how it shows that it is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from image_similarity.domain import InvalidRequest
+
+Check = Callable[[], bool]
+
+LOOPBACK = "127.0.0.1"
+
+# Where Debian keeps the launcher; the one in /usr/sbin insists on another user.
+_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process to be."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Check
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Beside PATH and the like."""
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """Configuration to write before it starts."""
+
+
+def redis(port: int, folder: Path) -> Service:
+    """Return Redis with an append-only file."""
+    return Service(
+        "redis",
+        (
+            _program("redis-server"),
+            *("--bind", LOOPBACK, "--port", str(port), "--dir", str(folder)),
+            *("--appendonly", "yes", "--save", ""),
+        ),
+        ready=lambda: _says(port, b"PING\r\n", b"+PONG"),
+    )
+
+
+def epmd(port: int) -> Service:
+    """Return Erlang's name server; RabbitMQ would start one by itself, which would then stay behind."""
+    return Service("epmd", (_program("epmd"),), ready=lambda: _listens(port), env=_erlang(port))
+
+
+def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) -> Service:
+    """Return a RabbitMQ node of this cluster's own: no other node on the machine is touched."""
+    config, plugins = folder / "rabbitmq.conf", folder / "enabled_plugins"
+    return Service(
+        "rabbitmq",
+        (str(_RABBITMQ) if _RABBITMQ.exists() else _program("rabbitmq-server"),),
+        ready=lambda: _says(port, b"AMQP\x00\x00\x09\x01", b"\x01"),
+        env={
+            **_erlang(epmd_port),
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": f"image-similarity-{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(distribution_port),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            # Its schedulers would otherwise spin while they wait, on cores that the model needs.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+        },
+        files={config: "disk_free_limit.absolute = 50MB\n", plugins: "[].\n"},
+    )
+
+
+def qdrant(command: tuple[str, ...], port: int) -> Service:
+    """Return a Qdrant server, or what speaks like one, started by `command`."""
+    return Service("qdrant", command, ready=lambda: _answers(f"http://{LOOPBACK}:{port}/readyz"))
+
+
+def replica(number: int, port: int, env: Mapping[str, str]) -> Service:
+    """Return one API server."""
+    return Service(
+        f"replica-{number}",
+        (*_ours(), "serve", "--port", str(port)),
+        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        env=env,
+    )
+
+
+def worker(number: int, port: int, env: Mapping[str, str]) -> Service:
+    """Return one worker of bulk jobs, with its probes on `port`."""
+    return Service(
+        f"worker-{number}",
+        (*_ours(), "worker"),
+        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        env={**env, "WORKER_PORT": str(port)},
+    )
+
+
+def haproxy(port: int, stats_port: int, replica_ports: list[int], config: Path) -> Service:
+    """Return the balancer."""
+    replicas = {f"REPLICA_{number}": f"{LOOPBACK}:{at}" for number, at in enumerate(replica_ports, start=1)}
+    return Service(
+        "haproxy",
+        (_program("haproxy"), "-W", "-db", "-f", str(config)),
+        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        env={"API_BIND": f"{LOOPBACK}:{port}", "STATS_BIND": f"{LOOPBACK}:{stats_port}", **replicas},
+    )
+
+
+def balancer_config() -> Path:
+    """Return haproxy.cfg: of this checkout, or the copy that an installed package carries.
+
+    Raises InvalidRequest where there is neither.
+    """
+    for found in (
+        Path(__file__).parents[3] / "haproxy" / "haproxy.cfg",
+        Path(str(files("image_similarity"))) / "haproxy.cfg",
+    ):
+        if found.is_file():
+            return found
+    raise InvalidRequest("haproxy/haproxy.cfg is not there; run this in a checkout of the project.")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a port can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def _ours() -> tuple[str, ...]:
+    return (sys.executable, "-m", "image_similarity")
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        package = {"epmd": "rabbitmq-server"}.get(name, name)
+        raise InvalidRequest(f"{name} is not installed. On Debian and Ubuntu: sudo apt-get install {package}")
+    return found
+
+
+def _erlang(epmd_port: int) -> dict[str, str]:
+    return {"ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http on this machine
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _says(port: int, question: bytes, answer: bytes) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
+            connection.sendall(question)
+            return connection.recv(64).startswith(answer)
+    except OSError:
+        return False
