@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from image_similarity import __version__, maintenance
 from image_similarity.bulk import Tally, index_files
 from image_similarity.client import Client, RemoteClient, connect
+from image_similarity.cluster import commands as cluster
 from image_similarity.console import err, indexing_progress, load_settings, matches_table, out, report
 from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
 from image_similarity.filters import parse_filter
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(maintenance.app)
+app.add_typer(cluster.app)
 
 Url = Annotated[
     str | None,

@@ -32,7 +32,7 @@ from image_similarity.domain import (
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.inputs import check_image_id, check_metadata, same_metadata
+from image_similarity.inputs import check_image_id, check_metadata, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
@@ -118,16 +118,24 @@ class SearchEngine:
         return await self._cached(f"id:{image_id}", options, search)
 
     async def index_image(
-        self, data: bytes, *, image_id: str | None = None, metadata: Metadata | None = None
+        self,
+        data: bytes,
+        *,
+        image_id: str | None = None,
+        metadata: Metadata | None = None,
+        request_key: str | None = None,
     ) -> IndexResult:
         """Add an image, or replace the one of the same id; the very same image and metadata are left as they are.
+
+        Without an `image_id` it gets a new one; with a `request_key` the same one whenever the same bytes come under
+        the same key, so that a request may be sent again when its answer was lost.
 
         Raises InvalidRequest for an image id or metadata beyond the limits.
         """
         started = perf_counter()
-        image_id = str(uuid7()) if image_id is None else check_image_id(image_id)
         metadata = check_metadata(metadata or {})
         digest = await self._embedder.digest(data)
+        image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
         async with self._lock(f"id:{image_id}"):
             before = await self._vectors.get(image_id)
             same = before is not None and before.sha256 == digest and same_metadata(before.metadata, metadata)

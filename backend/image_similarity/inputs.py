@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import NAMESPACE_OID, uuid5
+
 import orjson
+from uuid_utils import uuid7
 
 from image_similarity.domain import InvalidRequest, Metadata
 
@@ -25,6 +28,11 @@ def check_image_id(image_id: str) -> str:
             f"got {image_id[:60]!r}."
         )
     return image_id
+
+
+def new_image_id(request_key: str | None, sha256: str) -> str:
+    """Return an id for an image that came without: always another, or one that its request and its bytes fix."""
+    return str(uuid7()) if request_key is None else str(uuid5(NAMESPACE_OID, f"{request_key}\n{sha256}"))
 
 
 def check_metadata(metadata: Metadata) -> Metadata:

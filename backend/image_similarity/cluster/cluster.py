@@ -6,15 +6,17 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from image_similarity.cluster import services
-from image_similarity.cluster.processes import Process, reap, start
+from image_similarity.cluster.processes import Process, start
 from image_similarity.cluster.services import LOOPBACK, Service
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 
@@ -46,6 +48,8 @@ class Running:
     """A service that was started."""
 
     name: str
+    stage: int
+    """Services of one stage are started together, and need those of the stages before."""
     process: Process
     log: Path
 
@@ -76,7 +80,7 @@ class Cluster:
     def running(self) -> list[Running]:
         """Return every service that was started, in that order, alive or not."""
         return [
-            Running(entry["name"], Process(**entry["process"]), Path(entry["log"]))
+            Running(entry["name"], entry["stage"], Process(**entry["process"]), Path(entry["log"]))
             for entry in self._read().get("started", [])
         ]
 
@@ -93,8 +97,8 @@ class Cluster:
         stages = self._stages(plan, ports)
         self._write({"plan": asdict(plan), "ports": ports, "started": []})
         try:
-            for stage in stages:
-                self._start(stage, on_step)
+            for number, stage in enumerate(stages):
+                self._start(number, stage, on_step)
         except BaseException:
             self.down()
             raise
@@ -107,26 +111,25 @@ class Cluster:
     def stop(self, name: str) -> None:
         """Stop one service in good order. Raises InvalidRequest for a name that is not there."""
         self._find(name).process.stop()
-        reap()
 
     def kill(self, name: str) -> None:
         """End one service as a power cut would. Raises InvalidRequest for a name that is not there."""
         self._find(name).process.kill()
-        reap()
 
     def start(self, name: str) -> None:
         """Start one service again as it was, and wait until it is ready. Raises as `up`."""
         self._find(name)
         fields = self._read()["plan"]
         plan = Plan(**{**fields, "qdrant_command": tuple(fields["qdrant_command"])})
-        again = {service.name: service for stage in self._stages(plan, self.ports) for service in stage}
-        self._start([again[name]], lambda _: None)
+        for number, stage in enumerate(self._stages(plan, self.ports)):
+            self._start(number, [service for service in stage if service.name == name], lambda _: None)
 
     def down(self) -> None:
-        """Stop every service, the last one first; harmless where nothing runs."""
-        for service in reversed(self.running()):
-            service.process.stop()
-        reap()
+        """Stop every service, what needs others before those; harmless where nothing runs."""
+        stages = [list(stage) for _, stage in groupby(self.running(), key=lambda service: service.stage)]
+        for stage in reversed(stages):
+            with ThreadPoolExecutor(len(stage)) as stopping:
+                list(stopping.map(lambda service: service.process.stop(), stage))
 
     def _stages(self, plan: Plan, ports: dict[str, int]) -> list[list[Service]]:
         """Return the services in groups; each group is ready before the next one starts."""
@@ -150,23 +153,27 @@ class Cluster:
             "QDRANT_GRPC_PORT": str(ports["qdrant-grpc"]),
             "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
             "BROKER_URL": f"amqp://guest:guest@{LOOPBACK}:{ports['rabbitmq']}/",
+            # Two models in one cluster would be worse than a replica that does not start.
+            "MODEL_FALLBACK": "false",
+            # The balancer looks twice, half a second apart, before it believes that a replica goes.
+            "DRAIN_SECONDS": "2",
             **plan.env,
         }
         replica_ports = [ports[f"replica-{number}"] for number in range(1, plan.replicas + 1)]
         ours = [services.replica(number, port, env) for number, port in enumerate(replica_ports, start=1)]
         ours += [services.worker(number, ports[f"worker-{number}"], env) for number in range(1, plan.workers + 1)]
-        balancer = services.haproxy(ports["api"], ports["stats"], replica_ports, services.balancer_config())
+        limits = {name: value for name, value in plan.env.items() if name in services.BALANCER_SETTINGS}
+        balancer = services.haproxy(ports["api"], ports["stats"], replica_ports, limits)
         return [base, ours, [balancer]]
 
-    def _start(self, stage: Iterable[Service], on_step: Callable[[str], None]) -> None:
-        stage = list(stage)
+    def _start(self, number: int, stage: Sequence[Service], on_step: Callable[[str], None]) -> None:
         for service in stage:
             on_step(f"Starting {service.name}")
             for path, text in service.files.items():
                 path.write_text(text)
             log = self.folder / "logs" / f"{service.name}.log"
             process = start(service.command, env=_environment(service), folder=self.folder, log=log)
-            self._remember(Running(service.name, process, log))
+            self._remember(Running(service.name, number, process, log))
         for service in stage:
             on_step(f"Waiting for {service.name}")
             self._wait(service)
@@ -175,7 +182,6 @@ class Cluster:
         running = self._find(service.name)
         deadline = time.monotonic() + READY_SECONDS
         while not service.ready():
-            reap()
             if not running.alive or time.monotonic() > deadline:
                 how = "did not become ready in time" if running.alive else "ended"
                 raise StoreUnavailable(f"{service.name} {how}; the end of {running.log}:\n{_tail(running.log)}")
@@ -189,9 +195,10 @@ class Cluster:
 
     def _remember(self, running: Running) -> None:
         state = self._read()
-        entry = {"name": running.name, "process": asdict(running.process), "log": str(running.log)}
-        others = [known for known in state["started"] if known["name"] != running.name]
-        self._write({**state, "started": [*others, entry]})
+        entry = {**asdict(running), "log": str(running.log)}
+        # A service that was started again keeps its place.
+        started = {known["name"]: known for known in state["started"]} | {running.name: entry}
+        self._write({**state, "started": list(started.values())})
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -222,7 +229,8 @@ def find_qdrant() -> tuple[str, ...]:
     checkout = Path(__file__).parents[3]
     if (checkout / "tests" / "support" / "qdrant_server.py").is_file():
         module = ("-m", "tests.support.qdrant_server")
-        return ("env", f"PYTHONPATH={checkout}", sys.executable, *module, "--port", "{port}", "--data", "{folder}")
+        place = (f"PYTHONPATH={checkout}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", sys.executable)
+        return ("env", *place, *module, "--port", "{port}", "--grpc-port", "{grpc_port}", "--data", "{folder}")
     raise InvalidRequest("No Qdrant server was found: give one with --qdrant-url, or put `qdrant` on the PATH.")
 
 

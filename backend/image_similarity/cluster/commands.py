@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from image_similarity.cluster.cluster import DEFAULT_PORTS, Cluster, Plan, find_qdrant
+from image_similarity.cluster.services import BALANCER_SETTINGS, MOST_REPLICAS
 
 app = typer.Typer(
     name="cluster",
@@ -22,14 +23,14 @@ err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option("--dir", help="Folder of the cluster's data, logs and state.")]
 DEFAULT_FOLDER = Path("data/cluster")
-PASSED_ON = ("MODEL_NAME", "DEVICE", "PRECISION", "BATCH_SIZE", "API_KEYS", "LOG_LEVEL", "MAX_BODY_BYTES")
+PASSED_ON = ("MODEL_NAME", "DEVICE", "PRECISION", "BATCH_SIZE", "API_KEYS", "LOG_LEVEL", *BALANCER_SETTINGS)
 """Settings of the shell that replicas and workers get; all others are the cluster's own."""
 
 
 @app.command(epilog="Example: `MODEL_NAME=mini image-similarity cluster up --workers 2`")
 def up(
     folder: Folder = DEFAULT_FOLDER,
-    replicas: Annotated[int, typer.Option(min=1, max=3, help="API servers.")] = 3,
+    replicas: Annotated[int, typer.Option(min=1, max=MOST_REPLICAS, help="API servers.")] = MOST_REPLICAS,
     workers: Annotated[int, typer.Option(min=0, max=16, help="Workers of bulk jobs.")] = 1,
     qdrant_url: Annotated[
         str | None, typer.Option(help="A Qdrant server that runs already; default: start one.")

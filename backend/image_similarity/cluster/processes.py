@@ -12,13 +12,16 @@ from pathlib import Path
 
 import psutil
 
-STOP_SECONDS = 40
-"""How long a process may take to finish what it has begun; the API gives requests under way 30 s."""
+STOP_SECONDS = 45.0
+"""How long a process may take to finish what it has begun; the API drains, then gives requests under way 30 s."""
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Only kept: Python complains of a child that runs on when nobody holds it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that we started."""
+    """A process that we started, the leader of a session of its own."""
 
     pid: int
     created: float
@@ -27,40 +30,38 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether it runs."""
-        return self._find() is not None
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def stop(self, *, seconds: float = STOP_SECONDS) -> None:
-        """Ask it to end and wait; then end it, and whatever it started, by force."""
-        process = self._find()
-        if process is None:
-            return
-        family = [process, *process.children(recursive=True)]
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-        _, left = psutil.wait_procs([process], timeout=seconds)
-        for survivor in {*left, *(one for one in family if one.is_running())}:
-            with suppress(psutil.NoSuchProcess):
-                survivor.kill()
-        psutil.wait_procs(family, timeout=seconds)
+        """Ask it to end and wait; then end what is left of its session by force."""
+        self._signal(signal.SIGTERM)
+        _, left = psutil.wait_procs(self._session(), timeout=seconds)
+        if left:
+            self.kill()
 
     def kill(self) -> None:
         """End it, and whatever it started, as a power cut would."""
-        process = self._find()
-        if process is None:
-            return
-        family = [*process.children(recursive=True), process]
-        for one in family:
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGKILL)
-        psutil.wait_procs(family, timeout=STOP_SECONDS)
+        self._signal(signal.SIGKILL)
+        psutil.wait_procs(self._session(), timeout=STOP_SECONDS)
 
-    def _find(self) -> psutil.Process | None:
-        try:
-            process = psutil.Process(self.pid)
-            same = process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if same else None
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._session():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _session(self) -> list[psutil.Process]:
+        """Return what lives of its session, also where it is dead itself: the number stays taken till all are gone."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+                ours = os.getsid(process.pid) == self.pid and process.create_time() >= self.created
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
 
 def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path) -> Process:
@@ -70,7 +71,7 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        started = subprocess.Popen(  # noqa: S603 - the commands are our own
+        child = subprocess.Popen(  # noqa: S603 - the commands are our own
             command,
             env=dict(env),
             cwd=folder,
@@ -80,11 +81,5 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
             # Ctrl-C in the terminal must not reach it.
             start_new_session=True,
         )
-    return Process(started.pid, psutil.Process(started.pid).create_time())
-
-
-def reap() -> None:
-    """Take note of our own children that have ended, so that they do not linger as zombies."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+    _children.append(child)
+    return Process(child.pid, psutil.Process(child.pid).create_time())

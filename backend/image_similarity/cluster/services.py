@@ -19,6 +19,12 @@ Check = Callable[[], bool]
 
 LOOPBACK = "127.0.0.1"
 
+MOST_REPLICAS = 3
+"""As many as haproxy.cfg names."""
+
+BALANCER_SETTINGS = ("MAX_BODY_BYTES", "MAX_BATCH_BYTES", "BALANCE", "BUFFER_BYTES")
+"""What haproxy.cfg reads from the environment beside addresses."""
+
 # Where Debian keeps the launcher; the one in /usr/sbin insists on another user.
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -105,18 +111,20 @@ def worker(number: int, port: int, env: Mapping[str, str]) -> Service:
     )
 
 
-def haproxy(port: int, stats_port: int, replica_ports: list[int], config: Path) -> Service:
-    """Return the balancer."""
-    replicas = {f"REPLICA_{number}": f"{LOOPBACK}:{at}" for number, at in enumerate(replica_ports, start=1)}
+def haproxy(port: int, stats_port: int, replica_ports: list[int], limits: Mapping[str, str]) -> Service:
+    """Return the balancer; `limits` are those of BALANCER_SETTINGS that differ from its defaults."""
+    # Nothing listens on port 1; with its default, a stranger on the standard port would take part.
+    replicas = {f"REPLICA_{number}": f"{LOOPBACK}:1" for number in range(1, MOST_REPLICAS + 1)}
+    replicas |= {f"REPLICA_{number}": f"{LOOPBACK}:{at}" for number, at in enumerate(replica_ports, start=1)}
     return Service(
         "haproxy",
-        (_program("haproxy"), "-W", "-db", "-f", str(config)),
+        (_program("haproxy"), "-db", "-f", str(_balancer_config())),
         ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
-        env={"API_BIND": f"{LOOPBACK}:{port}", "STATS_BIND": f"{LOOPBACK}:{stats_port}", **replicas},
+        env={"API_BIND": f"{LOOPBACK}:{port}", "STATS_BIND": f"{LOOPBACK}:{stats_port}", **replicas, **limits},
     )
 
 
-def balancer_config() -> Path:
+def _balancer_config() -> Path:
     """Return haproxy.cfg: of this checkout, or the copy that an installed package carries.
 
     Raises InvalidRequest where there is neither.

@@ -24,6 +24,15 @@ from image_similarity.domain import IndexResult
 
 router = APIRouter(prefix=PREFIX, tags=["images"])
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Names the request: sent again with the same key, an image without an `image_id` is added once.",
+        examples=["5f0c1a9e-6f0b-4a8e-9d0c-2f9a3f4b7c11"],
+    ),
+]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag that the caller has.")]
 
 _MEDIA_TYPES = {
@@ -45,10 +54,12 @@ _MEDIA_TYPES = {
     responses=responses(400, 413, 415, 422, 503),
     openapi_extra=image_body(IndexRequest, IndexParameters),
 )
-async def index(request: Request, engine: EngineDep) -> JsonAnswer:
+async def index(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonAnswer:
     """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once."""
     image, parameters = await read_image_and(IndexParameters, request)
-    result = await engine.index_image(image, image_id=parameters.image_id, metadata=parameters.metadata)
+    result = await engine.index_image(
+        image, image_id=parameters.image_id, metadata=parameters.metadata, request_key=idempotency_key
+    )
     return JsonAnswer(
         {
             "image_id": result.image_id,

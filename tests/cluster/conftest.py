@@ -1,0 +1,93 @@
+"""One whole cluster for all tests here: real Redis, RabbitMQ and HAProxy, three replicas, two workers."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from image_similarity.cluster.cluster import Cluster, Plan, find_qdrant
+from tests.support.drawings import encoded, photo
+from tests.support.servers import API, PATIENCE
+
+REPLICAS = ("replica-1", "replica-2", "replica-3")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The cluster, and how its state is seen from outside."""
+
+    cluster: Cluster
+    http: httpx.Client
+    """Through the balancer."""
+
+    def replica(self, name: str) -> str:
+        """Return the address of a replica, past the balancer."""
+        return f"http://127.0.0.1:{self.cluster.ports[name]}{API}"
+
+    def revive(self, name: str) -> None:
+        """Start a service again; of a replica, wait until the balancer sends it requests."""
+        self.cluster.start(name)
+        if name in REPLICAS:
+            self.wait_until_up(name)
+
+    def restart(self, name: str) -> None:
+        """Stop a replica in good order and start it again, as an upgrade does."""
+        self.cluster.stop(name)
+        self.revive(name)
+
+    def wait_until_up(self, *names: str) -> None:
+        eventually(lambda: all(self._states().get(name) == "UP" for name in names), f"{names} are not up")
+
+    def images(self) -> int:
+        """Return how many images there are."""
+        return int(self.http.get("/stats").json()["collection"]["images"])
+
+    def _states(self) -> dict[str, str]:
+        lines = httpx.get(f"http://127.0.0.1:{self.cluster.ports['stats']}/;csv").text.splitlines()
+        names = lines[0].removeprefix("# ").split(",")
+        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
+        return {row["svname"]: row["status"] for row in rows if row["pxname"] == "replicas"}
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
+    for program in ("redis-server", "haproxy", "epmd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed; scripts/test.sh installs it")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    env = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
+    try:
+        cluster.up(Plan(workers=2, qdrant_command=find_qdrant(), env=env))
+        with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
+            yield Stack(cluster, http)
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    """Return pictures of a few kB, as many as most tests search for."""
+    return [encoded(photo(160, 120, seed=seed), "JPEG", quality=70) for seed in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def whole(stack: Stack) -> Iterator[None]:
+    """Bring back what a test left dead, so that the next one finds the cluster whole."""
+    yield
+    for service in stack.cluster.running():
+        if not service.alive:
+            stack.cluster.start(service.name)
+    stack.wait_until_up(*REPLICAS)
+
+
+def eventually(holds: Callable[[], object], failure: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, failure
+        time.sleep(0.1)
