@@ -49,11 +49,8 @@ def main() -> None:
     parser.add_argument("--distinct", action="store_true", help="make every image new to the server, so none is cached")
     arguments = parser.parse_args()
     photos = [path.read_bytes() for path in sorted(arguments.photos.iterdir()) if path.is_file()]
-    if arguments.distinct:
-        bodies = [_body(_unseen(photo)) for photo in itertools.islice(itertools.cycle(photos), arguments.requests)]
-    else:
-        bodies = [_body(photo) for photo in photos]
-    requests = [_request(body) for body in bodies]
+    count = arguments.requests if arguments.distinct else len(photos)
+    requests = [request(photo, unseen=arguments.distinct) for photo in itertools.islice(itertools.cycle(photos), count)]
     queue = itertools.islice(itertools.cycle(requests), arguments.requests)
     print(json.dumps(asdict(send(arguments.host, arguments.port, queue, clients=arguments.clients))))
 
@@ -100,16 +97,12 @@ def send(host: str, port: int, requests: Iterator[bytes], *, clients: int) -> Lo
     )
 
 
-def _unseen(photo: bytes) -> bytes:
-    # Behind the end-of-image marker, where no decoder looks: other bytes, the same work.
-    return photo + os.urandom(16)
-
-
-def _body(photo: bytes) -> bytes:
-    return b'{"image_data":"' + base64.b64encode(photo) + b'","top_k":10}'
-
-
-def _request(body: bytes) -> bytes:
+def request(photo: bytes, *, unseen: bool) -> bytes:
+    """Return all bytes of a search; `unseen` makes the image one that the server cannot know."""
+    if unseen:
+        # Behind the end-of-image marker, where no decoder looks: other bytes, the same work.
+        photo += os.urandom(16)
+    body = b'{"image_data":"' + base64.b64encode(photo) + b'","top_k":10}'
     head = f"POST /api/v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 

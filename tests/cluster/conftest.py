@@ -77,13 +77,15 @@ def photos() -> list[bytes]:
 
 
 @pytest.fixture(autouse=True)
-def whole(stack: Stack) -> Iterator[None]:
+def whole(request: pytest.FixtureRequest) -> Iterator[None]:
     """Bring back what a test left dead, so that the next one finds the cluster whole."""
     yield
-    for service in stack.cluster.running():
-        if not service.alive:
-            stack.cluster.start(service.name)
-    stack.wait_until_up(*REPLICAS)
+    if "stack" in request.fixturenames:
+        stack: Stack = request.getfixturevalue("stack")
+        for service in stack.cluster.running():
+            if not service.alive:
+                stack.cluster.start(service.name)
+        stack.wait_until_up(*REPLICAS)
 
 
 def eventually(holds: Callable[[], object], failure: str) -> None:
