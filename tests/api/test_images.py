@@ -24,6 +24,18 @@ def test_an_image_gets_a_uuid7_where_it_brings_no_id(server: RunningServer) -> N
     assert answer["processing_time_ms"] > 0
 
 
+def test_a_request_sent_again_adds_its_image_once(server: RunningServer) -> None:
+    def index(image: bytes, key: str) -> str:
+        answer = server.http.post("/index", files={"image": ("x", image)}, headers={"Idempotency-Key": key})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["image_id"])
+
+    first = index(PHOTO, "order-1")
+    assert index(PHOTO, "order-1") == first
+    # Another image under a key that was used before must not push the first one out.
+    assert len({first, index(OTHER, "order-1"), index(PHOTO, "order-2")}) == 3
+
+
 def test_the_record_tells_what_was_sent(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a", metadata='{"species": "cat", "nested": {"list": [1, null, true]}}')
     record = server.http.get("/images/a").json()
