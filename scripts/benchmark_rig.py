@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import os
 import re
@@ -20,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from load_test.photos import shipped_photos
+
 SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "images"
-PHOTO_BYTES = 100_000
 PATIENCE = 300
 """Seconds after which a process that has not finished counts as stuck."""
 
@@ -125,25 +125,12 @@ def fill(settings: Any, encoder: Any, count: int) -> None:
 
 
 def gather_photos(target: Path, count: int) -> Path:
-    """Return a folder of photographs of about 100 kB: those beside the repository, else cut from scikit-image's."""
+    """Return a folder of photographs of about 100 kB: those beside the repository, else cut from shipped ones."""
     if SHARED_PHOTOS.is_dir():
         return SHARED_PHOTOS
-    from PIL import Image
-    from skimage import data
-
     target.mkdir()
-    random = np.random.default_rng(0)
-    pictures: Any = (data.astronaut, data.chelsea, data.coffee, data.rocket)
-    sources = [Image.fromarray(picture()) for picture in pictures]
-    for number in range(count):
-        source = sources[number % len(sources)]
-        width, height = int(random.integers(200, source.width)), int(random.integers(200, source.height))
-        left, top = int(random.integers(source.width - width + 1)), int(random.integers(source.height - height + 1))
-        photo = source.crop((left, top, left + width, top + height)).resize((500, 375))
-        # The quality at which a smooth picture, too, weighs what a camera's does.
-        files = (_jpeg(photo, quality) for quality in range(80, 101, 4))
-        file = next((file for file in files if len(file) >= PHOTO_BYTES), None) or _jpeg(photo, 100)
-        (target / f"{number:03}.jpg").write_bytes(file)
+    for number, photo in enumerate(shipped_photos(count)):
+        (target / f"{number:03}.jpg").write_bytes(photo)
     return target
 
 
@@ -209,12 +196,6 @@ def median_seconds(work: Any, times: int) -> float:
         work()
         seconds.append(time.perf_counter() - started)
     return float(np.median(seconds))
-
-
-def _jpeg(photo: Any, quality: int) -> bytes:
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 def _clean(environment: dict[str, str]) -> dict[str, str]:

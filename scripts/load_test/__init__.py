@@ -1,0 +1,1 @@
+"""Load tests: clients that index and search at the same time, and a report of what they saw."""
