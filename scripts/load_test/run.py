@@ -90,7 +90,7 @@ def run(plan: Plan, target: Target, photos: Photos, show: ShowProgress = lambda 
 
 
 def delete_indexed(recording: Recording, target: Target) -> int:
-    """Delete the images that a run indexed, in at most as many seconds as it had; returns how many are left."""
+    """Delete the images that a run indexed, within a minute or as long as the run took; returns how many are left."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_delete(recording, target))
 
@@ -208,7 +208,7 @@ def _name(failure: OSError) -> str:
 
 async def _delete(recording: Recording, target: Target) -> int:
     waiting = list(reversed(recording.indexed))
-    deadline = time.perf_counter() + recording.plan.seconds
+    deadline = time.perf_counter() + max(60, recording.seconds)
     left = 0
 
     async def client() -> None:

@@ -1,7 +1,7 @@
 """Users of three kinds for Locust: those who search, those who index, and a dashboard that asks for statistics.
 
     locust --config tests/load/headless.conf                # 100 users for five minutes, no browser
-    locust -f tests/load/locustfile.py                      # the same users, steered on http://localhost:8089
+    locust -f tests/load/locustfile.py --web-host 127.0.0.1 # the same users, steered on http://localhost:8089
 
 Every user thinks between two requests. `--photos`, `--queries`, `--think`, `--api-key`, `--min-success` and
 `--allow-remote` are ours; `locust -f tests/load/locustfile.py --help` tells of all of them. The exit status is 1 where

@@ -66,7 +66,6 @@ def test_a_run_prints_the_block_and_writes_figures_and_a_report(server: RunningS
     assert index["count"] + search["count"] == found["operations"] == found["total"]["count"]
     assert abs(index["count"] - search["count"]) <= 1
     assert 0 < index["p50_ms"] <= index["p95_ms"] <= index["p99_ms"] <= index["max_ms"]
-    assert found["duration_s"] >= 2
     assert found["total"]["throughput"] == pytest.approx(found["operations"] / found["duration_s"])
     assert sum(part["index"]["count"] + part["search"]["count"] for part in found["timeline"]) == found["operations"]
     # What the server has is what the clients say they gave it.
@@ -89,7 +88,8 @@ def test_popular_queries_come_from_the_cache_while_nothing_is_written(
     found = figures(tmp_path)
     assert found["index"]["count"] == 0
     # Three queries are asked for the first time, and each client may ask one that the other has not been answered.
-    assert found["cached"] >= found["search"]["count"] - 6 > 0
+    assert found["search"]["count"] > 0
+    assert found["cached"] >= found["search"]["count"] - 6
     assert "stay on the server" not in done.stderr
 
 
@@ -132,7 +132,7 @@ def test_requests_that_the_server_rejects_are_errors_and_the_run_fails(
 
 
 def test_connections_that_break_and_answers_that_never_come_are_errors(photos: Path, tmp_path: Path) -> None:
-    """The first half of the connections is closed at once; the others are accepted and left without an answer."""
+    """Every second connection is closed at once; the others are left without an answer."""
     kept: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
 
@@ -159,7 +159,7 @@ def test_connections_that_break_and_answers_that_never_come_are_errors(photos: P
             "--clients",
             "4",
             "--timeout",
-            "0.5",
+            "2",
             "--min-success",
             "0",
             "--photos",
@@ -195,8 +195,11 @@ def test_a_run_that_is_interrupted_reports_what_it_measured(
     before = images(server)
     with subprocess.Popen(map(str, command), env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
+            deadline = time.monotonic() + PATIENCE
             while images(server) < before + 3:
                 assert process.poll() is None
+                assert time.monotonic() < deadline, "nothing is indexed"
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             stdout, _ = process.communicate(timeout=PATIENCE)
         finally:
