@@ -24,7 +24,7 @@ body { margin: 0 auto; max-width: 60rem; padding: 2rem 1rem 4rem; background: va
   font: 16px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.5rem 0 .25rem }
 p { margin: .25rem 0 } .soft { color: var(--soft) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .75rem; margin: 1.5rem 0 }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .75rem; margin: 1.5rem 0 }
 .tiles div { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem }
 .tiles b { display: block; white-space: nowrap; font-size: 1.4rem; font-variant-numeric: tabular-nums }
 .scroll { overflow-x: auto }
