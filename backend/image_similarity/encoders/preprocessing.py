@@ -46,9 +46,8 @@ _FAMILY_OF_PROCESSOR: dict[str, Family] = {
     "CLIPFeatureExtractor": "clip",
     "SiglipImageProcessor": "siglip",
 }
-# Of the longer side, resized, to what is kept of it. Below it, resizing everything and cropping then is as
-# fast, and bit for bit what the reference does; above it, a 1x1000000 strip would ask for gigabytes.
-_LONGEST_TO_RESIZE_WHOLE = 4
+# Of the longer side, resized, to what is kept of it: above it, a 1x1000000 strip that grows would ask for gigabytes.
+_LONGEST_TO_GROW_WHOLE = 4
 _MARGIN_IN_FILTER_WIDTHS = 4  # Lanczos, the widest filter, reaches three
 
 
@@ -112,8 +111,8 @@ class Preprocessing:
     def apply(self, image: Image.Image) -> Pixels:
         """Resize and crop an upright image.
 
-        Returns shape (output_size, output_size, 3), uint8. Equal to the reference image processor's pixels;
-        where one side is many times the other, a value may differ by one.
+        Returns shape (output_size, output_size, 3), uint8. Equal to the reference image processor's pixels, save
+        that one value in a thousand may differ by one.
         """
         if image.mode != "RGB":
             image = image.convert("RGB")
@@ -129,8 +128,11 @@ class Preprocessing:
         width, height = image.size
         longest = int(side * max(width, height) / min(width, height))  # rounds down, as the reference does
         target = (side, longest) if width <= height else (longest, side)
-        if self.crop_to is None or longest <= _LONGEST_TO_RESIZE_WHOLE * max(side, self.crop_to):
+        grows = min(width, height) < side and longest <= _LONGEST_TO_GROW_WHOLE * max(side, self.crop_to or 0)
+        if self.crop_to is None or longest <= self.crop_to or grows:
+            # Bit for bit what the reference does.
             return image.resize(target, self.resample)
+        # Only what the crop will keep: a photograph of 4:3 takes 1.0 ms instead of 1.3.
         return _resize_middle(image, target, self.crop_to, self.resample)
 
 
