@@ -16,7 +16,7 @@ STOP_SECONDS = 45.0
 """How long a process may take to finish what it has begun; the API drains, then gives requests under way 30 s."""
 
 _children: list[subprocess.Popen[bytes]] = []
-"""Only kept: Python complains of a child that runs on when nobody holds it any more."""
+"""Those of this process that may still run: Python complains of a child that nobody holds any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class Process:
         _, left = psutil.wait_procs(self._session(), timeout=seconds)
         if left:
             self.kill()
+        _forget_ended()
 
     def kill(self) -> None:
         """End it, and whatever it started, as a power cut would."""
         self._signal(signal.SIGKILL)
         psutil.wait_procs(self._session(), timeout=STOP_SECONDS)
+        _forget_ended()
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._session():
@@ -83,3 +85,7 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
         )
     _children.append(child)
     return Process(child.pid, psutil.Process(child.pid).create_time())
+
+
+def _forget_ended() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
