@@ -43,6 +43,11 @@ class Match:
     image_id: str
     score: float
     """Cosine similarity in [-1, 1]; 1 is the same direction."""
+    sha256: str
+    """Of the image's bytes: a URL that names it may be kept by browsers for ever."""
+    width: int
+    """Pixels, as a viewer shows the image; known before its bytes are, so that a page can make room for it."""
+    height: int
     metadata: Metadata | None
     """None where the caller asked for results without metadata."""
 

@@ -239,7 +239,7 @@ class SearchEngine:
 
             async def compute() -> tuple[Match, ...]:
                 found = await search()
-                rows = [(match.image_id, match.score, match.metadata) for match in found]
+                rows = [_as_row(match) for match in found]
                 await self._cache.set(Kind.RESULT, key, orjson.dumps(rows))
                 return tuple(found)
 
@@ -334,6 +334,11 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     # Marks an error as seen: there is nobody left to tell.
     task.exception()
     raise cancellation
+
+
+def _as_row(match: Match) -> tuple[object, ...]:
+    # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
+    return match.image_id, match.score, match.sha256, match.width, match.height, match.metadata
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:

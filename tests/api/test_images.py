@@ -143,3 +143,15 @@ def test_an_id_that_no_url_could_hold_is_refused(server: RunningServer, image_id
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert server.http.get("/images").json()["images"] == []
+
+
+def test_a_url_that_names_the_bytes_may_be_kept_for_ever(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    digest = server.http.get("/images/a").json()["sha256"]
+    for part in ("file", "thumbnail"):
+        named = server.http.get(f"/images/a/{part}", params={"v": digest})
+        assert named.headers["cache-control"] == "private, max-age=31536000, immutable"
+        for other in ({}, {"v": "0" * 64}):
+            asked = server.http.get(f"/images/a/{part}", params=other)
+            assert asked.headers["cache-control"] == "private, no-cache"
+            assert asked.content == named.content

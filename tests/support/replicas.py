@@ -51,7 +51,10 @@ class SharedStore:
     async def query(self, vector: Embedding, *, top_k: int, **_: Any) -> list[Match]:
         self.queries += 1
         await self._dawdle()
-        found = [Match(record.image_id, 1.0, record.metadata) for record in self._records.values()][:top_k]
+        found = [
+            Match(record.image_id, 1.0, record.sha256, record.width, record.height, record.metadata)
+            for record in self._records.values()
+        ][:top_k]
         await self._dawdle()
         return found
 

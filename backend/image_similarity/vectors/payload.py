@@ -25,8 +25,8 @@ index of numbers, and finds nonsense; so the two must never share a field."""
 EXACT = "metadata_json"
 """Payload field of the metadata as JSON text, where `metadata` alone would not bring it back (see `to_payload`)."""
 
-MATCH_FIELDS = ("image_id", "metadata", EXACT)
-"""What `to_match` reads."""
+MATCH_FIELDS = ("image_id", "sha256", "width", "height")
+"""What `to_match` reads, the metadata aside."""
 
 SCORE_ROUNDING = 1e-6
 """What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
@@ -62,16 +62,23 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
 
 
 def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool) -> Match:
-    """Read a hit back; `payload` holds `MATCH_FIELDS`, the metadata only where it is wanted."""
+    """Read a hit back; `payload` holds what `match_fields` names."""
     payload = payload or {}
     # Rounding in float32 can carry a cosine just past 1.
     score = min(1.0, max(-1.0, score))
-    return Match(payload["image_id"], score, _metadata(payload) if with_metadata else None)
+    return Match(
+        image_id=payload["image_id"],
+        score=score,
+        sha256=payload["sha256"],
+        width=payload["width"],
+        height=payload["height"],
+        metadata=_metadata(payload) if with_metadata else None,
+    )
 
 
 def match_fields(*, with_metadata: bool) -> list[str]:
     """Return the payload fields that a search asks for."""
-    return list(MATCH_FIELDS) if with_metadata else ["image_id"]
+    return [*MATCH_FIELDS, "metadata", EXACT] if with_metadata else [*MATCH_FIELDS]
 
 
 def metadata_field(path: str) -> str | None:

@@ -150,6 +150,12 @@ async def test_metadata_comes_only_where_it_is_wanted(fan: VectorStore) -> None:
     assert without.metadata is None
 
 
+async def test_a_match_tells_what_a_page_needs_to_show_it(fan: VectorStore) -> None:
+    for with_metadata in (True, False):
+        [match] = await fan.query(towards(20), top_k=1, with_metadata=with_metadata)
+        assert (match.sha256, match.width, match.height) == (record("at-20").sha256, 640, 480)
+
+
 async def test_no_metadata_is_an_empty_object(store: VectorStore) -> None:
     await store.upsert([(record("a"), towards(0))])
 

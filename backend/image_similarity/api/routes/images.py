@@ -35,6 +35,14 @@ IdempotencyKey = Annotated[
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag that the caller has.")]
 
+Version = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        description="The image's `sha256`, where the caller knows it: the answer may then be kept for ever.",
+    ),
+]
+
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -96,12 +104,20 @@ async def browse(
         **responses(404, 422, 503),
     },
 )
-async def original(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+async def original(
+    image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
+) -> Response:
     """404 too where originals are not kept (STORE_ORIGINALS=false)."""
     record = await engine.get_image(image_id)
     media_type = _MEDIA_TYPES.get(record.format, "application/octet-stream")
     data = await engine.original(record)
-    return image_answer(data, media_type=media_type, etag=record.sha256, if_none_match=if_none_match)
+    return image_answer(
+        data,
+        media_type=media_type,
+        etag=record.sha256,
+        if_none_match=if_none_match,
+        for_ever=v == record.sha256,
+    )
 
 
 @router.get(
@@ -117,11 +133,19 @@ async def original(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMa
         **responses(404, 422, 503),
     },
 )
-async def thumbnail(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+async def thumbnail(
+    image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
+) -> Response:
     """Made when the image was indexed."""
     record = await engine.get_image(image_id)
     data = await engine.thumbnail(record)
-    return image_answer(data, media_type="image/webp", etag=f"{record.sha256}-t", if_none_match=if_none_match)
+    return image_answer(
+        data,
+        media_type="image/webp",
+        etag=f"{record.sha256}-t",
+        if_none_match=if_none_match,
+        for_ever=v == record.sha256,
+    )
 
 
 @router.get(
