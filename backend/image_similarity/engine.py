@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ from image_similarity.domain import (
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.inputs import check_image_id, check_metadata, new_image_id, same_metadata
+from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
@@ -147,6 +147,18 @@ class SearchEngine:
                 # Whoever wrote it may have died, or been given up on, before it could make older results stale.
                 await self._cache.advance_generation()
         return IndexResult(image_id, before is None, changed, _milliseconds_since(started))
+
+    async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
+        """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.
+
+        Raises ImageNotFound, and InvalidRequest where the patch or what comes of it is beyond the limits.
+        """
+        check_metadata(patch)
+        async with self._lock(f"id:{image_id}"):
+            before = await self.get_image(image_id)
+            metadata = check_metadata(merge_patch(before.metadata, patch))
+            await _to_the_end(self._set_metadata(before, metadata))
+            return replace(before, metadata=metadata)
 
     async def delete_image(self, image_id: str) -> ImageRecord:
         """Remove an image, and its bytes where no other image has the same. Raises ImageNotFound."""
@@ -282,6 +294,14 @@ class SearchEngine:
         self.metrics.indexed.inc()
         if before is not None and before.sha256 != digest:
             await self._drop_unused(before.sha256)
+
+    async def _set_metadata(self, before: ImageRecord, metadata: Metadata) -> None:
+        changed = not same_metadata(before.metadata, metadata)
+        found = not changed or await self._vectors.set_metadata(before.image_id, metadata)
+        # Even where nothing changes, for the reason that index_image gives.
+        await self._cache.advance_generation()
+        if not found:
+            raise _not_found(before.image_id)
 
     async def _remove(self, image_id: str) -> ImageRecord:
         record = await self._vectors.delete(image_id)

@@ -155,3 +155,44 @@ def test_a_url_that_names_the_bytes_may_be_kept_for_ever(server: RunningServer) 
             asked = server.http.get(f"/images/a/{part}", params=other)
             assert asked.headers["cache-control"] == "private, no-cache"
             assert asked.content == named.content
+
+
+def test_metadata_is_changed_by_a_merge_patch(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="cats/tom", metadata='{"species": "cat", "draft": true, "owner": {"name": "Kim"}}')
+    before = server.http.get("/images/cats%2Ftom").json()
+
+    answer = server.http.patch(
+        "/images/cats%2Ftom", json={"metadata": {"draft": None, "year": 2025, "owner": {"age": 7}}}
+    )
+
+    assert answer.status_code == 200
+    expected = before | {"metadata": {"species": "cat", "year": 2025, "owner": {"name": "Kim", "age": 7}}}
+    assert answer.json() == server.http.get("/images/cats%2Ftom").json() == expected
+    assert server.http.get("/images/cats%2Ftom/file").content == PHOTO
+    assert server.search(PHOTO)["results"][0]["metadata"] == expected["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "invalid_request"),
+        (b"{}", 422, "invalid_request"),
+        (b'{"metadata": null}', 422, "invalid_request"),
+        (b'{"metadata": [1]}', 422, "invalid_request"),
+        (b'{"metadata": {}, "image_id": "b"}', 422, "invalid_request"),
+        (b'{"metadata": {"a": "' + b"x" * 70_000 + b'"}}', 422, "invalid_request"),
+        (b'{"metadata"', 400, "invalid_json"),
+    ],
+)
+def test_a_patch_that_makes_no_sense_changes_nothing(
+    server: RunningServer, body: bytes, status: int, code: str
+) -> None:
+    server.index(PHOTO, image_id="a", metadata='{"v": 1}')
+    answer = server.http.patch("/images/a", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert server.http.get("/images/a").json()["metadata"] == {"v": 1}
+
+
+def test_an_unknown_image_cannot_be_patched(server: RunningServer) -> None:
+    answer = server.http.patch("/images/nobody", json={"metadata": {}})
+    assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")

@@ -108,6 +108,13 @@ class _Points(_Servicer, grpc.PointsServicer):
         body = models.PointsList(points=[GrpcToRest.convert_point_struct(point) for point in request.points])
         return await self._write(request, context, lambda shard: shard.upsert(body))
 
+    async def SetPayload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.HasField("key"):
+            raise Refused(400, "The stand-in sets whole fields only.")
+        selected = GrpcToRest.convert_points_selector(request.points_selector)
+        body = models.SetPayload(payload=GrpcToRest.convert_payload(request.payload), points=selected.points)
+        return await self._write(request, context, lambda shard: shard.set_payload(body))
+
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         body = GrpcToRest.convert_points_selector(request.points)
         return await self._write(request, context, lambda shard: shard.delete(body))

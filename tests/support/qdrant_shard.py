@@ -115,6 +115,14 @@ class Shard:
             )
         )
 
+    def set_payload(self, request: models.SetPayload) -> None:
+        only(request, "payload", "points")
+        points = [str(point) for point in request.points or []]
+        found = {str(point.id) for point in self._shard.retrieve(points, False, False)}
+        if missing := [point for point in points if point not in found]:
+            raise Refused(404, f"Not found: No point with id {missing[0]} found")
+        self._update(edge.UpdateOperation.set_payload(points, request.payload))
+
     def delete(self, request: models.PointIdsList) -> None:
         only(request, "points")
         self._update(edge.UpdateOperation.delete_points([str(point) for point in request.points]))

@@ -83,6 +83,16 @@ class IndexRequest(IndexParameters):
     )
 
 
+class PatchRequest(_Schema):
+    """What to change of an image."""
+
+    metadata: dict[str, JsonValue] = Field(
+        description="A JSON Merge Patch (RFC 7396): null removes a key, objects are merged, all else replaces."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"year": 2025, "draft": None}}]})
+
+
 class SearchHit(BaseModel):
     """One neighbour."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
 """Fixed for ever: with another namespace no stored image could be found by its id again."""
@@ -53,6 +53,10 @@ class VectorStore(Protocol):
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
+        ...
+
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace an image's metadata and nothing else; tells whether there was such an image."""
         ...
 
     async def query(

@@ -18,6 +18,7 @@ from image_similarity.domain import (
     Embedding,
     ImageRecord,
     Match,
+    Metadata,
     Page,
     StoreUnavailable,
 )
@@ -34,7 +35,15 @@ from image_similarity.vectors.conditions import (
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
-from image_similarity.vectors.payload import SCORE_ROUNDING, VECTOR, match_fields, metadata_field, to_match, to_record
+from image_similarity.vectors.payload import (
+    SCORE_ROUNDING,
+    VECTOR,
+    match_fields,
+    metadata_field,
+    metadata_fields,
+    to_match,
+    to_record,
+)
 
 T = TypeVar("T")
 
@@ -103,6 +112,22 @@ class EmbeddedStore:
         operation = edge.UpdateOperation.upsert_points([to_point(*point) for point in points])
         await self._run(lambda: self._shard.update(operation))
         self._flush_later()
+
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace the metadata; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        operation = edge.UpdateOperation.set_payload(ids, metadata_fields(metadata))
+
+        def change() -> bool:
+            # Asked first, for setting the payload of a point that is not there is an error like any other.
+            found = bool(self._shard.retrieve(ids, with_payload=False, with_vector=False))
+            if found:
+                self._shard.update(operation)
+            return found
+
+        changed = await self._run(change)
+        self._flush_later()
+        return changed
 
     async def query(
         self,

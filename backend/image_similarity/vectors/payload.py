@@ -42,14 +42,25 @@ def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]
     gRPC knows whole numbers of 64 bits with a sign, and nests only so deep. With `for_wire`, metadata beyond that
     is sent as text too, which is what comes back; filters see what fits.
     """
-    payload = {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **_typed_fields(record.metadata)}
+    fields = metadata_fields(record.metadata, for_wire=for_wire)
+    written = {name: value for name, value in fields.items() if value is not None}
+    return {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **written}
+
+
+def metadata_fields(metadata: Metadata, *, for_wire: bool = False) -> dict[str, Any]:
+    """Return all payload fields that follow from the metadata; None is for a field that is not to be there.
+
+    Setting them, which removes those that are null, is thus a change of the metadata alone.
+    """
+    fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
+    fields |= _typed_fields(metadata)
     if for_wire:
-        fitting = _fit(record.metadata, 0)
-        text = orjson.dumps(record.metadata)
+        fitting = _fit(metadata, 0)
+        text = orjson.dumps(metadata)
         # As text, for Python holds 2**63 and the float of it for equal.
         if orjson.dumps(fitting) != text:
-            payload |= {"metadata": fitting, EXACT: text.decode()}
-    return payload
+            fields |= {"metadata": fitting, EXACT: text.decode()}
+    return fields
 
 
 def to_record(payload: dict[str, Any] | None) -> ImageRecord:

@@ -10,7 +10,7 @@ import numpy as np
 from cachetools import TTLCache
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page, StoreUnavailable
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import Batch, CollectionInfo, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
@@ -29,6 +29,7 @@ from image_similarity.vectors.payload import (
     VECTOR,
     match_fields,
     metadata_field,
+    metadata_fields,
     to_match,
     to_record,
 )
@@ -115,6 +116,23 @@ class ServerStore:
         """Write records with their vectors; see `VectorStore`."""
         written = [to_point(*point) for point in points]
         await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
+
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace the metadata, and not the whole record, which another process may be replacing; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        if await self.get(image_id) is None:
+            return False
+        fields = metadata_fields(metadata, for_wire=True)
+        try:
+            await self._write(
+                lambda client: client.set_payload(self._name, fields, points=ids, wait=True, ordering=ORDERING)
+            )
+        except StoreUnavailable:
+            # Qdrant refuses to set what is not there (any more), and thereby never brings back what was deleted.
+            if await self.get(image_id) is None:
+                return False
+            raise
+        return True
 
     async def query(
         self,

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from image_similarity.api.answers import JsonAnswer, image_answer
-from image_similarity.api.body import read_image_and
+from image_similarity.api.body import read_image_and, read_parameters
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
-from image_similarity.api.openapi import BINARY, image_body
+from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
     DeleteResponse,
@@ -19,6 +19,7 @@ from image_similarity.api.schemas import (
     IndexParameters,
     IndexRequest,
     IndexResponse,
+    PatchRequest,
 )
 from image_similarity.domain import IndexResult
 
@@ -157,6 +158,19 @@ async def thumbnail(
 async def get(image_id: ImageId, engine: EngineDep) -> ImageDocument:
     """Size, format, time, metadata."""
     return ImageDocument.of(await engine.get_image(image_id))
+
+
+@router.patch(
+    "/images/{image_id:path}",
+    summary="Change an image's metadata",
+    response_model=ImageDocument,
+    responses=responses(400, 404, 413, 415, 422, 503),
+    openapi_extra=json_body(PatchRequest),
+)
+async def patch(image_id: ImageId, request: Request, engine: EngineDep) -> ImageDocument:
+    """A JSON Merge Patch (RFC 7396): null removes a key. The image itself and the time it was indexed stay."""
+    parameters = await read_parameters(PatchRequest, request)
+    return ImageDocument.of(await engine.patch_metadata(image_id, parameters.metadata))
 
 
 @router.delete(
