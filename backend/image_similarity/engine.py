@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,10 +14,11 @@ from weakref import WeakValueDictionary
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.cache.base import Cache, Kind, TierStats
-from image_similarity.cache.single_flight import SingleFlight
+from image_similarity.cache.answers import Answers
+from image_similarity.cache.base import Cache, TierStats
 from image_similarity.domain import (
     Embedding,
+    Facets,
     ImageNotFound,
     ImageRecord,
     ImageSimilarityError,
@@ -32,6 +32,7 @@ from image_similarity.domain import (
 )
 from image_similarity.embedder import ImageEmbedder, PreparedImage
 from image_similarity.encoders.base import ModelSpec
+from image_similarity.facets import read_facets, survey
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
@@ -92,7 +93,7 @@ class SearchEngine:
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
-        self._searching = SingleFlight[tuple[Match, ...]]()
+        self._answers = Answers(cache, model.spec.name)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_indexed = datetime.min.replace(tzinfo=UTC)
 
@@ -104,7 +105,7 @@ class SearchEngine:
         async def search() -> list[Match]:
             return await self._query(await self._embedder.embed(data, digest), options)
 
-        return await self._cached(f"image:{digest}", options, search)
+        return await self._answer(f"image:{digest}", options, search)
 
     async def search_by_id(self, image_id: str, options: SearchOptions) -> SearchResult:
         """Find the images that look like an indexed one, itself left out. Raises ImageNotFound."""
@@ -115,7 +116,7 @@ class SearchEngine:
                 raise _not_found(image_id)
             return await self._query(vector, options, exclude=image_id)
 
-        return await self._cached(f"id:{image_id}", options, search)
+        return await self._answer(f"id:{image_id}", options, search)
 
     async def index_image(
         self,
@@ -190,6 +191,15 @@ class SearchEngine:
         """Return a page of the collection, newest first. Raises InvalidCursor."""
         return await self._vectors.scroll(limit=limit, cursor=cursor)
 
+    async def facets(self) -> Facets:
+        """Return the metadata fields that images have, and their values; kept until the next write."""
+
+        async def compute() -> bytes:
+            return orjson.dumps(await survey(self._vectors))
+
+        answer, _ = await self._answers.to("facets", compute)
+        return read_facets(orjson.loads(answer))
+
     async def stats(self) -> EngineStats:
         """Return the state of the parts in numbers, and what an operator should do next."""
         collection = await self._vectors.info()
@@ -238,30 +248,16 @@ class SearchEngine:
                 exclude=exclude,
             )
 
-    async def _cached(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
+    async def _answer(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
         started = perf_counter()
-        generation = await self._cache.generation()
-        if generation is None:
-            return SearchResult(str(uuid7()), tuple(await search()), _milliseconds_since(started), cached=False)
-        key = self._result_key(generation, subject, options)
-        stored = await self._cache.get(Kind.RESULT, key)
-        if stored is not None:
-            matches = tuple(Match(*fields) for fields in orjson.loads(stored))
-        else:
 
-            async def compute() -> tuple[Match, ...]:
-                found = await search()
-                rows = [_as_row(match) for match in found]
-                await self._cache.set(Kind.RESULT, key, orjson.dumps(rows))
-                return tuple(found)
+        async def compute() -> bytes:
+            return orjson.dumps([_as_row(match) for match in await search()])
 
-            matches = await self._searching.run(key, compute)
-        return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached=stored is not None)
-
-    def _result_key(self, generation: str, subject: str, options: SearchOptions) -> str:
         # A frozen dataclass of plain values: its text tells any two apart, 1 from 1.0 and from True included.
-        question = hashlib.sha256(f"{subject}\n{options!r}".encode()).hexdigest()
-        return f"{self.model.spec.name}:{generation}:{question}"
+        rows, cached = await self._answers.to(f"{subject}\n{options!r}", compute)
+        matches = tuple(Match(*fields) for fields in orjson.loads(rows))
+        return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached)
 
     async def _write(
         self,

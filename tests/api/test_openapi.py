@@ -28,6 +28,7 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
     assert {name for name, _ in operations(document)} == {
         "post /api/v1/search",
         "post /api/v1/index",
+        "get /api/v1/facets",
         "get /api/v1/stats",
         "post /api/v1/cache/warm",
         "get /api/v1/health",
@@ -94,4 +95,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 18
+    assert len(tried) == 19

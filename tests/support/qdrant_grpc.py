@@ -155,6 +155,16 @@ class _Points(_Servicer, grpc.PointsServicer):
         counted = await self._read(request, context, lambda shard: shard.count(body))
         return grpc.CountResponse(result=grpc.CountResult(count=counted.count))
 
+    async def Facet(self, request: Any, context: Any) -> Any:  # noqa: N802
+        body = models.FacetRequest(
+            key=request.key,
+            limit=_given(request, "limit"),
+            exact=_given(request, "exact"),
+            filter=_given(request, "filter", GrpcToRest.convert_filter),
+        )
+        found = await self._read(request, context, lambda shard: shard.facet(body))
+        return grpc.FacetResponse(hits=[RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits])
+
     async def _read(self, request: Any, context: Any, work: Callable[[Shard], T]) -> T:
         result: T = await self._answer(context, self._node.on(request.collection_name, work))
         return result

@@ -168,6 +168,7 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("POST", _POINTS, reading(models.PointRequest, Shard.retrieve)),
     ("POST", f"{_POINTS}/query", reading(models.QueryRequest, _query)),
     ("POST", f"{_POINTS}/scroll", reading(models.ScrollRequest, Shard.scroll)),
+    ("POST", f"{_COLLECTION}/facet", reading(models.FacetRequest, Shard.facet)),
     ("POST", f"{_POINTS}/count", reading(models.CountRequest, Shard.count)),
 ]
 

@@ -22,7 +22,7 @@ from image_similarity.domain import (
     Page,
     StoreUnavailable,
 )
-from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -33,8 +33,10 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
+from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
     SCORE_ROUNDING,
     VECTOR,
@@ -204,6 +206,11 @@ class EmbeddedStore:
             ],
             after=None if following is None else str(following),
         )
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know; see `VectorStore`."""
+        queries = EdgeFacets(self._shard, self._run)
+        return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""

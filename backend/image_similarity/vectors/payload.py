@@ -109,6 +109,21 @@ def as_rfc3339(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    for key, value in metadata.items():
+        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        if not key or "." in key:
+            continue
+        field = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from leaves(value, field)
+        elif isinstance(value, list):
+            yield from ((field, element) for element in value)
+        else:
+            yield field, value
+
+
 def _metadata(payload: dict[str, Any]) -> Metadata:
     text = payload.get(EXACT)
     metadata: Metadata = orjson.loads(text) if text is not None else payload.get("metadata", {})
@@ -131,24 +146,9 @@ def _typed_fields(metadata: Metadata) -> dict[str, Any]:
     """Return `BOOLEANS` and `TIMES`, each where the metadata has such values."""
     booleans: set[str] = set()
     times: dict[str, list[str]] = {}
-    for field, value in _leaves(metadata, ""):
+    for field, value in leaves(metadata):
         if isinstance(value, bool):
             booleans.add(boolean_term(field, value=value))
         elif isinstance(value, str) and (moment := read_time(value)) is not None:
             times.setdefault(field, []).append(as_rfc3339(moment))
     return ({BOOLEANS: sorted(booleans)} if booleans else {}) | ({TIMES: times} if times else {})
-
-
-def _leaves(metadata: Metadata, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
-    for key, value in metadata.items():
-        # In a filter a dot is a step, so no filter reaches a key that holds one.
-        if not key or "." in key:
-            continue
-        field = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            yield from _leaves(value, field)
-        elif isinstance(value, list):
-            yield from ((field, element) for element in value)
-        else:
-            yield field, value

@@ -12,7 +12,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -24,6 +24,7 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
     SCORE_ROUNDING,
     VECTOR,
@@ -35,6 +36,7 @@ from image_similarity.vectors.payload import (
 )
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
+from image_similarity.vectors.qdrant_facets import QdrantFacets
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point
 
 ORDERING = models.WriteOrdering.MEDIUM
@@ -208,6 +210,11 @@ class ServerStore:
             [(to_record(point.payload), _vector(point)) for point in points],
             after=None if following is None else str(following),
         )
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know; see `VectorStore`."""
+        queries = QdrantFacets(self._calls, self._name)
+        return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""
