@@ -277,6 +277,12 @@ class ImageNotFound(ImageSimilarityError):
     code = "image_not_found"
 
 
+class ImageExists(ImageSimilarityError):
+    """There is an image of that id, which is not to be overwritten."""
+
+    code = "image_exists"
+
+
 class JobNotFound(ImageSimilarityError):
     """There is no job of that id, or it ended so long ago that it was forgotten."""
 

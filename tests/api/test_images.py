@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 import uuid
+from datetime import datetime
 
 import pytest
 from PIL import Image
@@ -110,7 +112,8 @@ def test_browsing_lists_the_newest_first_in_pages(server: RunningServer) -> None
 
 def test_a_deleted_image_is_gone_everywhere(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a")
-    assert server.http.delete("/images/a").json() == {"image_id": "a", "success": True, "message": "deleted"}
+    answer = server.http.delete("/images/a", params={"undo_seconds": 0}).json()
+    assert answer == {"image_id": "a", "success": True, "message": "deleted", "restorable_until": None}
     assert server.search(PHOTO)["results"] == []
     for path in ("/images/a", "/images/a/file", "/images/a/thumbnail"):
         assert server.http.get(path).status_code == 404
@@ -196,3 +199,46 @@ def test_a_patch_that_makes_no_sense_changes_nothing(
 def test_an_unknown_image_cannot_be_patched(server: RunningServer) -> None:
     answer = server.http.patch("/images/nobody", json={"metadata": {}})
     assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")
+
+
+def test_a_deleted_image_can_be_restored_for_a_while(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="cats/tom", metadata='{"species": "cat", "n": 1.0}')
+    before = server.http.get("/images/cats%2Ftom").json()
+    found = server.search(OTHER)["results"]
+
+    deleted = server.http.delete("/images/cats%2Ftom").json()
+    seconds = datetime.fromisoformat(deleted["restorable_until"]).timestamp() - time.time()
+    assert seconds == pytest.approx(server.settings.undo_seconds, abs=10)
+    assert server.search(OTHER)["results"] == []
+    for path in ("", "/file", "/thumbnail"):
+        assert server.http.get(f"/images/cats%2Ftom{path}").status_code == 404
+
+    answer = server.http.post("/images/cats%2Ftom/restore")
+    assert (answer.status_code, answer.json()) == (200, before)
+    assert server.http.get("/images/cats%2Ftom").json() == before
+    assert server.http.get("/images/cats%2Ftom/file").content == PHOTO
+    assert server.http.get("/images/cats%2Ftom/thumbnail").status_code == 200
+    assert server.search(OTHER)["results"] == found
+
+
+def test_the_request_says_how_long_an_image_can_be_restored(server: RunningServer) -> None:
+    for name, seconds in (("long", 3600), ("none", 0)):
+        server.index(PHOTO, image_id=name)
+        until = server.http.delete(f"/images/{name}", params={"undo_seconds": seconds}).json()["restorable_until"]
+        assert (until is None) == (seconds == 0)
+    assert server.http.post("/images/none/restore").json()["code"] == "image_not_found"
+    assert server.http.post("/images/long/restore").status_code == 200
+    for wrong in (-1, 86_401, "soon"):
+        answer = server.http.delete("/images/long", params={"undo_seconds": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert server.http.get("/images/long").status_code == 200
+
+
+def test_what_is_there_is_not_restored_over(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    server.http.delete("/images/a")
+    server.index(OTHER, image_id="a")
+    answer = server.http.post("/images/a/restore")
+    assert (answer.status_code, answer.json()["code"]) == (409, "image_exists")
+    assert server.http.get("/images/a/file").content == OTHER
+    assert server.http.post("/images/nobody/restore").status_code == 404

@@ -40,6 +40,7 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
         "get /api/v1/images/{image_id}/file",
         "get /api/v1/images/{image_id}/thumbnail",
         "post /api/v1/images/{image_id}/similar",
+        "post /api/v1/images/{image_id}/restore",
         "post /api/v1/index/batch",
         "get /api/v1/jobs",
         "get /api/v1/jobs/{job_id}",
@@ -95,4 +96,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 19
+    assert len(tried) == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -27,7 +28,11 @@ def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) ->
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await bulk_jobs.start()
+        stop = asyncio.Event()
+        tidying = asyncio.create_task(engine.keep_tidy(stop))
         yield
+        stop.set()
+        await tidying
         await bulk_jobs.close()
         await engine.close()
 

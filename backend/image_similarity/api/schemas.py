@@ -165,9 +165,21 @@ class DeleteResponse(BaseModel):
     image_id: str
     success: bool
     message: str
+    restorable_until: datetime | None = Field(
+        description="Until then `POST /images/{image_id}/restore` brings it back; null where it cannot."
+    )
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"image_id": "cats/tom.jpg", "success": True, "message": "deleted"}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_id": "cats/tom.jpg",
+                    "success": True,
+                    "message": "deleted",
+                    "restorable_until": "2026-01-02T03:04:35.678901Z",
+                }
+            ]
+        }
     )
 
 

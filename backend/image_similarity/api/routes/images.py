@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from image_similarity.api.answers import JsonAnswer, image_answer
 from image_similarity.api.body import read_image_and, read_parameters
-from image_similarity.api.dependencies import EngineDep, ImageId
+from image_similarity.api.dependencies import EngineDep, ImageId, SettingsDep
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.routes import PREFIX
@@ -179,10 +179,29 @@ async def patch(image_id: ImageId, request: Request, engine: EngineDep) -> Image
     response_model=DeleteResponse,
     responses=responses(404, 422, 503),
 )
-async def delete(image_id: ImageId, engine: EngineDep) -> DeleteResponse:
-    """The next search no longer finds it; its bytes go too, unless another image has the same."""
-    await engine.delete_image(image_id)
-    return DeleteResponse(image_id=image_id, success=True, message="deleted")
+async def delete(
+    image_id: ImageId,
+    engine: EngineDep,
+    settings: SettingsDep,
+    undo_seconds: Annotated[
+        float | None, Query(ge=0, le=86_400, description="How long it can be restored; default UNDO_SECONDS.")
+    ] = None,
+) -> DeleteResponse:
+    """Nothing finds it any more; it can be restored for a while, then its bytes go, unless another has the same."""
+    seconds = settings.undo_seconds if undo_seconds is None else undo_seconds
+    until = await engine.delete_image(image_id, undo_seconds=seconds)
+    return DeleteResponse(image_id=image_id, success=True, message="deleted", restorable_until=until)
+
+
+@router.post(
+    "/images/{image_id:path}/restore",
+    summary="Undo the removal of an image",
+    response_model=ImageDocument,
+    responses=responses(404, 409, 422, 503),
+)
+async def restore(image_id: ImageId, engine: EngineDep) -> ImageDocument:
+    """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""
+    return ImageDocument.of(await engine.restore_image(image_id))
 
 
 def _describe(result: IndexResult) -> str:
