@@ -94,6 +94,27 @@ async def test_bytes_that_get_a_record_while_they_are_dropped_are_put_back(
     assert await storage.original(digest(RED)) == RED
 
 
+async def test_an_image_whose_bytes_are_dropped_while_it_is_restored_is_not_left_without_them(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash_module, "SETTLE_SECONDS", -20.0)
+    store, [one, other, _], storage = replicas
+    await one.index_image(RED, image_id="a")
+    await one.delete_image("a", undo_seconds=10)
+    works = store.upsert
+
+    async def upsert(points: Any) -> None:
+        assert await sweep(other) == 1
+        await works(points)
+
+    monkeypatch.setattr(store, "upsert", upsert)
+    with pytest.raises(ImageNotFound, match="bytes are dropped"):
+        await one.restore_image("a")
+
+    assert await store.get("a") is None
+    assert not await storage.has(digest(RED))
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_several_processes_do_at_once_what_is_found_can_be_shown(
     tmp_path: Path, replicas: Replicas, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -107,27 +128,27 @@ async def test_whatever_several_processes_do_at_once_what_is_found_can_be_shown(
     store._random = random
 
     async def use(number: int) -> None:
-        # Each process has ids of its own, but they share the contents.
-        engine = engines[number % 3]
-        image_id = f"{number % 3}-{random.randrange(2)}"
-        await asyncio.sleep(random.random() / 5)
-        match random.randrange(5):
-            case 0:
+        # Each process has an id of its own, but they share the contents, which often nobody has.
+        engine, image_id = engines[number % 3], str(number % 3)
+        await asyncio.sleep(random.random() / 2)
+        match random.randrange(6):
+            case 0 | 1:
                 await engine.delete_image(image_id)
-            case 1:
-                await engine.delete_image(image_id, undo_seconds=60)
             case 2:
+                # Till when it can be restored is a matter of luck, too.
+                await engine.delete_image(image_id, undo_seconds=random.choice((0.01, 60)))
+            case 3:
                 await engine.restore_image(image_id)
             case _:
                 await engine.index_image(random.choice((RED, BLUE)), image_id=image_id)
 
     async def tidy(engine: SearchEngine) -> None:
-        for _ in range(12):
+        for _ in range(20):
             await sweep(engine)
             await asyncio.sleep(random.random() / 50)
 
     outcomes = await asyncio.gather(
-        *(use(number) for number in range(90)), *(tidy(engine) for engine in engines), return_exceptions=True
+        *(use(number) for number in range(120)), *(tidy(engine) for engine in engines), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} <= {type(None), ImageNotFound, ImageExists}
 
