@@ -46,10 +46,10 @@ async def test_namespaces_are_apart(shared: Make) -> None:
 async def test_values_expire(redis: RedisServer, shared: Make) -> None:
     cache = shared(ttl=100)
     await cache.set(EMBEDDING, "k", b"x")
-    lifetime = int(redis.command("PTTL {test}:1:embedding:k").strip(":\r\n"))
+    lifetime = int(redis.command(f"PTTL {{test}}:{FORMAT}:embedding:k").strip(":\r\n"))
     assert 90_000 < lifetime <= 100_000
     await cache.set(EMBEDDING, "k", b"x")
-    redis.command("PEXPIRE {test}:1:embedding:k 1")
+    redis.command(f"PEXPIRE {{test}}:{FORMAT}:embedding:k 1")
     await eventually(lambda: gone(cache))
 
 
