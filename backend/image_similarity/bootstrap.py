@@ -28,6 +28,7 @@ from image_similarity.storage import ImageStorage
 from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta, Found
 
@@ -48,6 +49,14 @@ async def build_engine(settings: Settings) -> SearchEngine:
             default=settings.data_dir / "images",
             store_originals=settings.store_originals,
         )
+        trash = Trash(
+            _trash_objects(settings, kind),
+            storage,
+            vectors,
+            collection=settings.qdrant_collection_name,
+            model=encoder.spec.name,
+            alone=kind is StoreKind.EMBEDDED,
+        )
         cache = await open_cache(settings, metrics)
     except BaseException:
         await vectors.close()
@@ -59,9 +68,16 @@ async def build_engine(settings: Settings) -> SearchEngine:
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         vectors=vectors,
         storage=storage,
+        trash=trash,
         cache=cache,
         metrics=metrics,
     )
+
+
+def _trash_objects(settings: Settings, kind: StoreKind) -> Objects:
+    # Beside an embedded collection, for a bucket may be shared with others of its name.
+    url = None if kind is StoreKind.EMBEDDED else settings.storage_url
+    return Objects.open(url, default=settings.data_dir)
 
 
 async def open_cache(settings: Settings, metrics: Metrics) -> Cache:

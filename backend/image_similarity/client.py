@@ -150,7 +150,8 @@ class RemoteClient:
             files={"image": ("image", data)},
             data={name: orjson.dumps(value).decode() for name, value in form.items() if value is not None},
         )
-        return [Match(**hit) for hit in answer["results"]]
+        # By name, so that a newer server may say more.
+        return [Match(**{name: hit[name] for name in Match.__slots__}) for hit in answer["results"]]
 
     async def delete_image(self, image_id: str) -> None:
         """Remove an image. Raises as `index_image`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +44,11 @@ class Match:
     image_id: str
     score: float
     """Cosine similarity in [-1, 1]; 1 is the same direction."""
+    sha256: str
+    """Of the image's bytes: a URL that names it may be kept by browsers for ever."""
+    width: int
+    """Pixels, as a viewer shows the image; known before its bytes are, so that a page can make room for it."""
+    height: int
     metadata: Metadata | None
     """None where the caller asked for results without metadata."""
 
@@ -144,6 +150,60 @@ class Page:
     """None on the last page."""
 
 
+class FieldKind(StrEnum):
+    """What the values of a metadata field are."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIME = "time"
+    """RFC 3339 texts, which a filter can compare as times."""
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """One value of a metadata field."""
+
+    value: Scalar
+    """A time is in UTC, with microseconds."""
+    count: int
+    """Images that have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A metadata field that images have."""
+
+    field: str
+    """As a filter names it: steps into nested objects are joined by dots."""
+    kind: FieldKind
+    """That of most of its values; the others are left out."""
+    images: int
+    """Those that have it."""
+    values: tuple[FacetValue, ...]
+    """Most frequent first."""
+    more_values: bool
+    minimum: float | str | None
+    """Of numbers and of times; None for other kinds."""
+    maximum: float | str | None
+    exact: bool
+    """False where the figures are estimates for the whole collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The metadata fields of a collection, those that most images have first."""
+
+    fields: tuple[Facet, ...]
+    more_fields: bool
+    images: int
+    """In the collection."""
+    sampled: int
+    """The newest, whose metadata was read."""
+    exact: bool
+    """Whether that was all of them."""
+
+
 class ImageSimilarityError(Exception):
     """Base of every error the product raises on purpose; its text is meant for the caller to read."""
 
@@ -215,6 +275,12 @@ class ImageNotFound(ImageSimilarityError):
     """No image of that id is indexed, or the part of it that was asked for is not stored."""
 
     code = "image_not_found"
+
+
+class ImageExists(ImageSimilarityError):
+    """There is an image of that id, which is not to be overwritten."""
+
+    code = "image_exists"
 
 
 class JobNotFound(ImageSimilarityError):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from time import perf_counter
-from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.cache.base import Cache, Kind, TierStats
-from image_similarity.cache.single_flight import SingleFlight
+from image_similarity.cache.answers import Answers
+from image_similarity.cache.base import Cache, TierStats
+from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.domain import (
     Embedding,
+    Facets,
     ImageNotFound,
     ImageRecord,
     ImageSimilarityError,
@@ -28,20 +26,19 @@ from image_similarity.domain import (
     Page,
     SearchOptions,
     SearchResult,
-    StoreUnavailable,
 )
-from image_similarity.embedder import ImageEmbedder, PreparedImage
+from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.inputs import check_image_id, check_metadata, new_image_id, same_metadata
+from image_similarity.facets import read_facets, survey
+from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
-from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo, VectorStore
+from image_similarity.writes import NewImage, Writes, not_found
 
 EXACT_SEARCH_LIMIT = 200_000
 """Images without a graph up to which exact search is quick enough (15 ms)."""
-
-T = TypeVar("T")
 
 Search = Callable[[], Awaitable[list[Match]]]
 
@@ -83,6 +80,7 @@ class SearchEngine:
         embedder: ImageEmbedder,
         vectors: VectorStore,
         storage: ImageStorage,
+        trash: Trash,
         cache: Cache,
         metrics: Metrics,
     ) -> None:
@@ -92,9 +90,10 @@ class SearchEngine:
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
-        self._searching = SingleFlight[tuple[Match, ...]]()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._last_indexed = datetime.min.replace(tzinfo=UTC)
+        self._answers = Answers(cache, model.spec.name)
+        self._trash = trash
+        self._writes = Writes(vectors, storage, cache, trash, metrics)
+        self._ids = KeyedLocks()
 
     async def search_by_image(self, data: bytes, options: SearchOptions) -> SearchResult:
         """Find the images that look like the one in `data`."""
@@ -104,7 +103,7 @@ class SearchEngine:
         async def search() -> list[Match]:
             return await self._query(await self._embedder.embed(data, digest), options)
 
-        return await self._cached(f"image:{digest}", options, search)
+        return await self._answer(f"image:{digest}", options, search)
 
     async def search_by_id(self, image_id: str, options: SearchOptions) -> SearchResult:
         """Find the images that look like an indexed one, itself left out. Raises ImageNotFound."""
@@ -112,10 +111,10 @@ class SearchEngine:
         async def search() -> list[Match]:
             vector = await self._vectors.get_vector(image_id)
             if vector is None:
-                raise _not_found(image_id)
+                raise not_found(image_id)
             return await self._query(vector, options, exclude=image_id)
 
-        return await self._cached(f"id:{image_id}", options, search)
+        return await self._answer(f"id:{image_id}", options, search)
 
     async def index_image(
         self,
@@ -136,28 +135,51 @@ class SearchEngine:
         metadata = check_metadata(metadata or {})
         digest = await self._embedder.digest(data)
         image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
-        async with self._lock(f"id:{image_id}"):
+        async with self._ids.of(image_id):
             before = await self._vectors.get(image_id)
             same = before is not None and before.sha256 == digest and same_metadata(before.metadata, metadata)
             changed = not (same and await self._storage.has(digest))
             if changed:
                 prepared = await self._embedder.prepare(data, digest)
-                await _to_the_end(self._write(image_id, digest, data, prepared, metadata, before))
+                await to_the_end(self._writes.put(NewImage(image_id, digest, data, prepared, metadata), before))
             else:
                 # Whoever wrote it may have died, or been given up on, before it could make older results stale.
                 await self._cache.advance_generation()
         return IndexResult(image_id, before is None, changed, _milliseconds_since(started))
 
-    async def delete_image(self, image_id: str) -> ImageRecord:
-        """Remove an image, and its bytes where no other image has the same. Raises ImageNotFound."""
-        async with self._lock(f"id:{image_id}"):
-            return await _to_the_end(self._remove(image_id))
+    async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
+        """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.
+
+        Raises ImageNotFound, and InvalidRequest where the patch or what comes of it is beyond the limits.
+        """
+        check_metadata(patch)
+        async with self._ids.of(image_id):
+            before = await self.get_image(image_id)
+            metadata = check_metadata(merge_patch(before.metadata, patch))
+            await to_the_end(self._writes.set_metadata(before, metadata))
+            return replace(before, metadata=metadata)
+
+    async def delete_image(self, image_id: str, *, undo_seconds: float = 0) -> datetime | None:
+        """Remove an image, for good unless it is restored within so many seconds; returns when they are over.
+
+        Its bytes go too where no other image has the same. Raises ImageNotFound.
+        """
+        async with self._ids.of(image_id):
+            return await to_the_end(self._writes.remove(image_id, undo_seconds))
+
+    async def restore_image(self, image_id: str) -> ImageRecord:
+        """Bring a deleted image back as it was, its time of indexing included.
+
+        Raises ImageExists where there is an image of that id, ImageNotFound where none can be restored (any more).
+        """
+        async with self._ids.of(image_id):
+            return await to_the_end(self._writes.restore(image_id))
 
     async def get_image(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""
         record = await self._vectors.get(image_id)
         if record is None:
-            raise _not_found(image_id)
+            raise not_found(image_id)
         return record
 
     async def original(self, record: ImageRecord) -> bytes:
@@ -177,6 +199,15 @@ class SearchEngine:
     async def list_images(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of the collection, newest first. Raises InvalidCursor."""
         return await self._vectors.scroll(limit=limit, cursor=cursor)
+
+    async def facets(self) -> Facets:
+        """Return the metadata fields that images have, and their values; kept until the next write."""
+
+        async def compute() -> bytes:
+            return orjson.dumps(await survey(self._vectors))
+
+        answer, _ = await self._answers.to("facets", compute)
+        return read_facets(orjson.loads(answer))
 
     async def stats(self) -> EngineStats:
         """Return the state of the parts in numbers, and what an operator should do next."""
@@ -209,6 +240,10 @@ class SearchEngine:
                 found[part] = str(error)
         return found
 
+    async def keep_tidy(self, stop: asyncio.Event) -> None:
+        """Drop what deleted and replaced images have left, as it becomes due, until told to stop; never raises."""
+        await self._trash.keep_swept(stop)
+
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything."""
         await asyncio.to_thread(self._embedder.close)
@@ -226,114 +261,21 @@ class SearchEngine:
                 exclude=exclude,
             )
 
-    async def _cached(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
+    async def _answer(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
         started = perf_counter()
-        generation = await self._cache.generation()
-        if generation is None:
-            return SearchResult(str(uuid7()), tuple(await search()), _milliseconds_since(started), cached=False)
-        key = self._result_key(generation, subject, options)
-        stored = await self._cache.get(Kind.RESULT, key)
-        if stored is not None:
-            matches = tuple(Match(*fields) for fields in orjson.loads(stored))
-        else:
 
-            async def compute() -> tuple[Match, ...]:
-                found = await search()
-                rows = [(match.image_id, match.score, match.metadata) for match in found]
-                await self._cache.set(Kind.RESULT, key, orjson.dumps(rows))
-                return tuple(found)
+        async def compute() -> bytes:
+            return orjson.dumps([_as_row(match) for match in await search()])
 
-            matches = await self._searching.run(key, compute)
-        return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached=stored is not None)
-
-    def _result_key(self, generation: str, subject: str, options: SearchOptions) -> str:
         # A frozen dataclass of plain values: its text tells any two apart, 1 from 1.0 and from True included.
-        question = hashlib.sha256(f"{subject}\n{options!r}".encode()).hexdigest()
-        return f"{self.model.spec.name}:{generation}:{question}"
-
-    async def _write(
-        self,
-        image_id: str,
-        digest: str,
-        data: bytes,
-        prepared: PreparedImage,
-        metadata: Metadata,
-        before: ImageRecord | None,
-    ) -> None:
-        """Store the bytes, then the vector, so that an image that is found can be shown; drop what it replaces."""
-        record = ImageRecord(
-            image_id=image_id,
-            sha256=digest,
-            width=prepared.width,
-            height=prepared.height,
-            format=prepared.format,
-            indexed_at=self._next_moment(),
-            metadata=metadata,
-        )
-        async with self._lock(f"content:{digest}"):
-            try:
-                await self._storage.save(digest, data, prepared.thumbnail)
-                await self._vectors.upsert([(record, prepared.embedding)])
-            except Exception:
-                with suppress(StoreUnavailable):
-                    await self._forget_content(digest)
-                raise
-        await self._cache.advance_generation()
-        self.metrics.indexed.inc()
-        if before is not None and before.sha256 != digest:
-            await self._drop_unused(before.sha256)
-
-    async def _remove(self, image_id: str) -> ImageRecord:
-        record = await self._vectors.delete(image_id)
-        # Even where nothing is there any more, for the reason that index_image gives.
-        await self._cache.advance_generation()
-        if record is None:
-            raise _not_found(image_id)
-        self.metrics.deleted.inc()
-        await self._drop_unused(record.sha256)
-        return record
-
-    async def _drop_unused(self, digest: str) -> None:
-        """Drop bytes that no record has any more; what fails here does not undo the write that came before."""
-        async with self._lock(f"content:{digest}"):
-            try:
-                await self._forget_content(digest)
-            except StoreUnavailable as error:
-                get_logger().warning("unused_bytes_kept", sha256=digest, reason=str(error))
-
-    async def _forget_content(self, digest: str) -> None:
-        if await self._vectors.count_content(digest) == 0:
-            await self._storage.delete(digest)
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = asyncio.Lock()
-        return lock
-
-    def _next_moment(self) -> datetime:
-        self._last_indexed = max(datetime.now(UTC), self._last_indexed + timedelta(microseconds=1))
-        return self._last_indexed
+        rows, cached = await self._answers.to(f"{subject}\n{options!r}", compute)
+        matches = tuple(Match(*fields) for fields in orjson.loads(rows))
+        return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached)
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await a write; a caller that is cancelled meanwhile is let go only when the write is done.
-
-    The stores finish what was sent to them whether or not anyone waits, and what must follow (stale results, unused
-    bytes, the locks) would be left undone.
-    """
-    task = asyncio.ensure_future(work)
-    cancellation: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is None:
-        return task.result()
-    # Marks an error as seen: there is nobody left to tell.
-    task.exception()
-    raise cancellation
+def _as_row(match: Match) -> tuple[object, ...]:
+    # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
+    return match.image_id, match.score, match.sha256, match.width, match.height, match.metadata
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:
@@ -344,10 +286,6 @@ def _recommend(collection: CollectionInfo) -> list[str]:
         f"{exact} images are searched one by one; stop the server and run `image-similarity optimize` to build the "
         "search graph."
     ]
-
-
-def _not_found(image_id: str) -> ImageNotFound:
-    return ImageNotFound(f'No image with the id "{image_id}" is indexed.')
 
 
 def _milliseconds_since(started: float) -> float:

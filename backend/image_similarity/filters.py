@@ -35,6 +35,7 @@ MAX_DEPTH = 8
 MAX_CONDITIONS = 256
 """Leaves, each value of an any-of list counted, so that one search stays cheap."""
 
+_COMBINATIONS = ("and", "or", "not")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _OPERATORS = ("eq", "ne", "in", "not_in", *_BOUNDS, "exists")
 
@@ -55,6 +56,14 @@ def read_time(text: str) -> datetime | None:
     # Overflow: the first and the last day of the calendar, elsewhere on Earth.
     except (ValueError, OverflowError):
         return None
+
+
+def is_field(name: str) -> bool:
+    """Tell whether a filter can name a metadata field so."""
+    try:
+        return name not in _COMBINATIONS and bool(_check_field(name))
+    except InvalidFilter:
+        return False
 
 
 class _Parser:

@@ -49,6 +49,20 @@ def check_metadata(metadata: Metadata) -> Metadata:
     return plain
 
 
+def merge_patch(metadata: Metadata, patch: Metadata) -> Metadata:
+    """Return the metadata as a JSON Merge Patch (RFC 7396) changes it: null removes a key, objects are merged."""
+    merged = dict(metadata)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            before = merged.get(key)
+            merged[key] = merge_patch(before if isinstance(before, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
 def same_metadata(one: Metadata, other: Metadata) -> bool:
     """Tell whether two are the same JSON; Python holds 1, 1.0 and True for equal, which in JSON they are not."""
     return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)

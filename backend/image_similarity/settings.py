@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         description="Where image bytes live: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",
     )
     store_originals: bool = Field(True, description="false keeps thumbnails only.")
+    undo_seconds: float = Field(
+        30,
+        ge=0,
+        le=86_400,
+        description="Seconds that a deleted image can be restored, where the request names no other; 0 for not at all.",
+    )
     cache_ttl: float = Field(3600, gt=0, description="Seconds that a cached embedding or result is kept.")
     cache_max_entries: int = Field(50_000, ge=0, description="Most entries of the in-process cache; 0 turns it off.")
     cache_max_bytes: int = Field(128 * 2**20, ge=0, description="Most bytes of the in-process cache.")

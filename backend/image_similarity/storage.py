@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from obstore.store import ObjectStore
 
 from image_similarity.objects import guard, guard_all, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An image's bytes and thumbnail as they were stored; None for what was not."""
+
+    original: bytes | None
+    thumbnail: bytes | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was there."""
+        return self.original is None and self.thumbnail is None
 
 
 class ImageStorage:
@@ -58,6 +72,17 @@ class ImageStorage:
     async def delete(self, sha256: str) -> None:
         """Remove an image's bytes and its thumbnail; what is not there is no error."""
         await asyncio.gather(*(self._delete_one(key) for key in (_original(sha256), _thumbnail(sha256))))
+
+    async def copy(self, sha256: str) -> Copy:
+        """Return what there is of an image, for `put_back`."""
+        original, thumbnail = await asyncio.gather(self.original(sha256), self.thumbnail(sha256))
+        return Copy(original, thumbnail)
+
+    async def put_back(self, sha256: str, copy: Copy) -> None:
+        """Write again what `copy` returned."""
+        for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
+            if data is not None:
+                await guard_all(self._store.put_async(key, data))
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""

@@ -20,7 +20,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Pat
 def server(shared_server: RunningServer) -> RunningServer:
     while images := shared_server.http.get("/images", params={"limit": 500}).json()["images"]:
         for image in images:
-            shared_server.http.delete(f"/images/{quoted(image['image_id'])}")
+            shared_server.http.delete(f"/images/{quoted(image['image_id'])}", params={"undo_seconds": 0})
     return shared_server
 
 

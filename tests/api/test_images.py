@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 import uuid
+from datetime import datetime
 
 import pytest
 from PIL import Image
@@ -110,7 +112,8 @@ def test_browsing_lists_the_newest_first_in_pages(server: RunningServer) -> None
 
 def test_a_deleted_image_is_gone_everywhere(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a")
-    assert server.http.delete("/images/a").json() == {"image_id": "a", "success": True, "message": "deleted"}
+    answer = server.http.delete("/images/a", params={"undo_seconds": 0}).json()
+    assert answer == {"image_id": "a", "success": True, "message": "deleted", "restorable_until": None}
     assert server.search(PHOTO)["results"] == []
     for path in ("/images/a", "/images/a/file", "/images/a/thumbnail"):
         assert server.http.get(path).status_code == 404
@@ -143,3 +146,99 @@ def test_an_id_that_no_url_could_hold_is_refused(server: RunningServer, image_id
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert server.http.get("/images").json()["images"] == []
+
+
+def test_a_url_that_names_the_bytes_may_be_kept_for_ever(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    digest = server.http.get("/images/a").json()["sha256"]
+    for part in ("file", "thumbnail"):
+        named = server.http.get(f"/images/a/{part}", params={"v": digest})
+        assert named.headers["cache-control"] == "private, max-age=31536000, immutable"
+        for other in ({}, {"v": "0" * 64}):
+            asked = server.http.get(f"/images/a/{part}", params=other)
+            assert asked.headers["cache-control"] == "private, no-cache"
+            assert asked.content == named.content
+
+
+def test_metadata_is_changed_by_a_merge_patch(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="cats/tom", metadata='{"species": "cat", "draft": true, "owner": {"name": "Kim"}}')
+    before = server.http.get("/images/cats%2Ftom").json()
+
+    answer = server.http.patch(
+        "/images/cats%2Ftom", json={"metadata": {"draft": None, "year": 2025, "owner": {"age": 7}}}
+    )
+
+    assert answer.status_code == 200
+    expected = before | {"metadata": {"species": "cat", "year": 2025, "owner": {"name": "Kim", "age": 7}}}
+    assert answer.json() == server.http.get("/images/cats%2Ftom").json() == expected
+    assert server.http.get("/images/cats%2Ftom/file").content == PHOTO
+    assert server.search(PHOTO)["results"][0]["metadata"] == expected["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "invalid_request"),
+        (b"{}", 422, "invalid_request"),
+        (b'{"metadata": null}', 422, "invalid_request"),
+        (b'{"metadata": [1]}', 422, "invalid_request"),
+        (b'{"metadata": {}, "image_id": "b"}', 422, "invalid_request"),
+        (b'{"metadata": {"a": "' + b"x" * 70_000 + b'"}}', 422, "invalid_request"),
+        (b'{"metadata"', 400, "invalid_json"),
+    ],
+)
+def test_a_patch_that_makes_no_sense_changes_nothing(
+    server: RunningServer, body: bytes, status: int, code: str
+) -> None:
+    server.index(PHOTO, image_id="a", metadata='{"v": 1}')
+    answer = server.http.patch("/images/a", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert server.http.get("/images/a").json()["metadata"] == {"v": 1}
+
+
+def test_an_unknown_image_cannot_be_patched(server: RunningServer) -> None:
+    answer = server.http.patch("/images/nobody", json={"metadata": {}})
+    assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")
+
+
+def test_a_deleted_image_can_be_restored_for_a_while(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="cats/tom", metadata='{"species": "cat", "n": 1.0}')
+    before = server.http.get("/images/cats%2Ftom").json()
+    found = server.search(OTHER)["results"]
+
+    deleted = server.http.delete("/images/cats%2Ftom").json()
+    seconds = datetime.fromisoformat(deleted["restorable_until"]).timestamp() - time.time()
+    assert seconds == pytest.approx(server.settings.undo_seconds, abs=10)
+    assert server.search(OTHER)["results"] == []
+    for path in ("", "/file", "/thumbnail"):
+        assert server.http.get(f"/images/cats%2Ftom{path}").status_code == 404
+
+    answer = server.http.post("/images/cats%2Ftom/restore")
+    assert (answer.status_code, answer.json()) == (200, before)
+    assert server.http.get("/images/cats%2Ftom").json() == before
+    assert server.http.get("/images/cats%2Ftom/file").content == PHOTO
+    assert server.http.get("/images/cats%2Ftom/thumbnail").status_code == 200
+    assert server.search(OTHER)["results"] == found
+
+
+def test_the_request_says_how_long_an_image_can_be_restored(server: RunningServer) -> None:
+    for name, seconds in (("long", 3600), ("none", 0)):
+        server.index(PHOTO, image_id=name)
+        until = server.http.delete(f"/images/{name}", params={"undo_seconds": seconds}).json()["restorable_until"]
+        assert (until is None) == (seconds == 0)
+    assert server.http.post("/images/none/restore").json()["code"] == "image_not_found"
+    assert server.http.post("/images/long/restore").status_code == 200
+    for wrong in (-1, 86_401, "soon"):
+        answer = server.http.delete("/images/long", params={"undo_seconds": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert server.http.get("/images/long").status_code == 200
+
+
+def test_what_is_there_is_not_restored_over(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    server.http.delete("/images/a")
+    server.index(OTHER, image_id="a")
+    answer = server.http.post("/images/a/restore")
+    assert (answer.status_code, answer.json()["code"]) == (409, "image_exists")
+    assert server.http.get("/images/a/file").content == OTHER
+    assert server.http.post("/images/nobody/restore").status_code == 404

@@ -1,4 +1,4 @@
-"""What the README shows is true."""
+"""What the README and docs/API.md show is true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from image_similarity.settings import Settings
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+API = ROOT / "docs" / "API.md"
 
 
 def test_the_settings_table_names_every_variable_with_its_meaning() -> None:
@@ -51,3 +53,22 @@ def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path
         assert answer["results"][0]["score"] == pytest.approx(1, abs=1e-3)
     assert similar["results"] == []
     assert (tmp_path / "cat.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_the_examples_of_the_api_document_for_images_work_as_they_stand(server: RunningServer) -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL)
+    server.index(encoded(photo(), "JPEG"), image_id="cats/tom.jpg", metadata='{"species": "cat", "draft": true}')
+    ours = [block for block in blocks if "/facets" in block or "/images/" in block]
+    assert len(ours) == 3
+    answers = []
+    for block in ours:
+        script = block.replace("localhost:8000", server.url.removeprefix("http://"))
+        script = script.replace("curl ", "curl -sS --fail-with-body -w '\\n' ")
+        done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (script, done.stdout, done.stderr)
+        answers += [json.loads(line) for line in done.stdout.splitlines()]
+    facets, patched, deleted, restored = answers
+    assert {field["field"] for field in facets["fields"]} == {"species", "draft"}
+    assert patched["metadata"] == {"species": "cat", "year": 2025, "owner": {"name": "Kim"}}
+    assert deleted["restorable_until"] is not None
+    assert restored == patched

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.drawings import encoded, photo
+from tests.support.drawings import encoded, exif, photo
 from tests.support.servers import RunningServer
 
 PHOTOS = [encoded(photo(seed=seed), "JPEG", quality=90) for seed in range(6)]
@@ -96,6 +96,16 @@ def test_the_same_filter_works_in_a_form(filled: RunningServer) -> None:
 def test_metadata_can_be_left_out(filled: RunningServer) -> None:
     answer = filled.search(PHOTOS[0], with_metadata="false")
     assert all(result["metadata"] is None for result in answer["results"])
+
+
+def test_a_result_tells_how_large_the_image_is_from_the_cache_too(server: RunningServer) -> None:
+    server.index(encoded(photo(640, 480), "JPEG", exif=exif(6)), image_id="upright")
+    for _ in range(2):
+        for options in ({}, {"with_metadata": "false"}):
+            [result] = server.search(PHOTOS[0], **options)["results"]
+            record = server.http.get("/images/upright").json()
+            assert (result["width"], result["height"]) == (record["width"], record["height"]) == (480, 640)
+            assert result["sha256"] == record["sha256"]
 
 
 def test_a_repeated_search_comes_from_the_cache(filled: RunningServer) -> None:

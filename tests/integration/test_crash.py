@@ -1,10 +1,12 @@
-"""A server that is killed loses nothing that it had acknowledged."""
+"""A server that is killed loses nothing that it had acknowledged, and leaves nothing for ever."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import random
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -63,3 +65,37 @@ def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(
             answer = client.post("/index", files={"image": ("x", images[image_id])}, data={"image_id": image_id})
             assert answer.status_code == 200
         assert client.get("/stats").json()["collection"]["images"] == len(images)
+
+
+def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
+    images = {name: encoded(photo(96, 72, seed=seed), "PNG") for seed, name in enumerate(("undone", "over"))}
+    port = free_port()
+    url = f"http://127.0.0.1:{port}{API}"
+
+    def files() -> dict[str, Path]:
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
+        return {name: tmp_path / "data" / "images" / "originals" / key[:2] / key for name, key in digests.items()}
+
+    with server_process(port, env, tmp_path / "log") as process, httpx.Client(base_url=url, timeout=60) as client:
+        for name, data in images.items():
+            client.post("/index", files={"image": ("x", data)}, data={"image_id": name})
+        before = client.get("/images/undone").json()
+        for name, seconds in (("undone", 3600), ("over", 1)):
+            assert client.delete(f"/images/{name}", params={"undo_seconds": seconds}).status_code == 200
+        process.kill()
+        process.wait()
+    assert all(path.exists() for path in files().values())
+
+    time.sleep(1)
+    with server_process(port, env, tmp_path / "log"), httpx.Client(base_url=url, timeout=60) as client:
+        assert client.post("/images/undone/restore").json() == before
+        assert client.get("/images/undone/file").content == images["undone"]
+        deadline = time.monotonic() + 20
+        while files()["over"].exists():
+            assert time.monotonic() < deadline
+        assert client.post("/images/over/restore").status_code == 404
+        assert client.get("/stats").json()["collection"]["images"] == 1
+    assert [path for path in (tmp_path / "data" / "trash").rglob("*") if path.is_file()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity import bootstrap
+from image_similarity import bootstrap, trash
 from image_similarity.bootstrap import build_engine
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.base import Encoder
@@ -99,6 +100,35 @@ def test_replicas_share_a_collection_and_survive_its_server(
             assert one.search(image)["results"][0]["image_id"] == f"{number}"
         one.index(new, image_id="new")
         assert one.http.get("/stats").json()["collection"]["images"] == 6
+
+
+@pytest.mark.parametrize("prefer_grpc", [True, False], ids=["grpc", "rest"])
+def test_what_one_replica_deletes_another_restores_or_drops(
+    own_qdrant: QdrantProcess, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, prefer_grpc: bool
+) -> None:
+    monkeypatch.setattr(trash, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr(trash, "SWEEP_SECONDS", 0.1)
+    settings = settings_for(own_qdrant, tmp_path / "data", tiny_checkpoint, qdrant_prefer_grpc=prefer_grpc)
+    image = encoded(photo(96, 72), "PNG")
+
+    digest = hashlib.sha256(image).hexdigest()
+    stored = tmp_path / "data" / "images" / "originals" / digest[:2] / digest
+    with ExitStack() as replicas:
+        one, other = (replicas.enter_context(running_server(settings)) for _ in range(2))
+        one.index(image, image_id="a", metadata='{"n": 18446744073709551615, "tame": true}')
+        before = other.http.get("/images/a").json()
+        one.http.delete("/images/a")
+        assert other.search(image)["results"] == []
+        assert other.http.post("/images/a/restore").json() == before
+        assert one.http.get("/images/a").json() == before
+        assert one.search(image)["results"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+        other.http.delete("/images/a", params={"undo_seconds": 0.2})
+        assert stored.exists()
+        deadline = monotonic() + 30
+        while stored.exists():
+            assert monotonic() < deadline
+        assert one.http.post("/images/a/restore").status_code == 404
 
 
 async def test_there_is_no_stand_in_for_the_model_of_a_shared_collection(

@@ -16,8 +16,10 @@ from image_similarity.domain import SearchOptions
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.trash import Trash
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
 from tests.support.encoders import ColourEncoder
 
@@ -41,6 +43,7 @@ class Rig:
     encoder: ColourEncoder
     vectors: EmbeddedStore
     storage: ImageStorage
+    trash: Trash
     folder: Path
     """Of the image bytes."""
 
@@ -63,6 +66,14 @@ async def running_engine(
     cache = LocalCache(max_entries=1000, max_bytes=10_000_000, ttl=3600, metrics=metrics)
     vectors = EmbeddedStore.open(data_dir / "photos", CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     storage = ImageStorage.open(None, default=data_dir / "images", store_originals=True)
+    trash = Trash(
+        Objects.open(None, default=data_dir),
+        storage,
+        vectors,
+        collection="photos",
+        model=encoder.spec.name,
+        alone=True,
+    )
     batching = BatchingEncoder(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=decode_timeout, decode_threads=decode_threads)
     engine = SearchEngine(
@@ -70,11 +81,12 @@ async def running_engine(
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         vectors=vectors,
         storage=storage,
+        trash=trash,
         cache=cache,
         metrics=metrics,
     )
     try:
-        yield Rig(engine, encoder, vectors, storage, data_dir / "images")
+        yield Rig(engine, encoder, vectors, storage, trash, data_dir / "images")
     finally:
         encoder.release()
         await engine.close()

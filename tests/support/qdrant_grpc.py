@@ -108,6 +108,13 @@ class _Points(_Servicer, grpc.PointsServicer):
         body = models.PointsList(points=[GrpcToRest.convert_point_struct(point) for point in request.points])
         return await self._write(request, context, lambda shard: shard.upsert(body))
 
+    async def SetPayload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.HasField("key"):
+            raise Refused(400, "The stand-in sets whole fields only.")
+        selected = GrpcToRest.convert_points_selector(request.points_selector)
+        body = models.SetPayload(payload=GrpcToRest.convert_payload(request.payload), points=selected.points)
+        return await self._write(request, context, lambda shard: shard.set_payload(body))
+
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         body = GrpcToRest.convert_points_selector(request.points)
         return await self._write(request, context, lambda shard: shard.delete(body))
@@ -147,6 +154,16 @@ class _Points(_Servicer, grpc.PointsServicer):
         )
         counted = await self._read(request, context, lambda shard: shard.count(body))
         return grpc.CountResponse(result=grpc.CountResult(count=counted.count))
+
+    async def Facet(self, request: Any, context: Any) -> Any:  # noqa: N802
+        body = models.FacetRequest(
+            key=request.key,
+            limit=_given(request, "limit"),
+            exact=_given(request, "exact"),
+            filter=_given(request, "filter", GrpcToRest.convert_filter),
+        )
+        found = await self._read(request, context, lambda shard: shard.facet(body))
+        return grpc.FacetResponse(hits=[RestToGrpc.convert_facet_value_hit(hit) for hit in found.hits])
 
     async def _read(self, request: Any, context: Any, work: Callable[[Shard], T]) -> T:
         result: T = await self._answer(context, self._node.on(request.collection_name, work))

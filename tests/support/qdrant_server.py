@@ -163,10 +163,12 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", f"{_COLLECTION}/exists", collection_exists),
     ("PUT", f"{_COLLECTION}/index", writing(models.CreateFieldIndex, Shard.create_index)),
     ("PUT", _POINTS, writing(models.PointsList, Shard.upsert)),
+    ("POST", f"{_POINTS}/payload", writing(models.SetPayload, Shard.set_payload)),
     ("POST", f"{_POINTS}/delete", writing(models.PointIdsList, Shard.delete)),
     ("POST", _POINTS, reading(models.PointRequest, Shard.retrieve)),
     ("POST", f"{_POINTS}/query", reading(models.QueryRequest, _query)),
     ("POST", f"{_POINTS}/scroll", reading(models.ScrollRequest, Shard.scroll)),
+    ("POST", f"{_COLLECTION}/facet", reading(models.FacetRequest, Shard.facet)),
     ("POST", f"{_POINTS}/count", reading(models.CountRequest, Shard.count)),
 ]
 

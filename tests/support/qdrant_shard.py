@@ -97,7 +97,7 @@ class Shard:
                 metadata=config.metadata,
             ),
             payload_schema={
-                path: models.PayloadIndexInfo(data_type=_kind(index.data_type), points=0)
+                path: models.PayloadIndexInfo(data_type=_kind(index.data_type), points=index.points)
                 for path, index in state.payload_schema.items()
             },
         )
@@ -114,6 +114,14 @@ class Shard:
                 [edge.Point(str(point.id), point.vector, point.payload) for point in request.points]
             )
         )
+
+    def set_payload(self, request: models.SetPayload) -> None:
+        only(request, "payload", "points")
+        points = [str(point) for point in request.points or []]
+        found = {str(point.id) for point in self._shard.retrieve(points, False, False)}
+        if missing := [point for point in points if point not in found]:
+            raise Refused(404, f"Not found: No point with id {missing[0]} found")
+        self._update(edge.UpdateOperation.set_payload(points, request.payload))
 
     def delete(self, request: models.PointIdsList) -> None:
         only(request, "points")
@@ -184,6 +192,12 @@ class Shard:
         exact = True if request.exact is None else request.exact
         counting = edge.CountRequest(exact=exact, filter=to_edge(request.filter))
         return models.CountResult(count=self._run(lambda: self._shard.count(counting)))
+
+    def facet(self, request: models.FacetRequest) -> models.FacetResponse:
+        only(request, "key", "limit", "exact")
+        asked = edge.FacetRequest(request.key, limit=request.limit or 10, exact=request.exact or False)
+        found = self._run(lambda: self._shard.facet(asked))
+        return models.FacetResponse(hits=[models.FacetValueHit(value=hit.value, count=hit.count) for hit in found.hits])
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         self._run(lambda: self._shard.update(operation))

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
@@ -16,8 +17,10 @@ from image_similarity.domain import Embedding, ImageRecord, Match
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.trash import Trash
 from tests.support.encoders import ColourEncoder
 
 TIMEOUT = 0.1
@@ -41,29 +44,40 @@ class SharedStore:
     def __init__(self, random: Random | None = None) -> None:
         self._random = random
         self._records: dict[str, ImageRecord] = {}
+        self._vectors: dict[str, Embedding] = {}
         self.queries = 0
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         await self._dawdle()
         self._records.update({record.image_id: record for record, _ in points})
+        self._vectors.update({record.image_id: vector for record, vector in points})
         await self._dawdle()
 
     async def query(self, vector: Embedding, *, top_k: int, **_: Any) -> list[Match]:
         self.queries += 1
         await self._dawdle()
-        found = [Match(record.image_id, 1.0, record.metadata) for record in self._records.values()][:top_k]
+        found = [
+            Match(record.image_id, 1.0, record.sha256, record.width, record.height, record.metadata)
+            for record in self._records.values()
+        ][:top_k]
         await self._dawdle()
         return found
 
     async def get(self, image_id: str) -> ImageRecord | None:
         return self._records.get(image_id)
 
+    async def get_vector(self, image_id: str) -> Embedding | None:
+        return self._vectors[image_id] if image_id in self._records else None
+
     async def delete(self, image_id: str) -> ImageRecord | None:
         await self._dawdle()
         return self._records.pop(image_id, None)
 
     async def count_content(self, sha256: str) -> int:
-        return sum(record.sha256 == sha256 for record in self._records.values())
+        await self._dawdle()
+        count = sum(record.sha256 == sha256 for record in self._records.values())
+        await self._dawdle()
+        return count
 
     async def close(self) -> None:
         pass
@@ -73,15 +87,25 @@ class SharedStore:
             await asyncio.sleep(self._random.choice((0, 0, 0.001, 0.005)))
 
 
-def engine_over(store: SharedStore, cache: TieredCache, folder: Path) -> SearchEngine:
+def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
     encoder, metrics = ColourEncoder(), Metrics()
     batching = BatchingEncoder(encoder, batch_size=8, max_queue=64, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
+    storage = ImageStorage.open(None, default=folder / "images", store_originals=True)
+    trash = Trash(
+        Objects.open(None, default=folder),
+        storage,
+        store,  # type: ignore[arg-type]
+        collection="photos",
+        model=encoder.spec.name,
+        alone=False,
+    )
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         vectors=store,  # type: ignore[arg-type]
-        storage=ImageStorage.open(None, default=folder / "images", store_originals=True),
+        storage=storage,
+        trash=trash,
         cache=cache,
         metrics=metrics,
     )

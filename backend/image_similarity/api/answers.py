@@ -18,15 +18,21 @@ class JsonAnswer(Response):
         return orjson.dumps(content)
 
 
-def image_answer(data: bytes, *, media_type: str, etag: str, if_none_match: str | None) -> Response:
+_FOR_EVER = "private, max-age=31536000, immutable"
+
+
+def image_answer(
+    data: bytes, *, media_type: str, etag: str, if_none_match: str | None, for_ever: bool = False
+) -> Response:
     """Return an image, or 304 where the caller has it already.
 
-    An id may get other bytes at any time, so a browser must ask each time, but is spared the transfer. Bytes of
-    strangers are never to be taken for a page: no sniffing, and a sandbox in case they are.
+    An id may get other bytes at any time, so a browser must ask each time, but is spared the transfer; `for_ever`
+    where the URL names the bytes. Bytes of strangers are never to be taken for a page: no sniffing, and a sandbox in
+    case they are.
     """
     headers = {
         "ETag": f'"{etag}"',
-        "Cache-Control": "private, no-cache",
+        "Cache-Control": _FOR_EVER if for_ever else "private, no-cache",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }

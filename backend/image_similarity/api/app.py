@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -14,7 +15,7 @@ from image_similarity.api import errors, openapi
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests
-from image_similarity.api.routes import PREFIX, images, jobs, search, service
+from image_similarity.api.routes import PREFIX, facets, images, jobs, search, service
 from image_similarity.api.security import RequireKey
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
@@ -27,7 +28,11 @@ def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) ->
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await bulk_jobs.start()
+        stop = asyncio.Event()
+        tidying = asyncio.create_task(engine.keep_tidy(stop))
         yield
+        stop.set()
+        await tidying
         await bulk_jobs.close()
         await engine.close()
 
@@ -50,7 +55,7 @@ def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) ->
     guard = [Depends(RequireKey(settings.api_keys))]
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
-    for router in (search.router, images.router, jobs.router, service.router):
+    for router in (search.router, facets.router, images.router, jobs.router, service.router):
         app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
 

@@ -43,7 +43,7 @@ async def read_image_and(parameters: type[P], request: Request) -> tuple[bytes, 
 async def read_parameters(parameters: type[P], request: Request) -> P:
     """Read a JSON body without an image; an empty body stands for an empty object. Raises as above."""
     if not await request.body():
-        return parameters()
+        return parameters.model_validate({})
     return parameters.model_validate(await read_json(request))
 
 

@@ -21,6 +21,7 @@ from image_similarity.telemetry.logging import get_logger
 STATUS: dict[type[domain.ImageSimilarityError], int] = {
     domain.ImageNotFound: 404,
     domain.JobNotFound: 404,
+    domain.ImageExists: 409,
     domain.BodyTooLarge: 413,
     domain.ImageTooLarge: 413,
     domain.UnsupportedFormat: 415,
@@ -46,6 +47,7 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
     400: ("invalid_json", "The body is not JSON: unexpected end of data: line 1 column 9 (char 8)."),
     401: ("unauthorized", "Send one of the server's API keys as X-API-Key or as a Bearer token."),
     404: ("image_not_found", 'No image with the id "cats/tom.jpg" is indexed.'),
+    409: ("image_exists", 'There is an image "cats/tom.jpg"; a deleted one of that id is not restored over it.'),
     413: ("image_too_large", "The image has 120000000 pixels (12000 x 10000); the limit is 80000000."),
     415: ("unsupported_format", "The file is not an image of a supported format."),
     422: ("image_undecodable", "The JPEG file is truncated."),

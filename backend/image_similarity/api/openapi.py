@@ -80,10 +80,10 @@ def batch_body(request: type[BaseModel]) -> dict[str, Any]:
 
 
 def json_body(parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return the request body of a route that takes parameters only, all of them optional."""
+    """Return the request body of a route that takes parameters only; needed where one of them is."""
     return {
         "requestBody": {
-            "required": False,
+            "required": any(field.is_required() for field in parameters.model_fields.values()),
             "content": {"application/json": {"schema": parameters.model_json_schema()}},
         }
     }

@@ -19,6 +19,8 @@ EXAMPLE_IMAGE = (
 )
 """A whole picture, 8 x 8 pixels, so that every example of a request can be sent as it stands."""
 
+EXAMPLE_SHA256 = "5c2ad8c5d4a0cd1f4f9d1a2a8e6b6d1c7f3e0b9a8d7c6b5a4f3e2d1c0b9a8f7e"
+
 EXAMPLE_METADATA: dict[str, JsonValue] = {"species": "cat", "year": 2024}
 
 MAX_TOP_K = 1000
@@ -81,11 +83,24 @@ class IndexRequest(IndexParameters):
     )
 
 
+class PatchRequest(_Schema):
+    """What to change of an image."""
+
+    metadata: dict[str, JsonValue] = Field(
+        description="A JSON Merge Patch (RFC 7396): null removes a key, objects are merged, all else replaces."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"year": 2025, "draft": None}}]})
+
+
 class SearchHit(BaseModel):
     """One neighbour."""
 
     image_id: str
     score: float = Field(description="Cosine similarity, -1 to 1; 1 is the same.")
+    sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
+    width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
+    height: int
     metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
 
 
@@ -103,7 +118,16 @@ class SearchResponse(BaseModel):
             "examples": [
                 {
                     "query_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
-                    "results": [{"image_id": "cats/tom.jpg", "score": 0.9312, "metadata": EXAMPLE_METADATA}],
+                    "results": [
+                        {
+                            "image_id": "cats/tom.jpg",
+                            "score": 0.9312,
+                            "sha256": EXAMPLE_SHA256,
+                            "width": 640,
+                            "height": 480,
+                            "metadata": EXAMPLE_METADATA,
+                        }
+                    ],
                     "total_found": 1,
                     "search_time_ms": 14.2,
                     "cached": False,
@@ -141,9 +165,21 @@ class DeleteResponse(BaseModel):
     image_id: str
     success: bool
     message: str
+    restorable_until: datetime | None = Field(
+        description="Until then `POST /images/{image_id}/restore` brings it back; null where it cannot."
+    )
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"image_id": "cats/tom.jpg", "success": True, "message": "deleted"}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_id": "cats/tom.jpg",
+                    "success": True,
+                    "message": "deleted",
+                    "restorable_until": "2026-01-02T03:04:35.678901Z",
+                }
+            ]
+        }
     )
 
 
@@ -163,7 +199,7 @@ class ImageDocument(BaseModel):
             "examples": [
                 {
                     "image_id": "cats/tom.jpg",
-                    "sha256": "5c2ad8c5d4a0cd1f4f9d1a2a8e6b6d1c7f3e0b9a8d7c6b5a4f3e2d1c0b9a8f7e",
+                    "sha256": EXAMPLE_SHA256,
                     "width": 640,
                     "height": 480,
                     "format": "JPEG",

@@ -17,7 +17,7 @@ from image_similarity.cache.popularity import Popularity
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 
-FORMAT = 1
+FORMAT = 2
 """Of the values, and part of every key: replicas of two versions, in the middle of an upgrade, must not meet."""
 
 _BEAT = LEASE / 4

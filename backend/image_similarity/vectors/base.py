@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page
+from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
 """Fixed for ever: with another namespace no stored image could be found by its id again."""
@@ -44,6 +44,21 @@ class Batch:
     """What leads to the next batch; None on the last one."""
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedFacet:
+    """A metadata field as an index has it; counts may be a little off, for Qdrant only estimates them."""
+
+    field: str
+    kind: FieldKind
+    images: int
+    """Those that have a value of this kind in the field."""
+    values: tuple[tuple[str | bool, int], ...] = ()
+    """With the images that have each, most frequent first; none for numbers and times."""
+    minimum: float | str | None = None
+    """Of numbers, and of times as RFC 3339 texts."""
+    maximum: float | str | None = None
+
+
 class VectorStore(Protocol):
     """One collection of embeddings with their records.
 
@@ -53,6 +68,10 @@ class VectorStore(Protocol):
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
+        ...
+
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace an image's metadata and nothing else; tells whether there was such an image."""
         ...
 
     async def query(
@@ -89,6 +108,10 @@ class VectorStore(Protocol):
 
         Start with `after=None` and go on with what the last batch said. What is written meanwhile may be missed.
         """
+        ...
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know of metadata, with up to `values` values a field; quick, not exact."""
         ...
 
     async def delete(self, image_id: str) -> ImageRecord | None:

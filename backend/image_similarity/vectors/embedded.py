@@ -18,10 +18,11 @@ from image_similarity.domain import (
     Embedding,
     ImageRecord,
     Match,
+    Metadata,
     Page,
     StoreUnavailable,
 )
-from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -32,9 +33,19 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
-from image_similarity.vectors.payload import SCORE_ROUNDING, VECTOR, match_fields, metadata_field, to_match, to_record
+from image_similarity.vectors.facets import indexed_facets
+from image_similarity.vectors.payload import (
+    SCORE_ROUNDING,
+    VECTOR,
+    match_fields,
+    metadata_field,
+    metadata_fields,
+    to_match,
+    to_record,
+)
 
 T = TypeVar("T")
 
@@ -103,6 +114,22 @@ class EmbeddedStore:
         operation = edge.UpdateOperation.upsert_points([to_point(*point) for point in points])
         await self._run(lambda: self._shard.update(operation))
         self._flush_later()
+
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace the metadata; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        operation = edge.UpdateOperation.set_payload(ids, metadata_fields(metadata))
+
+        def change() -> bool:
+            # Asked first, for setting the payload of a point that is not there is an error like any other.
+            found = bool(self._shard.retrieve(ids, with_payload=False, with_vector=False))
+            if found:
+                self._shard.update(operation)
+            return found
+
+        changed = await self._run(change)
+        self._flush_later()
+        return changed
 
     async def query(
         self,
@@ -179,6 +206,11 @@ class EmbeddedStore:
             ],
             after=None if following is None else str(following),
         )
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know; see `VectorStore`."""
+        queries = EdgeFacets(self._shard, self._run)
+        return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""

@@ -25,8 +25,8 @@ index of numbers, and finds nonsense; so the two must never share a field."""
 EXACT = "metadata_json"
 """Payload field of the metadata as JSON text, where `metadata` alone would not bring it back (see `to_payload`)."""
 
-MATCH_FIELDS = ("image_id", "metadata", EXACT)
-"""What `to_match` reads."""
+MATCH_FIELDS = ("image_id", "sha256", "width", "height")
+"""What `to_match` reads, the metadata aside."""
 
 SCORE_ROUNDING = 1e-6
 """What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
@@ -42,14 +42,25 @@ def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]
     gRPC knows whole numbers of 64 bits with a sign, and nests only so deep. With `for_wire`, metadata beyond that
     is sent as text too, which is what comes back; filters see what fits.
     """
-    payload = {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **_typed_fields(record.metadata)}
+    fields = metadata_fields(record.metadata, for_wire=for_wire)
+    written = {name: value for name, value in fields.items() if value is not None}
+    return {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **written}
+
+
+def metadata_fields(metadata: Metadata, *, for_wire: bool = False) -> dict[str, Any]:
+    """Return all payload fields that follow from the metadata; None is for a field that is not to be there.
+
+    Setting them, which removes those that are null, is thus a change of the metadata alone.
+    """
+    fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
+    fields |= _typed_fields(metadata)
     if for_wire:
-        fitting = _fit(record.metadata, 0)
-        text = orjson.dumps(record.metadata)
+        fitting = _fit(metadata, 0)
+        text = orjson.dumps(metadata)
         # As text, for Python holds 2**63 and the float of it for equal.
         if orjson.dumps(fitting) != text:
-            payload |= {"metadata": fitting, EXACT: text.decode()}
-    return payload
+            fields |= {"metadata": fitting, EXACT: text.decode()}
+    return fields
 
 
 def to_record(payload: dict[str, Any] | None) -> ImageRecord:
@@ -62,16 +73,23 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
 
 
 def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool) -> Match:
-    """Read a hit back; `payload` holds `MATCH_FIELDS`, the metadata only where it is wanted."""
+    """Read a hit back; `payload` holds what `match_fields` names."""
     payload = payload or {}
     # Rounding in float32 can carry a cosine just past 1.
     score = min(1.0, max(-1.0, score))
-    return Match(payload["image_id"], score, _metadata(payload) if with_metadata else None)
+    return Match(
+        image_id=payload["image_id"],
+        score=score,
+        sha256=payload["sha256"],
+        width=payload["width"],
+        height=payload["height"],
+        metadata=_metadata(payload) if with_metadata else None,
+    )
 
 
 def match_fields(*, with_metadata: bool) -> list[str]:
     """Return the payload fields that a search asks for."""
-    return list(MATCH_FIELDS) if with_metadata else ["image_id"]
+    return [*MATCH_FIELDS, "metadata", EXACT] if with_metadata else [*MATCH_FIELDS]
 
 
 def metadata_field(path: str) -> str | None:
@@ -89,6 +107,21 @@ def as_rfc3339(moment: datetime) -> str:
     """Return a time as the store writes times: UTC, microseconds; a time without a zone counts as UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    for key, value in metadata.items():
+        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        if not key or "." in key:
+            continue
+        field = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from leaves(value, field)
+        elif isinstance(value, list):
+            yield from ((field, element) for element in value)
+        else:
+            yield field, value
 
 
 def _metadata(payload: dict[str, Any]) -> Metadata:
@@ -113,24 +146,9 @@ def _typed_fields(metadata: Metadata) -> dict[str, Any]:
     """Return `BOOLEANS` and `TIMES`, each where the metadata has such values."""
     booleans: set[str] = set()
     times: dict[str, list[str]] = {}
-    for field, value in _leaves(metadata, ""):
+    for field, value in leaves(metadata):
         if isinstance(value, bool):
             booleans.add(boolean_term(field, value=value))
         elif isinstance(value, str) and (moment := read_time(value)) is not None:
             times.setdefault(field, []).append(as_rfc3339(moment))
     return ({BOOLEANS: sorted(booleans)} if booleans else {}) | ({TIMES: times} if times else {})
-
-
-def _leaves(metadata: Metadata, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
-    for key, value in metadata.items():
-        # In a filter a dot is a step, so no filter reaches a key that holds one.
-        if not key or "." in key:
-            continue
-        field = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            yield from _leaves(value, field)
-        elif isinstance(value, list):
-            yield from ((field, element) for element in value)
-        else:
-            yield field, value

@@ -10,9 +10,9 @@ import numpy as np
 from cachetools import TTLCache
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Page, StoreUnavailable
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.base import Batch, CollectionInfo, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -24,16 +24,19 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
     SCORE_ROUNDING,
     VECTOR,
     match_fields,
     metadata_field,
+    metadata_fields,
     to_match,
     to_record,
 )
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
+from image_similarity.vectors.qdrant_facets import QdrantFacets
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point
 
 ORDERING = models.WriteOrdering.MEDIUM
@@ -116,6 +119,23 @@ class ServerStore:
         written = [to_point(*point) for point in points]
         await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
 
+    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+        """Replace the metadata, and not the whole record, which another process may be replacing; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+        if await self.get(image_id) is None:
+            return False
+        fields = metadata_fields(metadata, for_wire=True)
+        try:
+            await self._write(
+                lambda client: client.set_payload(self._name, fields, points=ids, wait=True, ordering=ORDERING)
+            )
+        except StoreUnavailable:
+            # Qdrant refuses to set what is not there (any more), and thereby never brings back what was deleted.
+            if await self.get(image_id) is None:
+                return False
+            raise
+        return True
+
     async def query(
         self,
         vector: Embedding,
@@ -190,6 +210,11 @@ class ServerStore:
             [(to_record(point.payload), _vector(point)) for point in points],
             after=None if following is None else str(following),
         )
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know; see `VectorStore`."""
+        queries = QdrantFacets(self._calls, self._name)
+        return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""

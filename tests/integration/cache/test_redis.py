@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.breaker import CircuitBreaker
 from image_similarity.cache.generation import LEASE, PATIENCE
-from image_similarity.cache.redis import RedisCache
+from image_similarity.cache.redis import FORMAT, RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.telemetry.metrics import Metrics
 from tests.integration.cache.conftest import eventually
@@ -46,10 +46,10 @@ async def test_namespaces_are_apart(shared: Make) -> None:
 async def test_values_expire(redis: RedisServer, shared: Make) -> None:
     cache = shared(ttl=100)
     await cache.set(EMBEDDING, "k", b"x")
-    lifetime = int(redis.command("PTTL {test}:1:embedding:k").strip(":\r\n"))
+    lifetime = int(redis.command(f"PTTL {{test}}:{FORMAT}:embedding:k").strip(":\r\n"))
     assert 90_000 < lifetime <= 100_000
     await cache.set(EMBEDDING, "k", b"x")
-    redis.command("PEXPIRE {test}:1:embedding:k 1")
+    redis.command(f"PEXPIRE {{test}}:{FORMAT}:embedding:k 1")
     await eventually(lambda: gone(cache))
 
 
@@ -90,7 +90,7 @@ async def test_while_redis_is_full_writes_still_make_results_stale(redis: RedisS
 async def test_junk_under_our_keys_does_no_harm(redis: RedisServer, shared: Make, junk: str) -> None:
     cache = shared()
     for key in ("generation", "popular", "embedding:k"):
-        redis.command(junk.format(f"{{test}}:1:{key}"))
+        redis.command(junk.format(f"{{test}}:{FORMAT}:{key}"))
     assert await cache.get(EMBEDDING, "k") in {None, b"junk"}
     assert await cache.most_asked(3) == []
     before = await cache.generation()

@@ -11,6 +11,7 @@ import pytest
 
 from image_similarity.cache import popularity
 from image_similarity.cache.base import Kind
+from image_similarity.cache.redis import FORMAT
 from tests.integration.cache.conftest import eventually
 from tests.support.commands import make_cli
 from tests.support.drawings import encoded, photo
@@ -55,7 +56,7 @@ async def test_the_ranking_is_bounded_and_old_counts_fade(
     # The first flush halves, for nobody has in the last hour.
     await asked(cache, a=8, b=6, c=4)
     await eventually(lambda: ranked(cache, 3))
-    assert "\r\n4\r\n" in redis.command("ZSCORE {test}:1:popular a")
+    assert "\r\n4\r\n" in redis.command(f"ZSCORE {{test}}:{FORMAT}:popular a")
     await asked(cache, d=9)
 
     async def trimmed() -> bool:

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from image_similarity.api.answers import JsonAnswer, image_answer
-from image_similarity.api.body import read_image_and
-from image_similarity.api.dependencies import EngineDep, ImageId
+from image_similarity.api.body import read_image_and, read_parameters
+from image_similarity.api.dependencies import EngineDep, ImageId, SettingsDep
 from image_similarity.api.errors import responses
-from image_similarity.api.openapi import BINARY, image_body
+from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
     DeleteResponse,
@@ -19,6 +19,7 @@ from image_similarity.api.schemas import (
     IndexParameters,
     IndexRequest,
     IndexResponse,
+    PatchRequest,
 )
 from image_similarity.domain import IndexResult
 
@@ -34,6 +35,14 @@ IdempotencyKey = Annotated[
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag that the caller has.")]
+
+Version = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        description="The image's `sha256`, where the caller knows it: the answer may then be kept for ever.",
+    ),
+]
 
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -96,12 +105,20 @@ async def browse(
         **responses(404, 422, 503),
     },
 )
-async def original(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+async def original(
+    image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
+) -> Response:
     """404 too where originals are not kept (STORE_ORIGINALS=false)."""
     record = await engine.get_image(image_id)
     media_type = _MEDIA_TYPES.get(record.format, "application/octet-stream")
     data = await engine.original(record)
-    return image_answer(data, media_type=media_type, etag=record.sha256, if_none_match=if_none_match)
+    return image_answer(
+        data,
+        media_type=media_type,
+        etag=record.sha256,
+        if_none_match=if_none_match,
+        for_ever=v == record.sha256,
+    )
 
 
 @router.get(
@@ -117,11 +134,19 @@ async def original(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMa
         **responses(404, 422, 503),
     },
 )
-async def thumbnail(image_id: ImageId, engine: EngineDep, if_none_match: IfNoneMatch = None) -> Response:
+async def thumbnail(
+    image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
+) -> Response:
     """Made when the image was indexed."""
     record = await engine.get_image(image_id)
     data = await engine.thumbnail(record)
-    return image_answer(data, media_type="image/webp", etag=f"{record.sha256}-t", if_none_match=if_none_match)
+    return image_answer(
+        data,
+        media_type="image/webp",
+        etag=f"{record.sha256}-t",
+        if_none_match=if_none_match,
+        for_ever=v == record.sha256,
+    )
 
 
 @router.get(
@@ -135,16 +160,48 @@ async def get(image_id: ImageId, engine: EngineDep) -> ImageDocument:
     return ImageDocument.of(await engine.get_image(image_id))
 
 
+@router.patch(
+    "/images/{image_id:path}",
+    summary="Change an image's metadata",
+    response_model=ImageDocument,
+    responses=responses(400, 404, 413, 415, 422, 503),
+    openapi_extra=json_body(PatchRequest),
+)
+async def patch(image_id: ImageId, request: Request, engine: EngineDep) -> ImageDocument:
+    """A JSON Merge Patch (RFC 7396): null removes a key. The image itself and the time it was indexed stay."""
+    parameters = await read_parameters(PatchRequest, request)
+    return ImageDocument.of(await engine.patch_metadata(image_id, parameters.metadata))
+
+
 @router.delete(
     "/images/{image_id:path}",
     summary="Remove an image",
     response_model=DeleteResponse,
     responses=responses(404, 422, 503),
 )
-async def delete(image_id: ImageId, engine: EngineDep) -> DeleteResponse:
-    """The next search no longer finds it; its bytes go too, unless another image has the same."""
-    await engine.delete_image(image_id)
-    return DeleteResponse(image_id=image_id, success=True, message="deleted")
+async def delete(
+    image_id: ImageId,
+    engine: EngineDep,
+    settings: SettingsDep,
+    undo_seconds: Annotated[
+        float | None, Query(ge=0, le=86_400, description="How long it can be restored; default UNDO_SECONDS.")
+    ] = None,
+) -> DeleteResponse:
+    """Nothing finds it any more; it can be restored for a while, then its bytes go, unless another has the same."""
+    seconds = settings.undo_seconds if undo_seconds is None else undo_seconds
+    until = await engine.delete_image(image_id, undo_seconds=seconds)
+    return DeleteResponse(image_id=image_id, success=True, message="deleted", restorable_until=until)
+
+
+@router.post(
+    "/images/{image_id:path}/restore",
+    summary="Undo the removal of an image",
+    response_model=ImageDocument,
+    responses=responses(404, 409, 422, 503),
+)
+async def restore(image_id: ImageId, engine: EngineDep) -> ImageDocument:
+    """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""
+    return ImageDocument.of(await engine.restore_image(image_id))
 
 
 def _describe(result: IndexResult) -> str:

@@ -57,7 +57,14 @@ def _answer(result: SearchResult) -> JsonAnswer:
         {
             "query_id": result.query_id,
             "results": [
-                {"image_id": match.image_id, "score": round(match.score, 6), "metadata": match.metadata}
+                {
+                    "image_id": match.image_id,
+                    "score": round(match.score, 6),
+                    "sha256": match.sha256,
+                    "width": match.width,
+                    "height": match.height,
+                    "metadata": match.metadata,
+                }
                 for match in result.matches
             ],
             "total_found": len(result.matches),

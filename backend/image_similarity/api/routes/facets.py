@@ -1,0 +1,30 @@
+"""What can be filtered on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from image_similarity.api.dependencies import EngineDep
+from image_similarity.api.errors import responses
+from image_similarity.api.facet_schemas import FacetsResponse
+from image_similarity.api.routes import PREFIX
+from image_similarity.facets import MOST_FIELDS, MOST_VALUES
+
+router = APIRouter(prefix=PREFIX, tags=["search"])
+
+
+@router.get(
+    "/facets",
+    summary="The fields that images' metadata has, with their values",
+    response_model=FacetsResponse,
+    responses=responses(422, 503),
+)
+async def facets(
+    engine: EngineDep,
+    fields: Annotated[int, Query(ge=1, le=MOST_FIELDS, description="Most fields to return.")] = 50,
+    values: Annotated[int, Query(ge=0, le=MOST_VALUES, description="Most values to return of each.")] = 20,
+) -> FacetsResponse:
+    """Exact for up to 5,000 images; beyond that from the newest ones and from the indexes that filters have made."""
+    return FacetsResponse.of(await engine.facets(), fields=fields, values=values)

@@ -1,0 +1,158 @@
+"""Which metadata fields a collection has, and their values: exact where it is small, else from a sample and indexes.
+
+Metadata has no schema, and a registry of fields would have to be right over all replicas, replacements and deletions.
+So the newest images are read, as many as a second allows. Where that is not all of them, the indexes of fields that
+were filtered on, which cover the whole collection, put in what they know, and other counts are projected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+from image_similarity.domain import Facet, Facets, FacetValue, FieldKind, ImageRecord, Scalar
+from image_similarity.filters import is_field, read_time
+from image_similarity.vectors.base import IndexedFacet, VectorStore
+from image_similarity.vectors.payload import as_rfc3339, leaves
+
+MOST_FIELDS = 100
+"""Fields that are told of, the most used ones."""
+
+MOST_VALUES = 100
+"""Values that are told of a field, the most frequent ones."""
+
+MAX_TEXT = 256
+"""Characters above which a text is no value to choose from, but is still counted as one that the field has."""
+
+SAMPLE = 5_000
+"""Images read; 35 ms of the embedded store's time."""
+
+SAMPLE_SECONDS = 1.0
+"""What reading them may take: metadata may be 64 KiB an image."""
+
+_PAGE = 250
+"""Images read at a time: 2 ms of the interpreter's lock in the embedded store, between which searches come."""
+
+_MOST_TRACKED = 2_000
+"""Fields looked at; more are some mistake, such as ids for keys."""
+
+
+async def survey(vectors: VectorStore) -> Facets:
+    """Return the fields of a collection with up to MOST_VALUES values each. Raises StoreUnavailable."""
+    sample = Sample()
+    cursor: str | None = None
+    deadline = monotonic() + SAMPLE_SECONDS
+    while True:
+        page = await vectors.scroll(limit=_PAGE, cursor=cursor)
+        # In a thread, for the event loop has searches to answer meanwhile.
+        await asyncio.to_thread(sample.add, page.records)
+        cursor = page.next_cursor
+        if cursor is None:
+            return sample.facets(sample.images, ())
+        if sample.images >= SAMPLE or monotonic() > deadline:
+            break
+    # One more tells whether there are more.
+    indexed = await vectors.indexed_facets(values=MOST_VALUES + 1)
+    return sample.facets((await vectors.info()).images, indexed)
+
+
+def read_facets(document: dict[str, Any]) -> Facets:
+    """Return what `survey` returned, from its JSON."""
+    fields = [
+        Facet(**(facet | {"kind": FieldKind(facet["kind"]), "values": tuple(FacetValue(**v) for v in facet["values"])}))
+        for facet in document["fields"]
+    ]
+    return Facets(**(document | {"fields": tuple(fields)}))
+
+
+class Sample:
+    """Counts the values of images' metadata, as a filter sees them."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._having: Counter[str] = Counter()
+        """Images that have a field, by field."""
+        self._kinds: defaultdict[str, Counter[FieldKind]] = defaultdict(Counter)
+        """Images that have a value of a kind, by field."""
+        self._values: defaultdict[tuple[str, FieldKind], Counter[Scalar]] = defaultdict(Counter)
+        """Images that have a value. Apart by kind, for Python holds 1 and True for equal."""
+
+    def add(self, records: Sequence[ImageRecord]) -> None:
+        """Count some images."""
+        for record in records:
+            self.images += 1
+            # As sets: an image that says a thing twice has it once.
+            found = set(self._fields(record.metadata))
+            self._having.update({field for field, _, _ in found})
+            for field, kind in {(field, kind) for field, kind, _ in found}:
+                self._kinds[field][kind] += 1
+            for field, kind, value in found:
+                self._values[field, kind][value] += 1
+
+    def facets(self, images: int, indexed: Sequence[IndexedFacet]) -> Facets:
+        """Return what the sample says of so many images, with what indexes know where it is not all of them."""
+        known = {(facet.field, facet.kind): facet for facet in indexed}
+        kinds = {field: self._kind(field) for field in self._having}
+        for facet in sorted(indexed, key=lambda facet: -facet.images):
+            kinds.setdefault(facet.field, facet.kind)
+        found = [self._facet(field, kind, known.get((field, kind)), images) for field, kind in kinds.items()]
+        found.sort(key=lambda facet: (-facet.images, facet.field))
+        return Facets(
+            fields=tuple(found[:MOST_FIELDS]),
+            more_fields=len(found) > MOST_FIELDS,
+            images=images,
+            sampled=self.images,
+            exact=images == self.images,
+        )
+
+    def _facet(self, field: str, kind: FieldKind, indexed: IndexedFacet | None, images: int) -> Facet:
+        counted: dict[Scalar, int] = dict(self._values[field, kind])
+        ends: list[Any] = [] if kind in (FieldKind.TEXT, FieldKind.BOOLEAN) else list(counted)
+        low, high = min(ends, default=None), max(ends, default=None)
+        having = self._project(self._having[field], images)
+        if indexed is not None:
+            having = indexed.images
+            if indexed.minimum is not None:
+                low, high = indexed.minimum, indexed.maximum
+        if indexed is not None and indexed.values:
+            counted = dict(indexed.values)
+        else:
+            counted = {value: self._project(count, images) for value, count in counted.items()}
+        short = [(value, count) for value, count in counted.items() if len(str(value)) <= MAX_TEXT]
+        short.sort(key=lambda entry: (-entry[1], entry[0]))
+        return Facet(
+            field=field,
+            kind=kind,
+            images=having,
+            values=tuple(FacetValue(value, count) for value, count in short[:MOST_VALUES]),
+            more_values=len(counted) > min(len(short), MOST_VALUES),
+            minimum=low,
+            maximum=high,
+            exact=images == self.images,
+        )
+
+    def _kind(self, field: str) -> FieldKind:
+        kinds = self._kinds[field]
+        # A text where they are even, which any value can be taken for.
+        return max(FieldKind, key=lambda kind: (kinds[kind], kind is FieldKind.TEXT))
+
+    def _project(self, count: int, images: int) -> int:
+        return round(count * images / self.images)
+
+    def _fields(self, metadata: dict[str, Any]) -> Iterator[tuple[str, FieldKind, Scalar]]:
+        for field, value in leaves(metadata):
+            if field not in self._having and (len(self._having) >= _MOST_TRACKED or not is_field(field)):
+                continue
+            if isinstance(value, bool):
+                yield field, FieldKind.BOOLEAN, value
+            elif isinstance(value, int | float):
+                yield field, FieldKind.NUMBER, value
+            elif isinstance(value, str):
+                moment = read_time(value)
+                if moment is None:
+                    yield field, FieldKind.TEXT, value
+                else:
+                    yield field, FieldKind.TIME, as_rfc3339(moment)

@@ -1,0 +1,148 @@
+"""What changes a collection, each change as the one order of steps that is safe to be cut off anywhere."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from image_similarity.cache.base import Cache
+from image_similarity.domain import (
+    ImageExists,
+    ImageNotFound,
+    ImageRecord,
+    Metadata,
+    StoreUnavailable,
+)
+from image_similarity.embedder import PreparedImage
+from image_similarity.inputs import same_metadata
+from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.metrics import Metrics
+from image_similarity.trash import Trash
+from image_similarity.vectors.base import VectorStore
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What is to be written of an image."""
+
+    image_id: str
+    sha256: str
+    data: bytes
+    prepared: PreparedImage
+    metadata: Metadata
+
+
+class Writes:
+    """The caller holds a lock on the image's id and awaits each to its end. All raise StoreUnavailable.
+
+    Each makes older results stale before it returns: also where nothing changed, for whoever wrote before may have
+    died, or been given up on, before it could.
+    """
+
+    def __init__(
+        self, vectors: VectorStore, storage: ImageStorage, cache: Cache, trash: Trash, metrics: Metrics
+    ) -> None:
+        self._vectors = vectors
+        self._storage = storage
+        self._cache = cache
+        self._trash = trash
+        self._metrics = metrics
+        self._last_indexed = datetime.min.replace(tzinfo=UTC)
+
+    async def put(self, image: NewImage, before: ImageRecord | None) -> None:
+        """Store the bytes, then the vector, so that an image that is found can be shown; drop what it replaces."""
+        record = ImageRecord(
+            image_id=image.image_id,
+            sha256=image.sha256,
+            width=image.prepared.width,
+            height=image.prepared.height,
+            format=image.prepared.format,
+            indexed_at=self._next_moment(),
+            metadata=image.metadata,
+        )
+        replaced = before.sha256 if before is not None and before.sha256 != image.sha256 else None
+        if replaced is not None:
+            await self._trash.note(replaced)
+        try:
+            async with self._trash.contents.of(image.sha256):
+                await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)
+                await self._vectors.upsert([(record, image.prepared.embedding)])
+                if not self._trash.alone and not await self._storage.has(image.sha256):
+                    # Dropped by another process, which had looked for records a moment before; see trash.py.
+                    await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)
+        except Exception:
+            with suppress(StoreUnavailable):
+                await self._trash.note(image.sha256)
+                await self._settle(image.sha256)
+            raise
+        await self._cache.advance_generation()
+        self._metrics.indexed.inc()
+        if replaced is not None:
+            await self._settle(replaced)
+
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata) -> None:
+        """Replace the metadata and nothing else. Raises ImageNotFound where the image is deleted meanwhile."""
+        changed = not same_metadata(before.metadata, metadata)
+        found = not changed or await self._vectors.set_metadata(before.image_id, metadata)
+        await self._cache.advance_generation()
+        if not found:
+            raise not_found(before.image_id)
+
+    async def remove(self, image_id: str, undo_seconds: float) -> datetime | None:
+        """Remove an image; returns until when it can be restored, None where it cannot. Raises ImageNotFound."""
+        record = await self._vectors.get(image_id)
+        vector = await self._vectors.get_vector(image_id) if record is not None and undo_seconds > 0 else None
+        until = await self._trash.put(record, vector, undo_seconds) if record is not None else None
+        removed = await self._vectors.delete(image_id)
+        await self._cache.advance_generation()
+        if removed is None:
+            raise not_found(image_id)
+        self._metrics.deleted.inc()
+        if record is None or removed.sha256 != record.sha256:
+            # Indexed anew by another process in between.
+            await self._trash.note(removed.sha256)
+        if until is None:
+            await self._settle(removed.sha256)
+        return until
+
+    async def restore(self, image_id: str) -> ImageRecord:
+        """Bring a deleted image back as it was.
+
+        Raises ImageExists where there is an image of that id, ImageNotFound where none can be restored (any more).
+        """
+        if await self._vectors.get(image_id) is not None:
+            raise ImageExists(f'There is an image "{image_id}"; a deleted one of that id is not restored over it.')
+        deleted = await self._trash.find(image_id)
+        if deleted is None:
+            raise ImageNotFound(f'No image "{image_id}" was deleted within the time that it can be restored.')
+        record = deleted.record
+        async with self._trash.contents.of(record.sha256):
+            kept = await self._storage.thumbnail(record.sha256) is not None
+            if kept:
+                await self._vectors.upsert([(record, deleted.vector)])
+                # Unless another process has just dropped it; see trash.py.
+                kept = self._trash.alone or await self._storage.thumbnail(record.sha256) is not None
+                if not kept:
+                    await self._vectors.delete(image_id)
+        await self._cache.advance_generation()
+        if not kept:
+            raise ImageNotFound(f'The image "{image_id}" was deleted too long ago: its bytes are dropped.')
+        # What is left there does no harm, and is swept.
+        with suppress(StoreUnavailable):
+            await self._trash.take_out(deleted)
+        return record
+
+    async def _settle(self, sha256: str) -> None:
+        # Elsewhere it has to wait for the sweep, for another process may be about to use the same bytes.
+        if self._trash.alone:
+            await self._trash.settle(sha256)
+
+    def _next_moment(self) -> datetime:
+        self._last_indexed = max(datetime.now(UTC), self._last_indexed + timedelta(microseconds=1))
+        return self._last_indexed
+
+
+def not_found(image_id: str) -> ImageNotFound:
+    """Return the error for an id that no image has."""
+    return ImageNotFound(f'No image with the id "{image_id}" is indexed.')
