@@ -11,6 +11,7 @@ install_package test --editable '.[offline]' --group dev
 install_for_tests haproxy haproxy
 install_for_tests redis-server redis-server
 install_for_tests rabbitmq-server rabbitmq-server
+install_for_tests promtool prometheus
 
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"

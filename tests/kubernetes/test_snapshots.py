@@ -134,7 +134,7 @@ def test_only_the_newest_are_kept(
 
 def test_an_interrupted_backup_is_none(script: ModuleType, nodes: list[Node], tmp_path: Path) -> None:
     nodes[2].close()
-    with pytest.raises(Exception, match="refused|reset|disconnected"):
+    with pytest.raises(Exception, match=r"refused|reset|disconnected"):
         script.main("backup")
     with pytest.raises(SystemExit, match="no complete backup"):
         script.main("restore", *backups(tmp_path))
