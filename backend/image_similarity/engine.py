@@ -36,6 +36,7 @@ from image_similarity.inputs import check_image_id, check_metadata, new_image_id
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 
 EXACT_SEARCH_LIMIT = 200_000
@@ -216,7 +217,7 @@ class SearchEngine:
         await self._cache.close()
 
     async def _query(self, vector: Embedding, options: SearchOptions, *, exclude: str | None = None) -> list[Match]:
-        with self.metrics.stage("query"):
+        with self.metrics.stage("query"), span("store"):
             return await self._vectors.query(
                 vector,
                 top_k=options.top_k,
@@ -232,7 +233,8 @@ class SearchEngine:
         if generation is None:
             return SearchResult(str(uuid7()), tuple(await search()), _milliseconds_since(started), cached=False)
         key = self._result_key(generation, subject, options)
-        stored = await self._cache.get(Kind.RESULT, key)
+        with span("cache"):
+            stored = await self._cache.get(Kind.RESULT, key)
         if stored is not None:
             matches = tuple(Match(*fields) for fields in orjson.loads(stored))
         else:
@@ -272,8 +274,10 @@ class SearchEngine:
         )
         async with self._lock(f"content:{digest}"):
             try:
-                await self._storage.save(digest, data, prepared.thumbnail)
-                await self._vectors.upsert([(record, prepared.embedding)])
+                with span("storage"):
+                    await self._storage.save(digest, data, prepared.thumbnail)
+                with span("store"):
+                    await self._vectors.upsert([(record, prepared.embedding)])
             except Exception:
                 with suppress(StoreUnavailable):
                     await self._forget_content(digest)

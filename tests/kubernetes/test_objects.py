@@ -30,8 +30,8 @@ CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "gateway.networking.k8s.io/")
 
 OF_OTHERS = {"AWS_REGION", "AWS_ENDPOINT", "AWS_ALLOW_HTTP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 """Variables that libraries read, not our Settings: the bucket's credentials,"""
-OF_OTHERS |= {"OMP_NUM_THREADS", "OTEL_EXPORTER_OTLP_ENDPOINT"}
-"""the number of torch's threads, and where traces go."""
+OF_OTHERS |= {"OMP_NUM_THREADS"}
+"""and the number of torch's threads."""
 
 Objects = tuple[Object, ...]
 
