@@ -38,14 +38,14 @@ def test_release_checks_lines_that_are_there() -> None:
 
 
 def test_commands_of_the_documents_work() -> None:
-    """Every `helm install` and `helm template` of the documents renders, with the values that it sets."""
+    """Every `helm install` and `helm upgrade` of the documents renders, with the values that it sets."""
     documents = [ROOT / "README.md", ROOT / "docs" / "DEPLOYMENT.md", CHART / "README.md"]
     found = 0
     for document in documents:
         text = document.read_text().replace("\\\n", " ")
         for line in re.findall(r"^helm (?:install|upgrade) .*", text, re.MULTILINE):
-            settings = re.findall(r"--set '?([^\s']+)", line)
-            done = helm("template", "image-similarity", CHART, *[word for one in settings for word in ("--set", one)])
+            settings = [word for pair in re.findall(r"(--set(?:-json)?) '?([^\s']+)", line) for word in pair]
+            done = helm("template", "image-similarity", CHART, *settings)
             assert done.returncode == 0, (line, done.stderr)
             found += 1
     assert found >= 4
