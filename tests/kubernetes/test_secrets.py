@@ -129,4 +129,4 @@ def test_broker_url_holds_the_brokers_password(tmp_path: Path) -> None:
     with cluster(None) as url:
         made = decoded(secret_of(url, tmp_path, HELM_4))
     password = made["RABBITMQ_PASSWORD"]
-    assert made["BROKER_URL"] == f"amqp://image-similarity:{password}@image-similarity-rabbitmq:5672/"
+    assert made["BROKER_URL"] == f"amqp://image-similarity:{password}@image-similarity-rabbitmq.pictures.svc:5672/"
