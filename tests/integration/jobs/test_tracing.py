@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from celery import signals
+from celery.worker import state
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from image_similarity.bootstrap import build_engine, chunk_processor, open_ledger
 from image_similarity.jobs.celery_app import TASK
-from image_similarity.jobs.worker import EventLoopThread, celery_for
+from image_similarity.jobs.worker import EventLoopThread, _look_about, celery_for
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing, carrier, span
 from tests.support.drawings import encoded, photo
@@ -92,13 +94,19 @@ def working(settings: Settings, tracing: Tracing) -> Iterator[None]:
     processor = chunk_processor(settings, engine, open_ledger(settings))
     app = celery_for(settings.broker_url.get_secret_value(), processor, loop, tracing)
     worker = app.Worker(pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True)
+    # As in `run_worker`.
+    signals.worker_ready.connect(_look_about, weak=False)
     thread = threading.Thread(target=worker.start)
     thread.start()
     try:
         yield
     finally:
-        worker.stop()
+        # What SIGTERM does, which only the main thread would hear.
+        state.should_stop = 0
         thread.join(PATIENCE)
+        assert not thread.is_alive(), "the worker did not stop"
+        state.should_stop = None
+        signals.worker_ready.disconnect(_look_about)
         loop.run(engine.close())
         loop.close()
 
