@@ -7,10 +7,11 @@ cd "$(dirname "$0")/.."
 . scripts/environment.sh
 make_venv
 install_torch
-install_package test --editable '.[offline]' --group dev
+install_package test --editable '.[offline,tracing]' --group dev
 install_for_tests haproxy haproxy
 install_for_tests redis-server redis-server
 install_for_tests rabbitmq-server rabbitmq-server
+install_for_tests promtool prometheus
 
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"

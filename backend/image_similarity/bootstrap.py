@@ -28,6 +28,7 @@ from image_similarity.storage import ImageStorage
 from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import Tracing
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta, Found
@@ -166,6 +167,22 @@ def check_settings(settings: Settings) -> None:
             "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "
             "works on bulk jobs itself."
         )
+
+
+def open_tracing(settings: Settings, part: str) -> Tracing | None:
+    """Return what traces this process (its part is the end of its name there), or None where nobody asks for it.
+
+    Raises InvalidRequest where the extra is not installed.
+    """
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    try:
+        return Tracing.to(settings.otel_exporter_otlp_endpoint, f"image-similarity-{part}")
+    except ImportError as error:
+        raise InvalidRequest(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: "
+            "pip install 'image-similarity[tracing]', or unset it."
+        ) from error
 
 
 async def initialize(settings: Settings) -> CollectionInfo:

@@ -19,6 +19,7 @@ from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.images.decode import DecodedImage, decode
 from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
 
 T = TypeVar("T")
 
@@ -94,7 +95,8 @@ class ImageEmbedder:
     async def prepare(self, data: bytes, digest: str) -> PreparedImage:
         """Return an image's embedding and, from the same decoding, its thumbnail and size."""
         with self._batching.place():
-            decoded, pixels, thumbnail = await self._in_thread(lambda: self._decode_for_index(data))
+            with span("decode"):
+                decoded, pixels, thumbnail = await self._in_thread(lambda: self._decode_for_index(data))
             embedding = await self._recall(digest)
             if embedding is None:
                 embedding = await self._encode(pixels, digest)
@@ -107,16 +109,20 @@ class ImageEmbedder:
 
     async def _compute(self, data: bytes, digest: str) -> Embedding:
         with self._batching.place():
-            pixels = await self._in_thread(lambda: self._encoder.preprocess(self._decode(data).image))
+            with span("decode"):
+                pixels = await self._in_thread(lambda: self._encoder.preprocess(self._decode(data).image))
             return await self._encode(pixels, digest)
 
     async def _encode(self, pixels: Pixels, digest: str) -> Embedding:
-        embedding = await self._batching.encode(pixels)
+        # The wait for the model included; the batch itself is many traces' and in the metrics.
+        with span("encode"):
+            embedding = await self._batching.encode(pixels)
         await self._cache.set(Kind.EMBEDDING, self._key(digest), embedding.tobytes())
         return embedding
 
     async def _recall(self, digest: str) -> Embedding | None:
-        cached = await self._cache.get(Kind.EMBEDDING, self._key(digest))
+        with span("cache"):
+            cached = await self._cache.get(Kind.EMBEDDING, self._key(digest))
         return None if cached is None else np.frombuffer(cached, dtype=np.float32)
 
     def _key(self, digest: str) -> str:

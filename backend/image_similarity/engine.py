@@ -33,6 +33,7 @@ from image_similarity.facets import read_facets, survey
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.writes import NewImage, Writes, not_found
@@ -251,7 +252,7 @@ class SearchEngine:
         await self._cache.close()
 
     async def _query(self, vector: Embedding, options: SearchOptions, *, exclude: str | None = None) -> list[Match]:
-        with self.metrics.stage("query"):
+        with self.metrics.stage("query"), span("store"):
             return await self._vectors.query(
                 vector,
                 top_k=options.top_k,

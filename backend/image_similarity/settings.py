@@ -150,6 +150,13 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Port of a worker's `/api/v1/ready`, `/health` and `/metrics`; unset: none."
     )
 
+    # Who looks on
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="OpenTelemetry collector for traces, `http://host:4318`; needs the extra `tracing`.",
+    )
+
     # Who may call
     api_keys: SecretList = Field(
         default_factory=list,

@@ -18,6 +18,7 @@ from image_similarity.embedder import PreparedImage
 from image_similarity.inputs import same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import VectorStore
 
@@ -66,8 +67,10 @@ class Writes:
             await self._trash.note(replaced)
         try:
             async with self._trash.contents.of(image.sha256):
-                await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)
-                await self._vectors.upsert([(record, image.prepared.embedding)])
+                with span("storage"):
+                    await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)
+                with span("store"):
+                    await self._vectors.upsert([(record, image.prepared.embedding)])
                 if not self._trash.alone and not await self._storage.has(image.sha256):
                     # Dropped by another process, which had looked for records a moment before; see trash.py.
                     await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,13 @@ def test_image_is_built_from_nothing_that_is_not_named() -> None:
     assert "*" in ignored
     assert all(any(source.startswith(place) for place in allowed) for source in sources)
     assert not any(".env" in place or place == "." for place in allowed)
+
+
+def test_image_is_given_every_file_that_the_package_is_made_of() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = package["tool"]["hatch"]["build"]["targets"]["wheel"].get("force-include", {})
+    dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
+    assert all(f"COPY {source} " in dockerfile for source in included)
 
 
 def test_checks_of_the_images_pass(tmp_path: Path) -> None:

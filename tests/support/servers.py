@@ -22,6 +22,7 @@ from image_similarity.api.app import create_app
 from image_similarity.bootstrap import build_engine, build_jobs
 from image_similarity.engine import SearchEngine
 from image_similarity.settings import Settings
+from image_similarity.telemetry.tracing import Tracing
 
 API = "/api/v1"
 PATIENCE = 120
@@ -52,14 +53,14 @@ def make_settings(data_dir: Path, model: Path | str, **overrides: Any) -> Settin
 
 
 @contextmanager
-def running_server(settings: Settings) -> Iterator[RunningServer]:
+def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterator[RunningServer]:
     """Serve in a thread of this process, through a real socket."""
     ready = threading.Event()
     state: dict[str, Any] = {}
 
     async def serve() -> None:
         engine = await build_engine(settings)
-        app = create_app(engine, settings, build_jobs(settings, engine))
+        app = create_app(engine, settings, build_jobs(settings, engine), tracing)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
         state.update(engine=engine, server=server)
         serving = asyncio.ensure_future(server.serve())

@@ -14,15 +14,18 @@ from image_similarity import __version__
 from image_similarity.api import errors, openapi
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
-from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests
+from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
 from image_similarity.api.routes import PREFIX, facets, images, jobs, search, service
 from image_similarity.api.security import RequireKey
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
+from image_similarity.telemetry.tracing import Tracing
 
 
-def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) -> FastAPI:
+def create_app(
+    engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs, tracing: Tracing | None = None
+) -> FastAPI:
     """Return the application; it starts the jobs, and closes them and the engine when it shuts down."""
 
     @asynccontextmanager
@@ -71,6 +74,8 @@ def create_app(engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs) ->
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(ObserveRequests, metrics=engine.metrics)
+    if tracing is not None:
+        app.add_middleware(TraceRequests, tracing=tracing)
     return app
 
 

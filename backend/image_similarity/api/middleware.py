@@ -15,6 +15,7 @@ from image_similarity.api.errors import internal_error
 from image_similarity.domain import BodyTooLarge
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
@@ -67,6 +68,33 @@ class ObserveRequests:
             log = get_logger().debug if path in _QUIET else get_logger().info
             log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 2))
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+class TraceRequests:
+    """Begins a trace for each request, or goes on with the caller's (`traceparent`); its id is in every log line."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        self._app = app
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] in _QUIET:
+            await self._app(scope, receive, send)
+            return
+        with self._tracing.begin(scope["method"], "server", Headers(scope=scope)) as root:
+
+            async def send_and_note(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    root.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            trace_id = f"{root.get_span_context().trace_id:032x}"
+            with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+                await self._app(scope, receive, send_and_note)
+            route = getattr(scope.get("route"), "path_format", "unmatched")
+            root.update_name(f"{scope['method']} {route}")
+            root.set_attributes({"http.request.method": scope["method"], "http.route": route})
 
 
 class LimitBody:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap import build_engine, build_jobs, check_settings
+from image_similarity.bootstrap import build_engine, build_jobs, check_settings, open_tracing
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 
@@ -33,13 +33,14 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    tracing = open_tracing(settings, "api")
     engine = await build_engine(settings)
     try:
         jobs = build_jobs(settings, engine)
     except BaseException:
         await engine.close()
         raise
-    app = create_app(engine, settings, jobs)
+    app = create_app(engine, settings, jobs, tracing)
     # What is loaded stays: without this, the garbage collector now and then walks all of it, 0.23 s with torch.
     gc.freeze()
     config = uvicorn.Config(
@@ -64,6 +65,8 @@ async def _serve(settings: Settings) -> None:
     for advice in (await engine.stats()).recommendations:
         get_logger().warning("recommendation", advice=advice)
     await _DrainingServer(config, app, settings.drain_seconds).serve()
+    if tracing is not None:
+        await asyncio.to_thread(tracing.close)
 
 
 class _DrainingServer(uvicorn.Server):

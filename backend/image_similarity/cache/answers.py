@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
+from image_similarity.telemetry.tracing import span
 
 
 class Answers:
@@ -24,7 +25,8 @@ class Answers:
             return await compute(), False
         digest = hashlib.sha256(question.encode()).hexdigest()
         key = f"{self._model}:{generation}:{digest}"
-        stored = await self._cache.get(Kind.RESULT, key)
+        with span("cache"):
+            stored = await self._cache.get(Kind.RESULT, key)
         if stored is not None:
             return stored, True
 

@@ -15,6 +15,7 @@ from image_similarity.jobs.base import QueueInfo
 from image_similarity.jobs.celery_app import CHUNKS, DEAD, TASK, declare_queues, make_app
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
+from image_similarity.telemetry.tracing import carrier
 
 TIMEOUT = 5.0
 """Seconds within which a broker answers, or is taken for away."""
@@ -42,7 +43,7 @@ class BrokerQueue:
         self._url = url
         self._ledger = ledger
         self._app: Celery = make_app(url, timeout=TIMEOUT)
-        self._outbox: asyncio.Queue[tuple[str, list[int]]] = asyncio.Queue()
+        self._outbox: asyncio.Queue[tuple[str, list[int], dict[str, str]]] = asyncio.Queue()
         self._stalled_after = stalled_after
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -55,7 +56,8 @@ class BrokerQueue:
 
     async def put(self, job_id: str, chunks: Iterable[int]) -> None:
         """Hand the chunks over as soon as the broker takes them."""
-        self._outbox.put_nowait((job_id, list(chunks)))
+        # Sent by a task that is in nobody's trace.
+        self._outbox.put_nowait((job_id, list(chunks), carrier()))
 
     async def info(self) -> QueueInfo:
         """Ask the broker how many chunks wait and how many were given up."""
@@ -70,11 +72,11 @@ class BrokerQueue:
 
     async def _send(self) -> None:
         while True:
-            job_id, chunks = await self._outbox.get()
+            job_id, chunks, headers = await self._outbox.get()
             pause = 0.5
             while True:
                 try:
-                    await asyncio.to_thread(self._publish, job_id, chunks)
+                    await asyncio.to_thread(self._publish, job_id, chunks, headers)
                     await self._ledger.mark_dispatched(job_id)
                 # Whatever it is, the job must be sent in the end: py-amqp lets errors of many kinds through.
                 except Exception as error:
@@ -97,12 +99,12 @@ class BrokerQueue:
                         get_logger().warning("job_sent_again", job_id=job_id, chunks=len(chunks))
                         await self.put(job_id, chunks or [0])
 
-    def _publish(self, job_id: str, chunks: list[int]) -> None:
+    def _publish(self, job_id: str, chunks: list[int], headers: dict[str, str]) -> None:
         declare_queues(self._app)
         with self._app.connection_for_write() as connection, self._app.amqp.Producer(connection) as producer:
             for chunk in chunks:
                 # Each is confirmed: it is on the broker's disk when the call returns.
-                self._app.send_task(TASK, (job_id, chunk), producer=producer, retry=False)
+                self._app.send_task(TASK, (job_id, chunk), producer=producer, retry=False, headers=headers)
 
 
 def read_queues(url: str) -> QueueInfo:

@@ -16,7 +16,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
-from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger
+from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
 from image_similarity.domain import InvalidRequest
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.broker import read_queues
@@ -25,6 +25,7 @@ from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.tasks import register
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
+from image_similarity.telemetry.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -52,7 +53,9 @@ class EventLoopThread:
         self._loop.close()
 
 
-def celery_for(broker_url: str, processor: ChunkProcessor, loop: EventLoopThread) -> Celery:
+def celery_for(
+    broker_url: str, processor: ChunkProcessor, loop: EventLoopThread, tracing: Tracing | None = None
+) -> Celery:
     """Return a Celery application whose task indexes chunks with an engine that lives in `loop`."""
 
     def work(job_id: str, chunk: int, attempt: int, give_up: bool) -> None:
@@ -62,7 +65,8 @@ def celery_for(broker_url: str, processor: ChunkProcessor, loop: EventLoopThread
             loop.run(processor.process(job_id, chunk, attempt=attempt))
 
     app = make_app(broker_url)
-    register(app, work)
+    # The loop's tasks are in the trace of the thread that waits for them: they copy its context.
+    register(app, work, tracing)
     return app
 
 
@@ -83,11 +87,12 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
     # Celery would set up its own logging otherwise.
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_ready.connect(_look_about, weak=False)
+    tracing = open_tracing(settings, "worker")
     loop = EventLoopThread()
     engine = loop.run(build_engine(settings))
     probes: Probes | None = None
     try:
-        app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop)
+        app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop, tracing)
         if settings.worker_port is not None:
             probes = Probes(engine, settings, url, loop)
         _wait_for_broker(app)
@@ -107,6 +112,8 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
             probes.close()
         loop.run(engine.close())
         loop.close()
+        if tracing is not None:
+            tracing.close()
 
 
 class Probes:

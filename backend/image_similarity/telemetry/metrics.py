@@ -81,6 +81,12 @@ class Metrics:
         self.collection_images = Gauge(
             "image_similarity_collection_images", "Images in the collection.", registry=self.registry
         )
+        self.part_up = Gauge(
+            "image_similarity_part_up",
+            "1 while a part answers (vector_store, storage, broker), 0 while it does not; looked at for each scrape.",
+            ["part"],
+            registry=self.registry,
+        )
         self.job_images = Counter(
             "image_similarity_job_images_total",
             "Images of bulk jobs that this process dealt with.",

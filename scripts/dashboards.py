@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Write Grafana's dashboards: what they show is told here in a line a panel, the JSON is for Grafana only.
+
+scripts/dashboards.py           write monitoring/grafana/dashboards/*.json
+scripts/dashboards.py --check   fail where they are not up to date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "monitoring" / "grafana" / "dashboards"
+SOURCE = {"type": "prometheus", "uid": "${source}"}
+COLUMNS, WIDTH, HEIGHT = 2, 12, 8
+
+REQUESTS = "image_similarity_http_request_duration_seconds"
+STAGES = "image_similarity_stage_duration_seconds"
+CACHE = "image_similarity_cache_requests_total"
+CLIENTS = 'namespace=~"$namespace", route!~"/metrics|/api/v1/(health|ready)|unmatched"'
+HERE = 'namespace=~"$namespace"'
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One graph."""
+
+    title: str
+    unit: str
+    queries: dict[str, str]
+    """By what their lines are called, in Grafana's format."""
+    text: str = ""
+
+
+def rate(metric: str, labels: str = HERE, by: str = "") -> str:
+    """Return a counter's rate, summed up."""
+    return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{labels}}}[$__rate_interval]))"
+
+
+def quantile(share: float, histogram: str, labels: str = HERE, by: str = "") -> str:
+    """Return a quantile of a histogram."""
+    groups = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {rate(f'{histogram}_bucket', labels, groups)})"
+
+
+def share(part: str, whole: str) -> str:
+    """Return a ratio that is no data, not infinite, where there is nothing to divide by."""
+    return f"{part} / ({whole} > 0)"
+
+
+def stage(name: str) -> str:
+    """Return the labels of one stage of the road."""
+    return f'{HERE}, stage="{name}"'
+
+
+SEARCHES = f'{HERE}, route="/api/v1/search"'
+
+DASHBOARDS = {
+    "overview": [
+        Panel("Requests", "reqps", {"{{route}}": rate(f"{REQUESTS}_count", CLIENTS, "route")}),
+        Panel(
+            "Requests that failed",
+            "percentunit",
+            {"5xx": f"namespace:image_similarity_errors:ratio_rate5m{{{HERE}}}"},
+            "The promise is at most 0.1 %.",
+        ),
+        Panel(
+            "Time of a search",
+            "s",
+            {
+                "median": quantile(0.5, REQUESTS, SEARCHES),
+                "95 %": f"namespace:image_similarity_search_duration_seconds:p95_5m{{{HERE}}}",
+                "99 %": quantile(0.99, REQUESTS, SEARCHES),
+            },
+            "The promise is half a second for 99 % of them.",
+        ),
+        Panel(
+            "Replicas",
+            "short",
+            {
+                "answer Prometheus": f'sum(up{{job="image-similarity", {HERE}}})',
+                "ready, as HAProxy sees it": f'max(haproxy_backend_active_servers{{proxy="replicas", {HERE}}})',
+            },
+        ),
+        Panel("Parts that answer", "bool_yes_no", {"{{part}}": f"min by (part) (image_similarity_part_up{{{HERE}}})"}),
+        Panel("Images in the collection", "short", {"images": f"max(image_similarity_collection_images{{{HERE}}})"}),
+        Panel("Memory of a process", "bytes", {"{{job}} {{instance}}": f"process_resident_memory_bytes{{{HERE}}}"}),
+        Panel(
+            "Processor of a process",
+            "short",
+            {"{{job}} {{instance}}": f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])"},
+        ),
+    ],
+    "encoder": [
+        Panel("Images encoded", "ops", {"images": rate("image_similarity_encode_batch_size_sum")}),
+        Panel(
+            "Images a batch",
+            "short",
+            {
+                "mean": share(
+                    rate("image_similarity_encode_batch_size_sum"), rate("image_similarity_encode_batch_size_count")
+                )
+            },
+            "Near 1 the model waits for images; near BATCH_SIZE images wait for the model.",
+        ),
+        Panel(
+            "Time of a batch",
+            "s",
+            {"median": quantile(0.5, STAGES, stage("encode")), "95 %": quantile(0.95, STAGES, stage("encode"))},
+        ),
+        Panel(
+            "Time to decode an image",
+            "s",
+            {"median": quantile(0.5, STAGES, stage("decode")), "95 %": quantile(0.95, STAGES, stage("decode"))},
+        ),
+        Panel(
+            "Images before the model",
+            "short",
+            {"{{instance}}": f"image_similarity_encode_queue_depth{{{HERE}}}"},
+            "At MAX_QUEUE further ones get a 503.",
+        ),
+        Panel("Images turned away", "ops", {"503": rate("image_similarity_requests_shed_total")}),
+        Panel(
+            "Share of time that the model works",
+            "percentunit",
+            {"{{instance}}": rate(f"{STAGES}_sum", stage("encode"), "instance")},
+        ),
+    ],
+    "cache": [
+        Panel(
+            "Look-ups that the cache answers",
+            "percentunit",
+            {"all": f"namespace:image_similarity_cache_hits:ratio_rate30m{{{HERE}}}"},
+            "Half of yesterday's share is an alert.",
+        ),
+        Panel("Look-ups", "ops", {"{{tier}} {{kind}} {{outcome}}": rate(CACHE, HERE, "tier, kind, outcome")}),
+        Panel(
+            "Answered, by tier and kind",
+            "percentunit",
+            {
+                "{{tier}} {{kind}}": share(
+                    rate(CACHE, f'{HERE}, outcome="hit"', "tier, kind"), rate(CACHE, HERE, "tier, kind")
+                )
+            },
+        ),
+        Panel(
+            "Questions to Redis without an answer in time",
+            "ops",
+            {"{{instance}}": rate("image_similarity_cache_errors_total", HERE, "instance")},
+        ),
+        Panel(
+            "Redis is left alone",
+            "bool_yes_no",
+            {"{{instance}}": f"image_similarity_cache_breaker_open{{{HERE}}}"},
+        ),
+    ],
+    "jobs": [
+        Panel(
+            "Chunks that wait for a worker",
+            "short",
+            {"chunks": f"namespace:image_similarity_job_queue_depth:max{{{HERE}}}"},
+        ),
+        Panel(
+            "Images of bulk jobs", "ops", {"{{outcome}}": rate("image_similarity_job_images_total", HERE, "outcome")}
+        ),
+        Panel("By worker", "ops", {"{{instance}}": rate("image_similarity_job_images_total", HERE, "instance")}),
+        Panel(
+            "Chunks given up",
+            "short",
+            {"dead letters": f"max(image_similarity_job_dead_letters{{{HERE}}})"},
+            "Each took its worker down several times; the log of chunk_given_up names its job.",
+        ),
+        Panel("Workers", "short", {"answer": f'sum(up{{job="worker", {HERE}}})'}),
+        Panel(
+            "Broker",
+            "bool_yes_no",
+            {"answers": f'min(image_similarity_part_up{{part="broker", {HERE}}})'},
+        ),
+    ],
+    "store": [
+        Panel("Images in the collection", "short", {"images": f"max(image_similarity_collection_images{{{HERE}}})"}),
+        Panel(
+            "Written and removed",
+            "ops",
+            {
+                "indexed": rate("image_similarity_images_indexed_total"),
+                "deleted": rate("image_similarity_images_deleted_total"),
+            },
+        ),
+        Panel("Queries", "ops", {"queries": rate(f"{STAGES}_count", stage("query"))}),
+        Panel(
+            "Time of a query",
+            "s",
+            {
+                "median": quantile(0.5, STAGES, stage("query")),
+                "95 %": quantile(0.95, STAGES, stage("query")),
+                "99 %": quantile(0.99, STAGES, stage("query")),
+            },
+        ),
+        Panel(
+            "Store and storage answer",
+            "bool_yes_no",
+            {"{{part}} {{instance}}": f'image_similarity_part_up{{part!="broker", {HERE}}}'},
+        ),
+        Panel("Nodes of Qdrant", "short", {"answer Prometheus": f'sum(up{{job="qdrant", {HERE}}})'}),
+    ],
+}
+
+
+def dashboard(name: str, panels: list[Panel]) -> dict[str, Any]:
+    """Return one dashboard as Grafana reads it."""
+    return {
+        "uid": f"image-similarity-{name}",
+        "title": f"Image similarity: {name}",
+        "tags": ["image-similarity"],
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "links": [{"type": "dashboards", "title": "More", "tags": ["image-similarity"], "keepTime": True}],
+        "templating": {
+            "list": [
+                {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+                {
+                    "name": "namespace",
+                    "type": "query",
+                    "datasource": SOURCE,
+                    "query": "label_values(image_similarity_collection_images, namespace)",
+                    "includeAll": True,
+                    # Not "all there are": with compose there is no such label at all.
+                    "allValue": ".*",
+                    "current": {"text": "All", "value": "$__all"},
+                    "refresh": 2,
+                },
+            ]
+        },
+        "panels": [graph(number, panel) for number, panel in enumerate(panels)],
+    }
+
+
+def graph(number: int, panel: Panel) -> dict[str, Any]:
+    """Return a panel as Grafana reads it."""
+    row, column = divmod(number, COLUMNS)
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.text,
+        "datasource": SOURCE,
+        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "targets": [
+            {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend}
+            for index, (legend, query) in enumerate(panel.queries.items())
+        ],
+    }
+
+
+def files() -> dict[Path, str]:
+    """Return the files as they should be."""
+    return {
+        FOLDER / f"{name}.json": json.dumps(dashboard(name, panels), indent=2, ensure_ascii=False) + "\n"
+        for name, panels in DASHBOARDS.items()
+    }
+
+
+def stale() -> list[Path]:
+    """Return the files that are missing, old, or should not be there."""
+    wanted = files()
+    changed = {path for path, text in wanted.items() if not path.exists() or path.read_text() != text}
+    return sorted(changed | (set(FOLDER.glob("*")) - set(wanted)))
+
+
+def main() -> None:
+    """Write, or check."""
+    outdated = stale()
+    if "--check" in sys.argv[1:]:
+        if outdated:
+            sys.exit(f"Run scripts/dashboards.py: {', '.join(path.name for path in outdated)}")
+        return
+    wanted = files()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path in outdated:
+        path.write_text(wanted[path]) if path in wanted else path.unlink()
+
+
+if __name__ == "__main__":
+    main()
