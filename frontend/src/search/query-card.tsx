@@ -23,7 +23,7 @@ export function QueryCard({ query, hits }: { query: Query; hits: Hit[] | undefin
         {query.kind === "upload" ? <OwnImage query={query} /> : <IndexedImage id={query.id} />}
       </div>
       <div className="mt-3 flex flex-wrap gap-2 lg:mt-4">
-        <PickButtons />
+        <PickButtons compact />
         <CopyLink query={query} hits={hits} />
         {query.kind === "upload" && hits && !hits.some((hit) => hit.sha256 === query.key) && (
           <AddToCollection query={query} />

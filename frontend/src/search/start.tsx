@@ -11,7 +11,7 @@ import { ratioOf } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
 
 /** The ways to bring an image that are no dragging and no pasting. */
-export function PickButtons() {
+export function PickButtons({ compact = false }: { compact?: boolean }) {
   const file = useRef<HTMLInputElement>(null);
   const camera = useRef<HTMLInputElement>(null);
   const searchWith = useSearchWith();
@@ -23,11 +23,16 @@ export function PickButtons() {
   };
   return (
     <>
-      <Button look="primary" icon="image" onClick={() => file.current?.click()}>
-        Choose an image
+      <Button
+        look="primary"
+        icon="image"
+        aria-label={compact ? "Choose another image" : undefined}
+        onClick={() => file.current?.click()}
+      >
+        {compact ? "Image" : "Choose an image"}
       </Button>
       <Button icon="camera" className="pointer-fine:hidden" onClick={() => camera.current?.click()}>
-        Take a photo
+        {compact ? "Photo" : "Take a photo"}
       </Button>
       <input
         ref={file}

@@ -47,12 +47,16 @@ export default function Viewer({ pictures }: Props) {
         <Dialog.Content
           data-modal
           aria-describedby={undefined}
+          // The dialog itself, so that arrow keys leaf at once and no button looks chosen.
+          onOpenAutoFocus={(event) => {
+            event.preventDefault();
+            if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
+          }}
           onKeyDown={onKeyDown}
-          className="fixed inset-0 z-40 flex animate-fade flex-col overflow-y-auto bg-surface shadow-card md:inset-6 md:flex-row md:overflow-hidden md:rounded-3xl xl:inset-x-[max(2rem,calc(50vw-50rem))] xl:inset-y-8"
+          className="fixed inset-0 z-40 flex animate-fade flex-col outline-none overflow-y-auto bg-surface shadow-card md:inset-6 md:flex-row md:overflow-hidden md:rounded-3xl xl:inset-x-[max(2rem,calc(50vw-50rem))] xl:inset-y-8"
         >
           {viewed !== null && (
             <Contents
-              key={viewed}
               id={viewed}
               known={pictures[index]}
               leaf={
@@ -100,7 +104,8 @@ interface ContentsProps {
 function Contents({ id, known, leaf, onGone }: ContentsProps) {
   const toast = useToast();
   const remove = useDelete();
-  const [editing, setEditing] = useState(false);
+  const [edited, setEdited] = useState<string | null>(null);
+  const editing = edited === id;
   const { data, error, refetch } = useImage(id);
   const picture = data ?? known;
 
@@ -125,7 +130,7 @@ function Contents({ id, known, leaf, onGone }: ContentsProps) {
   return (
     <>
       <div className="relative flex h-[58dvh] shrink-0 items-center justify-center overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1">
-        {picture && <FullImage picture={picture} format={data?.format} />}
+        {picture && <FullImage key={id} picture={picture} format={data?.format} />}
         {leaf}
       </div>
       <div className="flex flex-col gap-5 p-5 md:w-80 md:shrink-0 md:overflow-y-auto md:p-6 lg:w-96">
@@ -168,14 +173,14 @@ function Contents({ id, known, leaf, onGone }: ContentsProps) {
               Metadata
             </h3>
             {!editing && data && (
-              <Button look="quiet" icon="edit" className="-mr-3" onClick={() => setEditing(true)}>
+              <Button look="quiet" icon="edit" className="-mr-3" onClick={() => setEdited(id)}>
                 Edit
               </Button>
             )}
           </div>
           {editing && data ? (
             <Suspense fallback={null}>
-              <Editor image={data} onDone={() => setEditing(false)} />
+              <Editor image={data} onDone={() => setEdited(null)} />
             </Suspense>
           ) : (
             <MetadataTable metadata={data?.metadata} />
