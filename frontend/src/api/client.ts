@@ -55,11 +55,12 @@ export async function fetchRaw(
 /** A file as the generated types of a multipart body want it: they say text where OpenAPI says binary. */
 export const asBinary = (blob: Blob): string => blob as unknown as string;
 
-/** A body as multipart/form-data: files as they are, everything else as JSON text. */
+/** A body as multipart/form-data: files and texts as they are, everything else as JSON. */
 export function asForm(body: object): FormData {
   const form = new FormData();
   for (const [name, value] of Object.entries(body)) {
     if (value instanceof Blob) form.append(name, value, "query");
+    else if (typeof value === "string") form.append(name, value);
     else if (value !== undefined && value !== null) form.append(name, JSON.stringify(value));
   }
   return form;

@@ -125,6 +125,7 @@ export class UploadQueue {
 
   #startClock(): void {
     this.#startedAt = performance.now();
+    this.#rate = null;
     this.#settledBefore = this.#uploads.filter(({ state }) => state === "failed" || state === "done").length;
   }
 
@@ -256,7 +257,7 @@ export class UploadQueue {
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const active = this.#lanes > 0 || this.#waiting.length > 0;
     // The last figure stays in sight when all is done.
-    if (active) this.#rate = settled > 0 && seconds > 0 ? settled / seconds : null;
+    if (active || this.#rate === null) this.#rate = settled > 0 && seconds > 0 ? settled / seconds : null;
     const rate = this.#rate;
     return {
       ...tally,

@@ -139,12 +139,12 @@ function Card({ hit, rank, href, tabIndex, onFocus, onOpen, hold }: CardProps) {
       tabIndex={tabIndex}
       onFocus={onFocus}
       onClick={open}
-      aria-label={`${rank}. ${hit.image_id}, score ${score(hit.score)}`}
       className="group flex h-full flex-col rounded-2xl outline-offset-4"
     >
       <span className="relative block flex-1 overflow-hidden rounded-2xl shadow-card ring-1 ring-black/5 transition-transform duration-300 group-hover:-translate-y-1 dark:ring-white/8">
         <Thumbnail image={hit} eager={rank <= 8} />
         <span className="absolute top-2 left-2 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums">
+          <span className="sr-only">Rank </span>
           {rank}
         </span>
       </span>
@@ -153,7 +153,10 @@ function Card({ hit, rank, href, tabIndex, onFocus, onOpen, hold }: CardProps) {
           <span className="truncate text-muted group-hover:text-ink" title={hit.image_id}>
             {name}
           </span>
-          <span className="font-semibold tabular-nums">{score(hit.score)}</span>
+          <span className="font-semibold tabular-nums">
+            <span className="sr-only">, score </span>
+            {score(hit.score)}
+          </span>
         </span>
         <ScoreBar value={hit.score} />
       </span>

@@ -72,7 +72,9 @@ export function Start() {
           it
         </h1>
         <p className="mx-auto mt-4 max-w-xl text-pretty text-muted sm:text-lg">
-          Drop an image anywhere on this page, and see the ones that resemble it most
+          <span className="pointer-coarse:hidden">Drop an image anywhere on this page</span>
+          <span className="pointer-fine:hidden">Take a photo or choose one</span>, and see the images that
+          resemble it most
           {images ? `, out of ${plural(images, "image")}` : ""}.
         </p>
         <div className="mt-8 rounded-[2rem] border-2 border-dashed border-line bg-surface px-6 py-10 transition-colors hover:border-accent sm:mt-10 sm:py-14">

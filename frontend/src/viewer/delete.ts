@@ -1,12 +1,12 @@
 import { type InfiniteData, useQueryClient } from "@tanstack/react-query";
 import { useCallback } from "react";
-import { fetchRaw } from "@/api/client";
+import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { ImagePage, SearchAnswer } from "@/api/types";
 import { shortName } from "@/format";
 import { useToast } from "@/shell/toasts";
 
-/** How long the offer to undo stays; the server keeps deleted images for longer (UNDO_SECONDS). */
+/** How long the offer to undo stays, where the server does not forget the image before (UNDO_SECONDS). */
 const OFFER_MS = 10_000;
 
 /** Deletes an image at once, takes it out of everything shown, and offers to bring it back. */
@@ -16,13 +16,13 @@ export function useDelete() {
 
   return useCallback(
     (id: string) => {
-      const url = `/api/v1/images/${encodeURIComponent(id)}`;
+      const params = { path: { image_id: id } };
       const refresh = (...names: string[]) => {
         for (const name of names) void client.invalidateQueries({ queryKey: [name] });
       };
       const restore = async () => {
         try {
-          await fetchRaw(`${url}/restore`, { method: "POST" });
+          await answer(api.POST("/api/v1/images/{image_id}/restore", { params }));
           toast({ text: `${shortName(id)} is back` });
         } catch (error) {
           toast({ text: textOf(error), icon: "warning" });
@@ -31,7 +31,7 @@ export function useDelete() {
       };
       const remove = async () => {
         try {
-          await fetchRaw(url, { method: "DELETE" });
+          const { restorable_until } = await answer(api.DELETE("/api/v1/images/{image_id}", { params }));
           client.setQueriesData<SearchAnswer>(
             { queryKey: ["search"] },
             (answer) => answer && without(answer, id),
@@ -41,12 +41,8 @@ export function useDelete() {
             (data) => data && withoutInPages(data, id),
           );
           client.removeQueries({ queryKey: ["image", id] });
-          toast({
-            text: `Deleted ${shortName(id)}`,
-            icon: "trash",
-            action: { label: "Undo", run: () => void restore() },
-            ms: OFFER_MS,
-          });
+          const offer = { action: { label: "Undo", run: () => void restore() }, ms: OFFER_MS };
+          toast({ text: `Deleted ${shortName(id)}`, icon: "trash", ...(restorable_until !== null && offer) });
           refresh("stats", "facets");
           void client.invalidateQueries({ queryKey: ["library", "newest"] });
         } catch (error) {
