@@ -12,6 +12,7 @@ install_for_tests haproxy haproxy
 install_for_tests redis-server redis-server
 install_for_tests rabbitmq-server rabbitmq-server
 install_for_tests promtool prometheus
+install_for_tests nginx nginx-light
 install_for_tests chromium chromium
 install_for_tests node nodejs
 install_for_tests npm npm
