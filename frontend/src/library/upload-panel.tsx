@@ -82,12 +82,13 @@ export function UploadPanel() {
           aria-valuemin={0}
           aria-valuemax={100}
           aria-valuenow={Math.round(share * 100)}
-          className="mt-4 h-2 overflow-hidden rounded-full bg-line"
+          className="mt-4 flex h-2 overflow-hidden rounded-full bg-line"
         >
           <div
-            className={`h-full rounded-full transition-[width] duration-300 ${failed > 0 && !active ? "bg-danger" : "bg-gradient-to-r from-accent to-warm"}`}
-            style={{ width: `${share * 100}%` }}
+            className="h-full bg-gradient-to-r from-accent to-warm transition-[width] duration-300"
+            style={{ width: `${(share - (active ? 0 : failed / total)) * 100}%` }}
           />
+          {!active && <div className="h-full bg-danger" style={{ width: `${(failed / total) * 100}%` }} />}
         </div>
         {failed > 0 && failed < total && (
           <label className="mt-3 inline-flex items-center gap-2 text-sm">

@@ -66,7 +66,7 @@ export function SearchPage() {
         aria-label="Query"
         className="space-y-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto lg:pb-2"
       >
-        <QueryCard query={query} hits={hits} />
+        <QueryCard query={query} hits={hits} filtered={rules.length > 0} />
         <Controls
           count={count}
           least={least}

@@ -15,8 +15,17 @@ import { Button } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Thumbnail } from "@/ui/picture";
 
+interface Props {
+  query: Query;
+  hits: Hit[] | undefined;
+  filtered: boolean;
+}
+
 /** What is being searched with: always in sight, with what can be done with it. */
-export function QueryCard({ query, hits }: { query: Query; hits: Hit[] | undefined }) {
+export function QueryCard({ query, hits, filtered }: Props) {
+  // By a filter it may only be hidden.
+  const indexed =
+    query.kind === "image" || query.twin !== null || (hits?.some((hit) => hit.sha256 === query.key) ?? false);
   return (
     <div className="card p-3 sm:p-4">
       <div className="flex gap-4 lg:block">
@@ -24,10 +33,8 @@ export function QueryCard({ query, hits }: { query: Query; hits: Hit[] | undefin
       </div>
       <div className="mt-3 flex flex-wrap gap-2 lg:mt-4">
         <PickButtons compact />
-        <CopyLink query={query} hits={hits} />
-        {query.kind === "upload" && hits && !hits.some((hit) => hit.sha256 === query.key) && (
-          <AddToCollection query={query} />
-        )}
+        <CopyLink shareable={indexed} />
+        {query.kind === "upload" && hits && !indexed && !filtered && <AddToCollection query={query} />}
       </div>
     </div>
   );
@@ -109,9 +116,8 @@ function Caption({ title, line }: { title: string; line: string }) {
   );
 }
 
-function CopyLink({ query, hits }: { query: Query; hits: Hit[] | undefined }) {
+function CopyLink({ shareable }: { shareable: boolean }) {
   const toast = useToast();
-  const shareable = query.kind === "image" || hits?.some((hit) => hit.sha256 === query.key);
   return (
     <Button
       icon="link"

@@ -12,7 +12,7 @@ export type Look = keyof typeof LOOKS;
 
 /** How anything looks that is pressed: a button, or a link that acts as one. */
 export const buttonClass = (look: Look, extra = "") =>
-  `inline-flex min-h-10 items-center justify-center gap-2 rounded-full px-4 text-sm font-medium whitespace-nowrap transition-colors disabled:opacity-50 ${LOOKS[look]} ${extra}`;
+  `inline-flex min-h-10 items-center justify-center gap-2 rounded-full px-3 text-sm font-medium sm:px-4 whitespace-nowrap transition-colors disabled:opacity-50 ${LOOKS[look]} ${extra}`;
 
 interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
   look?: Look;
