@@ -205,10 +205,10 @@ def test_page_is_built_from_nothing_that_is_not_named() -> None:
 
 def test_page_is_proxied_to_a_service_that_is_waited_for(compose: dict[str, Any]) -> None:
     frontend = compose["services"]["frontend"]
-    host, port = frontend["environment"]["BACKEND"].split(":")
+    host, port = frontend["environment"]["API_UPSTREAM"].removeprefix("http://").split(":")
     assert set(frontend["depends_on"]) == {host}
     assert any(published.endswith(f":{port}") for published in compose["services"][host]["ports"])
-    assert frontend["ports"][0].endswith(":3000:3000")
+    assert frontend["ports"][0].endswith(":3000:8080")
 
 
 def test_checks_of_the_images_pass(tmp_path: Path) -> None:
