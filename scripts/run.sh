@@ -9,7 +9,8 @@ case "${1:-}" in
 Usage: ./scripts/run.sh [--host ADDRESS] [--port PORT]
 
 Creates .venv, installs the package, and starts the server. The model (CLIP ViT-B/32, 350 MB) is downloaded at
-the first start; where it cannot be had, the small offline model "mini" takes its place.
+the first start; where it cannot be had, the small offline model "mini" takes its place. Where Node and npm are
+installed, the web page is built too, again only when its sources have changed.
 
 Everything lives in this folder: .venv (programs), data (images and vectors). Settings are environment
 variables, or lines of a file .env; README.md lists them.
@@ -23,6 +24,11 @@ esac
 make_venv
 install_torch
 install_package run --editable '.[offline]'
+if ! has_node; then
+  say "The web page is left out: building it needs Node 18.18 or newer with npm (Debian: sudo apt-get install nodejs npm)"
+elif ! build_page; then
+  say "The web page could not be built; the API works without it"
+fi
 
 say "Starting the server; stop it with Ctrl-C"
 export LOG_FORMAT="${LOG_FORMAT:-console}"

@@ -12,6 +12,15 @@ install_for_tests haproxy haproxy
 install_for_tests redis-server redis-server
 install_for_tests rabbitmq-server rabbitmq-server
 install_for_tests promtool prometheus
+install_for_tests nginx nginx-light
+install_for_tests chromium chromium
+install_for_tests node nodejs
+install_for_tests npm npm
+if has_node; then
+  build_page || die "The web page cannot be built"
+else
+  say "Node 18.18 or newer and npm are not installed; the checks and tests of the web page are skipped"
+fi
 
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
@@ -21,6 +30,11 @@ say "Checking style and types"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+
+if has_node; then
+  say "Checking the web page: style, types, logic, size"
+  (cd frontend && for check in lint typecheck test size; do npm run --silent "$check"; done)
+fi
 
 say "Running the tests"
 exec .venv/bin/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

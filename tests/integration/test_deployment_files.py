@@ -35,6 +35,11 @@ def own(compose: dict[str, Any]) -> dict[str, Any]:
     return {name: service for name, service in compose["services"].items() if service["image"].startswith(OWN_IMAGE)}
 
 
+def built(compose: dict[str, Any]) -> set[str]:
+    """Return the services whose images are built from this repository."""
+    return {name for name, service in compose["services"].items() if "build" in service}
+
+
 def one_shot(compose: dict[str, Any]) -> set[str]:
     """Return the services that others wait for to end."""
     return {
@@ -59,13 +64,16 @@ def test_fixed_values_are_valid_settings(compose: dict[str, Any]) -> None:
 
 def test_images_are_pinned_to_a_version(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        if name not in own(compose):
+        if name not in built(compose):
             assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(-[a-z]+)?", service["image"]), service["image"]
 
 
 def test_base_image_is_pinned_to_a_version() -> None:
     dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
     assert re.search(r"^ARG BASE_IMAGE=python:\d+\.\d+\.\d+-slim-[a-z]+$", dockerfile, re.MULTILINE)
+    frontend = (ROOT / "frontend" / "Dockerfile").read_text()
+    bases = re.findall(r"^ARG \w+_IMAGE=([a-z/-]+:\d+\.\d+\.\d+-\S+)$", frontend, re.MULTILINE)
+    assert len(bases) == len(re.findall(r"^FROM ", frontend, re.MULTILINE))
 
 
 def test_image_installs_the_torch_that_the_scripts_install() -> None:
@@ -75,12 +83,13 @@ def test_image_installs_the_torch_that_the_scripts_install() -> None:
 
 
 def test_every_lasting_service_has_a_health_check(compose: dict[str, Any]) -> None:
-    # Ours has it in the image.
-    lasting = set(compose["services"]) - set(own(compose))
+    # Ours have it in the image.
+    lasting = set(compose["services"]) - built(compose)
     assert all("test" in compose["services"][name]["healthcheck"] for name in lasting)
     disabled = {name for name, service in own(compose).items() if service.get("healthcheck", {}).get("disable")}
     assert disabled == one_shot(compose)
-    assert "HEALTHCHECK" in (ROOT / "backend" / "Dockerfile").read_text()
+    for folder in ("backend", "frontend"):
+        assert "HEALTHCHECK" in (ROOT / folder / "Dockerfile").read_text()
 
 
 def test_every_service_is_limited_and_without_privileges(compose: dict[str, Any]) -> None:
@@ -89,9 +98,9 @@ def test_every_service_is_limited_and_without_privileges(compose: dict[str, Any]
         assert {"cpus", "memory"} <= set(limits), name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service), name
-    for service in own(compose).values():
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
+    for name in built(compose):
+        assert compose["services"][name]["read_only"] is True
+        assert compose["services"][name]["cap_drop"] == ["ALL"]
 
 
 def test_services_wait_only_for_services_that_can_be_waited_for(compose: dict[str, Any]) -> None:
@@ -182,6 +191,24 @@ def test_image_is_given_every_file_that_the_package_is_made_of() -> None:
     included = package["tool"]["hatch"]["build"]["targets"]["wheel"].get("force-include", {})
     dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
     assert all(f"COPY {source} " in dockerfile for source in included)
+
+
+def test_page_is_built_from_nothing_that_is_not_named() -> None:
+    folder = ROOT / "frontend"
+    ignored = (folder / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (folder / "Dockerfile").read_text(), re.MULTILINE)
+    assert "*" in ignored
+    assert allowed == {source for line in copied for source in line.split()}
+    assert all((folder / source).exists() for source in allowed)
+
+
+def test_page_is_proxied_to_a_service_that_is_waited_for(compose: dict[str, Any]) -> None:
+    frontend = compose["services"]["frontend"]
+    host, port = frontend["environment"]["BACKEND"].split(":")
+    assert set(frontend["depends_on"]) == {host}
+    assert any(published.endswith(f":{port}") for published in compose["services"][host]["ports"])
+    assert frontend["ports"][0].endswith(":3000:3000")
 
 
 def test_checks_of_the_images_pass(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 
 from image_similarity import __version__
-from image_similarity.api import errors, openapi
+from image_similarity.api import errors, openapi, page
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
@@ -61,6 +61,7 @@ def create_app(
     for router in (search.router, facets.router, images.router, jobs.router, service.router):
         app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
+    page.install(app)
 
     # The last one added is the first that a request meets.
     app.add_middleware(

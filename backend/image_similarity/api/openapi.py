@@ -108,6 +108,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         # An empty alternative, because a server without API_KEYS asks for none.
         schema["security"] = [{}, {"ApiKey": []}, {"Bearer": []}]
         _drop_default_validation_errors(schema)
+        _point_to_components(schema["paths"], components["schemas"])
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -116,3 +117,20 @@ def _drop_default_validation_errors(schema: dict[str, Any]) -> None:
     """Remove FastAPI's own 422 schema, which this API never sends; ours is a Problem."""
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
+
+
+def _point_to_components(part: Any, components: dict[str, Any]) -> None:
+    """Turn references into a schema's own `$defs`, which lead nowhere from inside the document, to its components."""
+    if isinstance(part, list):
+        for item in part:
+            _point_to_components(item, components)
+    elif isinstance(part, dict):
+        for name, definition in part.pop("$defs", {}).items():
+            components.setdefault(name, definition)
+        if str(part.get("$ref", "")).startswith("#/$defs/"):
+            name = part["$ref"].rpartition("/")[2]
+            part["$ref"] = f"#/components/schemas/{name}"
+            # What any JSON may be: pydantic leaves its definition to whoever holds the reference.
+            components.setdefault(name, {})
+        for item in part.values():
+            _point_to_components(item, components)

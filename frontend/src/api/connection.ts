@@ -1,0 +1,52 @@
+import { hashKey, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
+import { answer, api } from "@/api/client";
+import { Unreachable } from "@/api/problem";
+import type { Health } from "@/api/types";
+
+/** Query keys are arrays of anything; their hash is a plain text. */
+const HEALTH_HASH = hashKey(["health"]);
+const CALM_MS = 10_000;
+const ANXIOUS_MS = 1_500;
+
+/** Asks now and then whether the server is well, and more often while it is not. */
+export function useHealth() {
+  return useQuery<Health>({
+    queryKey: ["health"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/health", { signal })),
+    refetchInterval: (query) => (query.state.status === "error" ? ANXIOUS_MS : CALM_MS),
+    retry: false,
+    staleTime: 0,
+  });
+}
+
+/** Whether the server answers. When it comes back, everything on the page is asked for anew. */
+export function useConnection(onRecovered: () => void): boolean {
+  const client = useQueryClient();
+  const health = useHealth();
+  const lost = health.error instanceof Unreachable;
+  const wasLost = useRef(false);
+
+  // A failure of anything else is a reason to look at once.
+  useEffect(
+    () =>
+      client.getQueryCache().subscribe((event) => {
+        if (event.type !== "updated" || event.action.type !== "error") return;
+        if (event.query.queryHash === HEALTH_HASH || !(event.action.error instanceof Unreachable)) return;
+        void client.invalidateQueries({ queryKey: ["health"] });
+      }),
+    [client],
+  );
+
+  useEffect(() => {
+    if (wasLost.current && !lost && health.isSuccess) {
+      wasLost.current = false;
+      void client.invalidateQueries({ predicate: (query) => query.queryHash !== HEALTH_HASH });
+      onRecovered();
+    } else if (lost) {
+      wasLost.current = true;
+    }
+  }, [client, health.isSuccess, lost, onRecovered]);
+
+  return !lost;
+}

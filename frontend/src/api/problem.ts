@@ -1,0 +1,51 @@
+/** An answer of the API that says what went wrong, in the server's own words (RFC 9457). */
+export class Problem extends Error {
+  override name = "Problem";
+
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    readonly retryAfter: number | null = null,
+  ) {
+    super(detail);
+  }
+}
+
+/** There was no answer, or one of a proxy that got none itself. */
+export class Unreachable extends Error {
+  override name = "Unreachable";
+
+  constructor() {
+    super(
+      "The server does not answer. Your page is fine: it goes on by itself as soon as the server is back.",
+    );
+  }
+}
+
+const GATEWAY_STATUS = [502, 503, 504];
+
+/** Reads the problem out of a response that is not `ok`. */
+export function readProblem(status: number, body: string, retryAfter: string | null): Problem | Unreachable {
+  const seconds = retryAfter === null ? NaN : Number(retryAfter);
+  const wait = Number.isFinite(seconds) ? seconds : null;
+  try {
+    const document = JSON.parse(body) as { detail?: unknown; code?: unknown };
+    if (typeof document.detail === "string" && typeof document.code === "string") {
+      return new Problem(status, document.code, document.detail, wait);
+    }
+  } catch {
+    // Not from the API: what follows says as much as can be said.
+  }
+  if (GATEWAY_STATUS.includes(status)) return new Unreachable();
+  return new Problem(status, "unknown", `The server answered with status ${status}.`, wait);
+}
+
+export async function problemOf(response: Response): Promise<Problem | Unreachable> {
+  return readProblem(response.status, await response.text(), response.headers.get("retry-after"));
+}
+
+/** What to show a person of any error. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,64 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { answer, api } from "@/api/client";
+import type { Facets, ImageDocument, ImagePage, JobList, Stats } from "@/api/types";
+
+export const PAGE_SIZE = 200;
+
+/** What every page may ask the server, each under the name by which it is asked for anew. */
+export function useStats(refetchInterval: number | false = false) {
+  return useQuery<Stats>({
+    queryKey: ["stats"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/stats", { signal })),
+    refetchInterval,
+  });
+}
+
+export function useFacets(enabled: boolean) {
+  return useQuery<Facets>({
+    queryKey: ["facets"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/facets", { params: { query: { values: 30 } }, signal })),
+    enabled,
+    staleTime: 60_000,
+  });
+}
+
+export function useImage(id: string | null) {
+  return useQuery<ImageDocument>({
+    queryKey: ["image", id],
+    queryFn: ({ signal }) =>
+      answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: id ?? "" } }, signal })),
+    enabled: id !== null,
+    staleTime: 60_000,
+  });
+}
+
+export function useLibrary() {
+  return useInfiniteQuery({
+    queryKey: ["library", "all"],
+    queryFn: ({ pageParam, signal }): Promise<ImagePage> =>
+      answer(
+        api.GET("/api/v1/images", {
+          params: { query: { limit: PAGE_SIZE, ...(pageParam !== null && { cursor: pageParam }) } },
+          signal,
+        }),
+      ),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
+  });
+}
+
+/** The newest few, to begin a search with. */
+export function useNewest(limit: number) {
+  return useQuery<ImagePage>({
+    queryKey: ["library", "newest", limit],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/images", { params: { query: { limit } }, signal })),
+  });
+}
+
+export function useJobs(refetchInterval: number) {
+  return useQuery<JobList>({
+    queryKey: ["jobs"],
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/jobs", { params: { query: { limit: 5 } }, signal })),
+    refetchInterval,
+  });
+}

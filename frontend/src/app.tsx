@@ -1,0 +1,94 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { lazy, Suspense, useCallback } from "react";
+import { Link, Route, Switch } from "wouter";
+import { useConnection } from "@/api/connection";
+import { useKeyWanted } from "@/api/key";
+import { Problem, Unreachable } from "@/api/problem";
+import { count } from "@/format";
+import { UploadsProvider, useUploadProgress } from "@/library/uploads-context";
+import { QueryLost } from "@/search/run";
+import { SearchPage } from "@/search/page";
+import { DropAnywhere } from "@/shell/drop-anywhere";
+import { Header } from "@/shell/header";
+import { OfflineBanner } from "@/shell/offline";
+import { ToastProvider, useToast } from "@/shell/toasts";
+import { buttonClass } from "@/ui/button";
+import { Note } from "@/ui/notes";
+
+const LibraryPage = lazy(() => import("@/library/page"));
+const KeyDialog = lazy(() => import("@/shell/key-dialog"));
+const StatusPage = lazy(() => import("@/status/page"));
+
+/** What another try may mend: a server that is busy or away for a moment. Everything else is the answer. */
+function mayPass(failures: number, error: unknown): boolean {
+  if (error instanceof QueryLost || error instanceof Unreachable) return false;
+  return error instanceof Problem && error.status === 503 && failures < 2;
+}
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: mayPass,
+      retryDelay: (_, error) => (error instanceof Problem ? (error.retryAfter ?? 1) * 1000 : 1000),
+      // The browser's idea of being online says nothing about a server on this very machine.
+      networkMode: "always",
+      staleTime: 10_000,
+    },
+    mutations: { networkMode: "always" },
+  },
+});
+
+export function App() {
+  return (
+    <QueryClientProvider client={client}>
+      <ToastProvider>
+        <UploadsProvider>
+          <DropAnywhere>
+            <Shell />
+          </DropAnywhere>
+          <Suspense fallback={null}>
+            <AskForKey />
+          </Suspense>
+        </UploadsProvider>
+      </ToastProvider>
+    </QueryClientProvider>
+  );
+}
+
+function AskForKey() {
+  return useKeyWanted() && <KeyDialog />;
+}
+
+function Shell() {
+  const toast = useToast();
+  const online = useConnection(useCallback(() => toast({ text: "The server is back" }), [toast]));
+  const { active, total, done, failed } = useUploadProgress();
+  return (
+    <>
+      <Header activity={active ? `${count(done + failed)}/${count(total)}` : null} />
+      <OfflineBanner online={online} />
+      <main id="main" tabIndex={-1} className="flex flex-1 flex-col outline-none">
+        <Suspense fallback={null}>
+          <Switch>
+            <Route path="/" component={SearchPage} />
+            <Route path="/library" component={LibraryPage} />
+            <Route path="/status" component={StatusPage} />
+            <Route>
+              <Note
+                icon="search"
+                title="There is no such page"
+                actions={
+                  <Link href="/" className={buttonClass("primary")}>
+                    To the search
+                  </Link>
+                }
+              >
+                The address may be mistyped.
+              </Note>
+            </Route>
+          </Switch>
+        </Suspense>
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,175 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useMemo, useRef, useState } from "react";
+import { bytes, count, duration, plural } from "@/format";
+import type { Upload, UploadState } from "@/library/upload-queue";
+import { useUploadProgress, useUploads } from "@/library/uploads-context";
+import { Button } from "@/ui/button";
+import { Icon, type IconName } from "@/ui/icons";
+
+const ROW = 44;
+
+const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string }> = {
+  waiting: { text: "Waiting", icon: "clock", colour: "text-muted" },
+  sending: { text: "Sending", icon: "upload", colour: "text-accent" },
+  indexing: { text: "Indexing", icon: "retry", colour: "text-accent" },
+  done: { text: "Done", icon: "check", colour: "text-good" },
+  failed: { text: "Failed", icon: "warning", colour: "text-danger" },
+};
+
+/** What is being added: all together, and each file. */
+export function UploadPanel() {
+  const queue = useUploads();
+  const progress = useUploadProgress();
+  const { total, done, failed, active, stalled, replaced, unchanged } = progress;
+  const [onlyFailed, setOnlyFailed] = useState(false);
+  const listed = useMemo(
+    () => (onlyFailed ? progress.uploads.filter(({ state }) => state === "failed") : progress.uploads),
+    [onlyFailed, progress.uploads],
+  );
+  if (total === 0) return null;
+  const settled = done + failed;
+  // Half of the way is sending, half is indexing.
+  const share = ((progress.bytes > 0 ? progress.sentBytes / progress.bytes : 1) + settled / total) / 2;
+
+  return (
+    <section aria-labelledby="upload-title" className="card mb-8 animate-rise overflow-hidden shadow-card">
+      <div className="p-4 sm:p-6">
+        <div className="flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
+          <div>
+            <h2 id="upload-title" className="font-semibold" aria-live="polite">
+              {active
+                ? `Adding ${plural(total, "image")}`
+                : failed === 0
+                  ? `Added ${plural(done, "image")}`
+                  : `Added ${count(done)} of ${plural(total, "image")}`}
+            </h2>
+            <p className="text-sm text-muted tabular-nums" data-testid="upload-figures">
+              {stalled
+                ? "Waiting for the server to answer…"
+                : [
+                    `${count(done)} in`,
+                    failed > 0 && `${count(failed)} failed`,
+                    replaced > 0 && `${count(replaced)} replaced an image of the same name`,
+                    unchanged > 0 && `${count(unchanged)} were there already`,
+                    `${bytes(progress.sentBytes)} of ${bytes(progress.bytes)}`,
+                    progress.rate !== null && `${progress.rate.toFixed(1)} images/s`,
+                    progress.secondsLeft !== null && `${duration(progress.secondsLeft)} left`,
+                  ]
+                    .filter(Boolean)
+                    .join(" · ")}
+            </p>
+          </div>
+          <div className="flex flex-wrap gap-2">
+            {failed > 0 && !active && (
+              <Button icon="retry" onClick={() => queue.retryFailed()}>
+                Retry {count(failed)} failed
+              </Button>
+            )}
+            {active ? (
+              <Button icon="close" onClick={() => queue.cancel()}>
+                Stop
+              </Button>
+            ) : (
+              <Button look="quiet" icon="check" onClick={() => queue.clear()}>
+                Clear
+              </Button>
+            )}
+          </div>
+        </div>
+        <div
+          role="progressbar"
+          aria-label="All files"
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={Math.round(share * 100)}
+          className="mt-4 flex h-2 overflow-hidden rounded-full bg-line"
+        >
+          <div
+            className="h-full bg-gradient-to-r from-accent to-warm transition-[width] duration-300"
+            style={{ width: `${(share - (active ? 0 : failed / total)) * 100}%` }}
+          />
+          {!active && <div className="h-full bg-danger" style={{ width: `${(failed / total) * 100}%` }} />}
+        </div>
+        {failed > 0 && failed < total && (
+          <label className="mt-3 inline-flex items-center gap-2 text-sm">
+            <input
+              type="checkbox"
+              className="size-4 accent-accent"
+              checked={onlyFailed}
+              onChange={() => setOnlyFailed(!onlyFailed)}
+            />
+            Only those that failed
+          </label>
+        )}
+      </div>
+      <FileList uploads={listed} />
+    </section>
+  );
+}
+
+function FileList({ uploads }: { uploads: readonly Upload[] }) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtualizer = useVirtualizer({
+    count: uploads.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW,
+    overscan: 6,
+  });
+  return (
+    // A region that scrolls has to be reachable by keyboard.
+    <div
+      ref={scroller}
+      className="max-h-72 overflow-y-auto border-t border-line"
+      // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+      tabIndex={0}
+      role="region"
+      aria-label="Files"
+    >
+      <ul role="list" className="relative" style={{ height: virtualizer.getTotalSize() }}>
+        {virtualizer.getVirtualItems().map(({ index, start }) => {
+          const upload = uploads[index];
+          return (
+            upload && (
+              <li key={upload.id} className="absolute inset-x-0" style={{ top: start, height: ROW }}>
+                <FileRow upload={upload} />
+              </li>
+            )
+          );
+        })}
+      </ul>
+    </div>
+  );
+}
+
+function FileRow({ upload }: { upload: Upload }) {
+  const { text, icon, colour } = LABELS[upload.state];
+  const share =
+    upload.state === "sending"
+      ? upload.sent * 0.5
+      : upload.state === "indexing"
+        ? 0.75
+        : upload.state === "done"
+          ? 1
+          : 0;
+  return (
+    <div className="relative flex h-full items-center gap-3 px-4 text-sm sm:px-6">
+      <Icon
+        name={icon}
+        className={`size-4 ${colour} ${upload.state === "indexing" ? "motion-safe:animate-spin" : ""}`}
+      />
+      <span className="max-w-[45%] shrink-0 truncate" title={upload.name}>
+        {upload.name}
+      </span>
+      <span className={`min-w-0 flex-1 truncate text-right ${colour}`} title={upload.reason ?? undefined}>
+        {upload.reason ?? text}
+      </span>
+      <span className="hidden w-20 shrink-0 text-right text-muted tabular-nums sm:block">
+        {bytes(upload.file.size)}
+      </span>
+      <span
+        className={`absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform ${upload.state === "done" || upload.state === "failed" ? "opacity-0" : ""}`}
+        style={{ transform: `scaleX(${share})` }}
+      />
+    </div>
+  );
+}

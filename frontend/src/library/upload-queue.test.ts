@@ -1,0 +1,130 @@
+import { describe, expect, it, vi } from "vitest";
+import { Problem, Unreachable } from "@/api/problem";
+import type { JobDocument } from "@/api/types";
+import type { BatchFile } from "@/api/uploads";
+import { type Transport, UploadQueue } from "@/library/upload-queue";
+
+const file = (name: string, bytes = 10) => new File([new Uint8Array(bytes)], name, { type: "image/png" });
+const files = (count: number) => Array.from({ length: count }, (_, i) => file(`image-${i}.png`));
+
+function report(batch: string[], failed: string[]): JobDocument {
+  const failures = batch.filter((name) => failed.includes(name));
+  return {
+    job_id: "job",
+    state: failures.length > 0 ? "completed_with_errors" : "completed",
+    counts: {
+      total: batch.length,
+      processed: batch.length,
+      indexed: batch.length - failures.length,
+      replaced: 0,
+      unchanged: 0,
+      failed: failures.length,
+    },
+    rate: 1,
+    eta_seconds: null,
+    created_at: "",
+    started_at: null,
+    finished_at: null,
+    failures: failures.map((name) => ({
+      image_id: name,
+      code: "image_undecodable",
+      reason: `${name} is damaged.`,
+    })),
+  };
+}
+
+/** A server in memory that remembers the batches it got. */
+function server({
+  damaged = [] as string[],
+  send,
+}: { damaged?: string[]; send?: (files: BatchFile[]) => Error | null } = {}) {
+  const batches: string[][] = [];
+  const transport: Transport = {
+    send: (batch) => {
+      const error = send?.(batch) ?? null;
+      if (error) return Promise.reject(error);
+      batches.push(batch.map(({ name }) => name));
+      return Promise.resolve(String(batches.length - 1));
+    },
+    follow: (jobId) => Promise.resolve(report(batches[Number(jobId)] ?? [], damaged)),
+    cancel: () => Promise.resolve(),
+    onIndexed: vi.fn(),
+  };
+  return { queue: new UploadQueue(transport), batches };
+}
+
+const finished = (queue: UploadQueue) =>
+  vi.waitFor(() => expect(queue.snapshot().active).toBe(false), { timeout: 8000 });
+const failures = (queue: UploadQueue) =>
+  queue
+    .snapshot()
+    .uploads.filter(({ state }) => state === "failed")
+    .map(({ name, reason }) => [name, reason]);
+
+async function settled(queue: UploadQueue, total: number) {
+  await vi.waitFor(() => expect(queue.snapshot().total).toBe(total));
+  await finished(queue);
+}
+
+describe("the queue of uploads", () => {
+  it("sends all files in batches of bounded size", async () => {
+    const { queue, batches } = server();
+    queue.add(files(100));
+    await settled(queue, 100);
+    expect(batches.flat().sort()).toEqual(
+      files(100)
+        .map(({ name }) => name)
+        .sort(),
+    );
+    expect(Math.max(...batches.map((batch) => batch.length))).toBeLessThanOrEqual(32);
+    expect(queue.snapshot()).toMatchObject({ done: 100, failed: 0 });
+  });
+
+  it("names the files that cannot be indexed, and sends only those again", async () => {
+    const { queue, batches } = server({ damaged: ["image-3.png"] });
+    queue.add(files(5));
+    await settled(queue, 5);
+    expect(failures(queue)).toEqual([["image-3.png", "image-3.png is damaged."]]);
+    queue.retryFailed();
+    await vi.waitFor(() => expect(batches).toHaveLength(2));
+    expect(batches[1]).toEqual(["image-3.png"]);
+  });
+
+  it("halves a batch that is refused until the file that is at fault stands alone", async () => {
+    const { queue } = server({
+      send: (batch) =>
+        batch.some(({ name }) => name === "image-6.png")
+          ? new Problem(413, "body_too_large", "Too large.")
+          : null,
+    });
+    queue.add(files(20));
+    await settled(queue, 20);
+    expect(failures(queue)).toEqual([["image-6.png", "Too large."]]);
+    expect(queue.snapshot().done).toBe(19);
+  });
+
+  it("waits for a server that does not answer", async () => {
+    let tries = 0;
+    const { queue } = server({ send: () => (++tries === 1 ? new Unreachable() : null) });
+    queue.add(files(2));
+    await vi.waitFor(() => expect(queue.snapshot().stalled).toBe(true));
+    await settled(queue, 2);
+    expect(queue.snapshot()).toMatchObject({ done: 2, failed: 0, stalled: false });
+  });
+
+  it("never puts two files of one name into one job", async () => {
+    const { queue, batches } = server();
+    queue.add([file("a.png"), file("a.png"), file("b.png")]);
+    await settled(queue, 3);
+    for (const batch of batches) expect(new Set(batch).size).toBe(batch.length);
+  });
+
+  it("keeps the folders in the names", async () => {
+    const { queue, batches } = server();
+    const inFolder = file("tom.png");
+    Object.defineProperty(inFolder, "webkitRelativePath", { value: "cats/tom.png" });
+    queue.add([inFolder], "/2024/");
+    await settled(queue, 1);
+    expect(batches).toEqual([["2024/cats/tom.png"]]);
+  });
+});

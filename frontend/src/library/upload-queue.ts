@@ -1,0 +1,285 @@
+import { Problem, textOf, Unreachable } from "@/api/problem";
+import type { BatchFile } from "@/api/uploads";
+import type { JobDocument, JobSummary } from "@/api/types";
+import { nameOf } from "@/library/files";
+
+export type UploadState = "waiting" | "sending" | "indexing" | "done" | "failed";
+
+export interface Upload {
+  id: number;
+  name: string;
+  file: File;
+  state: UploadState;
+  /** Share of its bytes that has left, 0 to 1. */
+  sent: number;
+  reason: string | null;
+}
+
+export interface Snapshot {
+  uploads: readonly Upload[];
+  total: number;
+  done: number;
+  failed: number;
+  /** Images whose name was taken, and which replaced what had it. */
+  replaced: number;
+  unchanged: number;
+  bytes: number;
+  sentBytes: number;
+  /** Images per second since it began; null until something can be said. */
+  rate: number | null;
+  secondsLeft: number | null;
+  active: boolean;
+  /** Whether it waits for a server that does not answer. */
+  stalled: boolean;
+}
+
+/** What the queue is built on; tests put others in their place. */
+export interface Transport {
+  send: (files: BatchFile[], onSent: (bytes: number) => void, signal: AbortSignal) => Promise<string>;
+  follow: (jobId: string, onProgress: (job: JobSummary) => void, signal: AbortSignal) => Promise<JobDocument>;
+  cancel: (jobId: string) => Promise<void>;
+  onIndexed: () => void;
+}
+
+const BATCH_FILES = 32;
+const BATCH_BYTES = 32e6;
+/** Batches under way: one is sent while the one before is indexed. */
+const LANES = 2;
+const NOTIFY_MS = 100;
+const PATIENCE_MS = 2000;
+const REFUSALS_OF_ONE_FILE = [413, 415, 422];
+
+/**
+ * Brings files to the server in batches, each a bulk job, and knows what became of every file.
+ *
+ * A server that does not answer is waited for. A batch that is refused because of one file in it is halved until that
+ * file stands alone; it is named and the others go on.
+ */
+export class UploadQueue {
+  #uploads: Upload[] = [];
+  #waiting: Upload[] = [];
+  #lanes = 0;
+  #replaced = 0;
+  #unchanged = 0;
+  #startedAt = 0;
+  #indexedInJobs = new Map<string, number>();
+  #settledBefore = 0;
+  #stalled = false;
+  #abort = new AbortController();
+  #rate: number | null = null;
+  #snapshot: Snapshot = this.#look();
+  #notifying = false;
+  readonly #listeners = new Set<() => void>();
+  #nextId = 0;
+
+  constructor(private readonly transport: Transport) {}
+
+  add(files: File[], folder = ""): void {
+    if (!this.#snapshot.active) this.#beginAnew();
+    const prefix = folder.replace(/^\/+|\/+$/g, "");
+    const added = files.map((file): Upload => {
+      const name = prefix ? `${prefix}/${nameOf(file)}` : nameOf(file);
+      return { id: this.#nextId++, name, file, state: "waiting", sent: 0, reason: null };
+    });
+    this.#uploads = [...this.#uploads, ...added];
+    this.#waiting.push(...added);
+    this.#pump();
+  }
+
+  retryFailed(): void {
+    if (!this.#snapshot.active) this.#startClock();
+    const failed = this.#uploads.filter(({ state }) => state === "failed");
+    for (const upload of failed) this.#set(upload, "waiting", null);
+    this.#waiting.push(...failed);
+    this.#pump();
+  }
+
+  /** Sends no more; what the server has begun it finishes. */
+  cancel(): void {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    for (const upload of this.#waiting) this.#set(upload, "failed", "Cancelled.");
+    this.#waiting = [];
+    for (const jobId of this.#indexedInJobs.keys()) void this.transport.cancel(jobId).catch(() => undefined);
+    this.#changed();
+  }
+
+  clear(): void {
+    this.#uploads = [];
+    this.#changed();
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  snapshot = (): Snapshot => this.#snapshot;
+
+  #beginAnew(): void {
+    // What failed stays, to be tried again.
+    this.#uploads = this.#uploads.filter(({ state }) => state === "failed");
+    this.#replaced = this.#unchanged = 0;
+    this.#startClock();
+  }
+
+  #startClock(): void {
+    this.#startedAt = performance.now();
+    this.#rate = null;
+    this.#settledBefore = this.#uploads.filter(({ state }) => state === "failed" || state === "done").length;
+  }
+
+  #pump(): void {
+    while (this.#lanes < LANES && this.#waiting.length > 0) {
+      this.#lanes += 1;
+      void this.#run(this.#nextBatch(), this.#abort.signal).finally(() => {
+        this.#lanes -= 1;
+        this.#pump();
+        this.#changed();
+      });
+    }
+    this.#changed();
+  }
+
+  #nextBatch(): Upload[] {
+    const batch: Upload[] = [];
+    const names = new Set<string>();
+    let bytes = 0;
+    for (;;) {
+      const next = this.#waiting[0];
+      // Two files of one name in one job would not know which of them a failure means.
+      if (!next || batch.length >= BATCH_FILES || names.has(next.name)) break;
+      if (batch.length > 0 && bytes + next.file.size > BATCH_BYTES) break;
+      this.#waiting.shift();
+      batch.push(next);
+      names.add(next.name);
+      bytes += next.file.size;
+    }
+    return batch;
+  }
+
+  async #run(batch: Upload[], signal: AbortSignal): Promise<void> {
+    for (;;) {
+      for (const upload of batch) this.#set(upload, "sending", null);
+      try {
+        const jobId = await this.transport.send(batch, (bytes) => this.#sent(batch, bytes), signal);
+        this.#stalled = false;
+        for (const upload of batch) this.#set(upload, "indexing", null);
+        await this.#follow(jobId, batch, signal);
+        return;
+      } catch (error) {
+        if (signal.aborted) {
+          for (const upload of batch) this.#set(upload, "failed", "Cancelled.");
+          return;
+        }
+        const wait = waitFor(error);
+        if (wait !== null) {
+          this.#stalled = true;
+          this.#changed();
+          await new Promise((resolve) => setTimeout(resolve, wait));
+          continue;
+        }
+        if (batch.length > 1 && error instanceof Problem && REFUSALS_OF_ONE_FILE.includes(error.status)) {
+          const middle = batch.length >> 1;
+          await this.#run(batch.slice(0, middle), signal);
+          await this.#run(batch.slice(middle), signal);
+          return;
+        }
+        for (const upload of batch) this.#set(upload, "failed", textOf(error));
+        return;
+      }
+    }
+  }
+
+  async #follow(jobId: string, batch: Upload[], signal: AbortSignal): Promise<void> {
+    this.#indexedInJobs.set(jobId, 0);
+    try {
+      const job = await this.transport.follow(
+        jobId,
+        ({ counts }) => {
+          this.#indexedInJobs.set(jobId, counts.processed);
+          this.#changed();
+        },
+        signal,
+      );
+      const reasons = new Map(job.failures.map(({ image_id, reason }) => [image_id, reason]));
+      const unfinished = job.state === "cancelled" || job.state === "failed";
+      for (const upload of batch) {
+        const reason =
+          reasons.get(upload.name) ?? (unfinished ? "The job was stopped before this image." : null);
+        this.#set(upload, reason === null ? "done" : "failed", reason);
+      }
+      this.#replaced += job.counts.replaced;
+      this.#unchanged += job.counts.unchanged;
+      this.transport.onIndexed();
+    } finally {
+      this.#indexedInJobs.delete(jobId);
+    }
+  }
+
+  /** The parts of a multipart body leave in order, so the sum tells of each. */
+  #sent(batch: Upload[], bytes: number): void {
+    for (const upload of batch) {
+      const size = Math.max(1, upload.file.size);
+      upload.sent = Math.min(1, Math.max(0, bytes / size));
+      bytes -= size;
+    }
+    this.#changed();
+  }
+
+  #set(upload: Upload, state: UploadState, reason: string | null): void {
+    upload.state = state;
+    upload.reason = reason;
+    upload.sent = state === "indexing" || state === "done" ? 1 : 0;
+  }
+
+  /** Tells listeners, at most ten times a second: with thousands of files more would be all that happens. */
+  #changed(): void {
+    if (this.#notifying) return;
+    this.#notifying = true;
+    setTimeout(() => {
+      this.#notifying = false;
+      this.#snapshot = this.#look();
+      this.#listeners.forEach((listener) => listener());
+    }, NOTIFY_MS);
+  }
+
+  #look(): Snapshot {
+    const tally = { done: 0, failed: 0, bytes: 0, sentBytes: 0 };
+    for (const { state, file, sent } of this.#uploads) {
+      if (state === "done" || state === "failed") tally[state] += 1;
+      tally.bytes += file.size;
+      tally.sentBytes += state === "failed" ? file.size : file.size * sent;
+    }
+    const inJobs = [...this.#indexedInJobs.values()].reduce((sum, processed) => sum + processed, 0);
+    const settled = tally.done + tally.failed - this.#settledBefore + inJobs;
+    const left = this.#uploads.length - tally.done - tally.failed - inJobs;
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    const active = this.#lanes > 0 || this.#waiting.length > 0;
+    // The last figure stays in sight when all is done.
+    if (active || this.#rate === null) this.#rate = settled > 0 && seconds > 0 ? settled / seconds : null;
+    const rate = this.#rate;
+    return {
+      ...tally,
+      uploads: [...this.#uploads],
+      total: this.#uploads.length,
+      done: Math.min(this.#uploads.length, tally.done + (active ? inJobs : 0)),
+      replaced: this.#replaced,
+      unchanged: this.#unchanged,
+      rate,
+      secondsLeft: active && rate !== null ? left / rate : null,
+      active,
+      stalled: this.#stalled && active,
+    };
+  }
+}
+
+/** How long to wait before the very same is tried again; null where that would not help. */
+function waitFor(error: unknown): number | null {
+  if (error instanceof Unreachable) return PATIENCE_MS;
+  if (error instanceof Problem && (error.status === 429 || error.status === 503)) {
+    return error.retryAfter === null ? PATIENCE_MS : error.retryAfter * 1000;
+  }
+  if (error instanceof Problem && error.status === 401) return PATIENCE_MS;
+  return null;
+}

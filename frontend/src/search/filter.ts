@@ -1,0 +1,79 @@
+import type { Json } from "@/api/types";
+
+/** One line of the filter builder. All lines must hold. */
+export type Rule =
+  | { field: string; test: "any"; values: Scalar[] }
+  | { field: string; test: "between"; from: number | string | null; to: number | string | null }
+  | { field: string; test: "there" | "missing" };
+
+export type Scalar = string | number | boolean;
+
+/** The rules in the API's filter language; null where they ask for nothing yet. */
+export function toFilter(rules: Rule[]): Record<string, Json> | null {
+  const conditions = rules.flatMap((rule) => {
+    const condition = toCondition(rule);
+    return condition === null ? [] : [{ [rule.field]: condition }];
+  });
+  if (conditions.length === 0) return null;
+  return conditions.length === 1 ? (conditions[0] ?? null) : { and: conditions };
+}
+
+function toCondition(rule: Rule): Json {
+  switch (rule.test) {
+    case "any":
+      return rule.values.length > 0 ? { in: rule.values } : null;
+    case "between": {
+      const range: Record<string, Json> = {};
+      if (rule.from !== null) range["gte"] = rule.from;
+      if (rule.to !== null) range["lte"] = rule.to;
+      return Object.keys(range).length > 0 ? range : null;
+    }
+    case "there":
+      return { exists: true };
+    case "missing":
+      return { exists: false };
+  }
+}
+
+export const writeRules = (rules: Rule[]): string => JSON.stringify(rules);
+
+/** Reads rules that came with an address, which anybody may have written. */
+export function readRules(text: string | null): Rule[] {
+  if (text === null) return [];
+  try {
+    const given: unknown = JSON.parse(text);
+    return Array.isArray(given) ? given.flatMap(readRule) : [];
+  } catch {
+    return [];
+  }
+}
+
+function readRule(given: unknown): Rule[] {
+  if (typeof given !== "object" || given === null) return [];
+  const { field, test, values, from, to } = given as Record<string, unknown>;
+  if (typeof field !== "string" || field === "") return [];
+  if (test === "any" && Array.isArray(values)) return [{ field, test, values: values.filter(isScalar) }];
+  if (test === "between") return [{ field, test, from: bound(from), to: bound(to) }];
+  if (test === "there" || test === "missing") return [{ field, test }];
+  return [];
+}
+
+const isScalar = (value: unknown): value is Scalar => ["string", "number", "boolean"].includes(typeof value);
+const bound = (value: unknown): number | string | null =>
+  typeof value === "number" || (typeof value === "string" && value !== "") ? value : null;
+
+/** A rule as a person would say it. */
+export function describe(rule: Rule): string {
+  switch (rule.test) {
+    case "any":
+      return rule.values.length > 0 ? `${rule.field}: ${rule.values.join(" or ")}` : `${rule.field}: any`;
+    case "between":
+      if (rule.from !== null && rule.to !== null) return `${rule.field}: ${rule.from} to ${rule.to}`;
+      if (rule.from !== null) return `${rule.field}: from ${rule.from}`;
+      return rule.to === null ? `${rule.field}: any` : `${rule.field}: up to ${rule.to}`;
+    case "there":
+      return `${rule.field}: present`;
+    case "missing":
+      return `${rule.field}: missing`;
+  }
+}

@@ -1,0 +1,13 @@
+import { describe, expect, it } from "vitest";
+import { load, store } from "@/search/stored";
+
+describe("queries kept in the browser", () => {
+  it("are found by the key that storing returned", async () => {
+    const key = await store(new Blob(["bytes"]), "mine.png");
+    expect((await load(key))?.name).toBe("mine.png");
+  });
+
+  it("are not made up", async () => {
+    expect(await load("never stored")).toBeNull();
+  });
+});

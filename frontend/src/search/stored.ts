@@ -1,0 +1,54 @@
+import { del, entries, get, set } from "idb-keyval";
+
+/**
+ * The images that were searched with, kept in this browser, so that back and reload find them. The key is the sha256 of
+ * the bytes: it goes into the address, and tells an indexed image with the same bytes, by which others can open a link.
+ */
+export interface StoredQuery {
+  blob: Blob;
+  name: string;
+  usedAt: number;
+}
+
+const KEPT = 40;
+const PREFIX = "query:";
+
+/** Where a browser keeps nothing (a private window), queries live as long as the page does. */
+const memory = new Map<string, StoredQuery>();
+
+export async function store(blob: Blob, name: string): Promise<string> {
+  const key = await digest(blob);
+  const query = { blob, name, usedAt: Date.now() };
+  memory.set(key, query);
+  try {
+    await set(PREFIX + key, query);
+    await dropOldest();
+  } catch {
+    // Kept in memory at least.
+  }
+  return key;
+}
+
+export async function load(key: string): Promise<StoredQuery | null> {
+  const held = memory.get(key);
+  if (held) return held;
+  try {
+    return (await get<StoredQuery>(PREFIX + key)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+async function dropOldest(): Promise<void> {
+  const all = (await entries<string, StoredQuery>()).filter(([name]) => name.startsWith(PREFIX));
+  const old = all.sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(KEPT);
+  await Promise.all(old.map(([name]) => del(name)));
+}
+
+/** Without https browsers do not hash (localhost aside): then a random name, which no indexed image ever equals. */
+export async function digest(blob: Blob): Promise<string> {
+  const bytes = globalThis.isSecureContext
+    ? new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()))
+    : crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,301 @@
+import { type ReactNode, useEffect, useState } from "react";
+import { useHealth } from "@/api/connection";
+import { useJobs, useStats } from "@/api/queries";
+import type { CacheTier, JobSummary, Stats } from "@/api/types";
+import { bytes, count, duration, moment, percent, plural } from "@/format";
+import { add, hitRate, rates, type Sample, sampleOf } from "@/status/history";
+import { Sparkline } from "@/status/sparkline";
+import { useTitle } from "@/ui/hooks";
+import { Icon, type IconName } from "@/ui/icons";
+import { Failure } from "@/ui/notes";
+
+const POLL_MS = 2000;
+
+export default function StatusPage() {
+  useTitle("Status");
+  const stats = useStats(POLL_MS);
+  const health = useHealth();
+  const jobs = useJobs(POLL_MS);
+  const [history, setHistory] = useState<Sample[]>([]);
+  useEffect(() => {
+    if (stats.data) setHistory((before) => add(before, sampleOf(stats.data, stats.dataUpdatedAt)));
+  }, [stats.data, stats.dataUpdatedAt]);
+
+  if (!stats.data) {
+    return (
+      <div className="flex-1 py-10">
+        <h1 className="sr-only">Status</h1>
+        {stats.isError && <Failure error={stats.error} onRetry={() => void stats.refetch()} />}
+      </div>
+    );
+  }
+  const { model, collection, queue, cache } = stats.data;
+  const lookups = rates(history, (sample) => sample.lookups);
+  const healthy = health.data?.status === "ok" && !health.isError;
+
+  return (
+    <div className="mx-auto w-full max-w-[88rem] flex-1 px-4 py-6 sm:px-6 lg:px-8 lg:py-8">
+      <div className="mb-6 flex flex-wrap items-center justify-between gap-3">
+        <div>
+          <h1 className="text-2xl font-semibold tracking-tight">Status</h1>
+          <p className="text-sm text-muted">
+            Version {stats.data.version}, running for {duration(stats.data.uptime_seconds)}
+          </p>
+        </div>
+        <Badge
+          good={healthy}
+          text={health.isError ? "Does not answer" : healthy ? "All is well" : "Degraded"}
+        />
+      </div>
+
+      {stats.data.recommendations.length > 0 && (
+        <ul role="list" className="mb-5 space-y-2">
+          {stats.data.recommendations.map((text) => (
+            <li key={text} className="flex gap-3 rounded-2xl bg-warn-soft px-4 py-3 text-sm text-warn">
+              <Icon name="warning" className="size-5" />
+              {text}
+            </li>
+          ))}
+        </ul>
+      )}
+
+      <div className="grid gap-4 sm:grid-cols-2 xl:grid-cols-4">
+        <Chart
+          title="Images"
+          figure={count(collection.images)}
+          note={searchedHow(stats.data)}
+          values={history.map(({ images }) => images)}
+        />
+        <Chart
+          title="Queue"
+          figure={count(queue.depth)}
+          note={`of at most ${count(queue.limit)} waiting for the model`}
+          values={history.map((sample) => sample.queue)}
+        />
+        <Chart
+          title="Cache look-ups"
+          figure={`${(lookups.at(-1) ?? 0).toFixed(1)}/s`}
+          note={overall(history)}
+          values={lookups}
+        />
+        <Chart
+          title="Bulk work"
+          figure={count(stats.data.jobs?.waiting ?? 0)}
+          note={stats.data.jobs ? jobsNote(stats.data.jobs) : "no bulk jobs here"}
+          values={history.map(({ waiting }) => waiting)}
+        />
+      </div>
+
+      <div className="mt-4 grid gap-4 lg:grid-cols-2">
+        <Card title="Model" icon="sparkle">
+          <Facts
+            facts={[
+              ["Name", model.name],
+              ["Device", model.device],
+              ["Precision", model.precision],
+              ["Dimension", count(model.dimension)],
+              ["Encodes", model.towers.join(" and ")],
+              ["Collection", collection.name],
+            ]}
+          />
+          {model.fallback_reason && (
+            <p className="mt-3 rounded-xl bg-warn-soft px-3 py-2 text-sm text-warn">
+              It stands in for another: {model.fallback_reason}
+            </p>
+          )}
+        </Card>
+        <Card title="Services" icon="status">
+          <ul role="list" className="divide-y divide-line">
+            {Object.entries(health.data?.services ?? {}).map(([name, service]) => (
+              <li key={name} className="flex items-center justify-between gap-4 py-2.5 text-sm">
+                <span className="first-letter:uppercase">{name.replaceAll("_", " ")}</span>
+                <span
+                  className="min-w-0 flex-1 truncate text-right text-muted"
+                  title={service.detail ?? undefined}
+                >
+                  {service.detail}
+                </span>
+                <Badge good={service.status === "ok"} text={service.status === "ok" ? "ok" : "away"} />
+              </li>
+            ))}
+          </ul>
+        </Card>
+        <Card title="Cache" icon="clock">
+          {cache.length === 0 && <p className="text-sm text-muted">The cache is turned off.</p>}
+          <div className="space-y-5">
+            {cache.map((tier) => (
+              <Tier key={tier.tier} tier={tier} />
+            ))}
+          </div>
+        </Card>
+        <Card title="Latest bulk jobs" icon="library">
+          {jobs.data?.jobs.length === 0 && (
+            <p className="text-sm text-muted">None yet. Adding images in the library makes some.</p>
+          )}
+          <ul role="list" className="divide-y divide-line">
+            {jobs.data?.jobs.map((job) => (
+              <li key={job.job_id} className="py-2.5">
+                <Job job={job} />
+              </li>
+            ))}
+          </ul>
+        </Card>
+      </div>
+    </div>
+  );
+}
+
+function searchedHow({ collection }: Stats): string {
+  if (collection.images === 0) return "add some in the library";
+  if (collection.indexed_vectors === 0) return "searched exactly";
+  return `${percent(Math.min(1, collection.indexed_vectors / collection.images))} in the search graph`;
+}
+
+function jobsNote({ kind, workers, dead_letters }: NonNullable<Stats["jobs"]>): string {
+  const who =
+    kind === "in_process"
+      ? "worked off by the server"
+      : workers === null
+        ? "on RabbitMQ"
+        : plural(workers, "worker");
+  return dead_letters > 0 ? `${who}, ${count(dead_letters)} given up` : `chunks waiting, ${who}`;
+}
+
+function overall(history: Sample[]): string {
+  const last = history.at(-1);
+  return last && last.lookups > 0
+    ? `${percent(last.hits / last.lookups)} found since the start`
+    : "nothing looked up yet";
+}
+
+function Chart({
+  title,
+  figure,
+  note,
+  values,
+}: {
+  title: string;
+  figure: string;
+  note: string;
+  values: number[];
+}) {
+  return (
+    <section className="card flex flex-col overflow-hidden" aria-label={title}>
+      <div className="p-5 pb-3">
+        <h2 className="text-sm text-muted">{title}</h2>
+        <p className="mt-1 text-3xl font-semibold tracking-tight tabular-nums">{figure}</p>
+        <p className="mt-1 text-sm text-muted">{note}</p>
+      </div>
+      <div className="mt-auto">
+        <Sparkline values={values} label={`${title} over the last minutes`} />
+      </div>
+    </section>
+  );
+}
+
+function Card({ title, icon, children }: { title: string; icon: IconName; children: ReactNode }) {
+  return (
+    <section className="card p-5" aria-label={title}>
+      <h2 className="mb-3 flex items-center gap-2 font-semibold">
+        <Icon name={icon} className="size-[1.125rem] text-muted" />
+        {title}
+      </h2>
+      {children}
+    </section>
+  );
+}
+
+function Facts({ facts }: { facts: [string, string][] }) {
+  return (
+    <dl className="divide-y divide-line text-sm">
+      {facts.map(([name, value]) => (
+        <div key={name} className="flex justify-between gap-4 py-2.5">
+          <dt className="text-muted">{name}</dt>
+          <dd className="min-w-0 text-right wrap-anywhere">{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Badge({ good, text }: { good: boolean; text: string }) {
+  return (
+    <span
+      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-1 text-xs font-medium ${good ? "bg-good-soft text-good" : "bg-danger-soft text-danger"}`}
+    >
+      <span className="size-1.5 rounded-full bg-current" />
+      {text}
+    </span>
+  );
+}
+
+function Tier({ tier }: { tier: CacheTier }) {
+  return (
+    <div>
+      <p className="flex flex-wrap items-baseline justify-between gap-x-4 text-sm">
+        <span className="font-medium">
+          {tier.tier === "l1" ? "In this process" : tier.tier === "l2" ? "Redis, shared" : tier.tier}
+        </span>
+        <span className="text-muted tabular-nums">
+          {tier.entries !== null && plural(tier.entries, "entry", "entries")}
+          {tier.bytes !== null && `, ${bytes(tier.bytes)}`}
+          {tier.breaker !== null && tier.breaker !== "closed" && "does not answer"}
+        </span>
+      </p>
+      {["embedding", "result"].map((kind) => {
+        const { hits, lookups, share } = hitRate(tier, kind);
+        return (
+          <div key={kind} className="mt-2.5">
+            <p className="mb-1 flex justify-between text-sm text-muted">
+              <span>{kind === "embedding" ? "Embeddings" : "Results"}</span>
+              <span className="tabular-nums">
+                {share === null
+                  ? "not asked yet"
+                  : `${percent(share)} found, ${count(hits)} of ${count(lookups)}`}
+              </span>
+            </p>
+            <div className="h-1.5 overflow-hidden rounded-full bg-line">
+              <div
+                className="h-full rounded-full bg-gradient-to-r from-accent to-warm"
+                style={{ width: `${(share ?? 0) * 100}%` }}
+              />
+            </div>
+          </div>
+        );
+      })}
+    </div>
+  );
+}
+
+const STATES: Record<JobSummary["state"], string> = {
+  queued: "waiting",
+  running: "running",
+  completed: "complete",
+  completed_with_errors: "complete, with failures",
+  failed: "failed",
+  cancelled: "cancelled",
+};
+
+function Job({ job }: { job: JobSummary }) {
+  const { counts } = job;
+  const share = counts.total > 0 ? counts.processed / counts.total : 1;
+  return (
+    <>
+      <p className="flex justify-between gap-4 text-sm">
+        <span>
+          {plural(counts.total, "image")}, {STATES[job.state]}
+          {counts.failed > 0 && <span className="text-danger"> · {count(counts.failed)} failed</span>}
+        </span>
+        <span className="shrink-0 text-muted">{moment(job.created_at)}</span>
+      </p>
+      {job.finished_at === null && (
+        <div className="mt-2 h-1.5 overflow-hidden rounded-full bg-line">
+          <div
+            className="h-full rounded-full bg-accent transition-[width]"
+            style={{ width: `${share * 100}%` }}
+          />
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,40 @@
+import { type CSSProperties, useId } from "react";
+
+interface Props {
+  label: string;
+  value: number;
+  shown: string;
+  min: number;
+  max: number;
+  step: number;
+  onChange: (value: number) => void;
+}
+
+export function Slider({ label, value, shown, min, max, step, onChange }: Props) {
+  const id = useId();
+  const filled = { "--filled": `${((value - min) / (max - min)) * 100}%` } as CSSProperties;
+  return (
+    <div>
+      <div className="flex items-baseline justify-between text-sm">
+        <label htmlFor={id} className="text-muted">
+          {label}
+        </label>
+        <output htmlFor={id} className="font-medium tabular-nums">
+          {shown}
+        </output>
+      </div>
+      <input
+        id={id}
+        type="range"
+        className="slider"
+        style={filled}
+        min={min}
+        max={max}
+        step={step}
+        value={value}
+        aria-valuetext={shown}
+        onChange={(event) => onChange(event.target.valueAsNumber)}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,69 @@
+import { type InfiniteData, useQueryClient } from "@tanstack/react-query";
+import { useCallback } from "react";
+import { answer, api } from "@/api/client";
+import { textOf } from "@/api/problem";
+import type { ImagePage, SearchAnswer } from "@/api/types";
+import { shortName } from "@/format";
+import { useToast } from "@/shell/toasts";
+
+/** How long the offer to undo stays, where the server does not forget the image before (UNDO_SECONDS). */
+const OFFER_MS = 10_000;
+
+/** Deletes an image at once, takes it out of everything shown, and offers to bring it back. */
+export function useDelete() {
+  const client = useQueryClient();
+  const toast = useToast();
+
+  return useCallback(
+    (id: string) => {
+      const params = { path: { image_id: id } };
+      const refresh = (...names: string[]) => {
+        for (const name of names) void client.invalidateQueries({ queryKey: [name] });
+      };
+      const restore = async () => {
+        try {
+          await answer(api.POST("/api/v1/images/{image_id}/restore", { params }));
+          toast({ text: `${shortName(id)} is back` });
+        } catch (error) {
+          toast({ text: textOf(error), icon: "warning" });
+        }
+        refresh("library", "stats", "facets", "search");
+      };
+      const remove = async () => {
+        try {
+          const { restorable_until } = await answer(api.DELETE("/api/v1/images/{image_id}", { params }));
+          client.setQueriesData<SearchAnswer>(
+            { queryKey: ["search"] },
+            (answer) => answer && without(answer, id),
+          );
+          client.setQueryData<InfiniteData<ImagePage>>(
+            ["library", "all"],
+            (data) => data && withoutInPages(data, id),
+          );
+          client.removeQueries({ queryKey: ["image", id] });
+          const offer = { action: { label: "Undo", run: () => void restore() }, ms: OFFER_MS };
+          toast({ text: `Deleted ${shortName(id)}`, icon: "trash", ...(restorable_until !== null && offer) });
+          refresh("stats", "facets");
+          void client.invalidateQueries({ queryKey: ["library", "newest"] });
+        } catch (error) {
+          toast({ text: textOf(error), icon: "warning" });
+        }
+      };
+      void remove();
+    },
+    [client, toast],
+  );
+}
+
+const without = (answer: SearchAnswer, id: string): SearchAnswer => ({
+  ...answer,
+  results: answer.results.filter(({ image_id }) => image_id !== id),
+});
+
+const withoutInPages = (data: InfiniteData<ImagePage>, id: string): InfiniteData<ImagePage> => ({
+  ...data,
+  pages: data.pages.map((page) => ({
+    ...page,
+    images: page.images.filter(({ image_id }) => image_id !== id),
+  })),
+});

@@ -1,0 +1,116 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type SyntheticEvent, useState } from "react";
+import { answer, api } from "@/api/client";
+import { textOf } from "@/api/problem";
+import type { ImageDocument, Metadata } from "@/api/types";
+import { useToast } from "@/shell/toasts";
+import { Button, IconButton } from "@/ui/button";
+import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
+
+interface Field {
+  id: number;
+  name: string;
+  text: string;
+}
+
+/** Edits an image's metadata; only what was changed is sent, so that what others change meanwhile stays. */
+export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone: () => void }) {
+  const before = image.metadata as Metadata;
+  const client = useQueryClient();
+  const toast = useToast();
+  const [fields, setFields] = useState<Field[]>(() => {
+    const known = Object.entries(before).map(([name, value], id) => ({ id, name, text: writeValue(value) }));
+    return known.length > 0 ? known : [{ id: 0, name: "", text: "" }];
+  });
+  const set = (id: number, change: Partial<Field>) =>
+    setFields((all) => all.map((field) => (field.id === id ? { ...field, ...change } : field)));
+
+  const save = useMutation({
+    mutationFn: (patch: Metadata) =>
+      answer(
+        api.PATCH("/api/v1/images/{image_id}", {
+          params: { path: { image_id: image.image_id } },
+          body: { metadata: patch },
+        }),
+      ),
+    onSuccess: (changed) => {
+      client.setQueryData(["image", image.image_id], changed);
+      for (const name of ["facets", "search", "library"]) void client.invalidateQueries({ queryKey: [name] });
+      toast({ text: "Metadata saved" });
+      onDone();
+    },
+  });
+
+  const names = fields.map(({ name }) => name.trim()).filter(Boolean);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    const after: Metadata = {};
+    for (const { name, text } of fields) if (name.trim()) after[name.trim()] = readValue(text);
+    const patch = mergePatch(before, after);
+    if (Object.keys(patch).length === 0) onDone();
+    else save.mutate(patch);
+  };
+
+  return (
+    <form onSubmit={submit} className="space-y-2">
+      {fields.map(({ id, name, text }) => (
+        <div key={id} className="flex items-center gap-1.5">
+          <input
+            aria-label="Field"
+            placeholder="field"
+            className="field w-2/5"
+            value={name}
+            onChange={(event) => set(id, { name: event.target.value })}
+          />
+          <input
+            aria-label={`Value of ${name || "the new field"}`}
+            placeholder="value"
+            className="field min-w-0 flex-1"
+            value={text}
+            onChange={(event) => set(id, { text: event.target.value })}
+          />
+          <IconButton
+            icon="close"
+            label={`Remove ${name || "the new field"}`}
+            className="-mr-2 size-8"
+            onClick={() => setFields((all) => all.filter((field) => field.id !== id))}
+          />
+        </div>
+      ))}
+      <Button
+        look="quiet"
+        icon="plus"
+        className="-ml-4"
+        onClick={() =>
+          setFields((all) => [
+            ...all,
+            { id: Math.max(-1, ...all.map(({ id }) => id)) + 1, name: "", text: "" },
+          ])
+        }
+      >
+        Add a field
+      </Button>
+      <p className="text-xs text-muted">
+        Numbers, yes, no and lists like [&quot;red&quot;, &quot;blue&quot;] are understood; all else is text.
+      </p>
+      {twice !== undefined && (
+        <p role="alert" className="text-sm text-danger">
+          There are two fields called “{twice}”.
+        </p>
+      )}
+      {save.isError && (
+        <p role="alert" className="text-sm text-danger">
+          {textOf(save.error)}
+        </p>
+      )}
+      <div className="flex gap-2 pt-2">
+        <Button type="submit" look="primary" disabled={save.isPending || twice !== undefined}>
+          Save
+        </Button>
+        <Button onClick={onDone}>Cancel</Button>
+      </div>
+    </form>
+  );
+}

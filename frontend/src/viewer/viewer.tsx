@@ -1,0 +1,251 @@
+import * as Dialog from "@radix-ui/react-dialog";
+import { type KeyboardEvent, lazy, Suspense, useState } from "react";
+import { Link } from "wouter";
+import { download, imageUrl, useImageSource } from "@/api/images";
+import { Problem, textOf } from "@/api/problem";
+import { useImage } from "@/api/queries";
+import type { Picture } from "@/api/types";
+import { moment, score, shortName } from "@/format";
+import { useViewed } from "@/search/address";
+import { likeThis } from "@/search/state";
+import { useToast } from "@/shell/toasts";
+import { Button, buttonClass, IconButton } from "@/ui/button";
+import { Icon } from "@/ui/icons";
+import { Failure } from "@/ui/notes";
+import { tint } from "@/ui/picture";
+import { useDelete } from "@/viewer/delete";
+import { MetadataTable } from "@/viewer/metadata";
+
+const Editor = lazy(() =>
+  import("@/viewer/editor").then(({ MetadataEditor }) => ({ default: MetadataEditor })),
+);
+
+interface Props {
+  /** What arrow keys leaf through. */
+  pictures: (Picture & { score?: number })[];
+}
+
+/** One image, whole, with all that is known of it and all that can be done with it. */
+export default function Viewer({ pictures }: Props) {
+  const { viewed, turn, close } = useViewed();
+  const index = pictures.findIndex(({ image_id }) => image_id === viewed);
+  const previous = index > 0 ? pictures[index - 1] : undefined;
+  const next = index >= 0 ? pictures[index + 1] : undefined;
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select");
+    if (typing) return;
+    if (event.key === "ArrowLeft" && previous) turn(previous.image_id);
+    if (event.key === "ArrowRight" && next) turn(next.image_id);
+  };
+
+  return (
+    <Dialog.Root open={viewed !== null} onOpenChange={(open) => !open && close()}>
+      <Dialog.Portal>
+        {/* Not Dialog.Overlay: that one writes a <style>, which the page's content policy forbids. */}
+        <div className="fixed inset-0 z-40 animate-fade bg-black/60 backdrop-blur-sm" />
+        <Dialog.Content
+          data-modal
+          aria-describedby={undefined}
+          // The dialog itself, so that arrow keys leaf at once and no button looks chosen.
+          onOpenAutoFocus={(event) => {
+            event.preventDefault();
+            if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
+          }}
+          onKeyDown={onKeyDown}
+          className="fixed inset-0 z-40 flex animate-fade flex-col outline-none overflow-y-auto bg-surface shadow-card md:inset-6 md:flex-row md:overflow-hidden md:rounded-3xl xl:inset-x-[max(2rem,calc(50vw-50rem))] xl:inset-y-8"
+        >
+          {viewed !== null && (
+            <Contents
+              id={viewed}
+              known={pictures[index]}
+              leaf={
+                <>
+                  {previous && (
+                    <Leaf side="left" label="Previous image" onClick={() => turn(previous.image_id)} />
+                  )}
+                  {next && <Leaf side="right" label="Next image" onClick={() => turn(next.image_id)} />}
+                </>
+              }
+              onGone={close}
+            />
+          )}
+          <Dialog.Close asChild>
+            <IconButton
+              icon="close"
+              label="Close"
+              className="absolute top-3 right-3 bg-surface/90 text-ink shadow-card"
+            />
+          </Dialog.Close>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string; onClick: () => void }) {
+  return (
+    <IconButton
+      icon={side}
+      label={label}
+      onClick={onClick}
+      className={`absolute top-1/2 -translate-y-1/2 bg-surface/90 text-ink shadow-card ${side === "left" ? "left-3" : "right-3"}`}
+    />
+  );
+}
+
+interface ContentsProps {
+  id: string;
+  known: (Picture & { score?: number }) | undefined;
+  leaf: React.ReactNode;
+  onGone: () => void;
+}
+
+function Contents({ id, known, leaf, onGone }: ContentsProps) {
+  const toast = useToast();
+  const remove = useDelete();
+  const [edited, setEdited] = useState<string | null>(null);
+  const editing = edited === id;
+  const { data, error, refetch } = useImage(id);
+  const picture = data ?? known;
+
+  if (error && !picture) {
+    const gone = error instanceof Problem && error.status === 404;
+    return (
+      <div className="flex flex-1 items-center justify-center">
+        <Dialog.Title className="sr-only">{id}</Dialog.Title>
+        <Failure error={error} {...(!gone && { onRetry: () => void refetch() })} />
+      </div>
+    );
+  }
+
+  const copy = () => {
+    const link = `${location.origin}/library?view=${encodeURIComponent(id)}`;
+    void navigator.clipboard.writeText(link).then(
+      () => toast({ text: "Link copied" }),
+      () => toast({ text: "The browser does not let us copy", icon: "warning" }),
+    );
+  };
+
+  return (
+    <>
+      <div className="relative flex h-[58dvh] shrink-0 items-center justify-center overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1">
+        {picture && <FullImage key={id} picture={picture} format={data?.format} />}
+        {leaf}
+      </div>
+      <div className="flex flex-col gap-5 p-5 md:w-80 md:shrink-0 md:overflow-y-auto md:p-6 lg:w-96">
+        <div className="pr-10">
+          <Dialog.Title className="text-lg leading-snug font-semibold wrap-anywhere">
+            {shortName(id)}
+          </Dialog.Title>
+          {shortName(id) !== id && <p className="mt-0.5 text-sm wrap-anywhere text-muted">{id}</p>}
+          {known?.score !== undefined && (
+            <p className="mt-2 inline-flex items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
+              Score {score(known.score)}
+            </p>
+          )}
+        </div>
+        <div className="flex flex-wrap gap-2">
+          <Link href={likeThis(id)} className={buttonClass("primary", "w-full")}>
+            <Icon name="sparkle" className="size-[1.125rem]" />
+            More like this
+          </Link>
+          <Button
+            icon="download"
+            className="flex-1"
+            disabled={!picture}
+            onClick={() => {
+              if (picture)
+                download(picture).catch((failure: unknown) =>
+                  toast({ text: textOf(failure), icon: "warning" }),
+                );
+            }}
+          >
+            Download
+          </Button>
+          <Button icon="link" className="flex-1" onClick={copy}>
+            Copy link
+          </Button>
+        </div>
+        <section aria-labelledby="metadata-title">
+          <div className="mb-2 flex min-h-10 items-center justify-between">
+            <h3 id="metadata-title" className="font-semibold">
+              Metadata
+            </h3>
+            {!editing && data && (
+              <Button look="quiet" icon="edit" className="-mr-3" onClick={() => setEdited(id)}>
+                Edit
+              </Button>
+            )}
+          </div>
+          {editing && data ? (
+            <Suspense fallback={null}>
+              <Editor image={data} onDone={() => setEdited(null)} />
+            </Suspense>
+          ) : (
+            <MetadataTable metadata={data?.metadata} />
+          )}
+        </section>
+        {data && (
+          <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 border-t border-line pt-4 text-sm">
+            <dt className="text-muted">Size</dt>
+            <dd className="text-right tabular-nums">
+              {data.width} × {data.height}
+            </dd>
+            <dt className="text-muted">Format</dt>
+            <dd className="text-right">{data.format}</dd>
+            <dt className="text-muted">Added</dt>
+            <dd className="text-right">{moment(data.indexed_at)}</dd>
+          </dl>
+        )}
+        <Button
+          look="danger"
+          icon="trash"
+          className="self-start md:-ml-4"
+          onClick={() => {
+            remove(id);
+            onGone();
+          }}
+        >
+          Delete
+        </Button>
+      </div>
+    </>
+  );
+}
+
+/** The original over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
+function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
+  const [state, setState] = useState<"loading" | "shown" | "failed">("loading");
+  const thumbnail = useImageSource(imageUrl("thumbnail", picture));
+  const full = useImageSource(imageUrl("file", picture));
+  const box = "absolute inset-0 size-full object-contain";
+  return (
+    <>
+      <div className="absolute inset-0 opacity-25" style={{ background: tint(picture.sha256) }} />
+      {thumbnail !== undefined && (
+        <img
+          src={thumbnail}
+          alt=""
+          className={`${box} ${state === "loading" ? "blur-md" : ""} ${state === "shown" ? "invisible" : ""}`}
+        />
+      )}
+      {full !== undefined && state !== "failed" && (
+        <img
+          src={full}
+          alt={picture.image_id}
+          className={`${box} transition-opacity duration-300 ${state === "shown" ? "" : "opacity-0"}`}
+          onLoad={() => setState("shown")}
+          onError={() => setState("failed")}
+        />
+      )}
+      {state === "failed" && (
+        <p className="absolute bottom-4 rounded-full bg-black/70 px-4 py-1.5 text-sm text-white">
+          {format === "HEIF" || format === "TIFF"
+            ? `This browser cannot show ${format}; this is its thumbnail.`
+            : "The original cannot be shown; this is its thumbnail."}
+        </p>
+      )}
+    </>
+  );
+}

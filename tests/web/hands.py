@@ -1,0 +1,35 @@
+"""What a person does with a mouse, as events of the browser."""
+
+from __future__ import annotations
+
+import base64
+
+from playwright.sync_api import JSHandle, Page
+
+
+def _carrying(page: Page, name: str, data: bytes) -> JSHandle:
+    """Return a DataTransfer that holds one image file."""
+    return page.evaluate_handle(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            return transfer;
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    transfer = _carrying(page, name, data)
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#main", event, {"dataTransfer": transfer})
+
+
+def paste(page: Page, data: bytes) -> None:
+    transfer = _carrying(page, "image.png", data)
+    page.evaluate(
+        """(transfer) => document.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }))""",
+        transfer,
+    )

@@ -1,0 +1,365 @@
+"""The web page in a real browser, before the real server with the real embedded engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests.support.servers import (
+    API,
+    RunningServer,
+    free_port,
+    make_settings,
+    running_server,
+    server_process,
+)
+from tests.web.conftest import drawing
+from tests.web.hands import drop, paste
+
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def results(page: Page) -> Locator:
+    return page.get_by_role("list", name="Images, best first").get_by_role("link")
+
+
+def first_result(page: Page) -> Locator:
+    return results(page).first
+
+
+def library(page: Page) -> Locator:
+    return page.get_by_role("list", name="Images, newest first").get_by_role("link")
+
+
+def test_dropped_image_finds_its_twin_first(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-04\.png , score 1\.00"))
+    expect(page.get_by_test_id("query-preview").get_by_role("img")).to_be_visible()
+    expect(page.get_by_text("mine.png")).to_be_visible()
+    expect(page.get_by_test_id("timing")).to_have_text(re.compile(r"\d+ ms|under 1 ms"))
+
+
+def test_pasted_image_is_searched_with(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("looks like")
+    paste(page, drawing(7))
+    expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-07\.png , score 1\.00"))
+
+
+def test_chosen_file_is_searched_with(server: RunningServer, page: Page, files: Path) -> None:
+    page.goto(server.url)
+    page.get_by_label("Image to search with").set_input_files(files / "holiday-03.png")
+    expect(page.get_by_role("heading", name="12 results")).to_be_visible()
+
+
+def test_damaged_image_is_answered_with_the_servers_own_words(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "torn.png", drawing(1)[:500])
+    expect(page.get_by_role("alert")).to_contain_text("This image is damaged")
+    answer = server.http.post("/search", files={"image": ("x", drawing(1)[:500])})
+    expect(page.get_by_role("alert")).to_contain_text(answer.json()["detail"])
+
+
+def test_search_survives_reload_and_back(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
+    page.get_by_role("slider", name="Results").fill("5")
+    expect(results(page)).to_have_count(5)
+    expect(page).to_have_url(re.compile("show=5"))
+    page.reload()
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
+    expect(results(page)).to_have_count(5)
+    drop(page, "other.png", drawing(5))
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-05"))
+    page.go_back()
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("looks like")
+
+
+def test_link_to_a_search_works_for_others_where_the_image_is_indexed(
+    server: RunningServer, page: Page, browser: Browser
+) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(page).to_have_url(re.compile("twin=drawing-04"))
+    elsewhere = browser.new_context()
+    other = elsewhere.new_page()
+    other.goto(page.url)
+    expect(first_result(other)).to_have_accessible_name(re.compile(r"Rank 1 drawing-04\.png , score 1\.00"))
+    elsewhere.close()
+
+
+def test_link_to_a_search_says_so_where_it_cannot_work(server: RunningServer, page: Page, browser: Browser) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(50))
+    expect(results(page)).to_have_count(12)
+    elsewhere = browser.new_context()
+    other = elsewhere.new_page()
+    other.goto(page.url)
+    expect(other.get_by_text("only the browser that searched with it has it")).to_be_visible()
+    # Once the image is in the collection, links to the search work everywhere.
+    page.get_by_role("button", name="Add to the collection").click()
+    expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 mine\.png , score 1\.00"))
+    other.goto(page.url)
+    expect(first_result(other)).to_have_accessible_name(re.compile(r"Rank 1 mine\.png , score 1\.00"))
+    elsewhere.close()
+
+
+def test_sliders_act_on_what_is_there_without_another_request(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(results(page)).to_have_count(12)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "search" in request.url else None)
+    page.get_by_role("slider", name="Results").fill("3")
+    expect(results(page)).to_have_count(3)
+    page.get_by_role("slider", name="Results").fill("24")
+    page.get_by_role("slider", name="Least score").fill("1")
+    expect(results(page)).to_have_count(1)
+    expect(page).to_have_url(re.compile("least=1"))
+    assert not any("/api/" in url for url in requests)
+
+
+def test_filter_offers_the_fields_and_values_that_there_are(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    page.get_by_label("Add a condition").select_option("colour")
+    page.get_by_label("red").check()
+    expect(results(page)).to_have_count(4)
+    names = [name or "" for name in results(page).evaluate_all("all => all.map(a => a.textContent)")]
+    assert {int(re.search(r"drawing-(\d+)", name)[1]) % 3 for name in names} == {0}  # type: ignore[index]
+    page.get_by_label("Add a condition").select_option("year")
+    page.get_by_label("year from").fill("2015")
+    expect(results(page)).to_have_count(2)
+    page.reload()
+    expect(results(page)).to_have_count(2)
+    page.get_by_role("button", name="Remove the condition on colour").click()
+    expect(results(page)).to_have_count(7)
+
+
+def test_more_like_this_searches_with_the_indexed_image(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    first_result(page).click()
+    dialog = page.get_by_role("dialog", name="drawing-04.png")
+    expect(dialog).to_contain_text("2014")
+    dialog.get_by_role("link", name="More like this").click()
+    expect(page).to_have_url(re.compile(r"like=drawing-04\.png"))
+    expect(dialog).not_to_be_visible()
+    expect(results(page)).to_have_count(11)
+    expect(first_result(page)).not_to_have_accessible_name(re.compile("drawing-04"))
+
+
+def test_keyboard_alone_reaches_every_result(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(results(page)).to_have_count(12)
+    first_result(page).focus()
+    for key, rank in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 12), ("Home", 1)):
+        page.keyboard.press(key)
+        expect(results(page).nth(rank - 1)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(first_result(page)).not_to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(first_result(page)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="drawing-04.png")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog", name="drawing-04.png")).not_to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).not_to_be_visible()
+
+
+def test_deleted_image_comes_back_by_undo(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/library")
+    expect(library(page)).to_have_count(12)
+    page.get_by_role("link", name="drawing-06.png").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(library(page)).to_have_count(11)
+    assert server.http.get("/images/drawing-06.png").status_code == 404
+    page.get_by_role("button", name="Undo").click()
+    expect(library(page)).to_have_count(12)
+    assert server.http.get("/images/drawing-06.png").json()["metadata"] == {"colour": "red", "year": 2016}
+
+
+def test_metadata_are_edited_and_only_the_change_is_sent(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/library?view=drawing-02.png")
+    page.get_by_role("button", name="Edit").click()
+    # Somebody else changes another field meanwhile; it stays.
+    server.http.patch("/images/drawing-02.png", json={"metadata": {"owner": "Kim"}})
+    page.get_by_label("Value of year").fill("1999")
+    page.get_by_role("button", name="Remove colour").click()
+    page.get_by_role("button", name="Add a field").click()
+    page.get_by_label("Field", exact=True).last.fill("tags")
+    page.get_by_label("Value of tags").fill('["old", "torn"]')
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Metadata saved")).to_be_visible()
+    metadata = server.http.get("/images/drawing-02.png").json()["metadata"]
+    assert metadata == {"year": 1999, "owner": "Kim", "tags": ["old", "torn"]}
+
+
+def test_upload_names_the_damaged_file_and_indexes_the_others(
+    empty_server: RunningServer, page: Page, files: Path
+) -> None:
+    page.goto(f"{empty_server.url}/library")
+    expect(page.get_by_text("No images yet")).to_be_visible()
+    page.get_by_label("Images to add").set_input_files(sorted(files.iterdir()))
+    expect(page.get_by_role("heading", name="Added 29 of 30 images")).to_be_visible()
+    expect(page.get_by_test_id("upload-figures")).to_contain_text(re.compile(r"29 in · 1 failed .* images/s"))
+    page.get_by_label("Only those that failed").check()
+    row = page.get_by_role("region", name="Files").get_by_role("listitem")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("holiday-17.png")
+    expect(row).to_contain_text("cut short")
+    expect(library(page)).to_have_count(29)
+    assert empty_server.http.get("/stats").json()["collection"]["images"] == 29
+    # Retrying sends the one file again, and says the same of it.
+    page.get_by_role("button", name="Retry 1 failed").click()
+    expect(page.get_by_role("heading", name="Added 29 of 30 images")).to_be_visible()
+
+
+def test_files_that_the_server_refuses_leave_the_others_unharmed(tmp_path: Path, page: Page, files: Path) -> None:
+    settings = make_settings(tmp_path / "data", "mini", log_level="ERROR", max_body_bytes=300_000)
+    large = tmp_path / "large.bmp"
+    large.write_bytes(bytes(400_000))
+    with running_server(settings) as small:
+        page.goto(f"{small.url}/library")
+        page.get_by_label("Images to add").set_input_files([files / "holiday-01.png", large, files / "holiday-02.png"])
+        expect(page.get_by_role("heading", name="Added 2 of 3 images")).to_be_visible()
+        row = page.get_by_role("region", name="Files").get_by_role("listitem").filter(has_text="large.bmp")
+        expect(row).to_contain_text("more than 300000 bytes")
+        assert small.http.get("/stats").json()["collection"]["images"] == 2
+
+
+def test_dropping_in_the_library_adds(empty_server: RunningServer, page: Page) -> None:
+    page.goto(f"{empty_server.url}/library")
+    drop(page, "new.png", drawing(77))
+    expect(page.get_by_role("heading", name="Added 1 image")).to_be_visible()
+    expect(library(page)).to_have_count(1)
+
+
+def test_library_shows_a_large_collection_with_few_elements(server: RunningServer, page: Page) -> None:
+    with httpx.Client(base_url=server.url + API, timeout=60) as client:
+        data = drawing(1)
+        many = [("image", (f"copy-{number:04}.png", data, "image/png")) for number in range(600)]
+        job = client.post("/index/batch", files=many).json()["job_id"]
+        while client.get(f"/jobs/{job}").json()["finished_at"] is None:
+            time.sleep(0.2)
+    page.goto(f"{server.url}/library")
+    expect(page.get_by_text("612 images, newest first")).to_be_visible()
+    library(page).first.focus()
+    # Each End leads to the end of what is loaded, and that loads more.
+    last = page.get_by_role("link", name="drawing-00.png")
+    for _ in range(20):
+        page.keyboard.press("End")
+        page.wait_for_timeout(250)
+        if last.is_visible():
+            break
+    expect(last).to_be_visible()
+    assert library(page).count() < 200
+
+
+def test_status_page_tells_what_runs(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/status")
+    model = page.get_by_role("region", name="Model")
+    expect(model).to_contain_text("mini")
+    expect(model).to_contain_text("fp32")
+    expect(page.get_by_role("region", name="Images")).to_contain_text("12")
+    expect(page.get_by_role("region", name="Services")).to_contain_text("vector store")
+    expect(page.get_by_role("img", name="Queue over the last minutes")).to_be_visible()
+    server.index(drawing(90))
+    expect(page.get_by_role("region", name="Images")).to_contain_text("13")
+
+
+def test_stopped_server_is_reported_and_the_page_recovers(page: Page, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini"}
+    url = f"http://127.0.0.1:{port}"
+    with server_process(port, env, log):
+        httpx.post(f"{url}{API}/index", files={"image": ("x", drawing(3))}, data={"image_id": "three.png"})
+        page.goto(url)
+        expect(page.get_by_role("link", name="More like three.png")).to_be_visible()
+    # It says so by itself, and a search says the same.
+    expect(page.get_by_text("The server does not answer. Trying again")).to_be_visible()
+    drop(page, "mine.png", drawing(3))
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    with server_process(port, env, log):
+        # Nobody touches the page.
+        expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 three\.png , score 1\.00"))
+        expect(page.get_by_text("The server does not answer. Trying again")).not_to_be_visible()
+
+
+def test_key_is_asked_for_and_pictures_come_with_it(page: Page, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "mini", log_level="ERROR", api_keys=["right", "spare"])
+    with running_server(settings) as guarded:
+        guarded.http.headers["X-API-Key"] = "right"
+        guarded.index(drawing(3), image_id="three.png")
+        page.goto(f"{guarded.url}/library")
+        dialog = page.get_by_role("dialog", name="This server wants a key")
+        dialog.get_by_label("API key").fill("wrong")
+        dialog.get_by_role("button", name="Go on").click()
+        expect(page.get_by_text("does not accept this key")).to_be_visible()
+        dialog.get_by_label("API key").fill("right")
+        dialog.get_by_role("button", name="Go on").click()
+        expect(dialog).not_to_be_visible()
+        expect(library(page)).to_have_count(1)
+        picture = library(page).first.locator("img")
+        expect(picture).to_have_js_property("complete", True)
+        assert picture.get_attribute("src", timeout=5000).startswith("blob:")  # type: ignore[union-attr]
+        assert picture.evaluate("image => image.naturalWidth") > 0
+        page.reload()
+        expect(library(page)).to_have_count(1)
+
+
+def test_nothing_moves_while_thumbnails_load(server: RunningServer, page: Page) -> None:
+    page.add_init_script(
+        """window.moved = 0;
+        new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
+        }).observe({ type: "layout-shift", buffered: true });"""
+    )
+    page.goto(f"{server.url}/?like=drawing-04.png")
+    expect(results(page)).to_have_count(11)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.moved") < 0.1
+
+
+PAGES = {
+    "start": "/",
+    "results": "/?like=drawing-04.png",
+    "filter": "/?like=drawing-04.png&where=" + json.dumps([{"field": "colour", "test": "any", "values": ["red"]}]),
+    "viewer": "/?like=drawing-04.png&view=drawing-05.png",
+    "library": "/library",
+    "status": "/status",
+    "no image": "/library?view=missing",
+    "no page": "/?query=abc",
+}
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_and_nothing_sticks_out(
+    server: RunningServer, context: BrowserContext, page: Page, scheme: str, width: int
+) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: cd frontend && npm ci")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 800})
+    for name, path in PAGES.items():
+        page.goto(server.url + path)
+        expect(page.locator("#main")).not_to_be_empty()
+        page.wait_for_timeout(700)
+        page.evaluate(AXE.read_text())
+        violations = page.evaluate("axe.run().then(({ violations }) => violations)")
+        found = [(violation["id"], node["html"][:200]) for violation in violations for node in violation["nodes"]]
+        assert found == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
