@@ -2,24 +2,24 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { outDir } from "./paths.mjs";
+import { manifest, outDir } from "./paths.mjs";
 
 const BUDGET = 150_000;
 
-const manifest = JSON.parse(readFileSync(join(outDir, ".vite/manifest.json"), "utf8"));
+const chunks = JSON.parse(readFileSync(manifest, "utf8"));
 const seen = new Set();
 
 /** Adds a chunk and what it imports at once; what it imports later is not part of a first visit. */
 function visit(name) {
   if (seen.has(name)) return;
   seen.add(name);
-  (manifest[name].imports ?? []).forEach(visit);
+  (chunks[name].imports ?? []).forEach(visit);
 }
 visit("index.html");
 
 let total = 0;
 for (const name of seen) {
-  const { file } = manifest[name];
+  const { file } = chunks[name];
   const size = gzipSync(readFileSync(join(outDir, file)), { level: 9 }).length;
   total += size;
   console.log(`${(size / 1000).toFixed(1).padStart(7)} kB  ${file}`);
