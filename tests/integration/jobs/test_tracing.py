@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,14 @@ class Recorder:
         """Return the spans that have ended, by name; of several the last."""
         return {one.name: one for one in self._exporter.get_finished_spans()}
 
+    def spans_of(self, request: str) -> dict[str, ReadableSpan]:
+        """Return the spans once that of the request has ended, which may be just after its answer has arrived."""
+        deadline = time.monotonic() + PATIENCE
+        while request not in (spans := self.spans()):
+            assert time.monotonic() < deadline, f"{request} is not among {list(spans)}"
+            time.sleep(0.01)
+        return spans
+
     def clear(self) -> None:
         self._exporter.clear()
 
@@ -61,7 +70,7 @@ def test_a_request_is_one_trace_through_all_parts(recorder: Recorder, tmp_path: 
     settings = make_settings(tmp_path, tiny_checkpoint, log_level="ERROR")
     with running_server(settings, recorder.tracing) as server:
         server.index(encoded(photo(), "PNG"))
-        spans = recorder.spans()
+        spans = recorder.spans_of("POST /api/v1/index")
         assert {"POST /api/v1/index", "decode", "cache", "encode", "storage", "store"} == set(spans)
         assert len({trace_of(one) for one in spans.values()}) == 1
 
@@ -70,7 +79,7 @@ def test_a_request_is_one_trace_through_all_parts(recorder: Recorder, tmp_path: 
             "/search", files={"image": encoded(photo(seed=2), "PNG")}, headers={"traceparent": TRACEPARENT}
         )
         assert answer.status_code == 200
-        spans = recorder.spans()
+        spans = recorder.spans_of("POST /api/v1/search")
         assert {"POST /api/v1/search", "decode", "cache", "encode", "store"} == set(spans)
         assert {trace_of(one) for one in spans.values()} == {CALLER}, "the caller's trace goes on"
         root = spans["POST /api/v1/search"]
