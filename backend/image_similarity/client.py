@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from image_similarity.api.schemas import StatsResponse
+from image_similarity.api.status_schemas import StatsResponse
 from image_similarity.domain import (
     ImageSimilarityError,
     IndexResult,

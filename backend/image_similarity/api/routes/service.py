@@ -13,7 +13,7 @@ from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
 from image_similarity.api.errors import ProblemError, responses
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.schemas import (
+from image_similarity.api.status_schemas import (
     HealthResponse,
     ReadyResponse,
     ServiceHealth,

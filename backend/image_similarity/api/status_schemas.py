@@ -1,0 +1,208 @@
+"""The JSON of how the service is: its state in numbers, its health."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_similarity import __version__
+from image_similarity.engine import EngineStats
+from image_similarity.jobs.base import QueueInfo
+
+
+class ModelStatus(BaseModel):
+    """The running model."""
+
+    name: str
+    dimension: int
+    towers: list[str] = Field(description="What it can encode: image, text.")
+    device: str
+    precision: str
+    fallback_reason: str | None = Field(
+        description="Why the offline model stands in for the one that was asked for; null where it does not."
+    )
+
+
+class CollectionStatus(BaseModel):
+    """The collection."""
+
+    name: str
+    images: int
+    model: str
+    dimension: int
+    indexed_vectors: int = Field(description="Covered by an HNSW graph; the others are searched exactly.")
+    field_indexes: list[str]
+
+
+class CacheTierStatus(BaseModel):
+    """One tier of the cache."""
+
+    tier: str
+    entries: int | None = Field(description="null for a tier that replicas share.")
+    bytes: int | None
+    hits: dict[str, int]
+    misses: dict[str, int]
+    breaker: str | None = Field(
+        description="closed; open or half_open while the tier does not answer; null where it is part of the process."
+    )
+
+
+class QueueStatus(BaseModel):
+    """The queue before the model."""
+
+    depth: int
+    limit: int
+
+
+class JobQueueStatus(BaseModel):
+    """What carries the chunks of bulk jobs."""
+
+    kind: str = Field(description="in_process or rabbitmq.")
+    waiting: int = Field(description="Chunks that nobody works on yet.")
+    dead_letters: int = Field(description="Chunks that were given up.")
+    workers: int | None = Field(description="Who takes chunks; null where it is not known.")
+    problem: str | None = Field(description="Why it does not work at the moment; null where it does.")
+
+
+class StatsResponse(BaseModel):
+    """The state of the service in numbers."""
+
+    version: str
+    uptime_seconds: float
+    model: ModelStatus
+    collection: CollectionStatus
+    queue: QueueStatus
+    cache: list[CacheTierStatus]
+    jobs: JobQueueStatus | None = Field(description="null where the command line has the data folder open itself.")
+    recommendations: list[str] = Field(description="What an operator should do next; usually empty.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "version": "0.1.0",
+                    "uptime_seconds": 86.4,
+                    "model": {
+                        "name": "openai/clip-vit-base-patch32",
+                        "dimension": 512,
+                        "towers": ["image"],
+                        "device": "cpu",
+                        "precision": "bf16",
+                        "fallback_reason": None,
+                    },
+                    "collection": {
+                        "name": "image_features",
+                        "images": 1200,
+                        "model": "openai/clip-vit-base-patch32",
+                        "dimension": 512,
+                        "indexed_vectors": 0,
+                        "field_indexes": ["species"],
+                    },
+                    "queue": {"depth": 0, "limit": 256},
+                    "cache": [
+                        {
+                            "tier": "l1",
+                            "entries": 3,
+                            "bytes": 8052,
+                            "hits": {"embedding": 1, "result": 2},
+                            "misses": {"embedding": 2, "result": 2},
+                            "breaker": None,
+                        },
+                        {
+                            "tier": "l2",
+                            "entries": None,
+                            "bytes": None,
+                            "hits": {"embedding": 1, "result": 1},
+                            "misses": {"embedding": 1, "result": 1},
+                            "breaker": "closed",
+                        },
+                    ],
+                    "jobs": {
+                        "kind": "in_process",
+                        "waiting": 3,
+                        "dead_letters": 0,
+                        "workers": 1,
+                        "problem": None,
+                    },
+                    "recommendations": [],
+                }
+            ]
+        }
+    )
+
+    @classmethod
+    def of(
+        cls, stats: EngineStats, *, uptime_seconds: float, queue_limit: int, jobs: QueueInfo | None = None
+    ) -> StatsResponse:
+        """Return the document of an engine's figures, and of the queue before its bulk jobs."""
+        model, collection = stats.model, stats.collection
+        return cls(
+            version=__version__,
+            uptime_seconds=round(uptime_seconds, 1),
+            model=ModelStatus(
+                name=model.spec.name,
+                dimension=model.spec.dimension,
+                towers=sorted(model.spec.towers),
+                device=model.device,
+                precision=model.precision,
+                fallback_reason=model.fallback_reason,
+            ),
+            collection=CollectionStatus(**{**asdict(collection), "field_indexes": list(collection.field_indexes)}),
+            queue=QueueStatus(depth=stats.queue_depth, limit=queue_limit),
+            cache=[CacheTierStatus(**asdict(tier)) for tier in stats.cache],
+            jobs=JobQueueStatus(**asdict(jobs)) if jobs is not None else None,
+            recommendations=stats.recommendations,
+        )
+
+
+class WarmResponse(BaseModel):
+    """What became of warming the cache."""
+
+    loaded: int = Field(description="Embeddings that were brought near.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"loaded": 250}]})
+
+
+class ServiceHealth(BaseModel):
+    """One part of the service."""
+
+    status: str = Field(description="ok or unavailable.")
+    detail: str | None = None
+
+
+class HealthResponse(BaseModel):
+    """Whether the process and its parts are well."""
+
+    status: str = Field(description="ok, or degraded where a part is not available.")
+    timestamp: datetime
+    version: str
+    services: dict[str, ServiceHealth]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "timestamp": "2026-01-02T03:04:05Z",
+                    "version": "0.1.0",
+                    "services": {
+                        "model": {"status": "ok", "detail": "openai/clip-vit-base-patch32 on cpu in bf16"},
+                        "vector_store": {"status": "ok", "detail": None},
+                        "storage": {"status": "ok", "detail": None},
+                        "cache": {"status": "ok", "detail": None},
+                        "jobs": {"status": "ok", "detail": None},
+                    },
+                }
+            ]
+        }
+    )
+
+
+class ReadyResponse(BaseModel):
+    """Whether requests may be sent here."""
+
+    ready: bool
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ready": True}]})
