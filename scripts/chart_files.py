@@ -7,10 +7,11 @@ scripts/chart_files.py --check   fail where a copy is not what it should be
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import generated_files
+from generated_files import ROOT
+
 FILES = ROOT / "helm" / "image-similarity" / "files"
 COPIES = {
     "haproxy": "haproxy/haproxy.cfg",
@@ -29,29 +30,15 @@ def wanted() -> dict[Path, bytes]:
     return files
 
 
+def there() -> set[Path]:
+    """Return the copies that there are."""
+    return {*FILES.glob("*.cfg"), *FILES.glob("rules/*"), *FILES.glob("dashboards/*")}
+
+
 def stale() -> list[Path]:
     """Return the copies that are missing, old, or of nothing that is still there."""
-    files = wanted()
-    copied = {*FILES.glob("*.cfg"), *FILES.glob("rules/*"), *FILES.glob("dashboards/*")}
-    changed = {path for path, content in files.items() if not path.exists() or path.read_bytes() != content}
-    return sorted(changed | (copied - set(files)))
-
-
-def main() -> None:
-    """Copy, or check."""
-    outdated = stale()
-    if "--check" in sys.argv[1:]:
-        if outdated:
-            sys.exit(f"Run scripts/chart_files.py: {', '.join(str(path.relative_to(ROOT)) for path in outdated)}")
-        return
-    files = wanted()
-    for path in outdated:
-        if path not in files:
-            path.unlink()
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files[path])
+    return generated_files.stale(wanted(), there())
 
 
 if __name__ == "__main__":
-    main()
+    generated_files.write_or_check("scripts/chart_files.py", wanted(), there())

@@ -8,12 +8,14 @@ scripts/dashboards.py --check   fail where they are not up to date
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "monitoring" / "grafana" / "dashboards"
+import generated_files
+from generated_files import ROOT
+
+FOLDER = ROOT / "monitoring" / "grafana" / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 COLUMNS, WIDTH, HEIGHT = 2, 12, 8
 
@@ -260,33 +262,18 @@ def graph(number: int, panel: Panel) -> dict[str, Any]:
     }
 
 
-def files() -> dict[Path, str]:
+def files() -> dict[Path, bytes]:
     """Return the files as they should be."""
     return {
-        FOLDER / f"{name}.json": json.dumps(dashboard(name, panels), indent=2, ensure_ascii=False) + "\n"
+        FOLDER / f"{name}.json": (json.dumps(dashboard(name, panels), indent=2, ensure_ascii=False) + "\n").encode()
         for name, panels in DASHBOARDS.items()
     }
 
 
 def stale() -> list[Path]:
     """Return the files that are missing, old, or should not be there."""
-    wanted = files()
-    changed = {path for path, text in wanted.items() if not path.exists() or path.read_text() != text}
-    return sorted(changed | (set(FOLDER.glob("*")) - set(wanted)))
-
-
-def main() -> None:
-    """Write, or check."""
-    outdated = stale()
-    if "--check" in sys.argv[1:]:
-        if outdated:
-            sys.exit(f"Run scripts/dashboards.py: {', '.join(path.name for path in outdated)}")
-        return
-    wanted = files()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path in outdated:
-        path.write_text(wanted[path]) if path in wanted else path.unlink()
+    return generated_files.stale(files(), FOLDER.glob("*"))
 
 
 if __name__ == "__main__":
-    main()
+    generated_files.write_or_check("scripts/dashboards.py", files(), FOLDER.glob("*"))

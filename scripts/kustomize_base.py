@@ -8,16 +8,16 @@ scripts/kustomize_base.py --check   fail where they are not up to date
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import generated_files
+from generated_files import ROOT
 from kubernetes_tools import find_tool
 
-ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "image-similarity"
 KUBERNETES = ROOT / "kubernetes"
 NAMESPACE = NAME = "image-similarity"
@@ -72,7 +72,7 @@ def without_helm(value: Any) -> Any:
     return kept
 
 
-def files() -> dict[Path, str]:
+def files() -> dict[Path, bytes]:
     """Return what the two folders should hold."""
     base = group(render(*(word for value in VALUES for word in ("--set", value))))
     with_operator = render("--api-versions", "monitoring.coreos.com/v1", "--set", VALUES[0])
@@ -82,10 +82,11 @@ def files() -> dict[Path, str]:
         "kind": "Namespace",
         "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     }
-    return {
+    texts = {
         **folder("base", {"namespace": [namespace], **base}, "kustomize.config.k8s.io/v1beta1", "Kustomization"),
         **folder("monitoring", {"monitors": monitors}, "kustomize.config.k8s.io/v1alpha1", "Component"),
     }
+    return {path: text.encode() for path, text in texts.items()}
 
 
 def group(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -109,29 +110,15 @@ def dump(*documents: dict[str, Any]) -> str:
     return HEADER + yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
 
 
+def there() -> set[Path]:
+    """Return the files that the two folders hold."""
+    return {*KUBERNETES.glob("base/*"), *KUBERNETES.glob("monitoring/*")}
+
+
 def stale() -> list[Path]:
     """Return the files that are missing, old, or should not be there."""
-    wanted = files()
-    there = {*KUBERNETES.glob("base/*"), *KUBERNETES.glob("monitoring/*")}
-    changed = {path for path, text in wanted.items() if not path.exists() or path.read_text() != text}
-    return sorted(changed | (there - set(wanted)))
-
-
-def main() -> None:
-    """Write, or check."""
-    outdated = stale()
-    if "--check" in sys.argv[1:]:
-        if outdated:
-            sys.exit(f"Run scripts/kustomize_base.py: {', '.join(str(path.relative_to(ROOT)) for path in outdated)}")
-        return
-    wanted = files()
-    for path in outdated:
-        if path not in wanted:
-            path.unlink()
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path])
+    return generated_files.stale(files(), there())
 
 
 if __name__ == "__main__":
-    main()
+    generated_files.write_or_check("scripts/kustomize_base.py", files(), there())

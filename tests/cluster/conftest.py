@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from image_similarity.cluster.cluster import Cluster, Plan, find_qdrant
+from tests.support.balancer import statistics_of, wait_for
 from tests.support.drawings import encoded, photo
 from tests.support.servers import API, PATIENCE
 
@@ -42,16 +42,14 @@ class Stack:
         self.revive(name)
 
     def wait_until_up(self, *names: str) -> None:
-        eventually(lambda: all(self._states().get(name) == "UP" for name in names), f"{names} are not up")
+        wait_for(lambda: all(self._states().get(name) == "UP" for name in names), f"{names} are not up")
 
     def images(self) -> int:
         """Return how many images there are."""
         return int(self.http.get("/stats").json()["collection"]["images"])
 
     def _states(self) -> dict[str, str]:
-        lines = httpx.get(f"http://127.0.0.1:{self.cluster.ports['stats']}/;csv").text.splitlines()
-        names = lines[0].removeprefix("# ").split(",")
-        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
+        rows = statistics_of(f"http://127.0.0.1:{self.cluster.ports['stats']}")
         return {row["svname"]: row["status"] for row in rows if row["pxname"] == "replicas"}
 
 
@@ -86,10 +84,3 @@ def whole(request: pytest.FixtureRequest) -> Iterator[None]:
             if not service.alive:
                 stack.cluster.start(service.name)
         stack.wait_until_up(*REPLICAS)
-
-
-def eventually(holds: Callable[[], object], failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.cluster.conftest import Stack, eventually
+from tests.cluster.conftest import Stack
+from tests.support.balancer import wait_for
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
 
 IMAGES, CORRUPT = 2_000, 10
@@ -38,4 +39,4 @@ def test_job_survives_its_worker_and_its_broker_with_each_image_once(stack: Stac
 
 
 def reach(stack: Stack, job_id: str, processed: int) -> None:
-    eventually(lambda: status(stack.http, job_id)["counts"]["processed"] >= processed, "the job does not go on")
+    wait_for(lambda: status(stack.http, job_id)["counts"]["processed"] >= processed, "the job does not go on")

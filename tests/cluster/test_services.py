@@ -7,7 +7,8 @@ import threading
 
 import httpx
 
-from tests.cluster.conftest import Stack, eventually
+from tests.cluster.conftest import Stack
+from tests.support.balancer import wait_for
 from tests.support.crowd import crowd
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
 
@@ -27,7 +28,7 @@ def test_searches_go_on_without_rabbitmq_and_the_job_resumes_when_it_is_back(sta
     images = {f"broker-{image_id}": data for image_id, data in pictures(300, first=20_000).items()}
     with crowd(stack.cluster.url, photos, clients=20, indexing=0) as account:
         job_id = submit(stack.http, images)
-        eventually(lambda: status(stack.http, job_id)["counts"]["processed"], "the job does not begin")
+        wait_for(lambda: status(stack.http, job_id)["counts"]["processed"], "the job does not begin")
         stack.cluster.kill("rabbitmq")
         account.wait_for(300)
         stack.revive("rabbitmq")
@@ -59,12 +60,12 @@ def test_qdrant_gone_for_a_while_loses_no_acknowledged_write(stack: Stack, photo
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        eventually(lambda: len(acknowledged) >= 20, "nothing is written")
+        wait_for(lambda: len(acknowledged) >= 20, "nothing is written")
         stack.cluster.kill("qdrant")
-        eventually(lambda: len(refused) >= 3, "writes do not fail without Qdrant")
+        wait_for(lambda: len(refused) >= 3, "writes do not fail without Qdrant")
         stack.revive("qdrant")
         so_far = len(acknowledged)
-        eventually(lambda: len(acknowledged) >= so_far + 20, "writes do not come back")
+        wait_for(lambda: len(acknowledged) >= so_far + 20, "writes do not come back")
     finally:
         enough.set()
         writer.join()

@@ -62,11 +62,8 @@ class Balancer:
 
     def rows(self) -> list[dict[str, str]]:
         """Return the balancer's statistics of each replica that was started."""
-        lines = httpx.get(f"{self.statistics}/;csv").text.splitlines()
-        names = lines[0].removeprefix("# ").split(",")
-        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
         started = {replica.name for replica in self.replicas}
-        return [row for row in rows if row["svname"] in started]
+        return [row for row in statistics_of(self.statistics) if row["svname"] in started]
 
     def states(self) -> dict[str, str]:
         """Return what the balancer thinks of each replica: UP, DOWN, or on the way (`UP 1/2`)."""
@@ -112,6 +109,13 @@ def running_balancer(folder: Path, *, replicas: int = 3, **variables: str) -> It
         for toy in toys:
             balancer.wait_until(toy, "UP")
         yield balancer
+
+
+def statistics_of(url: str) -> list[dict[str, str]]:
+    """Return the rows of a balancer's statistics, by column; `url` is that of its statistics page."""
+    lines = httpx.get(f"{url}/;csv").text.splitlines()
+    names = lines[0].removeprefix("# ").split(",")
+    return [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
 
 
 def answers(url: str) -> bool:
