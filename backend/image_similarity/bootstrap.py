@@ -13,7 +13,7 @@ from image_similarity.cache.tiered import TieredCache
 from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
@@ -29,6 +29,7 @@ from image_similarity.stores import StoreKind, collection_folder, find_collectio
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
+from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta, Found
@@ -67,6 +68,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision, fallback_reason),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        texts=TextEmbedder(load_text_encoder(encoder, settings), cache, metrics, max_queue=settings.max_queue),
         vectors=vectors,
         storage=storage,
         trash=trash,
@@ -204,6 +206,12 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
     from image_similarity.encoders.clip import ClipEncoder
 
     return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
+
+
+def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder | None:
+    """Return the text tower that belongs to the image tower, or None where there is none."""
+    del encoder, settings
+    return None
 
 
 def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,14 +11,24 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from image_similarity import __version__, maintenance
+from image_similarity import __version__, maintenance, search_command
 from image_similarity.bulk import Tally, index_files
-from image_similarity.client import Client, RemoteClient, connect
+from image_similarity.client import RemoteClient
 from image_similarity.cluster import commands as cluster
-from image_similarity.console import err, indexing_progress, load_settings, matches_table, out, report
-from image_similarity.domain import ImageSimilarityError, InvalidFilter, InvalidRequest, Match, SearchOptions
-from image_similarity.filters import parse_filter
-from image_similarity.folder import IdFrom, check_distinct, find_images, read_image, read_metadata
+from image_similarity.console import (
+    ApiKey,
+    AsJson,
+    Url,
+    err,
+    indexing_progress,
+    load_settings,
+    open_client,
+    out,
+    print_json,
+    report,
+)
+from image_similarity.domain import ImageSimilarityError, InvalidRequest
+from image_similarity.folder import IdFrom, check_distinct, find_images, read_metadata
 from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
 from image_similarity.settings import Settings
 
@@ -35,13 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(maintenance.app)
 app.add_typer(cluster.app)
-
-Url = Annotated[
-    str | None,
-    typer.Option(help="Talk to a running server, such as http://localhost:8000, not to the data folder."),
-]
-ApiKey = Annotated[str | None, typer.Option(envvar="IMAGE_SIMILARITY_API_KEY", help="An API key of that server.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+app.add_typer(search_command.app)
 
 
 def main() -> None:
@@ -122,7 +123,7 @@ def index(
         # A batch in the model, one waiting for it, and one being decoded or written.
         bulk = _for_bulk(settings)
         concurrency = min(3 * bulk.batch_size, bulk.max_queue, len(files))
-        async with _open(bulk, None, api_key) as client:
+        async with open_client(bulk, None, api_key) as client:
             # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
             gc.freeze()
             with indexing_progress(len(files)) as show:
@@ -148,38 +149,6 @@ def index(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Examples: `image-similarity search cat.jpg`, `image-similarity search cat.jpg --top-k 3 --json`")
-def search(
-    image: Annotated[Path, typer.Argument(help="The image to find look-alikes of.")],
-    top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
-    threshold: Annotated[float | None, typer.Option(min=-1, max=1, help="Lowest cosine similarity.")] = None,
-    where: Annotated[
-        str | None, typer.Option("--filter", help='Condition on metadata as JSON: {"species": "cat"}.')
-    ] = None,
-    as_json: AsJson = False,
-    url: Url = None,
-    api_key: ApiKey = None,
-) -> None:
-    """Find images that look like this one."""
-    settings = load_settings()
-    raw_filter = _parse_json(where) if where else None
-    condition = parse_filter(raw_filter) if where else None
-    options = SearchOptions(top_k=top_k, threshold=threshold, filter=condition)
-    data = read_image(image, settings.max_body_bytes)
-
-    async def run() -> list[Match]:
-        async with _open(settings, url, api_key) as client:
-            return await client.search(data, options, raw_filter)
-
-    matches = asyncio.run(run())
-    if as_json:
-        _print_json([asdict(match) for match in matches])
-    elif matches:
-        out.print(matches_table(matches))
-    else:
-        out.print("Nothing found. Is anything indexed? See: image-similarity stats")
-
-
 @app.command(epilog="Example: `image-similarity delete cats/tom.jpg`")
 def delete(
     image_ids: Annotated[list[str], typer.Argument(help="Ids of images.")],
@@ -189,7 +158,7 @@ def delete(
     """Remove images from the collection."""
 
     async def run() -> None:
-        async with _open(load_settings(), url, api_key) as client:
+        async with open_client(load_settings(), url, api_key) as client:
             for image_id in image_ids:
                 await client.delete_image(image_id)
                 out.print(f"Deleted {image_id}", highlight=False, markup=False)
@@ -202,12 +171,12 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
     """Show the collection, the model and the cache in numbers."""
 
     async def run() -> dict[str, Any]:
-        async with _open(load_settings(), url, api_key) as client:
+        async with open_client(load_settings(), url, api_key) as client:
             return await client.stats()
 
     figures = asyncio.run(run())
     if as_json:
-        _print_json(figures)
+        print_json(figures)
     else:
         out.print_json(orjson.dumps(figures).decode())
 
@@ -235,29 +204,6 @@ def _for_bulk(settings: Settings) -> Settings:
     if "batch_size" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"batch_size": 2 * settings.batch_size})
-
-
-@asynccontextmanager
-async def _open(
-    settings: Settings, url: str | None, api_key: str | None, *, connections: int = 1
-) -> AsyncIterator[Client]:
-    if url is None:
-        err.print("Loading the model …", style="dim")
-    async with connect(settings, url=url, api_key=api_key, connections=connections) as client:
-        yield client
-
-
-def _parse_json(text: str) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidFilter(f"The filter is not JSON: {error}.") from error
-    return value
-
-
-def _print_json(value: Any) -> None:
-    # Not through Rich, which would wrap long lines.
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 def _fail(message: str) -> NoReturn:

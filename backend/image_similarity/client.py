@@ -17,13 +17,13 @@ from image_similarity.domain import (
     ImageSimilarityError,
     IndexResult,
     InvalidRequest,
-    Match,
     Metadata,
     Overloaded,
-    SearchOptions,
     StoreUnavailable,
 )
 from image_similarity.engine import SearchEngine
+from image_similarity.queries import Query, SearchOptions, SearchResult
+from image_similarity.search_body import read_result, search_body
 from image_similarity.settings import Settings
 
 RETRIES = 8
@@ -43,8 +43,8 @@ class Client(Protocol):
         """Add an image."""
         ...
 
-    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
-        """Find look-alikes; `raw_filter` is what `options.filter` was read from."""
+    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
+        """Find what the query asks for; `raw_filter` is what `options.filter` was read from."""
         ...
 
     async def delete_image(self, image_id: str) -> None:
@@ -89,10 +89,10 @@ class LocalClient:
         """Add an image."""
         return await self._engine.index_image(data, image_id=image_id, metadata=metadata)
 
-    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
-        """Find look-alikes."""
+    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
+        """Find what the query asks for."""
         del raw_filter
-        return list((await self._engine.search_by_image(data, options)).matches)
+        return await self._engine.search(query, options)
 
     async def delete_image(self, image_id: str) -> None:
         """Remove an image."""
@@ -136,22 +136,9 @@ class RemoteClient:
         message = answer["message"]
         return IndexResult(image_id, message == "indexed", message != "unchanged", answer["processing_time_ms"])
 
-    async def search(self, data: bytes, options: SearchOptions, raw_filter: dict[str, Any] | None) -> list[Match]:
-        """Find look-alikes. Raises as `index_image`."""
-        form = {
-            "top_k": options.top_k,
-            "threshold": options.threshold,
-            "filter": raw_filter,
-            "with_metadata": options.with_metadata,
-        }
-        answer = await self._send(
-            "POST",
-            "/search",
-            files={"image": ("image", data)},
-            data={name: orjson.dumps(value).decode() for name, value in form.items() if value is not None},
-        )
-        # By name, so that a newer server may say more.
-        return [Match(**{name: hit[name] for name in Match.__slots__}) for hit in answer["results"]]
+    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
+        """Find what the query asks for. Raises as `index_image`."""
+        return read_result(await self._send("POST", "/search", json=search_body(query, options, raw_filter)))
 
     async def delete_image(self, image_id: str) -> None:
         """Remove an image. Raises as `index_image`."""

@@ -1,13 +1,14 @@
-"""What the command line shows to people, and where it has its settings from."""
+"""What the commands have in common: options, settings, a client, and how things are shown to people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from image_similarity.bulk import Tally
+from image_similarity.client import Client, connect
 from image_similarity.domain import Match
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging
@@ -29,12 +31,36 @@ SHOWN_FAILURES = 20
 out = Console()
 err = Console(stderr=True)
 
+Url = Annotated[
+    str | None,
+    typer.Option(help="Talk to a running server, such as http://localhost:8000, not to the data folder."),
+]
+ApiKey = Annotated[str | None, typer.Option(envvar="IMAGE_SIMILARITY_API_KEY", help="An API key of that server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
 
 def load_settings(**given: Any) -> Settings:
     """Read the settings, `given` ones first, and set up logging by them. Raises pydantic's ValidationError."""
     settings = Settings(**given)
     configure_logging(level=settings.log_level, log_format=settings.log_format)
     return settings
+
+
+@asynccontextmanager
+async def open_client(settings: Settings, url: str | None, api_key: str | None) -> AsyncIterator[Client]:
+    """Open the data folder, which takes as long as loading the model does, or where there is a `url` that server.
+
+    Raises as `client.connect`.
+    """
+    if url is None:
+        err.print("Loading the model …", style="dim")
+    async with connect(settings, url=url, api_key=api_key) as client:
+        yield client
+
+
+def print_json(value: Any) -> None:
+    """Print for programs: not through Rich, which would wrap long lines."""
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 @contextmanager

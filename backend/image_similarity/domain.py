@@ -109,27 +109,6 @@ Condition = AnyOf | InRange | Exists | AllOf | OneOf | Not
 
 
 @dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """What a search asks for, whatever its query is."""
-
-    top_k: int = 10
-    threshold: float | None = None
-    """Lowest cosine similarity to return."""
-    filter: Condition | None = None
-    with_metadata: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The answer to one search, best match first."""
-
-    query_id: str
-    matches: tuple[Match, ...]
-    search_time_ms: float
-    cached: bool
-
-
-@dataclass(frozen=True, slots=True)
 class IndexResult:
     """What became of one image that was handed in."""
 
@@ -287,6 +266,12 @@ class JobNotFound(ImageSimilarityError):
     """There is no job of that id, or it ended so long ago that it was forgotten."""
 
     code = "job_not_found"
+
+
+class TextSearchUnavailable(ImageSimilarityError):
+    """The running model cannot encode text; the message says what would."""
+
+    code = "text_search_unavailable"
 
 
 class ModelUnavailable(ImageSimilarityError):

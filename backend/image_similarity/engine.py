@@ -9,39 +9,34 @@ from datetime import datetime
 from time import perf_counter
 
 import orjson
-from uuid_utils import uuid7
 
 from image_similarity.cache.answers import Answers
 from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.domain import (
-    Embedding,
     Facets,
     ImageNotFound,
     ImageRecord,
     ImageSimilarityError,
     IndexResult,
-    Match,
     Metadata,
     Page,
-    SearchOptions,
-    SearchResult,
 )
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
+from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Text
+from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
-from image_similarity.telemetry.tracing import span
+from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.writes import NewImage, Writes, not_found
 
 EXACT_SEARCH_LIMIT = 200_000
 """Images without a graph up to which exact search is quick enough (15 ms)."""
-
-Search = Callable[[], Awaitable[list[Match]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,7 @@ class SearchEngine:
         *,
         model: RunningModel,
         embedder: ImageEmbedder,
+        texts: TextEmbedder,
         vectors: VectorStore,
         storage: ImageStorage,
         trash: Trash,
@@ -88,34 +84,31 @@ class SearchEngine:
         self.model = model
         self.metrics = metrics
         self._embedder = embedder
+        self._texts = texts
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
         self._answers = Answers(cache, model.spec.name)
+        self._searches = Searches(embedder, texts, vectors, self._answers, metrics)
         self._trash = trash
         self._writes = Writes(vectors, storage, cache, trash, metrics)
         self._ids = KeyedLocks()
 
+    async def search(self, query: Query, options: SearchOptions) -> SearchResult:
+        """Find the images that are most like the query. Raises as `Searches.run`."""
+        return await self._searches.run(query, options)
+
     async def search_by_image(self, data: bytes, options: SearchOptions) -> SearchResult:
         """Find the images that look like the one in `data`."""
-        digest = await self._embedder.digest(data)
-        self._embedder.count_query(digest)
+        return await self.search(Query.of(ImageBytes(data)), options)
 
-        async def search() -> list[Match]:
-            return await self._query(await self._embedder.embed(data, digest), options)
-
-        return await self._answer(f"image:{digest}", options, search)
+    async def search_by_text(self, text: str, options: SearchOptions) -> SearchResult:
+        """Find the images that a text describes. Raises TextSearchUnavailable where the model has no text tower."""
+        return await self.search(Query.of(Text(text)), options)
 
     async def search_by_id(self, image_id: str, options: SearchOptions) -> SearchResult:
         """Find the images that look like an indexed one, itself left out. Raises ImageNotFound."""
-
-        async def search() -> list[Match]:
-            vector = await self._vectors.get_vector(image_id)
-            if vector is None:
-                raise not_found(image_id)
-            return await self._query(vector, options, exclude=image_id)
-
-        return await self._answer(f"id:{image_id}", options, search)
+        return await self.search(Query.of(IndexedImage(image_id)), options)
 
     async def index_image(
         self,
@@ -248,35 +241,9 @@ class SearchEngine:
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything."""
         await asyncio.to_thread(self._embedder.close)
+        await asyncio.to_thread(self._texts.close)
         await self._vectors.close()
         await self._cache.close()
-
-    async def _query(self, vector: Embedding, options: SearchOptions, *, exclude: str | None = None) -> list[Match]:
-        with self.metrics.stage("query"), span("store"):
-            return await self._vectors.query(
-                vector,
-                top_k=options.top_k,
-                threshold=options.threshold,
-                condition=options.filter,
-                with_metadata=options.with_metadata,
-                exclude=exclude,
-            )
-
-    async def _answer(self, subject: str, options: SearchOptions, search: Search) -> SearchResult:
-        started = perf_counter()
-
-        async def compute() -> bytes:
-            return orjson.dumps([_as_row(match) for match in await search()])
-
-        # A frozen dataclass of plain values: its text tells any two apart, 1 from 1.0 and from True included.
-        rows, cached = await self._answers.to(f"{subject}\n{options!r}", compute)
-        matches = tuple(Match(*fields) for fields in orjson.loads(rows))
-        return SearchResult(str(uuid7()), matches, _milliseconds_since(started), cached)
-
-
-def _as_row(match: Match) -> tuple[object, ...]:
-    # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
-    return match.image_id, match.score, match.sha256, match.width, match.height, match.metadata
 
 
 def _recommend(collection: CollectionInfo) -> list[str]:

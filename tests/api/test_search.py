@@ -141,3 +141,50 @@ def test_similar_to_an_unknown_image_is_not_found(filled: RunningServer) -> None
 
 def test_searching_an_empty_collection_finds_nothing(server: RunningServer) -> None:
     assert server.search(PHOTOS[0])["results"] == []
+
+
+def test_several_things_make_up_one_query(filled: RunningServer) -> None:
+    image = base64.b64encode(PHOTOS[0]).decode()
+    alone = search_json(filled, image)
+    weighed = filled.http.post(
+        "/search", json={"query": [{"image_data": image, "weight": 1}, {"image_id": "photo-1", "weight": 1}]}
+    ).json()
+    [first, *others] = ids(weighed)
+    assert first == "photo-0"
+    assert "photo-1" not in others
+    assert weighed["results"][0]["score"] < alone["results"][0]["score"]
+
+    same = filled.http.post("/search", json={"image_data": image, "image_id": "photo-1"}).json()
+    assert [(hit["image_id"], hit["score"]) for hit in same["results"]] == [
+        (hit["image_id"], hit["score"]) for hit in weighed["results"]
+    ]
+    form = filled.http.post("/search", files={"image": ("x.jpg", PHOTOS[0])}, data={"image_id": "photo-1"}).json()
+    assert form["results"] == same["results"]
+
+
+def test_an_indexed_image_is_enough_to_search_with(filled: RunningServer) -> None:
+    by_id = filled.http.post("/search", json={"image_id": "photo-4"}).json()
+    assert ids(by_id) == ids(filled.http.post("/images/photo-4/similar").json())
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ({}, "nothing to search for"),
+        ({"query": []}, "nothing to search for"),
+        ({"query": [{"weight": 1}]}, "query.0 names 0 of"),
+        ({"query": [{"image_id": "a"}, {"image_id": "a", "text": "b"}]}, "query.1 names 2 of"),
+        ({"query": [{"image_id": "a", "weight": 0}]}, "not 0"),
+        ({"query": [{"image_id": "a", "weight": -1}]}, "positive weight"),
+        ({"query": [{"image_id": "a", "weight": 11}]}, "query.0.weight"),
+        ({"query": [{"image_data": "!"}]}, "not base64"),
+        ({"query": "cats"}, "query"),
+        ({"query": [1]}, "query.0"),
+        ({"text": "x" * 2001}, "text"),
+        ({"text": "   "}, "1 to 2000 characters"),
+    ],
+)
+def test_a_query_without_sense_says_what_is_wrong(server: RunningServer, body: dict[str, Any], complaint: str) -> None:
+    answer = server.http.post("/search", json=body)
+    assert answer.status_code == 422
+    assert complaint in answer.json()["detail"]

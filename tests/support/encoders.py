@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
 from image_similarity.domain import Embedding, EncodingFailed, Pixels
-from image_similarity.encoders.base import ModelSpec
+from image_similarity.encoders.base import EncodedText, ModelSpec
 
 WAIT = 10.0
 """Seconds after which a test that waits for an event has failed; no passing test comes near it."""
@@ -89,6 +90,29 @@ class StrictColourEncoder(ColourEncoder):
         if not np.isfinite(vectors).all():
             raise EncodingFailed("colours returned numbers that are not finite")
         return vectors
+
+
+class ColourWords:
+    """Implements `TextEncoder` for `ColourEncoder`: knows the names of a few colours, and reads four words."""
+
+    name = "colour-words"
+    dimension = DIMENSION
+    max_tokens = 4
+    _COLOURS: ClassVar = {"red": (250, 0, 0), "orange": (250, 90, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
+        self.batches.append(list(texts))
+        return [self._encode(text.lower().split()) for text in texts]
+
+    def _encode(self, words: list[str]) -> EncodedText:
+        read = words[: self.max_tokens]
+        known = [self._COLOURS[word] for word in read if word in self._COLOURS] or [(128, 128, 128)]
+        pixels = np.array(known, dtype=np.uint8).reshape(1, -1, 3)
+        vector = _histogram(pixels)
+        return EncodedText(vector / np.linalg.norm(vector), truncated=len(words) > len(read))
 
 
 def _histogram(pixels: Pixels) -> Embedding:

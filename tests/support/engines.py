@@ -12,16 +12,17 @@ from pathlib import Path
 from PIL import Image
 
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import SearchOptions
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import BatchingEncoder
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.objects import Objects
+from image_similarity.queries import SearchOptions
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
-from tests.support.encoders import ColourEncoder
+from tests.support.encoders import ColourEncoder, ColourWords
 
 
 def picture(red: int, green: int, blue: int) -> bytes:
@@ -41,6 +42,8 @@ class Rig:
 
     engine: SearchEngine
     encoder: ColourEncoder
+    words: ColourWords
+    cache: LocalCache
     vectors: EmbeddedStore
     storage: ImageStorage
     trash: Trash
@@ -61,7 +64,7 @@ async def running_engine(
     data_dir: Path, *, max_queue: int = 64, decode_timeout: float = 60, decode_threads: int = 2
 ) -> AsyncIterator[Rig]:
     """Put an engine together, and take it apart at the end."""
-    encoder = ColourEncoder()
+    encoder, words = ColourEncoder(), ColourWords()
     metrics = Metrics()
     cache = LocalCache(max_entries=1000, max_bytes=10_000_000, ttl=3600, metrics=metrics)
     vectors = EmbeddedStore.open(data_dir / "photos", CollectionMeta(encoder.spec.name, encoder.spec.dimension))
@@ -79,6 +82,7 @@ async def running_engine(
     engine = SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        texts=TextEmbedder(words, cache, metrics, max_queue=max_queue),
         vectors=vectors,
         storage=storage,
         trash=trash,
@@ -86,7 +90,7 @@ async def running_engine(
         metrics=metrics,
     )
     try:
-        yield Rig(engine, encoder, vectors, storage, trash, data_dir / "images")
+        yield Rig(engine, encoder, words, cache, vectors, storage, trash, data_dir / "images")
     finally:
         encoder.release()
         await engine.close()

@@ -12,7 +12,7 @@ import pytest
 from uuid_utils import UUID
 
 from image_similarity import engine as engine_module
-from image_similarity.domain import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded, SearchOptions
+from image_similarity.domain import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded
 from image_similarity.filters import parse_filter
 from image_similarity.inputs import (
     MAX_IMAGE_ID,
@@ -21,6 +21,7 @@ from image_similarity.inputs import (
     check_image_id,
     check_metadata,
 )
+from image_similarity.queries import SearchOptions
 from tests.support.encoders import WAIT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from image_similarity import facets
-from image_similarity.domain import Facet, Facets, FacetValue, FieldKind, Metadata, SearchOptions
+from image_similarity.domain import Facet, Facets, FacetValue, FieldKind, Metadata
 from image_similarity.filters import parse_filter
+from image_similarity.queries import SearchOptions
 from image_similarity.vectors.embedded import EmbeddedStore
 from tests.support.engines import RED, Rig, found, running_engine
 from tests.support.records import record

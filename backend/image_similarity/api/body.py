@@ -21,6 +21,9 @@ P = TypeVar("P", bound=BaseModel)
 FILE_FIELDS = ("image", "file")
 """Names that the file's part of a multipart body may have."""
 
+_PLAIN_FIELDS = {"image_id", "text"}
+"""Fields of a multipart body that are text as they stand; all others are JSON."""
+
 _LARGE = 2**20
 """Characters of base64 above which decoding (0.3 ms a megabyte) is worth a hop to another thread."""
 
@@ -30,14 +33,25 @@ async def read_image_and(parameters: type[P], request: Request) -> tuple[bytes, 
 
     Raises ProblemError (400, 415), InvalidImageData, InvalidRequest, BodyTooLarge, and pydantic's ValidationError.
     """
-    if media_type(request) == "multipart/form-data":
-        return await _read_multipart(parameters, request)
-    fields = await read_json(request)
-    if "image_data" not in fields:
+    image, fields = await read_fields(request, max_fields=len(parameters.model_fields))
+    if image is None and media_type(request) == "multipart/form-data":
+        raise InvalidRequest(f'The file is missing: a part named "{FILE_FIELDS[0]}" with a filename.')
+    if image is None:
         raise InvalidRequest('"image_data" is missing: the image as base64, or a data: URL.')
-    # Taken out before the check, so that no copy of it is made and no error repeats it.
-    image_data = fields.pop("image_data")
-    return await decode_image_data(image_data), parameters.model_validate(fields)
+    return image, parameters.model_validate(fields)
+
+
+async def read_fields(request: Request, *, max_fields: int) -> tuple[bytes | None, dict[str, Any]]:
+    """Read a body that may carry an image; returns the image's bytes and all other fields, which are not checked yet.
+
+    Raises ProblemError (400, 415), InvalidImageData, InvalidRequest, BodyTooLarge.
+    """
+    if media_type(request) == "multipart/form-data":
+        return await _read_multipart(request, max_fields)
+    fields = await read_json(request)
+    # Taken out before any check, so that no copy of it is made and no error repeats it.
+    image = await decode_image_data(fields.pop("image_data")) if "image_data" in fields else None
+    return image, fields
 
 
 async def read_parameters(parameters: type[P], request: Request) -> P:
@@ -88,9 +102,9 @@ async def read_json(request: Request) -> dict[str, Any]:
     return fields
 
 
-async def _read_multipart(parameters: type[P], request: Request) -> tuple[bytes, P]:
+async def _read_multipart(request: Request, max_fields: int) -> tuple[bytes | None, dict[str, Any]]:
     try:
-        form = await request.form(max_files=1, max_fields=len(parameters.model_fields))
+        form = await request.form(max_files=1, max_fields=max_fields)
     except HTTPException as error:
         raise ProblemError(400, "invalid_multipart", f"The multipart body cannot be read: {error.detail}.") from error
     try:
@@ -105,13 +119,11 @@ async def _read_multipart(parameters: type[P], request: Request) -> tuple[bytes,
                 fields[name] = _parse_field(name, value)
     finally:
         await form.close()
-    if image is None:
-        raise InvalidRequest(f'The file is missing: a part named "{FILE_FIELDS[0]}" with a filename.')
-    return image, parameters.model_validate(fields)
+    return image, fields
 
 
 def _parse_field(name: str, text: str) -> Any:
-    if name == "image_id":
+    if name in _PLAIN_FIELDS:
         return text
     try:
         return orjson.loads(text)

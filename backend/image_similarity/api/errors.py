@@ -28,6 +28,7 @@ STATUS: dict[type[domain.ImageSimilarityError], int] = {
     domain.ImageUndecodable: 422,
     domain.DecodeTimeout: 422,
     domain.InvalidRequest: 422,
+    domain.TextSearchUnavailable: 422,
     domain.Overloaded: 503,
     domain.StoreUnavailable: 503,
     domain.ModelUnavailable: 503,

@@ -14,17 +14,16 @@ from image_similarity.api.schemas import Problem
 BINARY = {"type": "string", "format": "binary"}
 
 
-def image_body(request: type[BaseModel], parameters: type[BaseModel]) -> dict[str, Any]:
+def image_body(request: type[BaseModel], parameters: type[BaseModel], *, image_required: bool = True) -> dict[str, Any]:
     """Return the request body of a route that takes an image, as JSON or as multipart."""
     schema = request.model_json_schema()
     example = {name: value for name, value in schema["examples"][0].items() if name != "image_data"}
+    fields = parameters.model_json_schema()
     form = {
         "type": "object",
-        "properties": {
-            FILE_FIELDS[0]: {**BINARY, "description": "The image file."},
-            **parameters.model_json_schema()["properties"],
-        },
-        "required": [FILE_FIELDS[0]],
+        "properties": {FILE_FIELDS[0]: {**BINARY, "description": "The image file."}, **fields["properties"]},
+        "$defs": fields.get("$defs", {}),
+        "required": [FILE_FIELDS[0]] if image_required else [],
         "additionalProperties": False,
     }
     return {

@@ -1,4 +1,4 @@
-"""The JSON of images and searches, with an example each: what OpenAPI shows and requests are checked against."""
+"""The JSON of images, with an example each: what OpenAPI shows and requests are checked against."""
 
 from __future__ import annotations
 
@@ -19,43 +19,16 @@ EXAMPLE_SHA256 = "5c2ad8c5d4a0cd1f4f9d1a2a8e6b6d1c7f3e0b9a8d7c6b5a4f3e2d1c0b9a8f
 
 EXAMPLE_METADATA: dict[str, JsonValue] = {"species": "cat", "year": 2024}
 
-MAX_TOP_K = 1000
-
 ImageData = Annotated[str, Field(min_length=1, description="The image as base64, or a `data:` URL.")]
-TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results to return.")]
-Threshold = Annotated[float, Field(ge=-1, le=1, description="Lowest cosine similarity to return.")]
-Filter = Annotated[
-    dict[str, JsonValue],
-    Field(description="Condition on metadata: equality, lists, ranges, and/or/not; see docs/API.md."),
-]
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
+    """What a request may say: nothing else, and of these types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class SearchParameters(_Schema):
-    """What a search asks for, whatever its query is."""
-
-    top_k: TopK = 10
-    threshold: Threshold | None = None
-    filter: Filter | None = None
-    with_metadata: bool = Field(True, description="false leaves metadata out of the results.")
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 5, "filter": {"species": "cat"}}]})
-
-
-class SearchRequest(SearchParameters):
-    """A search with an image."""
-
-    image_data: ImageData
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"image_data": EXAMPLE_IMAGE, "top_k": 5, "threshold": 0.2}]}
-    )
-
-
-class IndexParameters(_Schema):
+class IndexParameters(Schema):
     """What is said of an image to add, beside its bytes."""
 
     image_id: str | None = Field(
@@ -79,7 +52,7 @@ class IndexRequest(IndexParameters):
     )
 
 
-class PatchRequest(_Schema):
+class PatchRequest(Schema):
     """What to change of an image."""
 
     metadata: dict[str, JsonValue] = Field(
@@ -87,50 +60,6 @@ class PatchRequest(_Schema):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"year": 2025, "draft": None}}]})
-
-
-class SearchHit(BaseModel):
-    """One neighbour."""
-
-    image_id: str
-    score: float = Field(description="Cosine similarity, -1 to 1; 1 is the same.")
-    sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
-    width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
-    height: int
-    metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
-
-
-class SearchResponse(BaseModel):
-    """Neighbours, best first."""
-
-    query_id: str = Field(description="UUIDv7 of this search.")
-    results: list[SearchHit]
-    total_found: int = Field(description="How many results are in this answer.")
-    search_time_ms: float
-    cached: bool = Field(description="true where the answer was computed before and is still valid.")
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "query_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
-                    "results": [
-                        {
-                            "image_id": "cats/tom.jpg",
-                            "score": 0.9312,
-                            "sha256": EXAMPLE_SHA256,
-                            "width": 640,
-                            "height": 480,
-                            "metadata": EXAMPLE_METADATA,
-                        }
-                    ],
-                    "total_found": 1,
-                    "search_time_ms": 14.2,
-                    "cached": False,
-                }
-            ]
-        }
-    )
 
 
 class IndexResponse(BaseModel):

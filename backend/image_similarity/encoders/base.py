@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,43 @@ class ModelSpec:
     download_mb: int | None
     """Size of what is downloaded, in megabytes; None for a checkpoint we do not know."""
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """What a text tower makes of a text."""
+
+    embedding: Embedding
+    """A unit vector, shape (dimension,), float32."""
+    truncated: bool
+    """Whether the text had more tokens than the tower takes, and its end was ignored."""
+
+
+class TextEncoder(Protocol):
+    """A text tower whose embeddings can be compared with those of an image tower."""
+
+    @property
+    def name(self) -> str:
+        """Of the model; embeddings are cached under it."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of its embeddings."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of a text that it reads, those that mark its ends included."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Encode a batch; not thread-safe, one caller at a time.
+
+        Raises EncodingFailed where the model returns anything that is not finite, TextSearchUnavailable where its
+        weights, which may be loaded on first use, cannot be had.
+        """
+        ...
 
 
 class Encoder(Protocol):

@@ -18,6 +18,10 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
+Wanted = Embedding
+"""What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
     """The state of a collection."""
@@ -76,15 +80,15 @@ class VectorStore(Protocol):
 
     async def query(
         self,
-        vector: Embedding,
+        wanted: Wanted,
         *,
         top_k: int,
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
-        exclude: str | None = None,
+        exclude: Sequence[str] = (),
     ) -> list[Match]:
-        """Return up to `top_k` nearest images, best first, leaving out the image id `exclude`."""
+        """Return up to `top_k` images, those most like what is wanted first, without those of `exclude`."""
         ...
 
     async def get(self, image_id: str) -> ImageRecord | None:

@@ -95,9 +95,9 @@ def translate(condition: Condition, terms: Terms[Filter, Clause]) -> Filter:
             return terms.all_of([_range(condition, terms)])
 
 
-def query_filter(condition: Condition | None, exclude: str | None, terms: Terms[Filter, Clause]) -> Filter | None:
-    """Return the filter of a query, or None where it has none."""
-    left_out = None if exclude is None else terms.none_of([terms.points([point_id(exclude)])])
+def query_filter(condition: Condition | None, exclude: Sequence[str], terms: Terms[Filter, Clause]) -> Filter | None:
+    """Return the filter of a query that leaves out the image ids `exclude`, or None where it has none."""
+    left_out = terms.none_of([terms.points([point_id(image_id) for image_id in exclude])]) if exclude else None
     if condition is None:
         return left_out
     wanted = translate(condition, terms)

@@ -22,7 +22,7 @@ from image_similarity.domain import (
     Page,
     StoreUnavailable,
 )
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -35,6 +35,7 @@ from image_similarity.vectors.conditions import (
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
+from image_similarity.vectors.edge_queries import edge_query
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
@@ -133,19 +134,18 @@ class EmbeddedStore:
 
     async def query(
         self,
-        vector: Embedding,
+        wanted: Wanted,
         *,
         top_k: int,
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
-        exclude: str | None = None,
+        exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
         request = edge.QueryRequest(
             limit=top_k,
-            # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
-            query=edge.Query.Nearest(vector, using=VECTOR),  # type: ignore[arg-type]
+            query=edge_query(wanted),
             filter=query_filter(condition, exclude, _TERMS),
             score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
             with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),

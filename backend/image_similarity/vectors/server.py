@@ -12,7 +12,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -37,6 +37,7 @@ from image_similarity.vectors.payload import (
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
+from image_similarity.vectors.qdrant_queries import qdrant_query
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point
 
 ORDERING = models.WriteOrdering.MEDIUM
@@ -138,13 +139,13 @@ class ServerStore:
 
     async def query(
         self,
-        vector: Embedding,
+        wanted: Wanted,
         *,
         top_k: int,
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
-        exclude: str | None = None,
+        exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
         if condition is not None:
@@ -152,7 +153,7 @@ class ServerStore:
         found = await self._calls.run(
             lambda client: client.query_points(
                 self._name,
-                query=vector.tolist(),
+                query=qdrant_query(wanted),
                 using=VECTOR,
                 limit=top_k,
                 query_filter=query_filter(condition, exclude, _TERMS),

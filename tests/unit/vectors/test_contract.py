@@ -139,8 +139,9 @@ async def test_the_threshold_itself_is_alike_enough(fan: VectorStore, angle: int
 
 
 async def test_the_excluded_image_leaves_its_place_to_the_next(fan: VectorStore) -> None:
-    assert ids(await fan.query(towards(0), top_k=2, exclude="at-0")) == ["at-20", "at-40"]
-    assert ids(await fan.query(towards(0), top_k=1, exclude="nowhere")) == ["at-0"]
+    assert ids(await fan.query(towards(0), top_k=2, exclude=["at-0"])) == ["at-20", "at-40"]
+    assert ids(await fan.query(towards(0), top_k=1, exclude=["nowhere"])) == ["at-0"]
+    assert ids(await fan.query(towards(0), top_k=2, exclude=["at-20", "at-0"])) == ["at-40", "at-60"]
 
 
 async def test_metadata_comes_only_where_it_is_wanted(fan: VectorStore) -> None:

@@ -116,7 +116,7 @@ async def test_filter_threshold_exclusion_and_top_k_work_together(store: VectorS
     )
 
     matches = await store.query(
-        towards(0), top_k=2, threshold=0.5, condition=parse_filter({"even": True}), exclude="at-0"
+        towards(0), top_k=2, threshold=0.5, condition=parse_filter({"even": True}), exclude=["at-0"]
     )
     assert [match.image_id for match in matches] == ["at-20", "at-40"]
 

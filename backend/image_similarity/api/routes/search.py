@@ -1,33 +1,55 @@
-"""Search with an image, or with an indexed one."""
+"""Search with images, with indexed ones, with words, and with all of them together."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
 from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.body import read_image_and, read_parameters
+from image_similarity.api.body import read_parameters
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import image_body, json_body
+from image_similarity.api.queries import read_query, search_options
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.schemas import SearchParameters, SearchRequest, SearchResponse
-from image_similarity.domain import SearchOptions, SearchResult
-from image_similarity.filters import parse_filter
+from image_similarity.api.search_schemas import (
+    QueryFields,
+    SearchParameters,
+    SearchRequest,
+    SearchResponse,
+    TextSearchRequest,
+)
+from image_similarity.queries import SearchResult
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
 
 
 @router.post(
     "/search",
-    summary="Find images that look like this one",
+    summary="Find images that look like this one, or like several things at once",
     response_model=SearchResponse,
-    responses=responses(400, 413, 415, 422, 503),
-    openapi_extra=image_body(SearchRequest, SearchParameters),
+    responses=responses(400, 404, 413, 415, 422, 503),
+    openapi_extra=image_body(SearchRequest, QueryFields, image_required=False),
 )
 async def search(request: Request, engine: EngineDep) -> JsonAnswer:
-    """Send the image as base64 in JSON, or as a file in multipart/form-data."""
-    image, parameters = await read_image_and(SearchParameters, request)
-    return _answer(await engine.search_by_image(image, _options(parameters)))
+    """Send an image as base64 in JSON, or as a file in multipart/form-data; name an indexed one; or say it in words.
+
+    Several of them, each with a weight, make up one query: their embeddings are added.
+    """
+    query, options = await read_query(request)
+    return _answer(await engine.search(query, options))
+
+
+@router.post(
+    "/search/text",
+    summary="Find images that a text describes",
+    response_model=SearchResponse,
+    responses=responses(400, 413, 415, 422, 503),
+    openapi_extra=json_body(TextSearchRequest),
+)
+async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
+    """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
+    parameters = await read_parameters(TextSearchRequest, request)
+    return _answer(await engine.search_by_text(parameters.text, search_options(parameters)))
 
 
 @router.post(
@@ -40,16 +62,7 @@ async def search(request: Request, engine: EngineDep) -> JsonAnswer:
 async def similar(image_id: ImageId, request: Request, engine: EngineDep) -> JsonAnswer:
     """Nothing is uploaded; the image itself is left out of the results."""
     parameters = await read_parameters(SearchParameters, request)
-    return _answer(await engine.search_by_id(image_id, _options(parameters)))
-
-
-def _options(parameters: SearchParameters) -> SearchOptions:
-    return SearchOptions(
-        top_k=parameters.top_k,
-        threshold=parameters.threshold,
-        filter=parse_filter(parameters.filter) if parameters.filter is not None else None,
-        with_metadata=parameters.with_metadata,
-    )
+    return _answer(await engine.search_by_id(image_id, search_options(parameters)))
 
 
 def _answer(result: SearchResult) -> JsonAnswer:
@@ -70,5 +83,6 @@ def _answer(result: SearchResult) -> JsonAnswer:
             "total_found": len(result.matches),
             "search_time_ms": result.search_time_ms,
             "cached": result.cached,
+            "truncated": result.truncated,
         }
     )

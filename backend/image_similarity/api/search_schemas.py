@@ -1,0 +1,132 @@
+"""The JSON of searches, with an example each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
+from image_similarity.inputs import MAX_IMAGE_ID
+from image_similarity.queries import MAX_PARTS, MAX_WEIGHT
+from image_similarity.texts import MAX_TEXT
+
+MAX_TOP_K = 1000
+
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results to return.")]
+Threshold = Annotated[float, Field(ge=-1, le=1, description="Lowest cosine similarity to return.")]
+Filter = Annotated[
+    dict[str, JsonValue],
+    Field(description="Condition on metadata: equality, lists, ranges, and/or/not; see docs/API.md."),
+]
+_QUERY = "Several things to look like, with weights."
+
+QueryId = Annotated[
+    str, Field(min_length=1, max_length=MAX_IMAGE_ID, description="An indexed image, which is left out of the results.")
+]
+QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="What is on the images, in words.")]
+
+
+class SearchParameters(Schema):
+    """What a search asks for, whatever its query is."""
+
+    top_k: TopK = 10
+    threshold: Threshold | None = None
+    filter: Filter | None = None
+    with_metadata: bool = Field(True, description="false leaves metadata out of the results.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 5, "filter": {"species": "cat"}}]})
+
+
+class QueryPartFields(Schema):
+    """A part of a query, but for its image."""
+
+    image_id: QueryId | None = None
+    text: QueryText | None = None
+    weight: float = Field(
+        1.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT, description="How much it counts; below 0: not like this. Never 0."
+    )
+
+
+class QueryPartBody(QueryPartFields):
+    """One of `image_data`, `image_id` and `text`, and its weight."""
+
+    image_data: ImageData | None = None
+
+
+class QueryFields(SearchParameters):
+    """A search, but for the images in it."""
+
+    image_id: QueryId | None = None
+    text: QueryText | None = None
+    query: Sequence[QueryPartFields] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
+
+
+class SearchRequest(QueryFields):
+    """A search; what it looks for is named in at least one of `image_data`, `image_id`, `text` and `query`."""
+
+    image_data: ImageData | None = None
+    query: Sequence[QueryPartBody] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"image_data": EXAMPLE_IMAGE, "top_k": 5, "threshold": 0.2},
+            ]
+        }
+    )
+
+
+class TextSearchRequest(SearchParameters):
+    """A search with words."""
+
+    text: QueryText
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "two dogs on a beach", "top_k": 5}]})
+
+
+class SearchHit(BaseModel):
+    """One neighbour."""
+
+    image_id: str
+    score: float = Field(description="Cosine similarity, -1 to 1; 1 is the same.")
+    sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
+    width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
+    height: int
+    metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
+
+
+class SearchResponse(BaseModel):
+    """Neighbours, best first."""
+
+    query_id: str = Field(description="UUIDv7 of this search.")
+    results: list[SearchHit]
+    total_found: int = Field(description="How many results are in this answer.")
+    search_time_ms: float
+    cached: bool = Field(description="true where the answer was computed before and is still valid.")
+    truncated: bool = Field(description="true where a text was longer than the model reads and its end was ignored.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
+                    "results": [
+                        {
+                            "image_id": "cats/tom.jpg",
+                            "score": 0.9312,
+                            "sha256": EXAMPLE_SHA256,
+                            "width": 640,
+                            "height": 480,
+                            "metadata": EXAMPLE_METADATA,
+                        }
+                    ],
+                    "total_found": 1,
+                    "search_time_ms": 14.2,
+                    "cached": False,
+                    "truncated": False,
+                }
+            ]
+        }
+    )

@@ -1,0 +1,45 @@
+"""A search as the JSON that a server is sent, and its answer read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pybase64
+
+from image_similarity.domain import Match
+from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Source, Text
+
+
+def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the body of `POST /search`; `raw_filter` is what `options.filter` was read from."""
+    fields = {
+        "query": [{**_source(part.source), "weight": part.weight} for part in query.parts],
+        "top_k": options.top_k,
+        "threshold": options.threshold,
+        "filter": raw_filter,
+        "with_metadata": options.with_metadata,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def read_result(answer: dict[str, Any]) -> SearchResult:
+    """Return what a server answered."""
+    # By name, so that a newer server may say more.
+    matches = tuple(Match(**{name: hit[name] for name in Match.__slots__}) for hit in answer["results"])
+    return SearchResult(
+        query_id=answer["query_id"],
+        matches=matches,
+        search_time_ms=answer["search_time_ms"],
+        cached=answer["cached"],
+        truncated=answer["truncated"],
+    )
+
+
+def _source(source: Source) -> dict[str, str]:
+    match source:
+        case ImageBytes(data):
+            return {"image_data": pybase64.b64encode_as_string(data)}
+        case IndexedImage(image_id):
+            return {"image_id": image_id}
+        case Text(text):
+            return {"text": text}

@@ -1,0 +1,104 @@
+"""The command `image-similarity search`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from image_similarity.console import (
+    ApiKey,
+    AsJson,
+    Url,
+    err,
+    load_settings,
+    matches_table,
+    open_client,
+    out,
+    print_json,
+)
+from image_similarity.domain import InvalidFilter, InvalidRequest
+from image_similarity.filters import parse_filter
+from image_similarity.folder import read_image
+from image_similarity.queries import (
+    ImageBytes,
+    IndexedImage,
+    Query,
+    QueryPart,
+    SearchOptions,
+    SearchResult,
+    Source,
+    Text,
+)
+
+app = typer.Typer()
+"""Its command appears among those of `cli.py`."""
+
+_EXAMPLES = (
+    "Examples: `image-similarity search cat.jpg`, `image-similarity search --text 'two dogs on a beach'`, "
+    "`image-similarity search cat.jpg --text 'at night' --weight 1 --weight 0.5 --json`"
+)
+
+
+@app.command(epilog=_EXAMPLES)
+def search(
+    images: Annotated[list[Path] | None, typer.Argument(help="Images to find look-alikes of.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="What is on the images, in words.")] = None,
+    image_id: Annotated[list[str] | None, typer.Option("--id", help="An indexed image.")] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="How much each counts: of the images, then the ids, then the texts; default 1."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
+    threshold: Annotated[float | None, typer.Option(min=-1, max=1, help="Lowest cosine similarity.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--filter", help='Condition on metadata as JSON: {"species": "cat"}.')
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Find images that look like these, or that a text describes; several of them make up one query."""
+    settings = load_settings()
+    raw_filter = _parse_json(where) if where else None
+    options = SearchOptions(top_k, threshold, parse_filter(raw_filter) if raw_filter is not None else None)
+    sources: list[Source] = [
+        *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
+        *(IndexedImage(name) for name in image_id or ()),
+        *(Text(words) for words in text or ()),
+    ]
+    if not sources:
+        raise InvalidRequest("Name an image to search with, or say what is on it with --text.")
+    weights = weight or [1.0] * len(sources)
+    if len(weights) != len(sources):
+        raise InvalidRequest(f"There are {len(weights)} weights for {len(sources)} things to search with.")
+    query = Query(tuple(map(QueryPart, sources, weights)))
+
+    async def run() -> SearchResult:
+        async with open_client(settings, url, api_key) as client:
+            return await client.search(query, options, raw_filter)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+def _show(result: SearchResult, *, as_json: bool) -> None:
+    if result.truncated:
+        err.print("The text is longer than the model reads; its end was ignored.", style="yellow")
+    if as_json:
+        print_json([asdict(match) for match in result.matches])
+    elif result.matches:
+        out.print(matches_table(result.matches))
+    else:
+        out.print("Nothing found. Is anything indexed? See: image-similarity stats")
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidFilter(f"The filter is not JSON: {error}.") from error
+    return value
