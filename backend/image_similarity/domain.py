@@ -250,6 +250,30 @@ class DecodeTimeout(ImageSimilarityError):
     code = "decode_timeout"
 
 
+class UrlFetchDisabled(ImageSimilarityError):
+    """This server fetches no images by URL."""
+
+    code = "url_fetch_disabled"
+
+
+class UrlRefused(InvalidRequest):
+    """The URL, or what it is redirected to, is none that an image is fetched from."""
+
+    code = "url_refused"
+
+
+class UrlUnreachable(ImageSimilarityError):
+    """No image comes from the URL: no connection, or another answer than the bytes."""
+
+    code = "url_unreachable"
+
+
+class UrlFetchTimeout(ImageSimilarityError):
+    """Fetching took longer than the limit."""
+
+    code = "url_fetch_timeout"
+
+
 class ImageNotFound(ImageSimilarityError):
     """No image of that id is indexed, or the part of it that was asked for is not stored."""
 

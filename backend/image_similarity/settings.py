@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from image_similarity.images.addresses import Allowed
+
 
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -135,6 +137,17 @@ class Settings(BaseSettings):
         default_factory=lambda: max(2, os.cpu_count() or 2), ge=1, description="Threads that decode images."
     )
 
+    # Images by URL
+    allow_url_fetch: Literal["auto"] | bool = Field(
+        "auto",
+        description="Whether `image_url` is fetched; auto: yes with the embedded store, no with a Qdrant server.",
+    )
+    url_fetch_allow: CommaSeparated = Field(
+        default_factory=list,
+        description="Comma-separated networks and hosts that `image_url` may lead to though they are not public.",
+    )
+    url_fetch_timeout: float = Field(10, gt=0, le=120, description="Seconds that fetching one `image_url` may take.")
+
     # Bulk indexing
     broker_url: SecretStr | None = Field(
         None,
@@ -166,6 +179,12 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
     )
+
+    @field_validator("url_fetch_allow")
+    @classmethod
+    def _check_url_fetch_allow(cls, entries: list[str]) -> list[str]:
+        Allowed(entries)
+        return entries
 
     @field_validator("redis_url")
     @classmethod

@@ -138,3 +138,19 @@ def test_nonsense_is_refused_at_start_by_name(monkeypatch: pytest.MonkeyPatch, v
 def test_settings_do_not_change_once_read() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().api_port = 1
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("true", True), ("false", False)])
+def test_fetching_by_url_is_on_off_or_as_the_store_has_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: Any
+) -> None:
+    monkeypatch.setenv("ALLOW_URL_FETCH", text)
+    assert Settings().allow_url_fetch == value
+
+
+def test_what_url_fetch_allow_means_is_checked_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("URL_FETCH_ALLOW", "10.0.0.0/8, minio.internal")
+    assert Settings().url_fetch_allow == ["10.0.0.0/8", "minio.internal"]
+    monkeypatch.setenv("URL_FETCH_ALLOW", "http://minio.internal")
+    with pytest.raises(ValidationError, match="neither a network"):
+        Settings()

@@ -19,6 +19,7 @@ from image_similarity.api.schemas import Problem
 from image_similarity.telemetry.logging import get_logger
 
 STATUS: dict[type[domain.ImageSimilarityError], int] = {
+    domain.UrlFetchDisabled: 403,
     domain.ImageNotFound: 404,
     domain.JobNotFound: 404,
     domain.ImageExists: 409,
@@ -27,6 +28,8 @@ STATUS: dict[type[domain.ImageSimilarityError], int] = {
     domain.UnsupportedFormat: 415,
     domain.ImageUndecodable: 422,
     domain.DecodeTimeout: 422,
+    domain.UrlUnreachable: 422,
+    domain.UrlFetchTimeout: 422,
     domain.InvalidRequest: 422,
     domain.TextSearchUnavailable: 422,
     domain.Overloaded: 503,
@@ -47,6 +50,7 @@ _HTTP_CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed",
 _EXAMPLES: dict[int, tuple[str, str]] = {
     400: ("invalid_json", "The body is not JSON: unexpected end of data: line 1 column 9 (char 8)."),
     401: ("unauthorized", "Send one of the server's API keys as X-API-Key or as a Bearer token."),
+    403: ("url_fetch_disabled", "Images are not fetched by URL here (ALLOW_URL_FETCH); send the image itself."),
     404: ("image_not_found", 'No image with the id "cats/tom.jpg" is indexed.'),
     409: ("image_exists", 'There is an image "cats/tom.jpg"; a deleted one of that id is not restored over it.'),
     413: ("image_too_large", "The image has 120000000 pixels (12000 x 10000); the limit is 80000000."),

@@ -1,0 +1,113 @@
+"""Which addresses of the network a URL of a caller's may lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+
+PUBLIC_PORTS = frozenset({80, 443, 8080, 8443})
+"""What is asked for at addresses that nobody allowed by name: web servers, and nothing else that speaks."""
+
+# The registries of special-purpose addresses (RFC 6890 and what came after it), and what clouds answer at. Written
+# out, for what Python's `is_global` holds for public has changed from one release to the next.
+_REFUSED_V4 = [
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT; 100.100.100.200 is a cloud's metadata
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # a cloud's host, though the address looks public
+        "169.254.0.0/16",  # link-local; 169.254.169.254 is most clouds' metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+]
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All else of IPv6 is no address of a public host: loopback, link-local, unique-local, multicast, reserved."""
+_REFUSED_V6 = [
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments; Teredo among them, which carries two IPv4 addresses
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which carries an IPv4 address
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+    )
+]
+_NAT64 = IPv6Network("64:ff9b::/96")
+_IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether an address is that of a host on the public network, also where it carries an IPv4 address."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _REFUSED_V4)
+    if address in _IPV4_MAPPED or address in _NAT64:
+        # The one is written by resolvers without IPv6, the other is how hosts without IPv4 reach the rest.
+        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _REFUSED_V6)
+
+
+def read_address(text: str) -> Address | None:
+    """Return the address that a text spells the usual way, or None; without the zone that IPv6 may end in."""
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+class Allowed:
+    """What else may be fetched from, as an operator lists it: networks, addresses, names of hosts."""
+
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        """Raise ValueError for an entry that is none of these."""
+        self._networks: list[IPv4Network | IPv6Network] = []
+        self._hosts: set[str] = set()
+        for entry in entries:
+            try:
+                self._networks.append(ip_network(entry.strip("[]"), strict=False))
+            except ValueError:
+                if not is_name(entry) or spells_a_number(entry):
+                    raise ValueError(f'"{entry}" is neither a network nor an address nor the name of a host') from None
+                self._hosts.add(_plain(entry))
+
+    def names(self, host: str) -> bool:
+        """Tell whether a host is allowed by its name."""
+        return _plain(host) in self._hosts
+
+    def holds(self, address: Address) -> bool:
+        """Tell whether an address is in one of the networks; one that carries an IPv4 address is that one too."""
+        carried: Sequence[Address] = [address]
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            carried = [address, address.ipv4_mapped]
+        # A network has only addresses of its own version.
+        return any(one in network for one in carried for network in self._networks)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can be the name of a host, international ones as DNS has them."""
+    return 0 < len(text) <= 253 and text.isascii() and all(one.isalnum() or one in "-._" for one in text)
+
+
+def spells_a_number(host: str) -> bool:
+    """Tell whether a resolver may take a name for an IPv4 address: 2130706433, 0x7f.1, 127.1, 017700000001."""
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    return last.isdigit() or last.startswith("0x")
+
+
+def _plain(host: str) -> str:
+    return host.rstrip(".").lower()
