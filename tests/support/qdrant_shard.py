@@ -135,16 +135,15 @@ class Shard:
 
     def query(self, request: models.QueryRequest) -> list[models.ScoredPoint]:
         only(request, "query", "using", "filter", "params", "score_threshold", "limit", "with_payload", "with_vector")
-        query = request.query.nearest if isinstance(request.query, models.NearestQuery) else request.query
-        if not isinstance(query, list) or request.using is None:
-            raise Refused(400, "The stand-in knows only the search for the nearest to a vector, with `using`.")
+        if request.using is None:
+            raise Refused(400, "The stand-in searches with `using` only.")
         params = request.params or models.SearchParams()
         only(params, "hnsw_ef", "exact", "quantization")
         found = self._run(
             lambda: self._shard.query(
                 edge.QueryRequest(
                     limit=10 if request.limit is None else request.limit,
-                    query=edge.Query.Nearest(query, using=request.using),
+                    query=_query(request.query, request.using),
                     filter=to_edge(request.filter),
                     score_threshold=request.score_threshold,
                     with_payload=_payload(request.with_payload or False),
@@ -269,6 +268,35 @@ def _range(bounds: models.Range | models.DatetimeRange | None) -> Any:
     if isinstance(bounds, models.Range):
         return edge.RangeFloat(**given)
     return edge.RangeDateTime(**{name: bound.isoformat() for name, bound in given.items()})
+
+
+def _query(query: Any, using: str) -> Any:
+    match query:
+        case list():
+            return edge.Query.Nearest(query, using=using)
+        case models.NearestQuery(nearest=list() as vector):
+            return edge.Query.Nearest(vector, using=using)
+        case models.RecommendQuery(recommend=asked):
+            examples = edge.RecommendQuery(_vectors(asked.positive or []), _vectors(asked.negative or []))
+            if asked.strategy is models.RecommendStrategy.BEST_SCORE:
+                return edge.Query.RecommendBestScore(examples, using=using)
+            if asked.strategy is models.RecommendStrategy.SUM_SCORES:
+                return edge.Query.RecommendSumScores(examples, using=using)
+        case models.RelevanceFeedbackQuery(relevance_feedback=asked):
+            formula = asked.strategy.naive
+            feedback = edge.FeedbackNaiveQuery(
+                *_vectors([asked.target]),
+                [edge.FeedbackItem(*_vectors([item.example]), item.score) for item in asked.feedback],
+                edge.NaiveFeedbackStrategy(formula.a, formula.b, formula.c),
+            )
+            return edge.Query.FeedbackNaive(feedback, using=using)
+    raise Refused(400, f"The stand-in does not know the query {query!r}.")
+
+
+def _vectors(examples: list[Any]) -> list[Any]:
+    if not all(isinstance(example, list) for example in examples):
+        raise Refused(400, "The stand-in knows examples as vectors only.")
+    return examples
 
 
 def _payload(wanted: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page
+from image_similarity.vectors.examples import Examples
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
 """Fixed for ever: with another namespace no stored image could be found by its id again."""
@@ -18,8 +19,9 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
-Wanted = Embedding
-"""What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it."""
+Wanted = Embedding | Examples
+"""What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it; or
+examples, whose scores are those of `scale_of`."""
 
 
 @dataclass(frozen=True, slots=True)

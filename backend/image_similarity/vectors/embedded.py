@@ -37,9 +37,9 @@ from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_queries import edge_query
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
+from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
-    SCORE_ROUNDING,
     VECTOR,
     match_fields,
     metadata_field,
@@ -147,7 +147,7 @@ class EmbeddedStore:
             limit=top_k,
             query=edge_query(wanted),
             filter=query_filter(condition, exclude, _TERMS),
-            score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
+            score_threshold=lowest_score(threshold, wanted),
             with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
             params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
         )
@@ -157,8 +157,8 @@ class EmbeddedStore:
                 self._ensure_indexes(condition)
             return self._shard.query(request)
 
-        points = await self._run(search)
-        return [to_match(point.payload, point.score, with_metadata=with_metadata) for point in points]
+        points, scale = await self._run(search), scale_of(wanted)
+        return [to_match(point.payload, point.score / scale, with_metadata=with_metadata) for point in points]
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""

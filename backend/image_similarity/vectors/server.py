@@ -24,9 +24,9 @@ from image_similarity.vectors.conditions import (
     query_filter,
 )
 from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
-    SCORE_ROUNDING,
     VECTOR,
     match_fields,
     metadata_field,
@@ -157,12 +157,13 @@ class ServerStore:
                 using=VECTOR,
                 limit=top_k,
                 query_filter=query_filter(condition, exclude, _TERMS),
-                score_threshold=threshold - SCORE_ROUNDING if threshold is not None else None,
+                score_threshold=lowest_score(threshold, wanted),
                 with_payload=match_fields(with_metadata=with_metadata),
                 search_params=self._params,
             )
         )
-        return [to_match(point.payload, point.score, with_metadata=with_metadata) for point in found.points]
+        scale = scale_of(wanted)
+        return [to_match(point.payload, point.score / scale, with_metadata=with_metadata) for point in found.points]
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""

@@ -1,0 +1,110 @@
+"""What a store can rank images by beside the cosine to one vector: good and bad examples, by Qdrant's own formulas.
+
+The scores that the engine gives are on scales of its own. Those of `SumScores` and `RelevanceFeedback` are sums of
+cosines, thus the product with one vector that need not be a unit vector: divided by its length (`scale_of`), they are
+cosines again. Those of `BestScore` are not: they only tell an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_similarity.domain import Embedding
+from image_similarity.vectors.payload import SCORE_ROUNDING
+
+POSITIVE, NEUTRAL, NEGATIVE = 1.0, 0.5, 0.0
+"""What examples are worth in `RelevanceFeedback`; its target is neutral, so that one kind of example is enough."""
+
+TARGET_WEIGHT = 1.0
+"""Qdrant's `a`: how much the cosine to the target counts."""
+
+CONFIDENCE_POWER = 1.0
+"""Qdrant's `b`: with 1, a pair counts by the difference of its worths."""
+
+FEEDBACK_WEIGHT = 1.0
+"""Qdrant's `c`: how much the pairs count; docs/QUALITY.md shows what other values come to."""
+
+_TINY = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BestScore:
+    """By the example that an image is nearest to: high near a good one, below 0 near a bad one.
+
+    Unit vectors, shape (dimension,), float32; at least one in all.
+    """
+
+    positive: tuple[Embedding, ...]
+    negative: tuple[Embedding, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SumScores:
+    """By the sum of the cosines to the good examples, less that to the bad ones.
+
+    Unit vectors, shape (dimension,), float32; at least one in all.
+    """
+
+    positive: tuple[Embedding, ...]
+    negative: tuple[Embedding, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelevanceFeedback:
+    """By the cosine to a target, moved by how much nearer an image is to the better of each pair of examples.
+
+    Score of an image = a * cos(target) + c * sum over pairs of (difference in worth)^b * (cos(better) - cos(worse)).
+    Unit vectors, shape (dimension,), float32.
+    """
+
+    target: Embedding
+    positive: Embedding | None
+    negative: Embedding | None
+
+    @property
+    def rated(self) -> list[tuple[Embedding, float]]:
+        """The vectors that form pairs, each with its worth."""
+        rated = [(self.target, NEUTRAL)]
+        if self.positive is not None:
+            rated.append((self.positive, POSITIVE))
+        if self.negative is not None:
+            rated.append((self.negative, NEGATIVE))
+        return rated
+
+
+Examples = BestScore | SumScores | RelevanceFeedback
+
+
+def scale_of(wanted: Embedding | Examples) -> float:
+    """Return what a score of the engine's is to be divided by; 0 where it would be 0 for every image."""
+    match wanted:
+        case SumScores(positive, negative):
+            return _length(_sum(positive) - _sum(negative))
+        case RelevanceFeedback():
+            total = TARGET_WEIGHT * wanted.target.astype(np.float64)
+            for better, high in wanted.rated:
+                for worse, low in wanted.rated:
+                    if high > low:
+                        total += FEEDBACK_WEIGHT * (high - low) ** CONFIDENCE_POWER * (better - worse)
+            return _length(total)
+        case _:
+            return 1.0
+
+
+def lowest_score(threshold: float | None, wanted: Embedding | Examples) -> float | None:
+    """Return the threshold as the engine is to apply it to its own scores."""
+    return None if threshold is None else (threshold - SCORE_ROUNDING) * scale_of(wanted)
+
+
+def _sum(vectors: Sequence[Embedding]) -> NDArray[np.float64]:
+    total: NDArray[np.float64] = np.sum(np.asarray(vectors, np.float64), axis=0)
+    return total
+
+
+def _length(vector: NDArray[np.float64]) -> float:
+    length = float(np.linalg.norm(vector))
+    return length if length > _TINY else 0.0
