@@ -214,6 +214,14 @@ def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder | Non
     return None
 
 
+def load_model(settings: Settings) -> tuple[Encoder, str | None]:
+    """Return the model that a new collection would be made with and, where it is the stand-in, why.
+
+    No collection is looked at. Raises ModelUnavailable.
+    """
+    return _load_model(settings, None)
+
+
 def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
     """Return the model to run and, where it is the stand-in, why.
 

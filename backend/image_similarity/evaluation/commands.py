@@ -1,0 +1,132 @@
+"""`image-similarity evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
+from image_similarity.domain import InvalidRequest
+from image_similarity.evaluation.dataset import read_labelled
+from image_similarity.evaluation.report import Comparison, Model, QueryKind, Report, compare, to_json
+from image_similarity.evaluation.report_html import render
+from image_similarity.evaluation.run import Measured, measure
+from image_similarity.evaluation.tasks import OnStep, images_by_label
+from image_similarity.settings import Settings
+
+app = typer.Typer()
+"""Its command appears among those of `cli.py`."""
+
+
+@app.command(
+    epilog="Examples: `image-similarity evaluate ./labelled --html report.html`, "
+    "`MODEL_NAME=mini image-similarity evaluate ./labelled --json > mini.json`, "
+    "`image-similarity evaluate ./labelled --compare mini.json`"
+)
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of folders of images; their names are the labels.")],
+    limit: Annotated[int | None, typer.Option(min=4, help="Most images; the same sample each time.")] = None,
+    worst: Annotated[int, typer.Option(min=0, max=1000, help="Worst queries that the page shows.")] = 10,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the worst queries as pictures.")] = None,
+    other: Annotated[
+        Path | None, typer.Option("--compare", help="What `--json` printed for another model, on the same images.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs and for --compare.")] = False,
+) -> None:
+    """Measure how well the model of the settings finds what belongs together, on images of your own.
+
+    Nothing is written to the collection, and none is opened: a server may go on running.
+    """
+    settings = load_settings()
+    measured = _measure(folder, settings, limit=limit, worst=worst)
+    comparison = compare(measured.report, other) if other else None
+    _tell(measured.report)
+    if html:
+        _write(html, render(measured.report, comparison, settings))
+    if as_json:
+        # Not through Rich, which would wrap long lines.
+        typer.echo(orjson.dumps(to_json(measured.report, comparison)))
+        return
+    _print_figures(measured.report)
+    if comparison:
+        _print_comparison(measured.report, comparison)
+
+
+def _measure(folder: Path, settings: Settings, *, limit: int | None, worst: int) -> Measured:
+    data = read_labelled(folder, limit=limit)
+    # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
+    from image_similarity.bootstrap import load_model
+
+    err.print("Loading the model …", style="dim")
+    encoder, fallback_reason = load_model(settings)
+    model = Model(encoder.spec.name, encoder.spec.dimension, encoder.device, encoder.precision, fallback_reason)
+    with _progress() as on_step:
+        task = images_by_label(encoder, data, settings, on_step)
+        return measure(task, model, data=folder.resolve().name, worst=worst, on_step=on_step)
+
+
+@contextmanager
+def _progress() -> Iterator[OnStep]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"))
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
+        steps = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in steps:
+                steps[step] = bar.add_task(step, total=total)
+            bar.update(steps[step], completed=done, total=total)
+
+        yield show
+
+
+def _tell(report: Report) -> None:
+    """Say on standard error what does not belong among the figures."""
+    if report.model.fallback_reason:
+        err.print(f"{report.model.name} was measured: {report.model.fallback_reason}", style="yellow", soft_wrap=True)
+    for warning in report.warnings:
+        err.print(f"Warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for image, reason in report.skipped[:SHOWN_FAILURES]:
+        err.print(f"  left out {image}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if len(report.skipped) > SHOWN_FAILURES:
+        err.print(f"  … and {len(report.skipped) - SHOWN_FAILURES} more.")
+
+
+def _print_figures(report: Report) -> None:
+    what = "images" if report.kind is QueryKind.IMAGE else "captions"
+    out.print(
+        f"{report.model.name} on {report.data}: {report.queries} {what} searched with, each among "
+        f"{report.candidates} images.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table("measure", "mean", "95 % interval", box=None, header_style="dim")
+    for name, figure in report.figures.items():
+        table.add_row(name, f"{figure.mean:.3f}", f"{figure.low:.3f} to {figure.high:.3f}")
+    out.print(table)
+    out.print(f"Intervals: bootstrap, drawing {report.drawn}.", style="dim", highlight=False)
+
+
+def _print_comparison(report: Report, comparison: Comparison) -> None:
+    models = (escape(report.model.name), escape(comparison.other))
+    table = Table("measure", *models, "difference (95 % interval)", "", box=None, header_style="dim")
+    for name, each in comparison.differences.items():
+        interval = f"{each.difference.mean:+.3f} ({each.difference.low:+.3f} to {each.difference.high:+.3f})"
+        table.add_row(name, f"{report.figures[name].mean:.3f}", f"{each.other:.3f}", interval, each.verdict)
+    out.print(table)
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be written: {error.strerror}.") from error
+    err.print(f"{path} written", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,118 @@
+"""Files and texts -> embeddings, made as indexing and searching make them, but without a collection."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Pixels
+from image_similarity.embedder import THUMBNAIL_SIDE
+from image_similarity.encoders.base import Encoder
+from image_similarity.folder import ImageFile, read_image
+from image_similarity.images.decode import decode
+from image_similarity.settings import Settings
+
+BATCHES_AHEAD = 2
+"""Being decoded while the model works on one."""
+
+OnProgress = Callable[[int], None]
+"""Told how many are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedImages:
+    """The images that could be read."""
+
+    embeddings: Embedding
+    """Unit rows, shape (kept, dimension), float32."""
+    kept: NDArray[np.int64]
+    """Which file each row is of, ascending."""
+    digests: tuple[str, ...]
+    """The sha256 of each kept file's bytes, in hex."""
+    skipped: tuple[tuple[ImageFile, str], ...]
+    """The other files, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    number: int
+    digest: str
+    pixels: Pixels
+
+
+def embed_images(
+    encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_progress: OnProgress = lambda _: None
+) -> EmbeddedImages:
+    """Embed image files; those that cannot be read or encoded are left out and named."""
+    rows: list[tuple[int, str, Embedding]] = []
+    skipped: list[tuple[ImageFile, str]] = []
+    done = 0
+    for outcomes in _prepare(encoder, files, settings):
+        batch = [outcome for outcome in outcomes if isinstance(outcome, _Prepared)]
+        skipped += [outcome for outcome in outcomes if not isinstance(outcome, _Prepared)]
+        for prepared, vector in zip(batch, _encode(encoder, batch), strict=True):
+            if isinstance(vector, EncodingFailed):
+                skipped.append((files[prepared.number], str(vector)))
+            else:
+                rows.append((prepared.number, prepared.digest, vector))
+        done += len(outcomes)
+        on_progress(done)
+    vectors = [vector for _, _, vector in rows]
+    return EmbeddedImages(
+        np.stack(vectors) if vectors else np.empty((0, encoder.spec.dimension), dtype=np.float32),
+        np.array([number for number, _, _ in rows], dtype=np.int64),
+        tuple(digest for _, digest, _ in rows),
+        tuple(skipped),
+    )
+
+
+def _prepare(
+    encoder: Encoder, files: Sequence[ImageFile], settings: Settings
+) -> Iterator[list[_Prepared | tuple[ImageFile, str]]]:
+    """Read and decode in threads, a few batches ahead of who asks."""
+
+    def prepare(number: int) -> _Prepared | tuple[ImageFile, str]:
+        file = files[number]
+        try:
+            data = read_image(file.path, settings.max_body_bytes)
+            # As for indexing: another scale would give slightly other pixels.
+            decoded = decode(
+                data,
+                max_pixels=settings.max_pixels,
+                min_short_side=encoder.spec.input_size,
+                min_long_side=THUMBNAIL_SIDE,
+            )
+            return _Prepared(number, hashlib.sha256(data).hexdigest(), encoder.preprocess(decoded.image))
+        except ImageSimilarityError as error:
+            return file, str(error)
+
+    size = settings.batch_size
+    waiting: deque[list[Future[_Prepared | tuple[ImageFile, str]]]] = deque()
+    threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+    try:
+        for start in range(0, len(files), size):
+            waiting.append([threads.submit(prepare, number) for number in range(start, min(start + size, len(files)))])
+            if len(waiting) > BATCHES_AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _encode(encoder: Encoder, batch: Sequence[_Prepared]) -> Sequence[Embedding | EncodingFailed]:
+    if not batch:
+        return []
+    try:
+        return list(encoder.encode_images(np.stack([prepared.pixels for prepared in batch])))
+    except EncodingFailed as error:
+        if len(batch) == 1:
+            return [error]
+        # One bad image must not cost its neighbours theirs.
+        return [outcome for prepared in batch for outcome in _encode(encoder, [prepared])]

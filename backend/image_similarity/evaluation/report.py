@@ -1,0 +1,208 @@
+"""What an evaluation found out, as data, and as the JSON that `--json` prints and `--compare` reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from image_similarity.domain import InvalidRequest
+from image_similarity.evaluation.intervals import Interval, bootstrap
+from image_similarity.evaluation.metrics import METRICS
+
+
+class QueryKind(StrEnum):
+    """What is searched with; images are always what is found."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that was evaluated."""
+
+    name: str
+    dimension: int
+    device: str
+    precision: str
+    fallback_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFigures:
+    """How well the queries of one label did."""
+
+    label: str
+    queries: int
+    recall_at_1: float
+    mean_average_precision: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A candidate of a query, to be looked at."""
+
+    path: Path
+    name: str
+    label: str | None
+    rank: int
+    score: float
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorstQuery:
+    """A query that found next to nothing."""
+
+    name: str
+    """Of the image, or the caption."""
+    path: Path | None
+    """Of the image; None for a text."""
+    label: str | None
+    average_precision: float
+    found: tuple[Shown, ...]
+    """The best candidates, best first."""
+    wanted: tuple[Shown, ...]
+    """The best of those that should have been there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerQuery:
+    """The measures of each query, to be compared with another model's."""
+
+    names: tuple[str, ...]
+    """Relative path of an image; of a text, its image's, a hash mark and its number."""
+    values: NDArray[np.float64]
+    """Shape (queries, len(METRICS))."""
+    clusters: NDArray[np.int64]
+    """Which queries were drawn together; shape (queries,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one evaluation."""
+
+    model: Model
+    kind: QueryKind
+    data: str
+    """Name of the folder, and of the captions file."""
+    images: int
+    """That were embedded."""
+    candidates: int
+    unanswerable: int
+    """Images that nothing else has the label of: candidates, but no queries."""
+    drawn: str
+    """What the bootstrap drew: labels, images or queries."""
+    figures: dict[str, Interval]
+    """By the names of METRICS."""
+    labels: tuple[LabelFigures, ...]
+    """Worst first; none for captions."""
+    worst: tuple[WorstQuery, ...]
+    per_query: PerQuery
+    skipped: tuple[tuple[str, str], ...]
+    """Images that were left out, and why."""
+    warnings: tuple[str, ...]
+
+    @property
+    def queries(self) -> int:
+        """How many searches the figures are the means of."""
+        return len(self.per_query.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A measure of this model minus that of the other."""
+
+    other: float
+    difference: Interval
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says: better, worse, or no difference that these data could show."""
+        if self.difference.low > 0:
+            return "better"
+        return "worse" if self.difference.high < 0 else "no difference shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """This model against another one on the same queries."""
+
+    other: str
+    """The other model's name."""
+    differences: dict[str, Difference]
+
+
+def to_json(report: Report, comparison: Comparison | None) -> dict[str, Any]:
+    """Return the report as what JSON can hold; means and bounds have six decimals."""
+    # In full: rounded differences would all lean to the same side, and so pass for real ones.
+    per_query = {
+        "query": list(report.per_query.names),
+        **{
+            name: [float(value) for value in column]
+            for name, column in zip(METRICS, report.per_query.values.T, strict=True)
+        },
+    }
+    return {
+        "model": asdict(report.model),
+        "query_kind": report.kind,
+        "data": report.data,
+        "images": report.images,
+        "queries": report.queries,
+        "candidates": report.candidates,
+        "unanswerable": report.unanswerable,
+        "bootstrap_draws": report.drawn,
+        "figures": {name: _interval(figure) for name, figure in report.figures.items()},
+        "labels": [asdict(label) for label in report.labels],
+        "skipped": [{"image": image, "reason": reason} for image, reason in report.skipped],
+        "warnings": list(report.warnings),
+        "comparison": None if comparison is None else _comparison(comparison),
+        "per_query": per_query,
+    }
+
+
+def compare(report: Report, path: Path) -> Comparison:
+    """Compare with the report that `--json` printed for another model.
+
+    Raises InvalidRequest where the file is none, or one of other queries or candidates.
+    """
+    try:
+        other = orjson.loads(path.read_bytes())
+        name, candidates, per_query = other["model"]["name"], other["candidates"], other["per_query"]
+        queries, kind = tuple(per_query["query"]), other["query_kind"]
+        values = np.array([per_query[metric] for metric in METRICS], dtype=np.float64).T
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(f"{path} is not what `image-similarity evaluate --json` prints.") from error
+    if (kind, queries, candidates) != (report.kind, report.per_query.names, report.candidates):
+        raise InvalidRequest(
+            f"{path} was measured with other queries or other candidates: {len(queries)} among {candidates}, here "
+            f"{report.queries} among {report.candidates}. Evaluate both models on the same images."
+        )
+    differences = bootstrap(report.per_query.values - values, report.per_query.clusters)
+    return Comparison(
+        name,
+        {
+            metric: Difference(float(mean), difference)
+            for metric, mean, difference in zip(METRICS, values.mean(axis=0), differences, strict=True)
+        },
+    )
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    differences = {
+        name: {"other": round(each.other, 6), "difference": _interval(each.difference), "verdict": each.verdict}
+        for name, each in comparison.differences.items()
+    }
+    return {"other": comparison.other, "differences": differences}
+
+
+def _interval(interval: Interval) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in asdict(interval).items()}

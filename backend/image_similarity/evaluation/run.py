@@ -1,0 +1,106 @@
+"""From a task to its report: rank, measure, and pick out what went worst."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_similarity.evaluation.intervals import bootstrap, clusters_or_queries
+from image_similarity.evaluation.metrics import METRICS
+from image_similarity.evaluation.ranking import Indexes, Ranked, rank
+from image_similarity.evaluation.report import LabelFigures, Model, PerQuery, QueryKind, Report, Shown, WorstQuery
+from image_similarity.evaluation.tasks import OnStep, Task
+
+FOUND_SHOWN = 5
+WANTED_SHOWN = 3
+
+_AVERAGE_PRECISION = list(METRICS).index("mAP")
+_RECALL_AT_1 = list(METRICS).index("recall@1")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A report, and the ranking it tells of, from which a calibration can be made."""
+
+    report: Report
+    ranked: Ranked
+    hits: NDArray[np.bool_]
+    """Which of `ranked.top` are relevant."""
+    clusters: NDArray[np.int64]
+    """Of each row of `ranked`: the number of its label, or of the image its caption is of."""
+
+
+def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: OnStep = lambda *_: None) -> Measured:
+    """Rank all candidates for all queries and report on it; `data` is what the data set is called.
+
+    The interval of each figure is a bootstrap of labels or of images with all their queries, and of the queries
+    where there are fewer than ten labels (see `intervals`).
+    """
+    retrieval = task.retrieval
+    ranked = rank(retrieval, lambda done: on_step("Ranking", done, len(task.names)))
+    clusters = retrieval.query_groups[ranked.rows]
+    drawn, by_cluster = clusters_or_queries(clusters)
+    unit = "labels" if task.kind is QueryKind.IMAGE else "images"
+    report = Report(
+        model=model,
+        kind=task.kind,
+        data=data,
+        images=len(task.files),
+        candidates=len(task.files) - int(retrieval.itself),
+        unanswerable=len(task.names) - len(ranked.rows),
+        drawn=unit if by_cluster else "queries",
+        figures=dict(zip(METRICS, bootstrap(ranked.values, drawn), strict=True)),
+        labels=_by_label(task, ranked),
+        worst=tuple(_look_at(task, ranked, int(row)) for row in _worst_rows(ranked, worst)),
+        per_query=PerQuery(tuple(task.names[row] for row in ranked.rows), ranked.values, drawn),
+        skipped=task.skipped,
+        warnings=task.warnings,
+    )
+    hits = retrieval.candidate_groups[ranked.top] == clusters[:, np.newaxis]
+    return Measured(report, ranked, hits, clusters)
+
+
+def _by_label(task: Task, ranked: Ranked) -> tuple[LabelFigures, ...]:
+    if task.labels is None:
+        return ()
+    labels = np.array(task.labels)[ranked.rows]
+    figures = [
+        LabelFigures(
+            str(label),
+            int((labels == label).sum()),
+            float(ranked.values[labels == label, _RECALL_AT_1].mean()),
+            float(ranked.values[labels == label, _AVERAGE_PRECISION].mean()),
+        )
+        for label in np.unique(labels)
+    ]
+    return tuple(sorted(figures, key=lambda each: each.mean_average_precision))
+
+
+def _worst_rows(ranked: Ranked, count: int) -> Indexes:
+    """Return the rows of lowest average precision."""
+    return np.argsort(ranked.values[:, _AVERAGE_PRECISION], kind="stable")[:count]
+
+
+def _look_at(task: Task, ranked: Ranked, row: int) -> WorstQuery:
+    query = int(ranked.rows[row])
+    scores = task.retrieval.scores(ranked.rows[row : row + 1])[0]
+    relevant = task.retrieval.relevant(query)
+    wanted = np.flatnonzero(relevant)
+    wanted = wanted[np.argsort(-scores[wanted], kind="stable")]
+
+    def show(candidate: int) -> Shown:
+        file = task.files[candidate]
+        label = task.labels[candidate] if task.labels is not None else None
+        place = 1 + int((scores > scores[candidate]).sum())
+        return Shown(file.path, file.relative, label, place, float(scores[candidate]), bool(relevant[candidate]))
+
+    return WorstQuery(
+        name=task.names[query] if task.captions is None else task.captions[query],
+        path=task.files[query].path if task.captions is None else None,
+        label=task.labels[query] if task.labels is not None else None,
+        average_precision=float(ranked.values[row, _AVERAGE_PRECISION]),
+        found=tuple(show(int(candidate)) for candidate in ranked.top[row, :FOUND_SHOWN]),
+        wanted=tuple(show(int(candidate)) for candidate in wanted[:WANTED_SHOWN]),
+    )

@@ -1,0 +1,107 @@
+"""What is searched for in what: the embedded images of a data set, paired with their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from image_similarity.domain import InvalidRequest
+from image_similarity.encoders.base import Encoder
+from image_similarity.evaluation.dataset import LabelledImages
+from image_similarity.evaluation.embedding import EmbeddedImages, embed_images
+from image_similarity.evaluation.ranking import Indexes, Retrieval
+from image_similarity.evaluation.report import QueryKind
+from image_similarity.folder import ImageFile
+from image_similarity.settings import Settings
+
+NAMED = 5
+"""Duplicates that a warning names."""
+
+OnStep = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Queries and candidates with all that a report says of them."""
+
+    kind: QueryKind
+    retrieval: Retrieval
+    files: tuple[ImageFile, ...]
+    """Of the candidates."""
+    labels: tuple[str, ...] | None
+    """Of the candidates; None where they have captions instead."""
+    captions: tuple[str, ...] | None
+    """Of the queries; None where they are the candidates themselves."""
+    names: tuple[str, ...]
+    """Of the queries, each another."""
+    skipped: tuple[tuple[str, str], ...]
+    """Images that were left out, and why."""
+    warnings: tuple[str, ...]
+
+
+def images_by_label(
+    encoder: Encoder, data: LabelledImages, settings: Settings, on_step: OnStep = lambda *_: None
+) -> Task:
+    """Search with each image for the others of its label.
+
+    Of images with the same bytes and the same label all but the first are left out: anything would find them.
+    Raises InvalidRequest where too few images can be read to search for anything.
+    """
+    embedded = _embed(encoder, data.files, settings, on_step)
+    rows, repeated, warnings = _once_each(data, embedded)
+    if data.unlabelled:
+        warnings.append(f"{len(data.unlabelled)} images lie in no folder of their own and so have no label: left out.")
+    numbers = embedded.kept[rows]
+    labels = tuple(data.labels[number] for number in numbers)
+    files = tuple(data.files[number] for number in numbers)
+    _, groups = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
+    vectors = embedded.embeddings[rows]
+    retrieval = Retrieval(vectors, vectors, groups, groups, itself=True)
+    if not len(retrieval.answerable()):
+        raise InvalidRequest(f"No two of the {len(files)} images that could be read have the same label.")
+    return Task(
+        kind=QueryKind.IMAGE,
+        retrieval=retrieval,
+        files=files,
+        labels=labels,
+        captions=None,
+        names=tuple(file.relative for file in files),
+        skipped=_reasons(embedded) + repeated,
+        warnings=tuple(warnings),
+    )
+
+
+def _embed(encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_step: OnStep) -> EmbeddedImages:
+    return embed_images(encoder, files, settings, lambda done: on_step("Embedding images", done, len(files)))
+
+
+def _once_each(
+    data: LabelledImages, embedded: EmbeddedImages
+) -> tuple[Indexes, tuple[tuple[str, str], ...], list[str]]:
+    """Return the rows to keep, the files that repeat another of their label, and a warning of labels that disagree."""
+    first: dict[str, str] = {}
+    first_of_label: dict[tuple[str, str], str] = {}
+    rows: list[int] = []
+    repeated: list[tuple[str, str]] = []
+    torn: list[str] = []
+    for row, (number, digest) in enumerate(zip(embedded.kept, embedded.digests, strict=True)):
+        name, label = data.files[number].relative, data.labels[number]
+        if (digest, label) in first_of_label:
+            repeated.append((name, f"has the same bytes as {first_of_label[digest, label]}"))
+            continue
+        rows.append(row)
+        first_of_label[digest, label] = name
+        if first.setdefault(digest, name) != name:
+            torn.append(f"{first[digest]} = {name}")
+    warnings = []
+    if torn:
+        named = "; ".join(torn[:NAMED]) + ("; …" if len(torn) > NAMED else "")
+        warnings.append(f"{len(torn)} images lie under two labels with the same bytes, so one is wrong: {named}.")
+    return np.array(rows, dtype=np.int64), tuple(repeated), warnings
+
+
+def _reasons(embedded: EmbeddedImages) -> tuple[tuple[str, str], ...]:
+    return tuple((file.relative, reason) for file, reason in embedded.skipped)
