@@ -14,7 +14,7 @@ from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavaila
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
 from image_similarity.encoders.base import Encoder, TextEncoder
-from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.encoders.batching import batch_images
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.jobs.base import ChunkQueue
@@ -63,12 +63,18 @@ async def build_engine(settings: Settings) -> SearchEngine:
     except BaseException:
         await vectors.close()
         raise
-    batching = BatchingEncoder(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
+    batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
     limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision, fallback_reason),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
-        texts=TextEmbedder(load_text_encoder(encoder, settings), cache, metrics, max_queue=settings.max_queue),
+        texts=TextEmbedder(
+            load_text_encoder(encoder, settings),
+            cache,
+            metrics,
+            batch_size=settings.batch_size,
+            max_queue=settings.max_queue,
+        ),
         vectors=vectors,
         storage=storage,
         trash=trash,

@@ -15,7 +15,7 @@ from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
 from image_similarity.domain import DecodeTimeout, Embedding, Pixels
 from image_similarity.encoders.base import Encoder
-from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.encoders.batching import Batching
 from image_similarity.images.decode import DecodedImage, decode
 from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.telemetry.metrics import Metrics
@@ -60,7 +60,7 @@ class ImageEmbedder:
     """
 
     def __init__(
-        self, encoder: Encoder, batching: BatchingEncoder, cache: Cache, metrics: Metrics, limits: Limits
+        self, encoder: Encoder, batching: Batching[Pixels, Embedding], cache: Cache, metrics: Metrics, limits: Limits
     ) -> None:
         self._encoder = encoder
         self._batching = batching

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
-from image_similarity.domain import EncodingFailed, InvalidRequest, Overloaded, TextSearchUnavailable
+from image_similarity.domain import InvalidRequest, TextSearchUnavailable
 from image_similarity.encoders.base import EncodedText, TextEncoder
+from image_similarity.encoders.batching import Batching, batch_texts
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 
@@ -20,18 +19,19 @@ MAX_TEXT = 2000
 
 
 class TextEmbedder:
-    """Encodes in a thread of its own, so that a text never waits behind a batch of images.
+    """Encodes in batches and in a thread of its own, so that a text never waits behind a batch of images.
 
     Without a text tower every text is refused with TextSearchUnavailable.
     """
 
-    def __init__(self, encoder: TextEncoder | None, cache: Cache, metrics: Metrics, *, max_queue: int) -> None:
+    def __init__(
+        self, encoder: TextEncoder | None, cache: Cache, metrics: Metrics, *, batch_size: int, max_queue: int
+    ) -> None:
         self._encoder = encoder
+        self._batching = (
+            batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics) if encoder else None
+        )
         self._cache = cache
-        self._metrics = metrics
-        self._max_queue = max_queue
-        self._waiting = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="texts")
         self._embedding = SingleFlight[EncodedText]()
 
     @property
@@ -45,8 +45,8 @@ class TextEmbedder:
         Raises InvalidRequest for a text that is empty or too long, TextSearchUnavailable, EncodingFailed, Overloaded.
         """
         text = check_text(text)
-        encoder = self._encoder
-        if encoder is None:
+        encoder, batching = self._encoder, self._batching
+        if encoder is None or batching is None:
             raise TextSearchUnavailable(
                 "The running model has no text tower. Search with an image, or run a model that has one (MODEL_NAME)."
             )
@@ -56,33 +56,17 @@ class TextEmbedder:
             stored = await self._cache.get(Kind.EMBEDDING, key)
         if stored is not None and len(stored) == 1 + 4 * encoder.dimension:
             return EncodedText(np.frombuffer(stored, np.float32, offset=1), stored[0] == 1)
-        return await self._embedding.run(key, lambda: self._compute(encoder, text, key))
+        return await self._embedding.run(key, lambda: self._compute(batching, text, key))
 
     def close(self) -> None:
         """Finish what is under way and stop the thread."""
-        self._thread.shutdown(cancel_futures=True)
+        if self._batching is not None:
+            self._batching.close()
 
-    async def _compute(self, encoder: TextEncoder, text: str, key: str) -> EncodedText:
-        if self._waiting >= self._max_queue:
-            self._metrics.shed.inc()
-            raise Overloaded(
-                f"{self._waiting} texts are waiting for the model, which is the limit; try again in a moment.",
-                retry_after=1.0,
-            )
-        self._waiting += 1
-        try:
-            with span("encode"):
-                encoded = await asyncio.get_running_loop().run_in_executor(self._thread, self._encode, encoder, text)
-        finally:
-            self._waiting -= 1
+    async def _compute(self, batching: Batching[str, EncodedText], text: str, key: str) -> EncodedText:
+        with batching.place(), span("encode"):
+            encoded = await batching.encode(text)
         await self._cache.set(Kind.EMBEDDING, key, bytes([encoded.truncated]) + encoded.embedding.tobytes())
-        return encoded
-
-    def _encode(self, encoder: TextEncoder, text: str) -> EncodedText:
-        with self._metrics.stage("encode_text"):
-            [encoded] = encoder.encode_texts([text])
-        if not np.isfinite(encoded.embedding).all():
-            raise EncodingFailed("The model did not return a finite vector for the text.")
         return encoded
 
 

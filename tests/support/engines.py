@@ -13,7 +13,7 @@ from PIL import Image
 
 from image_similarity.cache.local import LocalCache
 from image_similarity.embedder import ImageEmbedder, Limits
-from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.objects import Objects
 from image_similarity.queries import SearchOptions
@@ -77,12 +77,12 @@ async def running_engine(
         model=encoder.spec.name,
         alone=True,
     )
-    batching = BatchingEncoder(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
+    batching = batch_images(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=decode_timeout, decode_threads=decode_threads)
     engine = SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
-        texts=TextEmbedder(words, cache, metrics, max_queue=max_queue),
+        texts=TextEmbedder(words, cache, metrics, batch_size=8, max_queue=max_queue),
         vectors=vectors,
         storage=storage,
         trash=trash,

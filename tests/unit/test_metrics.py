@@ -19,7 +19,7 @@ def test_two_applications_in_one_process_do_not_add_up() -> None:
 def test_what_is_rendered_can_be_read_and_every_metric_is_explained() -> None:
     metrics = Metrics()
     metrics.requests.labels("GET", "/api/v1/stats", 200).observe(0.01)
-    metrics.queue_depth.set(4)
+    metrics.image_queue.depth.set(4)
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
 
     assert families["image_similarity_encode_queue_depth"].samples[0].value == 4

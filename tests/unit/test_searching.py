@@ -91,7 +91,7 @@ async def test_half_a_character_is_refused(rig: Rig) -> None:
 
 
 async def test_without_a_text_tower_texts_are_refused(rig: Rig) -> None:
-    texts = TextEmbedder(None, rig.cache, rig.engine.metrics, max_queue=1)
+    texts = TextEmbedder(None, rig.cache, rig.engine.metrics, batch_size=8, max_queue=1)
     with pytest.raises(TextSearchUnavailable, match="MODEL_NAME"):
         await texts.embed("blue")
 

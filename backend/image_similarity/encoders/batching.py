@@ -5,40 +5,51 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from image_similarity.domain import Embedding, EncodingFailed, Overloaded, Pixels
-from image_similarity.encoders.base import Encoder
-from image_similarity.telemetry.metrics import Metrics
+from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Overloaded, Pixels
+from image_similarity.encoders.base import EncodedText, Encoder, TextEncoder
+from image_similarity.telemetry.metrics import Metrics, QueueMetrics
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(eq=False, slots=True)
-class _Job:
-    pixels: Pixels
-    future: asyncio.Future[Embedding]
+class _Job(Generic[Item, Outcome]):
+    item: Item
+    future: asyncio.Future[Outcome]
 
 
-class BatchingEncoder:
-    """A queue before an encoder, and one thread that takes from it.
+class Batching(Generic[Item, Outcome]):
+    """A queue before a model, and one thread that takes from it.
 
     The thread takes all that waits, up to `batch_size`, the moment the model is free: a lone request is not
-    delayed, and a crowd fills the batches by itself. Whoever wants an image encoded first takes a place, so that
+    delayed, and a crowd fills the batches by itself. Whoever wants something encoded first takes a place, so that
     a crowd is turned away before its images are decoded. One event loop at a time uses it.
     """
 
-    def __init__(self, encoder: Encoder, *, batch_size: int, max_queue: int, metrics: Metrics) -> None:
-        self._encoder = encoder
+    def __init__(
+        self,
+        encode: Callable[[list[Item]], Sequence[Outcome]],
+        *,
+        batch_size: int,
+        max_queue: int,
+        metrics: QueueMetrics,
+    ) -> None:
+        self._encode = encode
         self._batch_size = batch_size
         self._max_queue = max_queue
         self._metrics = metrics
         self._taken = 0
         self._rate = 0.0
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[_Job[Item, Outcome]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
@@ -46,7 +57,7 @@ class BatchingEncoder:
 
     @property
     def depth(self) -> int:
-        """How many images have a place: being decoded, waiting, or in the model."""
+        """How many have a place: images being decoded, and what waits or is in the model."""
         return self._taken
 
     @contextmanager
@@ -55,23 +66,25 @@ class BatchingEncoder:
         if self._taken >= self._max_queue:
             self._metrics.shed.inc()
             raise Overloaded(
-                f"{self._taken} images are waiting for the model, which is the limit; try again in a moment.",
+                f"{self._taken} {self._metrics.items} are waiting for the model, which is the limit; "
+                "try again in a moment.",
                 retry_after=self._taken / self._rate if self._rate else 1.0,
             )
         self._taken += 1
-        self._metrics.queue_depth.set(self._taken)
+        self._metrics.depth.set(self._taken)
         try:
             yield
         finally:
             self._taken -= 1
-            self._metrics.queue_depth.set(self._taken)
+            self._metrics.depth.set(self._taken)
 
-    async def encode(self, pixels: Pixels) -> Embedding:
-        """Encode one preprocessed image, shape (input_size, input_size, 3), into a unit vector, (dimension,).
+    async def encode(self, item: Item) -> Outcome:
+        """Return what the model makes of one item.
 
-        A caller that is cancelled leaves the queue. Raises EncodingFailed, and Overloaded after `close`.
+        A caller that is cancelled leaves the queue. Raises EncodingFailed, what else of ours the model raises, and
+        Overloaded after `close`.
         """
-        job = _Job(pixels, asyncio.get_running_loop().create_future())
+        job = _Job[Item, Outcome](item, asyncio.get_running_loop().create_future())
         with self._changed:
             if self._closed:
                 raise Overloaded("The service is shutting down.", retry_after=1.0)
@@ -95,8 +108,8 @@ class BatchingEncoder:
         while batch := self._next_batch():
             started = monotonic()
             try:
-                with self._metrics.stage("encode"):
-                    outcomes: Sequence[Embedding | EncodingFailed] = list(self._encode(batch))
+                with self._metrics.stage():
+                    outcomes: Sequence[Outcome | ImageSimilarityError] = self._outcomes(batch)
             # The thread must outlive whatever a model throws (out of memory, a lost device).
             except Exception as error:
                 outcomes = self._one_by_one(batch, _as_ours(error))
@@ -104,9 +117,9 @@ class BatchingEncoder:
             self._metrics.batch_size.observe(len(batch))
             self._rate = len(batch) / max(1e-6, monotonic() - started)
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[_Job[Item, Outcome]]:
         """Wait for work and take it; an empty list means the end."""
-        batch: list[_Job] = []
+        batch: list[_Job[Item, Outcome]] = []
         with self._changed:
             while not batch:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
@@ -116,34 +129,62 @@ class BatchingEncoder:
                     batch.append(self._jobs.popleft())
         return batch
 
-    def _encode(self, batch: list[_Job]) -> Embedding:
-        vectors = self._encoder.encode_images(np.stack([job.pixels for job in batch]))
-        # The one gate to the store, whatever the model: a vector that is not finite would be found by no search.
-        if len(vectors) != len(batch) or not np.isfinite(vectors).all():
-            raise EncodingFailed("The model did not return one finite vector for each image.")
-        return vectors
+    def _outcomes(self, batch: list[_Job[Item, Outcome]]) -> list[Outcome]:
+        outcomes = list(self._encode([job.item for job in batch]))
+        if len(outcomes) != len(batch):
+            raise EncodingFailed(f"The model answered for {len(outcomes)} of {len(batch)} {self._metrics.items}.")
+        return outcomes
 
-    def _one_by_one(self, batch: list[_Job], error: EncodingFailed) -> list[Embedding | EncodingFailed]:
+    def _one_by_one(
+        self, batch: list[_Job[Item, Outcome]], error: ImageSimilarityError
+    ) -> list[Outcome | ImageSimilarityError]:
         if len(batch) == 1:
             return [error]
         # One bad image must not cost its neighbours theirs: each is tried on its own.
-        outcomes: list[Embedding | EncodingFailed] = []
+        outcomes: list[Outcome | ImageSimilarityError] = []
         for job in batch:
             try:
-                outcomes.append(self._encode([job])[0])
+                outcomes += self._outcomes([job])
             except Exception as alone:
                 outcomes.append(_as_ours(alone))
         return outcomes
 
 
-def _deliver(batch: list[_Job], outcomes: Sequence[Embedding | EncodingFailed]) -> None:
+def batch_images(encoder: Encoder, *, batch_size: int, max_queue: int, metrics: Metrics) -> Batching[Pixels, Embedding]:
+    """Return the queue before an image tower: of pixels, shape (input_size, input_size, 3), into unit vectors."""
+
+    def encode(images: list[Pixels]) -> list[Embedding]:
+        vectors = encoder.encode_images(np.stack(images))
+        # The one gate to the store, whatever the model: a vector that is not finite would be found by no search.
+        if not np.isfinite(vectors).all():
+            raise EncodingFailed("The model did not return a finite vector for each image.")
+        return [*vectors]
+
+    return Batching(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.image_queue)
+
+
+def batch_texts(
+    encoder: TextEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
+) -> Batching[str, EncodedText]:
+    """Return the queue before a text tower, whose weights are read once for all texts of a batch."""
+
+    def encode(texts: list[str]) -> list[EncodedText]:
+        encoded = encoder.encode_texts(texts)
+        if not all(np.isfinite(text.embedding).all() for text in encoded):
+            raise EncodingFailed("The model did not return a finite vector for each text.")
+        return encoded
+
+    return Batching(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.text_queue)
+
+
+def _deliver(batch: list[_Job[Item, Outcome]], outcomes: Sequence[Outcome | ImageSimilarityError]) -> None:
     """Hand a batch's outcomes to the event loop with one wake-up; one an image costs the loop 2 % of its time."""
 
     def settle() -> None:
         for job, outcome in zip(batch, outcomes, strict=True):
             if job.future.done():  # its caller was cancelled meanwhile
                 continue
-            if isinstance(outcome, EncodingFailed):
+            if isinstance(outcome, ImageSimilarityError):
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
@@ -153,8 +194,8 @@ def _deliver(batch: list[_Job], outcomes: Sequence[Embedding | EncodingFailed]) 
         batch[0].future.get_loop().call_soon_threadsafe(settle)
 
 
-def _as_ours(error: Exception) -> EncodingFailed:
-    if isinstance(error, EncodingFailed):
+def _as_ours(error: Exception) -> ImageSimilarityError:
+    if isinstance(error, ImageSimilarityError):
         return error
     failure = EncodingFailed(f"The model failed: {error}")
     failure.__cause__ = error

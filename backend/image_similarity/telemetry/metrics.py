@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -11,6 +12,19 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """Those of one queue before a model."""
+
+    items: str
+    """What is in it."""
+    depth: Gauge
+    batch_size: Histogram
+    shed: Counter
+    stage: Callable[[], AbstractContextManager[None]]
+    """Times a batch."""
 
 
 class Metrics:
@@ -31,26 +45,31 @@ class Metrics:
         )
         self.stages = Histogram(
             "image_similarity_stage_duration_seconds",
-            "Time that one stage of the road takes: decode (an image), encode (a batch), query (a search).",
+            "Time that one stage of the road takes: decode (an image), encode or encode_text (a batch), query.",
             ["stage"],
             buckets=_LATENCY,
             registry=self.registry,
         )
-        self.batch_size = Histogram(
-            "image_similarity_encode_batch_size",
-            "Images that the model took at once.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=self.registry,
-        )
-        self.queue_depth = Gauge(
-            "image_similarity_encode_queue_depth",
-            "Images being decoded or waiting for the model.",
-            registry=self.registry,
-        )
-        self.shed = Counter(
+        shed = Counter(
             "image_similarity_requests_shed_total",
-            "Images turned away with a 503 because the queue was full.",
+            "Images and texts turned away with a 503 because the queue was full.",
             registry=self.registry,
+        )
+        self.image_queue = QueueMetrics(
+            items="images",
+            depth=self._depth("image_similarity_encode_queue_depth", "Images being decoded or waiting for the model."),
+            batch_size=self._batch_size("image_similarity_encode_batch_size", "Images that the model took at once."),
+            shed=shed,
+            stage=lambda: self.stage("encode"),
+        )
+        self.text_queue = QueueMetrics(
+            items="texts",
+            depth=self._depth("image_similarity_encode_text_queue_depth", "Texts waiting for the model."),
+            batch_size=self._batch_size(
+                "image_similarity_encode_text_batch_size", "Texts that the model took at once."
+            ),
+            shed=shed,
+            stage=lambda: self.stage("encode_text"),
         )
         self.indexed = Counter(
             "image_similarity_images_indexed_total",
@@ -112,6 +131,12 @@ class Metrics:
             yield
         finally:
             self.stages.labels(name).observe(perf_counter() - started)
+
+    def _depth(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _batch_size(self, name: str, text: str) -> Histogram:
+        return Histogram(name, text, buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=self.registry)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
