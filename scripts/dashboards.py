@@ -97,21 +97,30 @@ DASHBOARDS = {
         ),
     ],
     "encoder": [
-        Panel("Images encoded", "ops", {"images": rate("image_similarity_encode_batch_size_sum")}),
         Panel(
-            "Images a batch",
+            "Encoded",
+            "ops",
+            {
+                "images": rate("image_similarity_encode_batch_size_sum"),
+                "texts": rate("image_similarity_encode_text_batch_size_sum"),
+            },
+        ),
+        Panel(
+            "Images and texts a batch",
             "short",
             {
-                "mean": share(
-                    rate("image_similarity_encode_batch_size_sum"), rate("image_similarity_encode_batch_size_count")
-                )
+                items: share(rate(f"image_similarity_{name}_sum"), rate(f"image_similarity_{name}_count"))
+                for items, name in (("images", "encode_batch_size"), ("texts", "encode_text_batch_size"))
             },
             "Near 1 the model waits for images; near BATCH_SIZE images wait for the model.",
         ),
         Panel(
             "Time of a batch",
             "s",
-            {"median": quantile(0.5, STAGES, stage("encode")), "95 %": quantile(0.95, STAGES, stage("encode"))},
+            {
+                "images, median": quantile(0.5, STAGES, stage("encode")),
+                "images, 95 %": quantile(0.95, STAGES, stage("encode")),
+            },
         ),
         Panel(
             "Time to decode an image",
@@ -119,12 +128,15 @@ DASHBOARDS = {
             {"median": quantile(0.5, STAGES, stage("decode")), "95 %": quantile(0.95, STAGES, stage("decode"))},
         ),
         Panel(
-            "Images before the model",
+            "Images and texts before the model",
             "short",
-            {"{{instance}}": f"image_similarity_encode_queue_depth{{{HERE}}}"},
+            {
+                "{{instance}} images": f"image_similarity_encode_queue_depth{{{HERE}}}",
+                "{{instance}} texts": f"image_similarity_encode_text_queue_depth{{{HERE}}}",
+            },
             "At MAX_QUEUE further ones get a 503.",
         ),
-        Panel("Images turned away", "ops", {"503": rate("image_similarity_requests_shed_total")}),
+        Panel("Images and texts turned away", "ops", {"503": rate("image_similarity_requests_shed_total")}),
         Panel(
             "Share of time that the model works",
             "percentunit",

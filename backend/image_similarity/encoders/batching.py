@@ -113,8 +113,8 @@ class Batching(Generic[Item, Outcome]):
             # The thread must outlive whatever a model throws (out of memory, a lost device).
             except Exception as error:
                 outcomes = self._one_by_one(batch, _as_ours(error))
-            _deliver(batch, outcomes)
             self._metrics.batch_size.observe(len(batch))
+            _deliver(batch, outcomes)
             self._rate = len(batch) / max(1e-6, monotonic() - started)
 
     def _next_batch(self) -> list[_Job[Item, Outcome]]:
