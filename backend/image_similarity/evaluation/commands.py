@@ -13,10 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from image_similarity.confidence import QueryKind
 from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
 from image_similarity.domain import InvalidRequest
+from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import read_labelled
-from image_similarity.evaluation.report import Comparison, Model, QueryKind, Report, compare, to_json
+from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render
 from image_similarity.evaluation.run import Measured, measure
 from image_similarity.evaluation.tasks import OnStep, images_by_label
@@ -39,6 +41,9 @@ def evaluate(
     other: Annotated[
         Path | None, typer.Option("--compare", help="What `--json` printed for another model, on the same images.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibrate", help="Write a file for CALIBRATION_FILE: scores as probabilities.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs and for --compare.")] = False,
 ) -> None:
     """Measure how well the model of the settings finds what belongs together, on images of your own.
@@ -51,6 +56,10 @@ def evaluate(
     _tell(measured.report)
     if html:
         _write(html, render(measured.report, comparison, settings))
+    fit = fit_calibration(measured) if calibration else None
+    if calibration and fit:
+        write_calibration(calibration, measured, fit)
+        err.print(f"{calibration} written", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         # Not through Rich, which would wrap long lines.
         typer.echo(orjson.dumps(to_json(measured.report, comparison)))
@@ -58,6 +67,8 @@ def evaluate(
     _print_figures(measured.report)
     if comparison:
         _print_comparison(measured.report, comparison)
+    if fit:
+        _print_fit(fit)
 
 
 def _measure(folder: Path, settings: Settings, *, limit: int | None, worst: int) -> Measured:
@@ -121,6 +132,20 @@ def _print_comparison(report: Report, comparison: Comparison) -> None:
     for name, each in comparison.differences.items():
         interval = f"{each.difference.mean:+.3f} ({each.difference.low:+.3f} to {each.difference.high:+.3f})"
         table.add_row(name, f"{report.figures[name].mean:.3f}", f"{each.other:.3f}", interval, each.verdict)
+    out.print(table)
+
+
+def _print_fit(fit: Fit) -> None:
+    out.print(
+        f"Confidence, on labels or images that the fit had not seen: Brier score {fit.brier:.3f} "
+        f"({fit.brier_of_base_rate:.3f} for saying {fit.base_rate:.0%} each time), expected calibration error "
+        f"{fit.expected_calibration_error:.3f}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("confidence", "hits", "mean", "relevant", box=None, header_style="dim")
+    for each in fit.bins:
+        table.add_row(f"{each.low:.1f} to {each.high:.1f}", str(each.hits), f"{each.said:.3f}", f"{each.seen:.3f}")
     out.print(table)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from image_similarity.confidence import QueryKind
 from image_similarity.domain import InvalidRequest
 from image_similarity.evaluation.intervals import Interval, bootstrap
 from image_similarity.evaluation.metrics import METRICS
-
-
-class QueryKind(StrEnum):
-    """What is searched with; images are always what is found."""
-
-    IMAGE = "image"
-    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from image_similarity.confidence import QueryKind
 from image_similarity.evaluation.intervals import bootstrap, clusters_or_queries
 from image_similarity.evaluation.metrics import METRICS
 from image_similarity.evaluation.ranking import Indexes, Ranked, rank
-from image_similarity.evaluation.report import LabelFigures, Model, PerQuery, QueryKind, Report, Shown, WorstQuery
+from image_similarity.evaluation.report import LabelFigures, Model, PerQuery, Report, Shown, WorstQuery
 from image_similarity.evaluation.tasks import OnStep, Task
 
 FOUND_SHOWN = 5

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from image_similarity.confidence import QueryKind
 from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.base import Encoder
 from image_similarity.evaluation.dataset import LabelledImages
 from image_similarity.evaluation.embedding import EmbeddedImages, embed_images
 from image_similarity.evaluation.ranking import Indexes, Retrieval
-from image_similarity.evaluation.report import QueryKind
 from image_similarity.folder import ImageFile
 from image_similarity.settings import Settings
 

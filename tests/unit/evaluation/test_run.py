@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from image_similarity.confidence import QueryKind
 from image_similarity.domain import EncodingFailed, InvalidRequest
 from image_similarity.evaluation.dataset import read_labelled
-from image_similarity.evaluation.report import Model, QueryKind, Report
+from image_similarity.evaluation.report import Model, Report
 from image_similarity.evaluation.run import measure
 from image_similarity.evaluation.tasks import images_by_label
 from image_similarity.settings import Settings

@@ -1,0 +1,80 @@
+"""How likely a hit shows what was searched for: a score, which means something else in each model, as a probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import ArrayLike, NDArray
+
+from image_similarity.domain import InvalidRequest
+from image_similarity.queries import ImageBytes, IndexedImage, Query, Text
+
+
+class QueryKind(StrEnum):
+    """What is searched with; images are always what is found. Each kind has scores of its own."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+    @classmethod
+    def of(cls, query: Query) -> QueryKind | None:
+        """Return the kind of a query; None for one of several parts, whose scores nobody has calibrated."""
+        match query.parts:
+            case [part] if isinstance(part.source, ImageBytes | IndexedImage):
+                return cls.IMAGE
+            case [part] if isinstance(part.source, Text):
+                return cls.TEXT
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A logistic curve from score to probability, rising; Platt, "Probabilistic outputs for SVMs", 1999."""
+
+    slope: float
+    """Positive."""
+    intercept: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a curve that does not rise or is not finite."""
+        if not (0 < self.slope < np.inf and np.isfinite(self.intercept)):
+            raise ValueError(f"a slope of {self.slope} and an intercept of {self.intercept} are no calibration")
+
+    def apply(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability for each cosine similarity; any shape. A higher score never has a lower one."""
+        values = self.slope * np.asarray(scores, dtype=np.float64) + self.intercept
+        # tanh, unlike exp, does not overflow.
+        return 0.5 * (1 + np.tanh(values / 2))
+
+
+Calibrations = Mapping[QueryKind, Calibration]
+"""Those of one model; a kind of query may have none."""
+
+
+def read_calibrations(path: Path, model: str) -> Calibrations:
+    """Read what `image-similarity evaluate --calibrate` wrote for a model.
+
+    Raises InvalidRequest where the file cannot be read, is none, or was made for another model.
+    """
+    try:
+        document = orjson.loads(path.read_bytes())
+        made_for = document["model"]
+        found = {
+            QueryKind(kind): Calibration(float(each["slope"]), float(each["intercept"]))
+            for kind, each in document["calibrations"].items()
+        }
+    except OSError as error:
+        raise InvalidRequest(f"The calibration {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"{path} is not what `image-similarity evaluate --calibrate` writes: {error}.") from error
+    if made_for != model:
+        raise InvalidRequest(
+            f"The calibration {path} was made for the model {made_for}, but {model} is running. Make one with "
+            "`image-similarity evaluate DIR --calibrate FILE`, or unset CALIBRATION_FILE."
+        )
+    return found
