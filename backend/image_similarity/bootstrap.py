@@ -10,11 +10,13 @@ from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
+from image_similarity.confidence import Calibrations, read_calibrations
 from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders import hub
-from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
 from image_similarity.encoders.batching import batch_images
+from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.jobs.base import ChunkQueue
@@ -43,6 +45,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
     kind = store_kind(settings)
     found = await find_collection(settings, kind)
     encoder, fallback_reason = await asyncio.to_thread(_load_model, settings, found)
+    calibrations = load_calibrations(encoder.spec, settings, fallback_reason)
     vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     metrics = Metrics()
     try:
@@ -66,7 +69,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
     batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
     limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
     return SearchEngine(
-        model=RunningModel(encoder.spec, encoder.device, encoder.precision, fallback_reason),
+        model=RunningModel(encoder.spec, encoder.device, encoder.precision, fallback_reason, calibrations),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(
             load_text_encoder(encoder, settings),
@@ -218,6 +221,17 @@ def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder | Non
     """Return the text tower that belongs to the image tower, or None where there is none."""
     del encoder, settings
     return None
+
+
+def load_calibrations(spec: ModelSpec, settings: Settings, fallback_reason: str | None = None) -> Calibrations:
+    """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
+
+    A stand-in (`fallback_reason`) has its own, whatever the settings say of the model that it stands in for.
+    Raises InvalidRequest for a file that is not this model's.
+    """
+    if settings.calibration_file is not None and fallback_reason is None:
+        return read_calibrations(settings.calibration_file, spec.name)
+    return read_calibrations(MINI_CALIBRATION, MINI.name) if spec == MINI else {}
 
 
 def load_model(settings: Settings) -> tuple[Encoder, str | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain import InvalidRequest, Match
 from image_similarity.queries import ImageBytes, IndexedImage, Query, Text
 
 
@@ -54,6 +54,18 @@ class Calibration:
 
 Calibrations = Mapping[QueryKind, Calibration]
 """Those of one model; a kind of query may have none."""
+
+
+def add_confidence(query: Query, matches: Sequence[Match], calibrations: Calibrations) -> tuple[Match, ...]:
+    """Return the matches with their probabilities, where there is a calibration for such a query."""
+    kind = QueryKind.of(query)
+    calibration = calibrations.get(kind) if kind is not None else None
+    if calibration is None:
+        return tuple(matches)
+    probabilities = calibration.apply([match.score for match in matches])
+    return tuple(
+        replace(match, confidence=float(probability)) for match, probability in zip(matches, probabilities, strict=True)
+    )
 
 
 def read_calibrations(path: Path, model: str) -> Calibrations:

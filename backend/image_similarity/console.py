@@ -101,9 +101,12 @@ def report(tally: Tally) -> None:
 
 def matches_table(matches: Sequence[Match]) -> Table:
     """Return search results as a table, best first."""
-    table = Table("#", "score", "", "image", "metadata", box=None, header_style="dim")
+    calibrated = any(match.confidence is not None for match in matches)
+    columns = ("#", "score", *(["confidence"] if calibrated else []), "", "image", "metadata")
+    table = Table(*columns, box=None, header_style="dim")
     for rank, match in enumerate(matches, start=1):
         bar = "█" * round(12 * max(0.0, match.score))
         metadata = orjson.dumps(match.metadata).decode() if match.metadata else ""
-        table.add_row(str(rank), f"{match.score:.4f}", bar, match.image_id, metadata)
+        confidence = [f"{match.confidence:.0%}" if match.confidence is not None else ""] if calibrated else []
+        table.add_row(str(rank), f"{match.score:.4f}", *confidence, bar, match.image_id, metadata)
     return table

@@ -51,6 +51,9 @@ class Match:
     height: int
     metadata: Metadata | None
     """None where the caller asked for results without metadata."""
+    confidence: float | None = None
+    """Probability that it shows what was searched for; None where scores of the model, or of such queries, have not
+    been calibrated."""
 
 
 Scalar = str | int | float | bool

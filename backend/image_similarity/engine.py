@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
 
@@ -13,6 +13,7 @@ import orjson
 from image_similarity.cache.answers import Answers
 from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
+from image_similarity.confidence import Calibrations
 from image_similarity.domain import (
     Facets,
     ImageNotFound,
@@ -47,6 +48,8 @@ class RunningModel:
     device: str
     precision: str
     fallback_reason: str | None = None
+    calibrations: Calibrations = field(default_factory=dict)
+    """What makes probabilities of its scores; empty where nobody has measured them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class SearchEngine:
         self._storage = storage
         self._cache = cache
         self._answers = Answers(cache, model.spec.name)
-        self._searches = Searches(embedder, texts, vectors, self._answers, metrics)
+        self._searches = Searches(embedder, texts, vectors, self._answers, metrics, model.calibrations)
         self._trash = trash
         self._writes = Writes(vectors, storage, cache, trash, metrics)
         self._ids = KeyedLocks()

@@ -11,6 +11,7 @@ import orjson
 from uuid_utils import uuid7
 
 from image_similarity.cache.answers import Answers
+from image_similarity.confidence import Calibrations, add_confidence
 from image_similarity.domain import Embedding, InvalidRequest, Match
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Source, Text
@@ -36,13 +37,20 @@ class Searches:
     """
 
     def __init__(
-        self, images: ImageEmbedder, texts: TextEmbedder, vectors: VectorStore, answers: Answers, metrics: Metrics
+        self,
+        images: ImageEmbedder,
+        texts: TextEmbedder,
+        vectors: VectorStore,
+        answers: Answers,
+        metrics: Metrics,
+        calibrations: Calibrations,
     ) -> None:
         self._images = images
         self._texts = texts
         self._vectors = vectors
         self._answers = answers
         self._metrics = metrics
+        self._calibrations = calibrations
 
     async def run(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query. Raises InvalidRequest where its parts cancel each other out."""
@@ -58,7 +66,8 @@ class Searches:
         stored, cached = await self._answers.to(f"{subject!r}\n{weights!r}\n{options!r}", compute)
         found = _load(stored)
         taken = round((perf_counter() - started) * 1000, 3)
-        return SearchResult(str(uuid7()), tuple(found.matches), taken, cached, found.truncated)
+        matches = add_confidence(query, found.matches, self._calibrations)
+        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated)
 
     async def _digest(self, source: Source) -> str:
         if not isinstance(source, ImageBytes):

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="auto: bf16 where the hardware has it, fp16 on MPS, else fp32."
     )
+    calibration_file: Path | None = Field(
+        None,
+        description="What `evaluate --calibrate` wrote for the model: gives hits a `confidence`; `mini` has its own.",
+    )
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from image_similarity.cache.local import LocalCache
+from image_similarity.confidence import Calibrations
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
@@ -61,7 +62,12 @@ class Rig:
 
 @asynccontextmanager
 async def running_engine(
-    data_dir: Path, *, max_queue: int = 64, decode_timeout: float = 60, decode_threads: int = 2
+    data_dir: Path,
+    *,
+    max_queue: int = 64,
+    decode_timeout: float = 60,
+    decode_threads: int = 2,
+    calibrations: Calibrations | None = None,
 ) -> AsyncIterator[Rig]:
     """Put an engine together, and take it apart at the end."""
     encoder, words = ColourEncoder(), ColourWords()
@@ -80,7 +86,7 @@ async def running_engine(
     batching = batch_images(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=decode_timeout, decode_threads=decode_threads)
     engine = SearchEngine(
-        model=RunningModel(encoder.spec, encoder.device, encoder.precision),
+        model=RunningModel(encoder.spec, encoder.device, encoder.precision, calibrations=calibrations or {}),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(words, cache, metrics, batch_size=8, max_queue=max_queue),
         vectors=vectors,

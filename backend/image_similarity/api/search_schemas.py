@@ -91,6 +91,10 @@ class SearchHit(BaseModel):
 
     image_id: str
     score: float = Field(description="Cosine similarity, -1 to 1; 1 is the same.")
+    confidence: float | None = Field(
+        description="Probability that it shows what was searched for; null where the model's scores for such a query "
+        "have not been calibrated."
+    )
     sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
     width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
     height: int
@@ -116,6 +120,7 @@ class SearchResponse(BaseModel):
                         {
                             "image_id": "cats/tom.jpg",
                             "score": 0.9312,
+                            "confidence": 0.9856,
                             "sha256": EXAMPLE_SHA256,
                             "width": 640,
                             "height": 480,

