@@ -274,8 +274,11 @@ def _query(query: Any, using: str) -> Any:
     match query:
         case list():
             return edge.Query.Nearest(query, using=using)
-        case models.NearestQuery(nearest=list() as vector):
+        case models.NearestQuery(nearest=list() as vector, mmr=None):
             return edge.Query.Nearest(vector, using=using)
+        case models.NearestQuery(nearest=list() as vector, mmr=models.Mmr(diversity=float() as d, candidates_limit=n)):
+            # Edge asks for the weight of relevance, a server for that of diversity.
+            return edge.Mmr(vector, 1.0 - d, n, using=using)
         case models.RecommendQuery(recommend=asked):
             examples = edge.RecommendQuery(_vectors(asked.positive or []), _vectors(asked.negative or []))
             if asked.strategy is models.RecommendStrategy.BEST_SCORE:

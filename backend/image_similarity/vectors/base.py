@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page
+from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import Examples
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
@@ -19,7 +20,7 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
-Wanted = Embedding | Examples
+Wanted = Embedding | Diverse | Examples
 """What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it; or
 examples, whose scores are those of `scale_of`."""
 
@@ -103,6 +104,10 @@ class VectorStore(Protocol):
 
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding, shape (dimension,), float32, or None where no such image is indexed."""
+        ...
+
+    async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings, shape (dimension,), float32, of those images that are indexed, by image id."""
         ...
 
     async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:

@@ -7,6 +7,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from image_similarity.vectors.base import Wanted
+from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -18,7 +19,7 @@ from image_similarity.vectors.examples import (
 from image_similarity.vectors.payload import VECTOR
 
 
-def edge_query(wanted: Wanted) -> edge.Query:
+def edge_query(wanted: Wanted) -> edge.Query | edge.Mmr:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():
@@ -27,6 +28,9 @@ def edge_query(wanted: Wanted) -> edge.Query:
             return edge.Query.RecommendSumScores(_examples(wanted), using=VECTOR)
         case RelevanceFeedback():
             return edge.Query.FeedbackNaive(_feedback(wanted), using=VECTOR)
+        case Diverse():
+            near: Any = wanted.near
+            return edge.Mmr(near, wanted.relevance, wanted.candidates, using=VECTOR)
         case _:
             # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
             vector: Any = wanted

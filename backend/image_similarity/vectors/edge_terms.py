@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 
 from image_similarity.domain import Embedding, ImageRecord
@@ -66,3 +67,9 @@ def to_point(record: ImageRecord, vector: Embedding) -> edge.Point:
     # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
     named: Any = {VECTOR: vector}
     return edge.Point(id=point_id(record.image_id), vector=named, payload=to_payload(record))
+
+
+def to_vector(point: edge.Record) -> Embedding:
+    """Return a point's vector, shape (dimension,), float32."""
+    vectors: Any = point.vector
+    return np.asarray(vectors[VECTOR], dtype=np.float32)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import orjson
 import qdrant_edge as edge
 
@@ -36,11 +35,10 @@ from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
 from image_similarity.vectors.edge_queries import edge_query
-from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point
+from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
-    VECTOR,
     match_fields,
     metadata_field,
     metadata_fields,
@@ -174,9 +172,14 @@ class EmbeddedStore:
 
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding; see `VectorStore`."""
-        ids: list[Any] = [point_id(image_id)]
+        return (await self.get_vectors([image_id])).get(image_id)
+
+    async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings of those that are indexed; see `VectorStore`."""
+        names = {point_id(image_id): image_id for image_id in image_ids}
+        ids: list[Any] = [*names]
         found = await self._run(lambda: self._shard.retrieve(ids, with_payload=False, with_vector=True))
-        return np.asarray(found[0].vector[VECTOR], dtype=np.float32) if found else None  # type: ignore[index,call-overload]
+        return {names[str(point.id)]: to_vector(point) for point in found}
 
     async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page, newest first; see `VectorStore`."""
@@ -198,12 +201,8 @@ class EmbeddedStore:
         """Return records with their vectors; see `VectorStore`."""
         request = edge.ScrollRequest(offset=after, limit=limit, with_payload=True, with_vector=True)
         points, following = await self._run(lambda: self._shard.scroll(request))
-        vectors: Any = [point.vector for point in points]
         return Batch(
-            [
-                (to_record(point.payload), np.asarray(vector[VECTOR], dtype=np.float32))
-                for point, vector in zip(points, vectors, strict=True)
-            ],
+            [(to_record(point.payload), to_vector(point)) for point in points],
             after=None if following is None else str(following),
         )
 

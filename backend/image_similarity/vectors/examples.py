@@ -79,7 +79,7 @@ class RelevanceFeedback:
 Examples = BestScore | SumScores | RelevanceFeedback
 
 
-def scale_of(wanted: Embedding | Examples) -> float:
+def scale_of(wanted: object) -> float:
     """Return what a score of the engine's is to be divided by; 0 where it would be 0 for every image."""
     match wanted:
         case SumScores(positive, negative):
@@ -95,7 +95,7 @@ def scale_of(wanted: Embedding | Examples) -> float:
             return 1.0
 
 
-def lowest_score(threshold: float | None, wanted: Embedding | Examples) -> float | None:
+def lowest_score(threshold: float | None, wanted: object) -> float | None:
     """Return the threshold as the engine is to apply it to its own scores."""
     return None if threshold is None else (threshold - SCORE_ROUNDING) * scale_of(wanted)
 

@@ -9,6 +9,7 @@ from qdrant_client import models
 
 from image_similarity.domain import Embedding
 from image_similarity.vectors.base import Wanted
+from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -18,8 +19,10 @@ from image_similarity.vectors.examples import (
     SumScores,
 )
 
+Asked = list[float] | models.NearestQuery | models.RecommendQuery | models.RelevanceFeedbackQuery
 
-def qdrant_query(wanted: Wanted) -> list[float] | models.RecommendQuery | models.RelevanceFeedbackQuery:
+
+def qdrant_query(wanted: Wanted) -> Asked:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():
@@ -28,6 +31,9 @@ def qdrant_query(wanted: Wanted) -> list[float] | models.RecommendQuery | models
             return _examples(wanted, models.RecommendStrategy.SUM_SCORES)
         case RelevanceFeedback():
             return _feedback(wanted)
+        case Diverse(near, diversity, candidates):
+            mmr = models.Mmr(diversity=diversity, candidates_limit=candidates)
+            return models.NearestQuery(nearest=_listed(near), mmr=mmr)
         case _:
             return _listed(wanted)
 

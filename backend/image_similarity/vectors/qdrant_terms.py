@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from qdrant_client import models
 
 from image_similarity.domain import Embedding, ImageRecord
@@ -60,3 +62,9 @@ def to_point(record: ImageRecord, vector: Embedding) -> models.PointStruct:
         vector={VECTOR: vector.tolist()},
         payload=to_payload(record, for_wire=True),
     )
+
+
+def to_vector(point: models.Record) -> Embedding:
+    """Return a point's vector, shape (dimension,), float32."""
+    vectors: Any = point.vector
+    return np.asarray(vectors[VECTOR], dtype=np.float32)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from cachetools import TTLCache
 from qdrant_client import AsyncQdrantClient, models
 
@@ -38,7 +37,7 @@ from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
 from image_similarity.vectors.qdrant_queries import qdrant_query
-from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point
+from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
 
 ORDERING = models.WriteOrdering.MEDIUM
 """Writes go through one copy of a shard, so that all copies see those to one image in the same order; `strong` would
@@ -177,11 +176,16 @@ class ServerStore:
 
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding; see `VectorStore`."""
-        ids = [point_id(image_id)]
+        return (await self.get_vectors([image_id])).get(image_id)
+
+    async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings of those that are indexed; see `VectorStore`."""
+        names = {point_id(image_id): image_id for image_id in image_ids}
+        ids: list[Any] = [*names]
         found = await self._calls.run(
             lambda client: client.retrieve(self._name, ids, with_payload=False, with_vectors=[VECTOR])
         )
-        return _vector(found[0]) if found else None
+        return {names[str(point.id)]: to_vector(point) for point in found}
 
     async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page, newest first; see `VectorStore`."""
@@ -209,7 +213,7 @@ class ServerStore:
             )
         )
         return Batch(
-            [(to_record(point.payload), _vector(point)) for point in points],
+            [(to_record(point.payload), to_vector(point)) for point in points],
             after=None if following is None else str(following),
         )
 
@@ -296,8 +300,3 @@ def _search_params(config: ServerConfig) -> models.SearchParams:
     wanted = config.searching
     quantization = models.QuantizationSearchParams(rescore=wanted.rescore, oversampling=wanted.oversampling)
     return models.SearchParams(hnsw_ef=wanted.hnsw_ef, quantization=quantization if config.layout.quantize else None)
-
-
-def _vector(point: models.Record) -> Embedding:
-    vectors: Any = point.vector
-    return np.asarray(vectors[VECTOR], dtype=np.float32)
