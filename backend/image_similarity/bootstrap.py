@@ -19,6 +19,7 @@ from image_similarity.encoders.batching import batch_images
 from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.images.fetch import UrlFetcher
 from image_similarity.jobs.base import ChunkQueue
 from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
@@ -78,11 +79,23 @@ async def build_engine(settings: Settings) -> SearchEngine:
             batch_size=settings.batch_size,
             max_queue=settings.max_queue,
         ),
+        urls=_url_fetcher(settings, kind),
         vectors=vectors,
         storage=storage,
         trash=trash,
         cache=cache,
         metrics=metrics,
+    )
+
+
+def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
+    # A server of one person asks the network on that person's behalf; one of many stands in a network of its own.
+    allowed = settings.allow_url_fetch
+    return UrlFetcher(
+        enabled=kind is StoreKind.EMBEDDED if allowed == "auto" else allowed,
+        max_bytes=settings.max_body_bytes,
+        timeout=settings.url_fetch_timeout,
+        allow=settings.url_fetch_allow,
     )
 
 

@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from image_similarity.domain import InvalidRequest, Match
-from image_similarity.queries import ImageBytes, IndexedImage, Query, Text
+from image_similarity.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
 
 
 class QueryKind(StrEnum):
@@ -23,11 +23,11 @@ class QueryKind(StrEnum):
 
     @classmethod
     def of(cls, query: Query) -> QueryKind | None:
-        """Return the kind of a query; None for one of several parts, whose scores nobody has calibrated."""
-        match query.parts:
-            case [part] if isinstance(part.source, ImageBytes | IndexedImage):
+        """Return the kind of a query; None for one of several parts or with examples: nobody has calibrated those."""
+        match (*query.parts, *query.positive, *query.negative):
+            case [QueryPart(ImageBytes() | IndexedImage())]:
                 return cls.IMAGE
-            case [part] if isinstance(part.source, Text):
+            case [QueryPart(Text())]:
                 return cls.TEXT
         return None
 

@@ -26,6 +26,7 @@ from image_similarity.domain import (
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
+from image_similarity.images.fetch import UrlFetcher
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Text
 from image_similarity.searching import Searches
@@ -78,6 +79,7 @@ class SearchEngine:
         model: RunningModel,
         embedder: ImageEmbedder,
         texts: TextEmbedder,
+        urls: UrlFetcher,
         vectors: VectorStore,
         storage: ImageStorage,
         trash: Trash,
@@ -88,11 +90,12 @@ class SearchEngine:
         self.metrics = metrics
         self._embedder = embedder
         self._texts = texts
+        self._urls = urls
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
         self._answers = Answers(cache, model.spec.name)
-        self._searches = Searches(embedder, texts, vectors, self._answers, metrics, model.calibrations)
+        self._searches = Searches(embedder, texts, urls, vectors, self._answers, metrics, model.calibrations)
         self._trash = trash
         self._writes = Writes(vectors, storage, cache, trash, metrics)
         self._ids = KeyedLocks()
@@ -245,6 +248,7 @@ class SearchEngine:
         """Finish what is under way, write out what is pending, let go of everything."""
         await asyncio.to_thread(self._embedder.close)
         await asyncio.to_thread(self._texts.close)
+        await self._urls.close()
         await self._vectors.close()
         await self._cache.close()
 

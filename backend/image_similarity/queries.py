@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 
 from image_similarity.domain import Condition, InvalidRequest, Match
 
@@ -11,12 +13,25 @@ MAX_PARTS = 16
 
 MAX_WEIGHT = 10.0
 
+MAX_EXAMPLES = 32
+"""Good ones of one query, and as many bad ones: each is compared with every candidate."""
+
+MAX_URLS = 8
+"""Of one query: each is a request to somebody else's server, and an image in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageBytes:
     """An image that comes with the request."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageUrl:
+    """An image that is fetched."""
+
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,23 @@ class Text:
     text: str
 
 
-Source = ImageBytes | IndexedImage | Text
+Example = ImageBytes | ImageUrl | IndexedImage
+"""What the images that are looked for are like, or unlike."""
+
+Source = Example | Text
+
+
+class Strategy(StrEnum):
+    """How examples shape a query; the names of Qdrant's, which does the ranking."""
+
+    AVERAGE = "average"
+    """The nearest to one vector: twice the mean of what is liked, less the mean of what is not."""
+    BEST_SCORE = "best_score"
+    """By the example that an image is nearest to, good or bad; the only one whose score is no cosine."""
+    SUM_SCORES = "sum_scores"
+    """By the sum of the cosines to all that is liked, less those to what is not."""
+    RELEVANCE_FEEDBACK = "relevance_feedback"
+    """By the cosine to the query, moved towards what is liked and away from what is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +77,55 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: the weighted sum of the parts' embeddings, normalised."""
+    """What to look for: the weighted sum of the parts' embeddings, normalised, and what examples make of it."""
 
-    parts: tuple[QueryPart, ...]
+    parts: tuple[QueryPart, ...] = ()
+    """May be none where there are examples."""
+    positive: tuple[Example, ...] = ()
+    negative: tuple[Example, ...] = ()
+    strategy: Strategy = Strategy.AVERAGE
+    """Means nothing without examples."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest for a query that asks for nothing."""
-        if not 0 < len(self.parts) <= MAX_PARTS:
+        examples = len(self.positive) + len(self.negative)
+        if not (0 if examples else 1) <= len(self.parts) <= MAX_PARTS:
             raise InvalidRequest(f"A query has 1 to {MAX_PARTS} parts; this one has {len(self.parts)}.")
         for part in self.parts:
             if not 0 < abs(part.weight) <= MAX_WEIGHT:  # NaN is refused too
                 raise InvalidRequest(f"A weight is up to {MAX_WEIGHT:g}, and not 0; got {part.weight:g}.")
-        if all(part.weight < 0 for part in self.parts):
+        if self.parts and all(part.weight < 0 for part in self.parts):
             raise InvalidRequest("At least one part of a query needs a positive weight: what is to be found?")
+
+        self._check_examples()
+        if self._count_urls() > MAX_URLS:
+            raise InvalidRequest(f"A query names up to {MAX_URLS} URLs.")
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that has to be embedded, examples included."""
+        return (*(part.source for part in self.parts), *self.positive, *self.negative)
+
+    @property
+    def has_urls(self) -> bool:
+        """Whether images have to be fetched first."""
+        return self._count_urls() > 0
+
+    def _count_urls(self) -> int:
+        return sum(isinstance(source, ImageUrl) for source in self.sources)
+
+    def _check_examples(self) -> None:
+        if max(len(self.positive), len(self.negative)) > MAX_EXAMPLES:
+            raise InvalidRequest(f"A query has up to {MAX_EXAMPLES} positive and {MAX_EXAMPLES} negative examples.")
+        if both := [*(Counter(self.positive) & Counter(self.negative))]:
+            named = f': "{both[0].image_id}"' if isinstance(both[0], IndexedImage) else ""
+            raise InvalidRequest(f"An example is either positive or negative, not both{named}.")
+        needs_query = self.strategy in (Strategy.AVERAGE, Strategy.RELEVANCE_FEEDBACK)
+        if self.negative and not self.positive and not self.parts and needs_query:
+            raise InvalidRequest(
+                f"With negative examples alone, the strategy {self.strategy} has nothing to start from: add a query or "
+                f"a positive example, or choose {Strategy.BEST_SCORE} or {Strategy.SUM_SCORES}."
+            )
 
     @classmethod
     def of(cls, source: Source) -> Query:

@@ -7,13 +7,25 @@ from typing import Any
 import pybase64
 
 from image_similarity.domain import Match
-from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Source, Text
+from image_similarity.queries import (
+    ImageBytes,
+    ImageUrl,
+    IndexedImage,
+    Query,
+    SearchOptions,
+    SearchResult,
+    Source,
+    Text,
+)
 
 
 def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> dict[str, Any]:
     """Return the body of `POST /search`; `raw_filter` is what `options.filter` was read from."""
     fields = {
         "query": [{**_source(part.source), "weight": part.weight} for part in query.parts],
+        "positive": [_source(example) for example in query.positive],
+        "negative": [_source(example) for example in query.negative],
+        "strategy": query.strategy,
         "top_k": options.top_k,
         "threshold": options.threshold,
         "filter": raw_filter,
@@ -39,6 +51,8 @@ def _source(source: Source) -> dict[str, str]:
     match source:
         case ImageBytes(data):
             return {"image_data": pybase64.b64encode_as_string(data)}
+        case ImageUrl(url):
+            return {"image_url": url}
         case IndexedImage(image_id):
             return {"image_id": image_id}
         case Text(text):

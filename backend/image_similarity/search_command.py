@@ -26,12 +26,14 @@ from image_similarity.filters import parse_filter
 from image_similarity.folder import read_image
 from image_similarity.queries import (
     ImageBytes,
+    ImageUrl,
     IndexedImage,
     Query,
     QueryPart,
     SearchOptions,
     SearchResult,
     Source,
+    Strategy,
     Text,
 )
 
@@ -40,7 +42,8 @@ app = typer.Typer()
 
 _EXAMPLES = (
     "Examples: `image-similarity search cat.jpg`, `image-similarity search --text 'two dogs on a beach'`, "
-    "`image-similarity search cat.jpg --text 'at night' --weight 1 --weight 0.5 --json`"
+    "`image-similarity search cat.jpg --text 'at night' --weight 1 --weight 0.5 --json`, "
+    "`image-similarity search --like cats/tom.jpg --unlike cats/kim.jpg --strategy best_score`"
 )
 
 
@@ -49,10 +52,14 @@ def search(
     images: Annotated[list[Path] | None, typer.Argument(help="Images to find look-alikes of.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="What is on the images, in words.")] = None,
     image_id: Annotated[list[str] | None, typer.Option("--id", help="An indexed image.")] = None,
+    image_url: Annotated[list[str] | None, typer.Option(help="An image to fetch; --url means the server.")] = None,
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="How much each counts: of the images, then the ids, then the texts; default 1."),
+        typer.Option(help="How much each counts: of the images, then the URLs, the ids, the texts; default 1."),
     ] = None,
+    like: Annotated[list[str] | None, typer.Option(help="An indexed image that results should be like.")] = None,
+    unlike: Annotated[list[str] | None, typer.Option(help="One that they should not be like.")] = None,
+    strategy: Annotated[Strategy, typer.Option(help="How --like and --unlike count.")] = Strategy.AVERAGE,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
     threshold: Annotated[float | None, typer.Option(min=-1, max=1, help="Lowest cosine similarity.")] = None,
     where: Annotated[
@@ -68,15 +75,17 @@ def search(
     options = SearchOptions(top_k, threshold, parse_filter(raw_filter) if raw_filter is not None else None)
     sources: list[Source] = [
         *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
+        *(ImageUrl(one) for one in image_url or ()),
         *(IndexedImage(name) for name in image_id or ()),
         *(Text(words) for words in text or ()),
     ]
-    if not sources:
+    positive, negative = (tuple(map(IndexedImage, names or ())) for names in (like, unlike))
+    if not sources and not positive and not negative:
         raise InvalidRequest("Name an image to search with, or say what is on it with --text.")
     weights = weight or [1.0] * len(sources)
     if len(weights) != len(sources):
         raise InvalidRequest(f"There are {len(weights)} weights for {len(sources)} things to search with.")
-    query = Query(tuple(map(QueryPart, sources, weights)))
+    query = Query(tuple(map(QueryPart, sources, weights)), positive, negative, strategy)
 
     async def run() -> SearchResult:
         async with open_client(settings, url, api_key) as client:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypeVar
 
-import numpy as np
 import orjson
 from uuid_utils import uuid7
 
 from image_similarity.cache.answers import Answers
 from image_similarity.confidence import Calibrations, add_confidence
-from image_similarity.domain import Embedding, InvalidRequest, Match
+from image_similarity.domain import Embedding, Match
 from image_similarity.embedder import ImageEmbedder
-from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Source, Text
+from image_similarity.encoders.base import EncodedText
+from image_similarity.images.fetch import UrlFetcher
+from image_similarity.queries import (
+    Example,
+    ImageBytes,
+    ImageUrl,
+    IndexedImage,
+    Query,
+    QueryPart,
+    SearchOptions,
+    SearchResult,
+    Source,
+    Text,
+)
+from image_similarity.shaping import combine, shape
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 from image_similarity.texts import TextEmbedder
-from image_similarity.vectors.base import VectorStore
+from image_similarity.vectors.base import VectorStore, Wanted
 from image_similarity.writes import not_found
+
+S = TypeVar("S", Source, Example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +50,15 @@ class _Found:
 class Searches:
     """Answers queries; an answer is kept until the next write.
 
-    All that takes a query raises what `ImageEmbedder` and `TextEmbedder` raise, ImageNotFound, and StoreUnavailable.
+    All that takes a query raises what `ImageEmbedder`, `TextEmbedder` and `UrlFetcher` raise, ImageNotFound, and
+    StoreUnavailable.
     """
 
     def __init__(
         self,
         images: ImageEmbedder,
         texts: TextEmbedder,
+        urls: UrlFetcher,
         vectors: VectorStore,
         answers: Answers,
         metrics: Metrics,
@@ -47,6 +66,7 @@ class Searches:
     ) -> None:
         self._images = images
         self._texts = texts
+        self._urls = urls
         self._vectors = vectors
         self._answers = answers
         self._metrics = metrics
@@ -55,13 +75,14 @@ class Searches:
     async def run(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query. Raises InvalidRequest where its parts cancel each other out."""
         started = perf_counter()
-        digests = [await self._digest(part.source) for part in query.parts]
+        query = await self._fetched(query)
+        digests = [await self._digest(source) for source in query.sources]
 
         async def compute() -> bytes:
             return _dump(await self._find(query, digests, options))
 
-        subject = [_subject(part.source, digest) for part, digest in zip(query.parts, digests, strict=True)]
-        weights = [part.weight for part in query.parts]
+        subject = [_subject(source, digest) for source, digest in zip(query.sources, digests, strict=True)]
+        weights = [part.weight for part in query.parts], len(query.positive), query.strategy
         # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
         stored, cached = await self._answers.to(f"{subject!r}\n{weights!r}\n{options!r}", compute)
         found = _load(stored)
@@ -76,22 +97,50 @@ class Searches:
         self._images.count_query(digest)
         return digest
 
+    async def _fetched(self, query: Query) -> Query:
+        """Return the query with the images themselves in place of their URLs."""
+        urls = list(dict.fromkeys(source.url for source in query.sources if isinstance(source, ImageUrl)))
+        if not urls:
+            return query
+        fetching = [asyncio.create_task(self._urls.fetch(url)) for url in urls]
+        try:
+            fetched = dict(zip(urls, await asyncio.gather(*fetching), strict=True))
+        finally:
+            # Where one fails, or nobody waits any more, the others have no use.
+            for task in fetching:
+                task.cancel()
+
+        def image(source: S) -> S | ImageBytes:
+            return ImageBytes(fetched[source.url]) if isinstance(source, ImageUrl) else source
+
+        return replace(
+            query,
+            parts=tuple(QueryPart(image(part.source), part.weight) for part in query.parts),
+            positive=tuple(map(image, query.positive)),
+            negative=tuple(map(image, query.negative)),
+        )
+
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
-        truncated = False
-        vectors: list[Embedding] = []
-        for part, digest in zip(query.parts, digests, strict=True):
-            match part.source:
-                case ImageBytes(data):
-                    vectors.append(await self._images.embed(data, digest))
-                case IndexedImage(image_id):
-                    vectors.append(await self._indexed(image_id))
-                case Text(text):
-                    encoded = await self._texts.embed(text)
-                    vectors.append(encoded.embedding)
-                    truncated = truncated or encoded.truncated
-        vector = combine(vectors, [part.weight for part in query.parts])
-        own = [part.source.image_id for part in query.parts if isinstance(part.source, IndexedImage)]
-        return _Found(await self._ask(vector, options, exclude=own), truncated)
+        embedded = await asyncio.gather(
+            *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
+        )
+        vectors = [one.embedding for one in embedded]
+        parts, liked = len(query.parts), len(query.parts) + len(query.positive)
+        vector = combine(vectors[:parts], [part.weight for part in query.parts]) if parts else None
+        wanted = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
+        own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
+        return _Found(await self._ask(wanted, options, exclude=own), any(one.truncated for one in embedded))
+
+    async def _embed(self, source: Source, digest: str) -> EncodedText:
+        match source:
+            case ImageBytes(data):
+                return EncodedText(await self._images.embed(data, digest), truncated=False)
+            case IndexedImage(image_id):
+                return EncodedText(await self._indexed(image_id), truncated=False)
+            case Text(text):
+                return await self._texts.embed(text)
+            case ImageUrl():
+                raise AssertionError("what is embedded was fetched before")
 
     async def _indexed(self, image_id: str) -> Embedding:
         vector = await self._vectors.get_vector(image_id)
@@ -99,32 +148,16 @@ class Searches:
             raise not_found(image_id)
         return vector
 
-    async def _ask(self, vector: Embedding, options: SearchOptions, *, exclude: Sequence[str]) -> list[Match]:
+    async def _ask(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> list[Match]:
         with self._metrics.stage("query"), span("store"):
             return await self._vectors.query(
-                vector,
+                wanted,
                 top_k=options.top_k,
                 threshold=options.threshold,
                 condition=options.filter,
                 with_metadata=options.with_metadata,
                 exclude=exclude,
             )
-
-
-def combine(vectors: Sequence[Embedding], weights: Sequence[float]) -> Embedding:
-    """Return the weighted sum of unit vectors, each of shape (dimension,), as a unit vector, float32.
-
-    Raises InvalidRequest where nothing is left of it.
-    """
-    if len(vectors) == 1:
-        return vectors[0]
-    # float64: the sum of nearly opposite vectors loses digits.
-    total = np.dot(np.asarray(weights, np.float64), np.asarray(vectors, np.float64))
-    length = float(np.linalg.norm(total))
-    if length < 1e-6:
-        raise InvalidRequest("The parts of the query cancel each other out; change a weight.")
-    combined: Embedding = (total / length).astype(np.float32)
-    return combined
 
 
 def _subject(source: Source, digest: str) -> tuple[str, str]:
@@ -135,6 +168,8 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
             return "id", image_id
         case Text(text):
             return "text", text
+        case ImageUrl():
+            raise AssertionError("what a URL leads to may be another image tomorrow")
 
 
 def _dump(found: _Found) -> bytes:

@@ -72,3 +72,14 @@ def test_the_examples_of_the_api_document_for_images_work_as_they_stand(server: 
     assert patched["metadata"] == {"species": "cat", "year": 2025, "owner": {"name": "Kim"}}
     assert deleted["restorable_until"] is not None
     assert restored == patched
+
+
+def test_the_example_of_the_api_document_for_examples_works_as_it_stands(server: RunningServer) -> None:
+    for seed, image_id in enumerate(("cats/tom.jpg", "cats/kim.jpg", "dogs/rex.jpg", "cats/new.jpg")):
+        server.index(encoded(photo(seed=seed), "JPEG"), image_id=image_id)
+    [block] = re.findall(r"^```bash\n(curl [^`]*\"positive\".*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL)
+    script = block.replace("localhost:8000", server.url.removeprefix("http://"))
+    script = script.replace("curl ", "curl -sS --fail-with-body ")
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (script, done.stdout, done.stderr)
+    assert [hit["image_id"] for hit in json.loads(done.stdout)["results"]] == ["cats/new.jpg"]

@@ -15,11 +15,13 @@ from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.domain import Embedding, ImageRecord, Match
 from image_similarity.embedder import ImageEmbedder, Limits
-from image_similarity.encoders.batching import BatchingEncoder
+from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from tests.support.encoders import ColourEncoder
 
@@ -89,7 +91,7 @@ class SharedStore:
 
 def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
     encoder, metrics = ColourEncoder(), Metrics()
-    batching = BatchingEncoder(encoder, batch_size=8, max_queue=64, metrics=metrics)
+    batching = batch_images(encoder, batch_size=8, max_queue=64, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
     storage = ImageStorage.open(None, default=folder / "images", store_originals=True)
     trash = Trash(
@@ -103,6 +105,8 @@ def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        texts=TextEmbedder(None, cache, metrics, batch_size=8, max_queue=64),
+        urls=UrlFetcher(enabled=False, max_bytes=1_000_000, timeout=30),
         vectors=store,  # type: ignore[arg-type]
         storage=storage,
         trash=trash,

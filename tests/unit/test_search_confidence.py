@@ -43,8 +43,10 @@ async def test_an_indexed_image_is_an_image_too(rig: Rig) -> None:
         Query.of(Text("red")),
         Query((QueryPart(ImageBytes(RED)), QueryPart(Text("blue"), 0.5))),
         Query((QueryPart(ImageBytes(RED)), QueryPart(IndexedImage("blue"), -0.5))),
+        Query((QueryPart(ImageBytes(RED)),), negative=(IndexedImage("blue"),)),
+        Query(positive=(IndexedImage("blue"),)),
     ],
-    ids=["text-without-calibration", "image-and-text", "not-like-another"],
+    ids=["text-without-calibration", "image-and-text", "not-like-another", "with-an-example", "examples-alone"],
 )
 async def test_what_was_not_calibrated_has_no_confidence(rig: Rig, query: Query) -> None:
     matches = (await rig.engine.search(query, TOP)).matches

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from image_similarity.domain import ImageNotFound, InvalidRequest, TextSearchUnavailable
+from image_similarity.domain import (
+    ImageNotFound,
+    InvalidRequest,
+    TextSearchUnavailable,
+    UnsupportedFormat,
+    UrlUnreachable,
+)
 from image_similarity.queries import (
     MAX_PARTS,
+    Example,
     ImageBytes,
+    ImageUrl,
     IndexedImage,
     Query,
     QueryPart,
     SearchOptions,
     Source,
+    Strategy,
     Text,
 )
-from image_similarity.searching import combine
 from image_similarity.texts import MAX_TEXT, TextEmbedder
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, picture, running_engine
+from tests.support.web_server import ok, web_server
 
 GREEN = picture(0, 250, 0)
 
@@ -149,9 +158,107 @@ def test_a_query_that_asks_for_nothing_is_refused(weights: list[float], complain
         Query(tuple(QueryPart(Text("red"), weight) for weight in weights))
 
 
-def test_the_sum_is_weighted_and_of_length_one() -> None:
-    east, north = np.eye(2, dtype=np.float32)
-    combined = combine([east, north], [3, 4])
-    assert combined.dtype == np.float32
-    assert combined.tolist() == pytest.approx([0.6, 0.8])
-    assert combine([east], [0.25]) is east
+Examples = Sequence[Example]
+
+
+async def liked(rig: Rig, strategy: Strategy, positive: Examples = (), negative: Examples = ()) -> list[str]:
+    return await ids(rig, Query(positive=tuple(positive), negative=tuple(negative), strategy=strategy))
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+async def test_examples_need_no_query(rig: Rig, strategy: Strategy) -> None:
+    assert (await liked(rig, strategy, [ImageBytes(RED)]))[0] == "red"
+    found = await liked(rig, strategy, [IndexedImage("red"), IndexedImage("orange")], [IndexedImage("blue")])
+    # Those that are named are left out, liked or not.
+    assert set(found) == {"green", "both"}
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+async def test_a_bad_example_moves_its_like_away(rig: Rig, strategy: Strategy) -> None:
+    async def lead_of_orange_over_red(*negative: Example) -> float:
+        wanted = Query((QueryPart(Text("orange")),), negative=negative, strategy=strategy)
+        scores = {hit.image_id: hit.score for hit in (await rig.engine.search(wanted, TOP)).matches}
+        return scores["orange"] - scores["red"]
+
+    assert await lead_of_orange_over_red(ImageBytes(RED)) > await lead_of_orange_over_red() + 0.01
+
+
+@pytest.mark.parametrize("strategy", [Strategy.BEST_SCORE, Strategy.SUM_SCORES])
+async def test_bad_examples_alone_do_for_some_strategies(rig: Rig, strategy: Strategy) -> None:
+    assert (await liked(rig, strategy, [], [ImageBytes(RED)]))[-1] == "red"
+
+
+@pytest.mark.parametrize("strategy", [Strategy.AVERAGE, Strategy.RELEVANCE_FEEDBACK])
+def test_and_not_for_others(strategy: Strategy) -> None:
+    with pytest.raises(InvalidRequest, match="choose best_score or sum_scores"):
+        Query(negative=(IndexedImage("a"),), strategy=strategy)
+
+
+def test_examples_have_their_limits() -> None:
+    with pytest.raises(InvalidRequest, match="either positive or negative"):
+        Query(positive=(IndexedImage("a"),), negative=(IndexedImage("b"), IndexedImage("a")))
+    with pytest.raises(InvalidRequest, match="up to 32 positive"):
+        Query(positive=tuple(IndexedImage(str(number)) for number in range(33)))
+    with pytest.raises(InvalidRequest, match="up to 8 URLs"):
+        Query(positive=tuple(ImageUrl(f"http://example.org/{number}") for number in range(9)))
+
+
+async def test_an_unknown_example_is_not_found(rig: Rig) -> None:
+    with pytest.raises(ImageNotFound, match='"nowhere"'):
+        await liked(rig, Strategy.AVERAGE, [IndexedImage("red")], [IndexedImage("nowhere")])
+
+
+async def test_other_examples_and_strategies_are_other_searches(rig: Rig) -> None:
+    one, two = IndexedImage("red"), IndexedImage("blue")
+    wanted = [
+        Query(positive=(one,), negative=(two,)),
+        Query(positive=(two,), negative=(one,)),
+        Query(positive=(one, two)),
+        Query((QueryPart(one),), positive=(two,)),
+        Query((QueryPart(one), QueryPart(two))),
+        *(Query(positive=(one,), negative=(two,), strategy=strategy) for strategy in list(Strategy)[1:]),
+    ]
+    for each in wanted:
+        assert (await rig.engine.search(each, TOP)).cached is False
+        assert (await rig.engine.search(each, TOP)).cached is True
+
+
+async def test_an_image_may_be_where_a_url_says(rig: Rig) -> None:
+    async with web_server() as web:
+        web.answers |= {"/red.png": ok(RED), "/blue.png": ok(BLUE)}
+        red, blue = ImageUrl(web.url("/red.png")), ImageUrl(web.url("/blue.png"))
+        assert (await ids(rig, query((red, 1))))[0] == "red"
+        assert (await ids(rig, query((red, 1), (blue, 1))))[0] == "both"
+        assert (await ids(rig, Query(positive=(red, red), negative=(blue,))))[0] == "red"
+        assert sorted(path for path, _ in web.requests) == ["/blue.png"] * 2 + ["/red.png"] * 3
+
+
+async def test_another_image_at_the_same_url_is_another_search(rig: Rig) -> None:
+    async with web_server() as web:
+        wanted = query((ImageUrl(web.url("/latest.png")), 1))
+        web.answers["/latest.png"] = ok(RED)
+        assert (await ids(rig, wanted))[0] == "red"
+        web.answers["/latest.png"] = ok(BLUE)
+        assert (await ids(rig, wanted))[0] == "blue"
+
+
+async def test_what_is_no_image_is_found_out_by_decoding(rig: Rig) -> None:
+    async with web_server() as web:
+        web.answers["/cat.png"] = ok(b"<html>a cat</html>", "Content-Type: image/png")
+        with pytest.raises(UnsupportedFormat):
+            await ids(rig, query((ImageUrl(web.url("/cat.png")), 1)))
+
+
+async def test_where_one_url_fails_the_others_are_given_up(rig: Rig) -> None:
+    async def stall(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with web_server() as web:
+        web.answers["/slow.png"] = stall
+        with pytest.raises(UrlUnreachable, match="404"):
+            await ids(rig, query((ImageUrl(web.url("/slow.png")), 1), (ImageUrl(web.url("/nowhere.png")), 1)))
+        await asyncio.wait_for(web.hung_up.wait(), 30)

@@ -21,7 +21,7 @@ P = TypeVar("P", bound=BaseModel)
 FILE_FIELDS = ("image", "file")
 """Names that the file's part of a multipart body may have."""
 
-_PLAIN_FIELDS = {"image_id", "text"}
+_PLAIN_FIELDS = {"image_id", "image_url", "strategy", "text"}
 """Fields of a multipart body that are text as they stand; all others are JSON."""
 
 _LARGE = 2**20

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 
 from image_similarity.api.body import decode_image_data, read_fields
-from image_similarity.api.search_schemas import QueryFields, QueryPartFields, SearchParameters
+from image_similarity.api.search_schemas import ExampleFields, QueryFields, QueryPartFields, SearchParameters
 from image_similarity.domain import InvalidRequest
 from image_similarity.filters import parse_filter
 from image_similarity.queries import (
+    Example,
     ImageBytes,
+    ImageUrl,
     IndexedImage,
     Query,
     QueryPart,
@@ -20,24 +23,33 @@ from image_similarity.queries import (
     Text,
 )
 
-_SOURCES = "image_data, image_id, text"
+S = TypeVar("S", Source, Example)
+
+_SOURCES = "image_data, image_url, image_id, text"
+_EXAMPLES = "image_data, image_url, image_id"
+
+Images = dict[int, bytes]
+"""Those of a list in the body, by place."""
 
 
 async def read_query(request: Request) -> tuple[Query, SearchOptions]:
-    """Read a search with any mixture of images, ids and texts.
+    """Read a search with any mixture of images, URLs, ids, texts and examples.
 
     Raises ProblemError (400, 415), InvalidImageData, InvalidFilter, InvalidRequest, BodyTooLarge, and pydantic's
     ValidationError.
     """
     image, fields = await read_fields(request, max_fields=len(QueryFields.model_fields))
-    images = await _take_images(fields.get("query"))
+    images = {name: await _take_images(fields.get(name)) for name in ("query", "positive", "negative")}
     checked = QueryFields.model_validate(fields)
-    parts = [QueryPart(source) for source in _sources(image, checked.image_id, checked.text)]
+    parts = [QueryPart(source) for source in _sources(image, checked, checked.text)]
     for number, part in enumerate(checked.query):
-        parts.append(_read_part(part, images.get(number), number))
-    if not parts:
+        sources = _sources(images["query"].get(number), part, part.text)
+        parts.append(QueryPart(_only(sources, f"query.{number}", _SOURCES), part.weight))
+    positive = _read_examples("positive", checked.positive, images["positive"])
+    negative = _read_examples("negative", checked.negative, images["negative"])
+    if not parts and not positive and not negative:
         raise InvalidRequest(f"There is nothing to search for: send one of {_SOURCES}, or several as query.")
-    return Query(tuple(parts)), search_options(checked)
+    return Query(tuple(parts), positive, negative, checked.strategy), search_options(checked)
 
 
 def search_options(parameters: SearchParameters) -> SearchOptions:
@@ -50,8 +62,8 @@ def search_options(parameters: SearchParameters) -> SearchOptions:
     )
 
 
-async def _take_images(parts: Any) -> dict[int, bytes]:
-    """Take the images out of a query's parts, for the same reasons as the one of the body, and return them by place."""
+async def _take_images(parts: Any) -> Images:
+    """Take the images out of a list, for the same reasons as the one of the body."""
     found = {}
     for number, part in enumerate(parts if isinstance(parts, list) else ()):
         if isinstance(part, dict) and part.get("image_data") is not None:
@@ -59,19 +71,33 @@ async def _take_images(parts: Any) -> dict[int, bytes]:
     return found
 
 
-def _read_part(part: QueryPartFields, image: bytes | None, number: int) -> QueryPart:
-    sources = _sources(image, part.image_id, part.text)
+def _read_examples(name: str, given: Sequence[str | ExampleFields], images: Images) -> tuple[Example, ...]:
+    found: list[Example] = []
+    for number, example in enumerate(given):
+        fields = ExampleFields(image_id=example) if isinstance(example, str) else example
+        found.append(_only(_images(images.get(number), fields), f"{name}.{number}", _EXAMPLES))
+    return tuple(found)
+
+
+def _only(sources: Sequence[S], place: str, names: str) -> S:
     if len(sources) != 1:
-        raise InvalidRequest(f"query.{number} names {len(sources)} of {_SOURCES}; a part is exactly one of them.")
-    return QueryPart(sources[0], part.weight)
+        raise InvalidRequest(f"{place} names {len(sources)} of {names}; it is exactly one of them.")
+    return sources[0]
 
 
-def _sources(image: bytes | None, image_id: str | None, text: str | None) -> list[Source]:
-    found: list[Source] = []
+def _images(image: bytes | None, fields: ExampleFields | QueryPartFields | QueryFields) -> list[Example]:
+    found: list[Example] = []
     if image is not None:
         found.append(ImageBytes(image))
-    if image_id is not None:
-        found.append(IndexedImage(image_id))
+    if fields.image_url is not None:
+        found.append(ImageUrl(fields.image_url))
+    if fields.image_id is not None:
+        found.append(IndexedImage(fields.image_id))
+    return found
+
+
+def _sources(image: bytes | None, fields: QueryPartFields | QueryFields, text: str | None) -> list[Source]:
+    found: list[Source] = [*_images(image, fields)]
     if text is not None:
         found.append(Text(text))
     return found

@@ -8,22 +8,34 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
+from image_similarity.images.fetch import MAX_URL
 from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import MAX_PARTS, MAX_WEIGHT
+from image_similarity.queries import MAX_EXAMPLES, MAX_PARTS, MAX_WEIGHT, Strategy
 from image_similarity.texts import MAX_TEXT
 
 MAX_TOP_K = 1000
 
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results to return.")]
-Threshold = Annotated[float, Field(ge=-1, le=1, description="Lowest cosine similarity to return.")]
+Threshold = Annotated[float, Field(ge=-1, le=1, description="Lowest score to return.")]
 Filter = Annotated[
     dict[str, JsonValue],
     Field(description="Condition on metadata: equality, lists, ranges, and/or/not; see docs/API.md."),
 ]
 _QUERY = "Several things to look like, with weights."
+_POSITIVE = "What results should be like: ids of indexed images, which are left out of them, or images."
+_NEGATIVE = "What results should not be like, as above."
+_STRATEGY = "How the examples shape the query; see docs/API.md."
 
 QueryId = Annotated[
     str, Field(min_length=1, max_length=MAX_IMAGE_ID, description="An indexed image, which is left out of the results.")
+]
+QueryUrl = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_URL,
+        description="Where the image is fetched from, http or https; ALLOW_URL_FETCH decides whether.",
+    ),
 ]
 QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="What is on the images, in words.")]
 
@@ -39,10 +51,24 @@ class SearchParameters(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 5, "filter": {"species": "cat"}}]})
 
 
+class ExampleFields(Schema):
+    """An example, but for its image."""
+
+    image_id: QueryId | None = None
+    image_url: QueryUrl | None = None
+
+
+class ExampleBody(ExampleFields):
+    """One of `image_data`, `image_id` and `image_url`."""
+
+    image_data: ImageData | None = None
+
+
 class QueryPartFields(Schema):
     """A part of a query, but for its image."""
 
     image_id: QueryId | None = None
+    image_url: QueryUrl | None = None
     text: QueryText | None = None
     weight: float = Field(
         1.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT, description="How much it counts; below 0: not like this. Never 0."
@@ -50,7 +76,7 @@ class QueryPartFields(Schema):
 
 
 class QueryPartBody(QueryPartFields):
-    """One of `image_data`, `image_id` and `text`, and its weight."""
+    """One of `image_data`, `image_url`, `image_id` and `text`, and its weight."""
 
     image_data: ImageData | None = None
 
@@ -59,15 +85,24 @@ class QueryFields(SearchParameters):
     """A search, but for the images in it."""
 
     image_id: QueryId | None = None
+    image_url: QueryUrl | None = None
     text: QueryText | None = None
     query: Sequence[QueryPartFields] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
+    positive: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
+    negative: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
+    strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
 
 
 class SearchRequest(QueryFields):
-    """A search; what it looks for is named in at least one of `image_data`, `image_id`, `text` and `query`."""
+    """A search.
+
+    What it looks for is at least one of `image_data`, `image_url`, `image_id`, `text`, `query`, `positive`, `negative`.
+    """
 
     image_data: ImageData | None = None
     query: Sequence[QueryPartBody] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
+    positive: Sequence[QueryId | ExampleBody] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
+    negative: Sequence[QueryId | ExampleBody] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -90,7 +125,9 @@ class SearchHit(BaseModel):
     """One neighbour."""
 
     image_id: str
-    score: float = Field(description="Cosine similarity, -1 to 1; 1 is the same.")
+    score: float = Field(
+        description="Cosine similarity, -1 to 1, 1 is the same; with the strategy best_score only an order."
+    )
     confidence: float | None = Field(
         description="Probability that it shows what was searched for; null where the model's scores for such a query "
         "have not been calibrated."

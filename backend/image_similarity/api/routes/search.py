@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.body import read_parameters
+from image_similarity.api.connection import while_connected
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import image_body, json_body
@@ -27,16 +28,19 @@ router = APIRouter(prefix=PREFIX, tags=["search"])
     "/search",
     summary="Find images that look like this one, or like several things at once",
     response_model=SearchResponse,
-    responses=responses(400, 404, 413, 415, 422, 503),
+    responses=responses(400, 403, 404, 413, 415, 422, 503),
     openapi_extra=image_body(SearchRequest, QueryFields, image_required=False),
 )
 async def search(request: Request, engine: EngineDep) -> JsonAnswer:
-    """Send an image as base64 in JSON, or as a file in multipart/form-data; name an indexed one; or say it in words.
+    """Send an image as base64 in JSON or as a file in multipart/form-data, or name its URL, an indexed one, or words.
 
-    Several of them, each with a weight, make up one query: their embeddings are added.
+    Several of them, each with a weight, make up one query: their embeddings are added. Images that results should be
+    like, or unlike, shape it further.
     """
     query, options = await read_query(request)
-    return _answer(await engine.search(query, options))
+    found = engine.search(query, options)
+    # Whoever has left needs nothing fetched from elsewhere, which may take seconds.
+    return _answer(await (while_connected(request, found) if query.has_urls else found))
 
 
 @router.post(
