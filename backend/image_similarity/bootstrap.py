@@ -210,9 +210,13 @@ def open_tracing(settings: Settings, part: str) -> Tracing | None:
 
 
 async def initialize(settings: Settings) -> CollectionInfo:
-    """Make the collection for the model, unless it is there. Raises as `build_engine` does."""
+    """Make the collection for the model, unless it is there; one of an earlier version is brought up to date.
+
+    Raises as `build_engine` does.
+    """
     engine = await build_engine(settings)
     try:
+        await engine.bring_up_to_date()
         return (await engine.stats()).collection
     finally:
         await engine.close()

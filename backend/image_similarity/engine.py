@@ -34,6 +34,7 @@ from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
+from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.writes import NewImage, Writes, not_found
 
@@ -240,9 +241,17 @@ class SearchEngine:
                 found[part] = str(error)
         return found
 
+    async def bring_up_to_date(self) -> int:
+        """Make what an earlier version indexed searchable by all that this one offers; returns how many it was."""
+        return await bring_up_to_date(self._vectors, self._cache)
+
     async def keep_tidy(self, stop: asyncio.Event) -> None:
-        """Drop what deleted and replaced images have left, as it becomes due, until told to stop; never raises."""
-        await self._trash.keep_swept(stop)
+        """Look after the collection until told to stop; never raises.
+
+        What an earlier version indexed is brought up to date, and what deleted and replaced images have left is dropped
+        as it becomes due.
+        """
+        await asyncio.gather(keep_trying(self._vectors, self._cache, stop), self._trash.keep_swept(stop))
 
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything."""

@@ -36,7 +36,7 @@ def download_model(
 
 @app.command(epilog="Example: `image-similarity init-db`")
 def init_db() -> None:
-    """Make the collection for the model, unless it is there; harmless to repeat."""
+    """Make the collection for the model, or bring an earlier version's up to date; harmless to repeat."""
     settings = load_settings()
     from image_similarity.bootstrap import initialize
 

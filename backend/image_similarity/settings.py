@@ -99,6 +99,31 @@ class Settings(BaseSettings):
     )
     qdrant_rescore: bool = Field(True, description="Compare the best of a quantized search by their full vectors.")
     qdrant_oversampling: float = Field(2, ge=1, description="Candidates rescored, as a multiple of `top_k`.")
+    keyword_language: Literal[
+        "arabic",
+        "armenian",
+        "danish",
+        "dutch",
+        "english",
+        "finnish",
+        "french",
+        "german",
+        "greek",
+        "hungarian",
+        "italian",
+        "norwegian",
+        "portuguese",
+        "romanian",
+        "russian",
+        "spanish",
+        "swedish",
+        "tamil",
+        "turkish",
+        "none",
+    ] = Field(
+        "english",
+        description="Language whose word forms and common words keyword search knows: `english`, `german`, …, `none`.",
+    )
     storage_url: str | None = Field(
         None,
         description="Where image bytes live: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",

@@ -48,7 +48,8 @@ async def find_collection(settings: Settings, kind: StoreKind) -> Found | None:
 async def open_collection(settings: Settings, kind: StoreKind, meta: CollectionMeta) -> VectorStore:
     """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do."""
     if kind is StoreKind.EMBEDDED:
-        return await asyncio.to_thread(EmbeddedStore.open, collection_folder(settings), meta)
+        folder, language = collection_folder(settings), settings.keyword_language
+        return await asyncio.to_thread(lambda: EmbeddedStore.open(folder, meta, language=language))
     from image_similarity.vectors.server import ServerStore
 
     return await ServerStore.open(_server_config(settings), meta)
@@ -73,7 +74,7 @@ async def optimize(settings: Settings) -> CollectionInfo:
     found = peek(folder)
     if found is None:
         raise InvalidRequest(f"There is no collection in {folder}; index some images first.")
-    vectors = EmbeddedStore.open(folder, found.meta)
+    vectors = EmbeddedStore.open(folder, found.meta, language=settings.keyword_language)
     try:
         await vectors.optimize()
         return await vectors.info()
@@ -128,4 +129,5 @@ def _server_config(settings: Settings) -> ServerConfig:
             quantize=settings.qdrant_quantization == "int8",
         ),
         searching=Searching(settings.qdrant_hnsw_ef, settings.qdrant_rescore, settings.qdrant_oversampling),
+        language=settings.keyword_language,
     )

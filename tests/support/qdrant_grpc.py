@@ -11,7 +11,8 @@ from grpc import StatusCode, aio
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from tests.support.qdrant_shard import Refused, Shard
+from tests.support.qdrant_refusal import Refused
+from tests.support.qdrant_shard import Shard
 
 T = TypeVar("T")
 _CODES = {400: StatusCode.INVALID_ARGUMENT, 404: StatusCode.NOT_FOUND, 409: StatusCode.ALREADY_EXISTS}
@@ -24,6 +25,8 @@ _FIELD_TYPES = {
 
 class Shards(Protocol):
     """What `qdrant_server.Node` offers."""
+
+    version: str
 
     @property
     def names(self) -> list[str]: ...
@@ -40,6 +43,7 @@ async def start(node: Shards, host: str, port: int, api_key: str | None) -> aio.
     server = aio.server(interceptors=[_RequireKey(api_key)] if api_key is not None else [])
     grpc.add_CollectionsServicer_to_server(_Collections(node), server)
     grpc.add_PointsServicer_to_server(_Points(node), server)
+    grpc.add_QdrantServicer_to_server(_Qdrant(node), server)
     server.add_insecure_port(f"{host}:{port}")
     await server.start()
     return server
@@ -72,6 +76,11 @@ class _Servicer:
             raise AssertionError from refusal
 
 
+class _Qdrant(_Servicer, grpc.QdrantServicer):
+    async def HealthCheck(self, request: Any, context: Any) -> Any:  # noqa: N802 - the interface's names
+        return grpc.HealthCheckReply(title="qdrant - vector search engine", version=self._node.version)
+
+
 class _Collections(_Servicer, grpc.CollectionsServicer):
     async def CollectionExists(self, request: Any, context: Any) -> Any:  # noqa: N802 - the interface's names
         exists = request.collection_name in self._node.names
@@ -100,9 +109,19 @@ class _Collections(_Servicer, grpc.CollectionsServicer):
 
 class _Points(_Servicer, grpc.PointsServicer):
     async def CreateFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
-        kind = _FIELD_TYPES.get(request.field_type)
+        kind: Any = _FIELD_TYPES.get(request.field_type)
+        if request.HasField("field_index_params"):
+            kind = GrpcToRest.convert_payload_schema_params(request.field_index_params)
         body = models.CreateFieldIndex(field_name=request.field_name, field_schema=kind)
         return await self._write(request, context, lambda shard: shard.create_index(body))
+
+    async def DeleteFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._write(request, context, lambda shard: shard.delete_index(request.field_name))
+
+    async def UpdateBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        operations = [GrpcToRest.convert_points_update_operation(operation) for operation in request.operations]
+        answer = await self._write(request, context, lambda shard: shard.apply(operations))
+        return grpc.UpdateBatchResponse(result=[answer.result] * len(operations), time=answer.time)
 
     async def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
         body = models.PointsList(points=[GrpcToRest.convert_point_struct(point) for point in request.points])

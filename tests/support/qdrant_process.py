@@ -19,11 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 class QdrantProcess:
     """Keeps its port and its data over a restart."""
 
-    def __init__(self, folder: Path, *, api_key: str | None = None) -> None:
+    def __init__(self, folder: Path, *, api_key: str | None = None, version: str | None = None) -> None:
         self.port, self.grpc_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._api_key = api_key
+        self._version = version
         self._process: subprocess.Popen[bytes] | None = None
 
     def connection(self, *, grpc: bool = False, **settings: Any) -> Connection:
@@ -33,6 +34,8 @@ class QdrantProcess:
         arguments = ["--port", str(self.port), "--grpc-port", str(self.grpc_port), "--data", str(self._folder / "data")]
         if self._api_key is not None:
             arguments += ["--api-key", self._api_key]
+        if self._version is not None:
+            arguments += ["--version", self._version]
         log = self._folder / "qdrant.log"
         with log.open("ab") as out:
             self._process = subprocess.Popen(

@@ -27,9 +27,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.support import qdrant_grpc
-from tests.support.qdrant_shard import Refused, Shard
+from tests.support.qdrant_refusal import Refused
+from tests.support.qdrant_shard import Shard
 
-VERSION = "1.17.0"
+VERSION = "1.20.0"
 T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
 Endpoint = Callable[[Request], Any]
@@ -40,7 +41,8 @@ _ORDERINGS = {ordering.value for ordering in models.WriteOrdering}
 class Node:
     """The collections, and the one thread that works on them: Edge holds the interpreter's lock in every call."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version: str = VERSION) -> None:
+        self.version = version
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._shards: dict[str, Shard] = {}
@@ -94,8 +96,8 @@ class Node:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-async def root(_: Request) -> Response:
-    return JSONResponse({"title": "qdrant - vector search engine", "version": VERSION})
+async def root(request: Request) -> Response:
+    return JSONResponse({"title": "qdrant - vector search engine", "version": _node(request).version})
 
 
 async def healthy(request: Request) -> Response:
@@ -138,6 +140,20 @@ def writing(model: type[Body], work: Callable[[Shard, Body], None]) -> Endpoint:
     return endpoint
 
 
+async def delete_index(request: Request) -> Any:
+    _only_parameters(request, "wait", "ordering", "timeout")
+    path = str(request.path_params["path"])
+    await _node(request).on(_name(request), lambda shard: shard.delete_index(path), wait=_wait(request))
+    return {"operation_id": 0, "status": "completed" if _wait(request) else "acknowledged"}
+
+
+async def batch(request: Request) -> Any:
+    _only_parameters(request, "wait", "ordering", "timeout")
+    operations = (await _body(request, models.UpdateOperations)).operations
+    await _node(request).on(_name(request), lambda shard: shard.apply(operations), wait=_wait(request))
+    return [{"operation_id": 0, "status": "completed" if _wait(request) else "acknowledged"} for _ in operations]
+
+
 def reading(model: type[Body], work: Callable[[Shard, Body], Any]) -> Endpoint:
     """Make an endpoint that answers with what a shard makes of its body."""
 
@@ -162,8 +178,10 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("DELETE", _COLLECTION, delete_collection),
     ("GET", f"{_COLLECTION}/exists", collection_exists),
     ("PUT", f"{_COLLECTION}/index", writing(models.CreateFieldIndex, Shard.create_index)),
+    ("DELETE", f"{_COLLECTION}/index/{{path:path}}", delete_index),
     ("PUT", _POINTS, writing(models.PointsList, Shard.upsert)),
     ("POST", f"{_POINTS}/payload", writing(models.SetPayload, Shard.set_payload)),
+    ("POST", f"{_POINTS}/batch", batch),
     ("POST", f"{_POINTS}/delete", writing(models.PointIdsList, Shard.delete)),
     ("POST", _POINTS, reading(models.PointRequest, Shard.retrieve)),
     ("POST", f"{_POINTS}/query", reading(models.QueryRequest, _query)),
@@ -242,9 +260,10 @@ def main() -> None:
     parser.add_argument("--grpc-port", type=int, help="default: REST only")
     parser.add_argument("--data", type=Path, required=True, help="folder to keep the collections in")
     parser.add_argument("--api-key")
+    parser.add_argument("--version", default=VERSION, help="what it says that it is")
     given = parser.parse_args()
     given.data.mkdir(parents=True, exist_ok=True)
-    node = Node(given.data)
+    node = Node(given.data, given.version)
     node.load()
     asyncio.run(serve(node, given.host, given.port, given.grpc_port, given.api_key))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
-from pydantic import BaseModel
 from qdrant_client import models
+
+from tests.support import qdrant_queries
+from tests.support.qdrant_conditions import to_edge
+from tests.support.qdrant_refusal import Refused, only
 
 SCHEMA = {
     models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
@@ -16,15 +18,6 @@ SCHEMA = {
     models.PayloadSchemaType.DATETIME: edge.PayloadSchemaType.Datetime,
 }
 _DIRECTIONS = {models.Direction.ASC: edge.Direction.Asc, models.Direction.DESC: edge.Direction.Desc}
-
-
-class Refused(Exception):
-    """What the server answers in place of a result."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 class Shard:
@@ -96,16 +89,27 @@ class Shard:
                 quantization_config=config.quantization_config,
                 metadata=config.metadata,
             ),
-            payload_schema={
-                path: models.PayloadIndexInfo(data_type=_kind(index.data_type), points=index.points)
-                for path, index in state.payload_schema.items()
-            },
+            payload_schema={path: _index_info(index) for path, index in state.payload_schema.items()},
         )
 
     def create_index(self, request: models.CreateFieldIndex) -> None:
-        if request.field_schema not in SCHEMA:
-            raise Refused(400, f"The stand-in knows no index of the type {request.field_schema!r}.")
-        self._update(edge.UpdateOperation.create_field_index(request.field_name, SCHEMA[request.field_schema]))
+        schema: Any = request.field_schema
+        if isinstance(schema, models.TextIndexParams):
+            schema = qdrant_queries.to_edge_index(schema)
+        elif schema in SCHEMA:
+            schema = SCHEMA[schema]
+        else:
+            raise Refused(400, f"The stand-in knows no index of the type {schema!r}.")
+        self._update(edge.UpdateOperation.create_field_index(request.field_name, schema))
+
+    def delete_index(self, path: str) -> None:
+        self._update(edge.UpdateOperation.delete_field_index(path))
+
+    def apply(self, operations: list[Any]) -> None:
+        for operation in operations:
+            if not isinstance(operation, models.SetPayloadOperation):
+                raise Refused(400, f"The stand-in does not know {type(operation).__name__} in a batch.")
+            self.set_payload(operation.set_payload)
 
     def upsert(self, request: models.PointsList) -> None:
         only(request, "points")
@@ -116,7 +120,11 @@ class Shard:
         )
 
     def set_payload(self, request: models.SetPayload) -> None:
-        only(request, "payload", "points")
+        only(request, "payload", "points", "filter")
+        if request.filter is not None:
+            selected = to_edge(request.filter)
+            self._update(edge.UpdateOperation.set_payload_by_filter(selected, request.payload))
+            return
         points = [str(point) for point in request.points or []]
         found = {str(point.id) for point in self._shard.retrieve(points, False, False)}
         if missing := [point for point in points if point not in found]:
@@ -134,21 +142,29 @@ class Shard:
         return [_record(point) for point in found]
 
     def query(self, request: models.QueryRequest) -> list[models.ScoredPoint]:
-        only(request, "query", "using", "filter", "params", "score_threshold", "limit", "with_payload", "with_vector")
-        if request.using is None:
-            raise Refused(400, "The stand-in searches with `using` only.")
-        params = request.params or models.SearchParams()
-        only(params, "hnsw_ef", "exact", "quantization")
+        only(
+            request,
+            "query",
+            "prefetch",
+            "using",
+            "filter",
+            "params",
+            "score_threshold",
+            "limit",
+            "with_payload",
+            "with_vector",
+        )
         found = self._run(
             lambda: self._shard.query(
                 edge.QueryRequest(
                     limit=10 if request.limit is None else request.limit,
-                    query=_query(request.query, request.using),
+                    query=qdrant_queries.to_edge_query(request.query, request.using),
+                    prefetches=_prefetches(request.prefetch),
                     filter=to_edge(request.filter),
                     score_threshold=request.score_threshold,
                     with_payload=_payload(request.with_payload or False),
                     with_vector=request.with_vector,
-                    params=edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=params.exact or False),
+                    params=_params(request.params),
                 )
             )
         )
@@ -208,98 +224,27 @@ class Shard:
             raise Refused(400, f"Wrong input: {error}") from error
 
 
-def only(request: BaseModel, *known: str) -> None:
-    """Refuse what the stand-in would otherwise silently pass over."""
-    fields = type(request).model_fields
-    unknown = [
-        name
-        for name, field in fields.items()
-        if name not in known and getattr(request, name) not in (None, field.default)
+def _prefetches(given: Any) -> list[edge.Prefetch]:
+    listed: list[models.Prefetch] = given if isinstance(given, list) else [given] if given is not None else []
+    for prefetch in listed:
+        only(prefetch, "query", "prefetch", "using", "filter", "params", "score_threshold", "limit")
+    return [
+        edge.Prefetch(
+            10 if prefetch.limit is None else prefetch.limit,
+            qdrant_queries.to_edge_query(prefetch.query, prefetch.using),
+            prefetches=_prefetches(prefetch.prefetch),
+            params=_params(prefetch.params),
+            filter=to_edge(prefetch.filter),
+            score_threshold=prefetch.score_threshold,
+        )
+        for prefetch in listed
     ]
-    if unknown:
-        raise Refused(400, f"The stand-in does not know {', '.join(unknown)} of {type(request).__name__}.")
 
 
-def to_edge(condition: models.Filter | None) -> edge.Filter | None:
-    if condition is None:
-        return None
-    only(condition, "must", "should", "must_not")
-    return edge.Filter(
-        must=_clauses(condition.must), should=_clauses(condition.should), must_not=_clauses(condition.must_not)
-    )
-
-
-def _clauses(clauses: Any) -> list[Any] | None:
-    if clauses is None:
-        return None
-    listed: Iterable[Any] = clauses if isinstance(clauses, list) else [clauses]
-    return [_clause(clause) for clause in listed]
-
-
-def _clause(clause: Any) -> Any:
-    match clause:
-        case models.Filter():
-            return to_edge(clause)
-        case models.IsEmptyCondition(is_empty=models.PayloadField(key=key)):
-            return edge.IsEmptyCondition(key)
-        case models.HasIdCondition(has_id=points):
-            return edge.HasIdCondition({str(point) for point in points})
-        case models.FieldCondition(key=key):
-            only(clause, "key", "match", "range")
-            return edge.FieldCondition(key, match=_match(clause.match), range=_range(clause.range))
-    raise Refused(400, f"The stand-in does not know the condition {clause!r}.")
-
-
-def _match(match: Any) -> Any:
-    match match:
-        case None:
-            return None
-        case models.MatchAny(any=values):
-            return edge.MatchAny(values)
-        case models.MatchValue(value=str() | int() as value) if not isinstance(value, bool):
-            return edge.MatchValue(value)
-    raise Refused(400, f"The stand-in does not know the match {match!r}.")
-
-
-def _range(bounds: models.Range | models.DatetimeRange | None) -> Any:
-    if bounds is None:
-        return None
-    given = {name: bound for name in ("gt", "gte", "lt", "lte") if (bound := getattr(bounds, name)) is not None}
-    if isinstance(bounds, models.Range):
-        return edge.RangeFloat(**given)
-    return edge.RangeDateTime(**{name: bound.isoformat() for name, bound in given.items()})
-
-
-def _query(query: Any, using: str) -> Any:
-    match query:
-        case list():
-            return edge.Query.Nearest(query, using=using)
-        case models.NearestQuery(nearest=list() as vector, mmr=None):
-            return edge.Query.Nearest(vector, using=using)
-        case models.NearestQuery(nearest=list() as vector, mmr=models.Mmr(diversity=float() as d, candidates_limit=n)):
-            # Edge asks for the weight of relevance, a server for that of diversity.
-            return edge.Mmr(vector, 1.0 - d, n, using=using)
-        case models.RecommendQuery(recommend=asked):
-            examples = edge.RecommendQuery(_vectors(asked.positive or []), _vectors(asked.negative or []))
-            if asked.strategy is models.RecommendStrategy.BEST_SCORE:
-                return edge.Query.RecommendBestScore(examples, using=using)
-            if asked.strategy is models.RecommendStrategy.SUM_SCORES:
-                return edge.Query.RecommendSumScores(examples, using=using)
-        case models.RelevanceFeedbackQuery(relevance_feedback=asked):
-            formula = asked.strategy.naive
-            feedback = edge.FeedbackNaiveQuery(
-                *_vectors([asked.target]),
-                [edge.FeedbackItem(*_vectors([item.example]), item.score) for item in asked.feedback],
-                edge.NaiveFeedbackStrategy(formula.a, formula.b, formula.c),
-            )
-            return edge.Query.FeedbackNaive(feedback, using=using)
-    raise Refused(400, f"The stand-in does not know the query {query!r}.")
-
-
-def _vectors(examples: list[Any]) -> list[Any]:
-    if not all(isinstance(example, list) for example in examples):
-        raise Refused(400, "The stand-in knows examples as vectors only.")
-    return examples
+def _params(given: models.SearchParams | None) -> edge.SearchParams:
+    params = given or models.SearchParams()
+    only(params, "hnsw_ef", "exact", "quantization")
+    return edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=params.exact or False)
 
 
 def _payload(wanted: Any) -> Any:
@@ -315,6 +260,13 @@ def _payload(wanted: Any) -> Any:
 
 def _record(point: edge.Record) -> models.Record:
     return models.Record(id=str(point.id), payload=point.payload, vector=point.vector)
+
+
+def _index_info(index: Any) -> models.PayloadIndexInfo:
+    if index.data_type == edge.PayloadSchemaType.Text:
+        params = qdrant_queries.from_edge_index(index.params)
+        return models.PayloadIndexInfo(data_type=models.PayloadSchemaType.TEXT, params=params, points=index.points)
+    return models.PayloadIndexInfo(data_type=_kind(index.data_type), points=index.points)
 
 
 def _kind(data_type: edge.PayloadSchemaType) -> models.PayloadSchemaType:

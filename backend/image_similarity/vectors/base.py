@@ -10,6 +10,7 @@ from typing import Protocol
 from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page
 from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import Examples
+from image_similarity.vectors.keywords import Words
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
 """Fixed for ever: with another namespace no stored image could be found by its id again."""
@@ -20,9 +21,22 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
-Wanted = Embedding | Diverse | Examples
-"""What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it; or
-examples, whose scores are those of `scale_of`."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Hybrid:
+    """What is near, and what has the words: the two rankings are fused by reciprocal rank."""
+
+    near: Embedding | Diverse | Examples
+    words: Words
+
+
+Wanted = Embedding | Diverse | Examples | Words | Hybrid
+"""What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it;
+examples, whose scores are those of `scale_of`; words, by BM25; or one of the others and words."""
+
+
+def is_cosine(wanted: Wanted) -> bool:
+    """Tell whether the scores are cosines, or at least within -1 to 1."""
+    return not isinstance(wanted, Words | Hybrid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,13 @@ class VectorStore(Protocol):
         exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return up to `top_k` images, those most like what is wanted first, without those of `exclude`."""
+        ...
+
+    async def backfill(self) -> int:
+        """Add to some images that an earlier version wrote what this one searches in; returns how many they were.
+
+        0 is for none left. Searches and writes may go on meanwhile.
+        """
         ...
 
     async def get(self, image_id: str) -> ImageRecord | None:

@@ -23,10 +23,14 @@ class EdgeFacets:
         self._run = run
 
     async def indexes(self) -> dict[str, Index]:
-        """Return what is indexed, by payload path."""
+        """Return what is indexed by value, by payload path."""
         kinds = {data_type: kind for kind, data_type in INDEX_TYPES.items()}
         state = await self._run(self._shard.info)
-        return {path: Index(kinds[index.data_type], index.points) for path, index in state.payload_schema.items()}
+        return {
+            path: Index(kinds[index.data_type], index.points)
+            for path, index in state.payload_schema.items()
+            if index.data_type in kinds
+        }
 
     async def texts(self, path: str, limit: int) -> list[tuple[str, int]]:
         """Count from the index: 2 ms for 50,000 texts of 100,000 images, where an exact count takes 0.6 s."""

@@ -6,20 +6,38 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from image_similarity.vectors.base import Wanted
+from image_similarity.domain import Embedding
+from image_similarity.vectors.base import Hybrid, Wanted
 from image_similarity.vectors.diverse import Diverse
+from image_similarity.vectors.edge_keywords import word_ranking
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
     TARGET_WEIGHT,
     BestScore,
+    Examples,
     RelevanceFeedback,
     SumScores,
 )
+from image_similarity.vectors.keywords import RRF_K, Words, candidates
 from image_similarity.vectors.payload import VECTOR
 
 
-def edge_query(wanted: Wanted) -> edge.Query | edge.Mmr:
+def edge_ranking(wanted: Wanted, top_k: int, condition: edge.Filter | None, params: edge.SearchParams) -> edge.Prefetch:
+    """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
+    match wanted:
+        case Words(text):
+            return word_ranking(text, top_k, condition)
+        case Hybrid(near, words):
+            looked_at = candidates(top_k)
+            parts: list[Wanted] = [near, words]
+            rankings = [edge_ranking(part, looked_at, condition, params) for part in parts]
+            return edge.Prefetch(top_k, edge.Fusion.Rrf(RRF_K), prefetches=rankings)  # type: ignore[arg-type]
+        case _:
+            return edge.Prefetch(top_k, edge_query(wanted), filter=condition, params=params)
+
+
+def edge_query(wanted: Embedding | Diverse | Examples) -> edge.Query | edge.Mmr:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():

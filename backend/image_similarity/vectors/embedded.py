@@ -21,7 +21,7 @@ from image_similarity.domain import (
     Page,
     StoreUnavailable,
 )
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -34,7 +34,8 @@ from image_similarity.vectors.conditions import (
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
-from image_similarity.vectors.edge_queries import edge_query
+from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
+from image_similarity.vectors.edge_queries import edge_ranking
 from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -91,8 +92,8 @@ class EmbeddedStore:
         self._closed = False
 
     @classmethod
-    def open(cls, folder: Path, meta: CollectionMeta) -> EmbeddedStore:
-        """Open the collection in `folder`, or make it.
+    def open(cls, folder: Path, meta: CollectionMeta, *, language: str = "english") -> EmbeddedStore:
+        """Open the collection in `folder`, or make it; `language` is that of its keywords (see `keywords.Language`).
 
         Raises ModelMismatch where it was made with another model, StoreLocked where another process has it
         open, StoreUnavailable where its files cannot be read.
@@ -106,7 +107,9 @@ class EmbeddedStore:
             found = None
         if found is None:
             create(folder, meta)
-        return cls(folder.name, meta, load(folder))
+        shard = load(folder)
+        ensure_text_indexes(shard, language)
+        return cls(folder.name, meta, shard)
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
@@ -141,13 +144,16 @@ class EmbeddedStore:
         exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
+        filtered = query_filter(condition, exclude, _TERMS)
+        ranking = edge_ranking(wanted, top_k, filtered, edge.SearchParams(hnsw_ef=_SEARCH_EF))
         request = edge.QueryRequest(
             limit=top_k,
-            query=edge_query(wanted),
-            filter=query_filter(condition, exclude, _TERMS),
+            prefetches=ranking.prefetches,
+            query=ranking.query,
+            filter=ranking.filter,
             score_threshold=lowest_score(threshold, wanted),
             with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
-            params=edge.SearchParams(hnsw_ef=_SEARCH_EF),
+            params=ranking.params,
         )
 
         def search() -> list[edge.ScoredPoint]:
@@ -155,8 +161,16 @@ class EmbeddedStore:
                 self._ensure_indexes(condition)
             return self._shard.query(request)
 
-        points, scale = await self._run(search), scale_of(wanted)
-        return [to_match(point.payload, point.score / scale, with_metadata=with_metadata) for point in points]
+        points, scale, cosine = await self._run(search), scale_of(wanted), is_cosine(wanted)
+        return [
+            to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine) for point in points
+        ]
+
+    async def backfill(self) -> int:
+        """Bring some points of an earlier version up to date; see `VectorStore`."""
+        changed = await self._run(lambda: backfill(self._shard))
+        self._flush_later()
+        return changed
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 
 from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable
 from image_similarity.filters import read_time
+from image_similarity.vectors.keywords import keyword_fields
 
 VECTOR = "image"
 """Name of the one vector of a point; later ones (text, sparse) get names of their own."""
@@ -31,6 +33,9 @@ MATCH_FIELDS = ("image_id", "sha256", "width", "height")
 SCORE_ROUNDING = 1e-6
 """What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
 itself beside 1."""
+
+_RECORD_FIELDS = {field.name for field in fields_of(ImageRecord)}
+"""Whatever else a payload holds follows from them, or a later version has put it there."""
 
 _WIRE_DEPTH = 20
 """Levels of metadata that are sent as they are. gRPC reads back 100 nested messages, three a level."""
@@ -53,7 +58,7 @@ def metadata_fields(metadata: Metadata, *, for_wire: bool = False) -> dict[str, 
     Setting them, which removes those that are null, is thus a change of the metadata alone.
     """
     fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
-    fields |= _typed_fields(metadata)
+    fields |= _typed_fields(metadata) | keyword_fields(metadata)
     if for_wire:
         fitting = _fit(metadata, 0)
         text = orjson.dumps(metadata)
@@ -67,23 +72,24 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
     """Read a record back from a payload. Raises StoreUnavailable for a point without one."""
     if payload is None:
         raise StoreUnavailable("The vector store returned an image without its record.")
-    fields = {key: value for key, value in payload.items() if key not in (BOOLEANS, TIMES, EXACT)}
-    fields |= {"indexed_at": datetime.fromisoformat(fields["indexed_at"]), "metadata": _metadata(payload)}
+    fields = {key: value for key, value in payload.items() if key in _RECORD_FIELDS}
+    fields |= {"indexed_at": datetime.fromisoformat(fields["indexed_at"]), "metadata": payload_metadata(payload)}
     return ImageRecord(**fields)
 
 
-def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool) -> Match:
-    """Read a hit back; `payload` holds what `match_fields` names."""
+def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool, cosine: bool) -> Match:
+    """Read a hit back; `payload` holds what `match_fields` names, and `cosine` says what the score is."""
     payload = payload or {}
-    # Rounding in float32 can carry a cosine just past 1.
-    score = min(1.0, max(-1.0, score))
+    if cosine:
+        # Rounding in float32 can carry it just past 1.
+        score = min(1.0, max(-1.0, score))
     return Match(
         image_id=payload["image_id"],
         score=score,
         sha256=payload["sha256"],
         width=payload["width"],
         height=payload["height"],
-        metadata=_metadata(payload) if with_metadata else None,
+        metadata=payload_metadata(payload) if with_metadata else None,
     )
 
 
@@ -124,7 +130,8 @@ def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
             yield field, value
 
 
-def _metadata(payload: dict[str, Any]) -> Metadata:
+def payload_metadata(payload: dict[str, Any]) -> Metadata:
+    """Return the metadata as it was given; `payload` holds `metadata` and, where there is one, `EXACT`."""
     text = payload.get(EXACT)
     metadata: Metadata = orjson.loads(text) if text is not None else payload.get("metadata", {})
     return metadata

@@ -8,21 +8,42 @@ from typing import Any
 from qdrant_client import models
 
 from image_similarity.domain import Embedding
-from image_similarity.vectors.base import Wanted
+from image_similarity.vectors.base import Hybrid, Wanted
 from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
     TARGET_WEIGHT,
     BestScore,
+    Examples,
     RelevanceFeedback,
     SumScores,
 )
+from image_similarity.vectors.keywords import RRF_K, Words, candidates
+from image_similarity.vectors.payload import VECTOR
+from image_similarity.vectors.qdrant_keywords import word_ranking
 
 Asked = list[float] | models.NearestQuery | models.RecommendQuery | models.RelevanceFeedbackQuery
 
 
-def qdrant_query(wanted: Wanted) -> Asked:
+def qdrant_ranking(
+    wanted: Wanted, top_k: int, condition: models.Filter | None, params: models.SearchParams
+) -> models.Prefetch:
+    """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
+    match wanted:
+        case Words(text):
+            return word_ranking(text, top_k, condition)
+        case Hybrid(near, words):
+            looked_at = candidates(top_k)
+            parts: list[Wanted] = [near, words]
+            rankings = [qdrant_ranking(part, looked_at, condition, params) for part in parts]
+            return models.Prefetch(prefetch=rankings, query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)), limit=top_k)
+        case _:
+            query = qdrant_query(wanted)
+            return models.Prefetch(query=query, using=VECTOR, filter=condition, params=params, limit=top_k)
+
+
+def qdrant_query(wanted: Embedding | Diverse | Examples) -> Asked:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():

@@ -11,7 +11,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, point_id
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.conditions import (
     MAX_FIELD_INDEXES,
@@ -36,7 +36,8 @@ from image_similarity.vectors.payload import (
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
-from image_similarity.vectors.qdrant_queries import qdrant_query
+from image_similarity.vectors.qdrant_keywords import TextIndexes
+from image_similarity.vectors.qdrant_queries import qdrant_ranking
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
 
 ORDERING = models.WriteOrdering.MEDIUM
@@ -70,6 +71,8 @@ class ServerConfig:
     connection: Connection
     layout: Layout = field(default_factory=Layout)
     searching: Searching = field(default_factory=Searching)
+    language: str = "english"
+    """Of the keywords; see `keywords.Language`."""
 
 
 async def peek(config: ServerConfig) -> Found | None:
@@ -96,6 +99,7 @@ class ServerStore:
         self._meta = meta
         self._calls = calls
         self._params = _search_params(config)
+        self._texts = TextIndexes(calls, config.name, config.language)
         self._indexed: set[str] = set()
         # Bounded, for any caller may filter on any field.
         self._looked_for: TTLCache[str, None] = TTLCache(maxsize=1024, ttl=INDEX_RECHECK)
@@ -106,13 +110,14 @@ class ServerStore:
 
         Raises ModelMismatch where it was made with another model, even where it is empty, and StoreUnavailable.
         """
-        calls = QdrantCalls(config.connection)
+        store = cls(config, meta, calls := QdrantCalls(config.connection))
         try:
             await ensure(calls, config.name, meta, config.layout)
+            await store._texts.try_to_ensure()
         except BaseException:
             await calls.close()
             raise
-        return cls(config, meta, calls)
+        return store
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
@@ -147,22 +152,33 @@ class ServerStore:
         exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
+        if not is_cosine(wanted):
+            await self._texts.ensure()
         if condition is not None:
             await self._ensure_indexes(condition)
+        ranking = qdrant_ranking(wanted, top_k, query_filter(condition, exclude, _TERMS), self._params)
         found = await self._calls.run(
             lambda client: client.query_points(
                 self._name,
-                query=qdrant_query(wanted),
-                using=VECTOR,
+                prefetch=ranking.prefetch,
+                query=ranking.query,
+                using=ranking.using,
                 limit=top_k,
-                query_filter=query_filter(condition, exclude, _TERMS),
+                query_filter=ranking.filter,
                 score_threshold=lowest_score(threshold, wanted),
                 with_payload=match_fields(with_metadata=with_metadata),
-                search_params=self._params,
+                search_params=ranking.params,
             )
         )
-        scale = scale_of(wanted)
-        return [to_match(point.payload, point.score / scale, with_metadata=with_metadata) for point in found.points]
+        scale, cosine = scale_of(wanted), is_cosine(wanted)
+        return [
+            to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine)
+            for point in found.points
+        ]
+
+    async def backfill(self) -> int:
+        """Bring some points of an earlier version up to date; see `VectorStore`."""
+        return await self._texts.backfill()
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""

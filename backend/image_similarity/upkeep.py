@@ -1,0 +1,48 @@
+"""What an earlier version left out of its images, added while everything goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from image_similarity.cache.base import Cache
+from image_similarity.domain import StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.vectors.base import VectorStore
+
+_PAUSE = 30.0
+"""Seconds until it is tried again where the store does not answer."""
+
+
+async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Event | None = None) -> int:
+    """Give every image what searches read of it, until done or told to stop; returns how many lacked it.
+
+    Any number of processes may do so at once. Raises StoreUnavailable.
+    """
+    changed = 0
+    while stop is None or not stop.is_set():
+        step = await vectors.backfill()
+        if not step:
+            break
+        changed += step
+    if changed:
+        # What was searched meanwhile found too little.
+        await cache.advance_generation()
+        get_logger().info("collection_brought_up_to_date", images=changed)
+    return changed
+
+
+async def keep_trying(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -> None:
+    """Bring the collection up to date, whenever the store comes to answer; never raises."""
+    while not stop.is_set():
+        try:
+            await bring_up_to_date(vectors, cache, stop)
+        except StoreUnavailable as error:
+            get_logger().warning("collection_not_up_to_date", reason=str(error))
+        except Exception as error:
+            get_logger().error("collection_not_up_to_date", exc_info=error)
+            return
+        else:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _PAUSE)

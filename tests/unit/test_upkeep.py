@@ -1,0 +1,74 @@
+"""A collection of an earlier version, in the hands of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import qdrant_edge as edge
+
+from image_similarity.domain import StoreUnavailable
+from image_similarity.upkeep import keep_trying
+from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.keywords import KEYWORDS, Words
+from tests.support.engines import BLUE, RED, Rig, running_engine
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    """Two images, as an earlier version would have left them."""
+    async with running_engine(tmp_path) as running:
+        await running.engine.index_image(RED, image_id="red", metadata={"tags": ["warm"]})
+        await running.engine.index_image(BLUE, image_id="blue", metadata={"tags": ["cold"]})
+        strip = edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), [KEYWORDS])
+        await running.vectors._run(lambda: running.vectors._shard.update(strip))
+        yield running
+
+
+async def found(rig: Rig, text: str) -> list[str]:
+    return [match.image_id for match in await rig.vectors.query(Words(text), top_k=5)]
+
+
+async def test_an_earlier_versions_images_are_brought_up_to_date_once(rig: Rig) -> None:
+    assert await found(rig, "warm") == []
+
+    assert await rig.engine.bring_up_to_date() == 2
+    assert await found(rig, "warm") == ["red"]
+    assert await rig.engine.bring_up_to_date() == 0
+
+
+async def test_what_was_answered_before_is_not_answered_again(rig: Rig) -> None:
+    before = await rig.cache.generation()
+    await rig.engine.bring_up_to_date()
+    after = await rig.cache.generation()
+    await rig.engine.bring_up_to_date()
+
+    assert before != after == await rig.cache.generation()
+
+
+async def test_a_server_does_so_by_itself_as_soon_as_the_store_answers(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = EmbeddedStore.backfill
+    failures = iter([StoreUnavailable("away"), None, None])
+
+    async def at_first_away(store: EmbeddedStore) -> int:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return await works(store)
+
+    monkeypatch.setattr(EmbeddedStore, "backfill", at_first_away)
+    monkeypatch.setattr("image_similarity.upkeep._PAUSE", 0.01)
+
+    async with asyncio.timeout(10):
+        await keep_trying(rig.vectors, rig.cache, asyncio.Event())
+    assert await found(rig, "cold") == ["blue"]
+
+
+async def test_it_stops_when_told_to(rig: Rig) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    await keep_trying(rig.vectors, rig.cache, stop)
+    assert await found(rig, "warm") == []
