@@ -5,6 +5,11 @@ type Schemas = components["schemas"];
 
 export type Hit = Schemas["SearchHit"];
 export type SearchAnswer = Schemas["SearchResponse"];
+/** What a search asks for, but for what it searches with. */
+export interface SearchBody {
+  top_k: number;
+  filter?: Record<string, Json>;
+}
 export type ImageDocument = Schemas["ImageDocument"];
 export type ImagePage = Schemas["ImagePage"];
 export type Stats = Schemas["StatsResponse"];

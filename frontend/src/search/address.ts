@@ -11,7 +11,7 @@ export function useSearchState() {
     (change: Partial<SearchState>) => {
       const before = format(parse(location.search));
       const after = format({ ...parse(location.search), ...change });
-      if (after !== before) navigate(`/${after}`, { replace: change.query === undefined });
+      if (after !== before) navigate(`/${after}`, { replace: change.parts === undefined });
     },
     [navigate],
   );

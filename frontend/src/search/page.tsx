@@ -1,11 +1,16 @@
 import { useEffect, useMemo, useState } from "react";
 import { Problem } from "@/api/problem";
 import { useSearchState, useViewed } from "@/search/address";
+import { isOfTheQuery, QueryNotes } from "@/search/query-notes";
+import { SearchBox } from "@/search/box";
 import { Controls } from "@/search/controls";
-import { QueryCard } from "@/search/query-card";
+import { isSearchable, titleOf } from "@/search/parts";
+import { PickButtons } from "@/search/pick";
+import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
 import { QueryLost, useSearch } from "@/search/run";
-import { PickButtons, Start } from "@/search/start";
+import { Start } from "@/search/start";
+import { format } from "@/search/state";
 import { Summary } from "@/search/summary";
 import { useSettled, useTitle } from "@/ui/hooks";
 import { Failure, Note } from "@/ui/notes";
@@ -14,9 +19,9 @@ import { LazyViewer } from "@/viewer/lazy-viewer";
 
 export function SearchPage() {
   const [state, update] = useSearchState();
-  const { open } = useViewed();
-  const { query, rules } = state;
-  useTitle(query === null ? "" : query.kind === "image" ? `Like ${query.id}` : "Results");
+  const { open, viewed } = useViewed();
+  const { parts, rules } = state;
+  useTitle(titleOf(parts));
 
   // The sliders act on what is there at once; the address bar follows when they rest.
   const [count, setCount] = useState(state.count);
@@ -26,12 +31,12 @@ export function SearchPage() {
   const settledCount = useSettled(count, 300);
   const settledLeast = useSettled(least, 300);
   useEffect(() => {
-    if (query !== null) update({ count: settledCount, least: settledLeast });
+    if (parts.length > 0) update({ count: settledCount, least: settledLeast });
     // Only when the sliders have moved: not because the address has.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [settledCount, settledLeast]);
 
-  const search = useSearch(query, rules);
+  const search = useSearch(state);
   const hits = search.data?.results;
   const shown = useMemo(
     () => (hits ?? []).filter((hit) => hit.score >= least || least === 0).slice(0, count),
@@ -39,18 +44,24 @@ export function SearchPage() {
   );
 
   // An indexed image with the very same bytes makes the address one that works for others too.
-  const twin =
-    query?.kind === "upload" && query.twin === null
-      ? hits?.find((hit) => hit.sha256 === query.key)
-      : undefined;
+  const known = useMemo(
+    () =>
+      parts.map((part) => {
+        const twin =
+          part.kind === "upload" && part.twin === null && hits?.find(({ sha256 }) => sha256 === part.key);
+        return twin ? { ...part, twin: twin.image_id } : part;
+      }),
+    [parts, hits],
+  );
   useEffect(() => {
-    if (twin && query?.kind === "upload") {
-      history.replaceState(history.state, "", addTwin(location.href, twin.image_id));
-    }
-  }, [twin, query]);
+    if (known.every((part, index) => part === parts[index])) return;
+    const address = format({ ...state, parts: known });
+    const view = viewed === null ? "" : `&view=${encodeURIComponent(viewed)}`;
+    history.replaceState(history.state, "", `/${address}${view}`);
+  }, [known, parts, state, viewed]);
 
   const viewer = <LazyViewer pictures={shown} />;
-  if (query === null) {
+  if (parts.length === 0) {
     return (
       <>
         <Start />
@@ -61,12 +72,16 @@ export function SearchPage() {
 
   const best = hits?.[0];
   return (
-    <div className="mx-auto grid w-full max-w-[140rem] flex-1 content-start gap-x-8 gap-y-5 px-4 py-5 sm:px-6 lg:grid-cols-[18rem_minmax(0,1fr)] lg:px-8 lg:py-8">
+    <div className="mx-auto grid w-full max-w-[140rem] flex-1 content-start gap-x-8 gap-y-4 px-4 py-4 max-lg:grid-cols-[minmax(0,1fr)] sm:px-6 lg:grid-cols-[18rem_minmax(0,1fr)] lg:gap-y-6 lg:px-8 lg:py-6">
+      <div className="lg:col-span-2">
+        <SearchBox state={state} update={update} hits={hits} />
+        <QueryNotes error={search.error} truncated={search.data?.truncated ?? false} />
+      </div>
       <aside
         aria-label="Query"
         className="space-y-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto lg:pb-2"
       >
-        <QueryCard query={query} hits={hits} filtered={rules.length > 0} />
+        <QueryPreview parts={parts} />
         <Controls
           count={count}
           least={least}
@@ -77,18 +92,29 @@ export function SearchPage() {
         />
       </aside>
       <section aria-label="Results" aria-busy={search.isFetching}>
-        <Summary answer={search.data} shown={shown.length} fetching={search.isFetching} />
-        {search.isError ? (
+        <Summary
+          answer={search.data}
+          shown={shown.length}
+          fetching={search.isFetching}
+          shareable={known.every((part) => part.kind !== "upload" || part.twin !== null)}
+        />
+        {!isSearchable(parts) ? (
+          <Note icon="search" title="What is to be found?">
+            So far the query only says what the images should not be like. Add words or a picture.
+          </Note>
+        ) : search.isError ? (
           search.error instanceof QueryLost ? (
             <Note icon="link" title="The image of this link is elsewhere" actions={<PickButtons />}>
               {search.error.message}
             </Note>
           ) : (
-            <Failure
-              error={search.error}
-              onRetry={() => void search.refetch()}
-              actions={search.error instanceof Problem && search.error.status < 500 && <PickButtons />}
-            />
+            !isOfTheQuery(search.error) && (
+              <Failure
+                error={search.error}
+                onRetry={() => void search.refetch()}
+                actions={search.error instanceof Problem && search.error.status < 500 && <PickButtons />}
+              />
+            )
           )
         ) : hits !== undefined && shown.length === 0 ? (
           best !== undefined ? (
@@ -119,10 +145,4 @@ export function SearchPage() {
       {viewer}
     </div>
   );
-}
-
-function addTwin(href: string, imageId: string): string {
-  const url = new URL(href);
-  url.searchParams.set("twin", imageId);
-  return url.href;
 }

@@ -1,17 +1,36 @@
 import { useCallback } from "react";
 import { useLocation } from "wouter";
-import { COUNTS, format } from "@/search/state";
+import { withPicture } from "@/search/parts";
+import { format, NOTHING, type Part, parse, type Source } from "@/search/state";
 import { store } from "@/search/stored";
+import { useToast } from "@/shell/toasts";
 
-/** Starts a search with a file: keeps it in this browser, and goes to the page of its results. */
+/** Keeps an image in this browser, as something to search with. */
+export async function kept(file: File): Promise<Source> {
+  return { kind: "upload", key: await store(file, file.name || "Pasted image"), twin: null };
+}
+
+/**
+ * Starts a search with a file and goes to the page of its results. Words that are searched for stay part of the query;
+ * a picture gives way to the new one, unless one asks for both.
+ */
 export function useSearchWith() {
   const [, navigate] = useLocation();
+  const toast = useToast();
   return useCallback(
     async (file: File) => {
-      const key = await store(file, file.name || "Pasted image");
-      const query = { kind: "upload", key, twin: null } as const;
-      navigate(`/${format({ query, count: COUNTS.start, least: 0, rules: [] })}`);
+      const source = await kept(file);
+      const before: Part[] = location.pathname === "/" ? parse(location.search).parts : [];
+      const go = (parts: Part[]) => navigate(`/${format({ ...NOTHING, parts })}`);
+      const after = withPicture(before, source);
+      go(after);
+      if (after.length <= before.length) {
+        toast({
+          text: "Searching with the new image",
+          action: { label: "Use both", run: () => go([...before, { ...source, weight: 1 }]) },
+        });
+      }
     },
-    [navigate],
+    [navigate, toast],
   );
 }

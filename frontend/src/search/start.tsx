@@ -1,63 +1,18 @@
-import { useRef } from "react";
 import { Link } from "wouter";
 import { useNewest, useStats } from "@/api/queries";
 import { plural } from "@/format";
-import { useSearchWith } from "@/search/search-with";
+import { useSearchState } from "@/search/address";
+import { SearchBox } from "@/search/box";
+import { PickButtons } from "@/search/pick";
 import { likeThis } from "@/search/state";
-import { Button, buttonClass } from "@/ui/button";
+import { buttonClass } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
 import { ratioOf } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
 
-/** The ways to bring an image that are no dragging and no pasting. */
-export function PickButtons({ compact = false }: { compact?: boolean }) {
-  const file = useRef<HTMLInputElement>(null);
-  const camera = useRef<HTMLInputElement>(null);
-  const searchWith = useSearchWith();
-  const take = (input: HTMLInputElement) => {
-    const chosen = input.files?.[0];
-    // The same file may be chosen again.
-    input.value = "";
-    if (chosen) void searchWith(chosen);
-  };
-  return (
-    <>
-      <Button
-        look="primary"
-        icon="image"
-        aria-label={compact ? "Choose another image" : undefined}
-        onClick={() => file.current?.click()}
-      >
-        {compact ? "Image" : "Choose an image"}
-      </Button>
-      <Button icon="camera" className="pointer-fine:hidden" onClick={() => camera.current?.click()}>
-        {compact ? "Photo" : "Take a photo"}
-      </Button>
-      <input
-        ref={file}
-        type="file"
-        accept="image/*,.heic,.heif"
-        aria-label="Image to search with"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
-      />
-      <input
-        ref={camera}
-        type="file"
-        accept="image/*"
-        capture="environment"
-        aria-label="Photo to search with"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
-      />
-    </>
-  );
-}
-
 export function Start() {
+  const [state, update] = useSearchState();
   const stats = useStats();
   const newest = useNewest(18);
   const images = stats.data?.collection.images;
@@ -72,18 +27,19 @@ export function Start() {
           it
         </h1>
         <p className="mx-auto mt-4 max-w-xl text-pretty text-muted sm:text-lg">
-          <span className="pointer-coarse:hidden">Drop an image anywhere on this page</span>
-          <span className="pointer-fine:hidden">Take a photo or choose one</span>, and see the images that
-          resemble it most
+          Show a picture or say what is on it, and see the images that come closest
           {images ? `, out of ${plural(images, "image")}` : ""}.
         </p>
-        <div className="mt-8 rounded-[2rem] border-2 border-dashed border-line bg-surface px-6 py-10 transition-colors hover:border-accent sm:mt-10 sm:py-14">
+        <div className="mt-8 text-left sm:mt-10">
+          <SearchBox state={state} update={update} />
+        </div>
+        <div className="mt-4 rounded-[2rem] border-2 border-dashed border-line bg-surface px-6 py-8 transition-colors hover:border-accent sm:py-10">
           <Stack />
           <div className="mt-6 flex flex-wrap justify-center gap-2">
             <PickButtons />
           </div>
           <p className="mt-4 text-sm text-muted pointer-coarse:hidden">
-            or drag one here, or paste it with <Key>Ctrl</Key> <Key>V</Key>
+            or drop one anywhere on this page, or paste it with <Key>Ctrl</Key> <Key>V</Key>
           </p>
         </div>
       </section>

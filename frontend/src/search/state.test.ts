@@ -1,17 +1,33 @@
 import { describe, expect, it } from "vitest";
 import { describe as say, type Rule, toFilter } from "@/search/filter";
-import { COUNTS, format, likeThis, parse, type SearchState } from "@/search/state";
+import { COUNTS, format, likeThis, MAX_PARTS, NOTHING, parse, type SearchState } from "@/search/state";
 
-const nothing: SearchState = { query: null, count: COUNTS.start, least: 0, rules: [] };
+const upload = { kind: "upload", key: "abc", twin: null, weight: 1 } as const;
 
 describe("the search in the address bar", () => {
   const states: SearchState[] = [
-    nothing,
-    { ...nothing, query: { kind: "image", id: "cats/tom & kim.jpg" }, count: 7, least: 0.35 },
-    { ...nothing, query: { kind: "upload", key: "abc", twin: null } },
+    NOTHING,
     {
-      ...nothing,
-      query: { kind: "upload", key: "abc", twin: "ä/ö?.png" },
+      ...NOTHING,
+      parts: [{ kind: "image", id: "cats/tom & kim.jpg", weight: 1 }],
+      count: 7,
+      least: 0.35,
+    },
+    { ...NOTHING, parts: [upload] },
+    { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }] },
+    {
+      ...NOTHING,
+      parts: [
+        { kind: "url", url: "https://example.org/a.jpg?size=2&b#c", weight: 1 },
+        { ...upload, twin: "ä/ö?.png", weight: 2 },
+        { kind: "text", text: "at night", weight: 0.5 },
+        { kind: "image", id: "kim.jpg", weight: -0.5 },
+        { ...upload, key: "def" },
+      ],
+    },
+    {
+      ...NOTHING,
+      parts: [{ ...upload, twin: "ä/ö?.png" }],
       rules: [
         { field: "species", test: "any", values: ["cat", 7, true] },
         { field: "year", test: "between", from: 2000, to: null },
@@ -25,7 +41,7 @@ describe("the search in the address bar", () => {
   });
 
   it("is empty where nothing is asked", () => {
-    expect(format(nothing)).toBe("");
+    expect(format(NOTHING)).toBe("");
   });
 
   it.each([
@@ -44,6 +60,19 @@ describe("the search in the address bar", () => {
     expect(least).toBeGreaterThanOrEqual(0);
     expect(least).toBeLessThanOrEqual(1);
     expect(rules).toEqual([]);
+  });
+
+  it.each([
+    ["?weight=3&twin=x&text=dogs&twin=y", [{ kind: "text", text: "dogs", weight: 1 }]],
+    ["?text=dogs&weight=0", [{ kind: "text", text: "dogs", weight: 1 }]],
+    ["?text=dogs&weight=99", [{ kind: "text", text: "dogs", weight: 10 }]],
+    ["?text=+&like=&toString=1", []],
+  ])("takes no harm from the parts of %s", (address, parts) => {
+    expect(parse(address).parts).toEqual(parts);
+  });
+
+  it("has no more parts than a query may have", () => {
+    expect(parse("?" + "like=a&".repeat(40)).parts).toHaveLength(MAX_PARTS);
   });
 
   it("names an indexed image by its encoded id", () => {

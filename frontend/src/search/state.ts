@@ -1,15 +1,19 @@
 import { type Rule, readRules, writeRules } from "@/search/filter";
 
-/**
- * What a search is made with. A new kind of query (a text, an address, several together) is one more member here, one
- * line in `parse` and `format` below, one in run.ts and one in chip.tsx.
- */
-export type Query =
+/** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in run.ts. */
+export type Source =
   /** An image of one's own: its bytes are in this browser under `key`; `twin` is an indexed image with the same bytes. */
-  { kind: "upload"; key: string; twin: string | null } | { kind: "image"; id: string };
+  | { kind: "upload"; key: string; twin: string | null }
+  | { kind: "image"; id: string }
+  | { kind: "text"; text: string }
+  | { kind: "url"; url: string };
+
+/** How much it counts: 1 as it is, below 0 for what the images should not be like. Never 0. */
+export type Part = Source & { weight: number };
 
 export interface SearchState {
-  query: Query | null;
+  /** What is searched with, all of it together; none on the start page. */
+  parts: Part[];
   /** How many results to show at most. */
   count: number;
   /** Lowest score to show; 0 shows all. */
@@ -18,24 +22,54 @@ export interface SearchState {
 }
 
 export const COUNTS = { min: 1, max: 200, start: 24 };
+export const MAX_PARTS = 16;
+const MAX_WEIGHT = 10;
+
+export const NOTHING: SearchState = { parts: [], count: COUNTS.start, least: 0, rules: [] };
+
+/** How each kind of source is called in the address. */
+const SOURCES: Record<string, (value: string) => Source> = {
+  like: (id) => ({ kind: "image", id }),
+  query: (key) => ({ kind: "upload", key, twin: null }),
+  text: (text) => ({ kind: "text", text }),
+  url: (url) => ({ kind: "url", url }),
+};
 
 /** Reads the state out of the address bar; whatever makes no sense there is left out. */
 export function parse(search: string): SearchState {
   const given = new URLSearchParams(search);
   return {
-    query: parseQuery(given),
+    parts: parseParts(given),
     count: Math.round(within(given.get("show"), COUNTS.min, COUNTS.max, COUNTS.start)),
     least: within(given.get("least"), 0, 1, 0),
     rules: readRules(given.get("where")),
   };
 }
 
+/** The parts stand in the address one after the other; `weight` and `twin` speak of the one before them. */
+function parseParts(given: URLSearchParams): Part[] {
+  const parts: Part[] = [];
+  for (const [name, value] of given) {
+    const last = parts.at(-1);
+    const source = Object.hasOwn(SOURCES, name) && value.trim() !== "" ? SOURCES[name]?.(value) : undefined;
+    if (source) parts.push({ ...source, weight: 1 });
+    else if (name === "twin" && last?.kind === "upload") last.twin = value;
+    else if (name === "weight" && last) last.weight = within(value, -MAX_WEIGHT, MAX_WEIGHT, 1) || 1;
+  }
+  return parts.slice(0, MAX_PARTS);
+}
+
 export function format(state: SearchState): string {
   const params = new URLSearchParams();
-  if (state.query?.kind === "image") params.set("like", state.query.id);
-  if (state.query?.kind === "upload") {
-    params.set("query", state.query.key);
-    if (state.query.twin !== null) params.set("twin", state.query.twin);
+  for (const part of state.parts) {
+    if (part.kind === "image") params.append("like", part.id);
+    else if (part.kind === "text") params.append("text", part.text);
+    else if (part.kind === "url") params.append("url", part.url);
+    else {
+      params.append("query", part.key);
+      if (part.twin !== null) params.append("twin", part.twin);
+    }
+    if (part.weight !== 1) params.append("weight", String(part.weight));
   }
   if (state.count !== COUNTS.start) params.set("show", String(state.count));
   if (state.least > 0) params.set("least", String(state.least));
@@ -44,15 +78,11 @@ export function format(state: SearchState): string {
   return text && `?${text}`;
 }
 
-export const likeThis = (id: string): string =>
-  `/${format({ query: { kind: "image", id }, count: COUNTS.start, least: 0, rules: [] })}`;
+/** The address of a new search with one thing. */
+export const searchFor = (source: Source): string =>
+  `/${format({ ...NOTHING, parts: [{ ...source, weight: 1 }] })}`;
 
-function parseQuery(given: URLSearchParams): Query | null {
-  const id = given.get("like");
-  if (id) return { kind: "image", id };
-  const key = given.get("query");
-  return key ? { kind: "upload", key, twin: given.get("twin") } : null;
-}
+export const likeThis = (id: string): string => searchFor({ kind: "image", id });
 
 function within(text: string | null, low: number, high: number, otherwise: number): number {
   const value = text === null || text.trim() === "" ? NaN : Number(text);

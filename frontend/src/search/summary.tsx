@@ -1,32 +1,57 @@
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
+import { useToast } from "@/shell/toasts";
+import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 
-/** How many there are and, quietly, how long it took. */
-export function Summary({
-  answer,
-  shown,
-  fetching,
-}: {
+interface Props {
   answer: SearchAnswer | undefined;
   shown: number;
   fetching: boolean;
-}) {
+  /** Whether the link to this search works for others. */
+  shareable: boolean;
+}
+
+/** How many there are and, quietly, how long it took. */
+export function Summary({ answer, shown, fetching, shareable }: Props) {
   return (
-    <div className="mb-4 flex min-h-6 items-baseline justify-between gap-4">
-      <h1 className="text-xl font-semibold tracking-tight" aria-live="polite">
+    <div className="mb-3 flex min-h-10 items-center justify-between gap-4">
+      <h1 className="text-xl font-semibold tracking-tight whitespace-nowrap" aria-live="polite">
         {answer ? (shown === 0 ? "No results" : plural(shown, "result")) : fetching ? "Looking…" : "Results"}
       </h1>
-      {answer && (
-        <p
-          className="flex items-center gap-1.5 text-sm whitespace-nowrap text-muted tabular-nums"
-          data-testid="timing"
-        >
-          <Icon name="clock" className="size-4" />
-          {milliseconds(answer.search_time_ms)}
-          {answer.cached && <span> · from cache</span>}
-        </p>
-      )}
+      <div className="flex items-center gap-1">
+        {answer && (
+          <p
+            className="flex items-center gap-1.5 text-sm whitespace-nowrap text-muted tabular-nums"
+            data-testid="timing"
+          >
+            <Icon name="clock" className="size-4" />
+            {milliseconds(answer.search_time_ms)}
+            {answer.cached && <span className="max-sm:hidden"> · from cache</span>}
+          </p>
+        )}
+        <CopyLink shareable={shareable} />
+      </div>
     </div>
   );
+}
+
+function CopyLink({ shareable }: { shareable: boolean }) {
+  const toast = useToast();
+  const copy = () => {
+    void navigator.clipboard.writeText(location.href).then(
+      () =>
+        toast({
+          text: shareable
+            ? "Link copied"
+            : "Copied. It works in this browser only, until the image is in the collection",
+        }),
+      () =>
+        toast({
+          text: "The browser does not let us copy; the link is in the address bar",
+          icon: "warning",
+        }),
+    );
+  };
+  return <IconButton icon="link" label="Copy link" onClick={copy} />;
 }

@@ -1,0 +1,74 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { answer, api, asBinary, asForm } from "@/api/client";
+import { Problem, textOf } from "@/api/problem";
+import type { Hit } from "@/api/types";
+import { queryImage } from "@/search/run";
+import type { Part } from "@/search/state";
+import { useToast } from "@/shell/toasts";
+import { Button } from "@/ui/button";
+
+interface Props {
+  parts: Part[];
+  hits: Hit[] | undefined;
+  filtered: boolean;
+}
+
+/** Offers to keep an image that is searched with and is not in the collection; by a filter it may only be hidden. */
+export function AddToCollection({ parts, hits, filtered }: Props) {
+  const part = parts.find((one) => one.kind === "upload" && one.twin === null);
+  if (part?.kind !== "upload" || !hits || filtered) return null;
+  if (hits.some((hit) => hit.sha256 === part.key)) return null;
+  return (
+    <li>
+      <Add uploadKey={part.key} />
+    </li>
+  );
+}
+
+function Add({ uploadKey }: { uploadKey: string }) {
+  const client = useQueryClient();
+  const toast = useToast();
+  const [, navigate] = useLocation();
+  const [busy, setBusy] = useState(false);
+  const add = async () => {
+    setBusy(true);
+    try {
+      const { blob, name } = await queryImage(uploadKey, null);
+      const imageId = await freeName(name, uploadKey);
+      await answer(
+        api.POST("/api/v1/index", {
+          body: { image: asBinary(blob), image_id: imageId },
+          bodySerializer: asForm,
+        }),
+      );
+      for (const key of ["search", "stats", "library"]) void client.invalidateQueries({ queryKey: [key] });
+      toast({
+        text: `Added as ${imageId}`,
+        action: { label: "Show", run: () => navigate(`/library?view=${encodeURIComponent(imageId)}`) },
+      });
+    } catch (error) {
+      toast({ text: textOf(error), icon: "warning" });
+    }
+    setBusy(false);
+  };
+  return (
+    <Button look="quiet" icon="plus" disabled={busy} onClick={() => void add()}>
+      Add to the collection
+    </Button>
+  );
+}
+
+/** The file's name where no other image has it; else with a piece of the hash, so that nothing is replaced. */
+async function freeName(name: string, key: string): Promise<string> {
+  try {
+    await answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: name } } }));
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return name;
+    throw error;
+  }
+  const dot = name.lastIndexOf(".");
+  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
+  return `${stem}-${key.slice(0, 8)}${extension}`;
+}

@@ -1,0 +1,135 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useObjectUrl } from "@/api/images";
+import { useImage } from "@/api/queries";
+import type { Hit } from "@/api/types";
+import { AddToCollection } from "@/search/add-to-collection";
+import { isSearchable, LEVELS, nameOf } from "@/search/parts";
+import { queryImage } from "@/search/run";
+import type { Part } from "@/search/state";
+import { IconButton } from "@/ui/button";
+import { Icon } from "@/ui/icons";
+import { Thumbnail } from "@/ui/picture";
+
+interface Props {
+  parts: Part[];
+  hits: Hit[] | undefined;
+  filtered: boolean;
+  onChange: (parts: Part[]) => void;
+}
+
+/** The parts of a query as chips: what they are, how much each counts, and a way to be rid of it. */
+export function PartsTray({ parts, hits, filtered, onChange }: Props) {
+  if (parts.every(({ kind }) => kind === "text") && parts.length < 2) return null;
+  return (
+    <ul
+      role="list"
+      aria-label="What is searched with"
+      className="flex flex-wrap items-center gap-2 border-t border-line px-3 py-2.5"
+    >
+      {parts.map((part, index) => {
+        const others = parts.filter((_, at) => at !== index);
+        return (
+          <PartChip
+            key={index}
+            part={part}
+            // Where it is alone, or the rest is only against something, it cannot be turned around.
+            levels={others.length === 0 ? [] : isSearchable(others) ? LEVELS : LEVELS.slice(0, -1)}
+            onWeight={(weight) =>
+              onChange(parts.map((other, at) => (at === index ? { ...other, weight } : other)))
+            }
+            onRemove={() => onChange(others)}
+          />
+        );
+      })}
+      <AddToCollection parts={parts} hits={hits} filtered={filtered} />
+    </ul>
+  );
+}
+
+interface ChipProps {
+  part: Part;
+  levels: typeof LEVELS;
+  onWeight: (weight: number) => void;
+  onRemove: () => void;
+}
+
+function PartChip({ part, levels, onWeight, onRemove }: ChipProps) {
+  const upload = useUpload(part);
+  const name = part.kind === "upload" ? (upload?.name ?? "Your image") : nameOf(part);
+  const against = part.weight < 0;
+  const known = levels.some(({ weight }) => weight === part.weight);
+  return (
+    <li
+      className={`flex h-10 max-w-full items-center gap-1 rounded-full pl-1 text-sm ${
+        against ? "bg-danger-soft text-danger" : "bg-sunken"
+      }`}
+    >
+      <span className="relative flex size-8 shrink-0 items-center justify-center overflow-hidden rounded-full bg-surface text-muted">
+        <PartPicture part={part} blob={upload?.blob} />
+      </span>
+      <span className="max-w-36 min-w-0 truncate pl-1 font-medium sm:max-w-56" title={name}>
+        {name}
+      </span>
+      {levels.length > 0 && (
+        <select
+          aria-label={`How much ${name} counts`}
+          className={`h-8 rounded-full bg-transparent text-sm ${against ? "" : "text-muted"}`}
+          value={part.weight}
+          onChange={(event) => onWeight(Number(event.target.value))}
+        >
+          {!known && <option value={part.weight}>× {part.weight}</option>}
+          {levels.map(({ weight, label }) => (
+            <option key={weight} value={weight}>
+              {label}
+            </option>
+          ))}
+        </select>
+      )}
+      <IconButton
+        icon="close"
+        label={`Remove ${name}`}
+        className="size-9 text-current hover:bg-line"
+        onClick={onRemove}
+      />
+    </li>
+  );
+}
+
+function PartPicture({ part, blob }: { part: Part; blob: Blob | undefined }) {
+  const own = useObjectUrl(blob);
+  const [failed, setFailed] = useState<string>();
+  switch (part.kind) {
+    case "image":
+      return <IndexedThumbnail id={part.id} />;
+    case "text":
+      return <Icon name="text" className="size-4" />;
+    case "url":
+      return <Icon name="link" className="size-4" />;
+    case "upload":
+      return own === undefined || own === failed ? (
+        <Icon name="image" className="size-4" />
+      ) : (
+        <img src={own} alt="" className="size-full object-cover" onError={() => setFailed(own)} />
+      );
+  }
+}
+
+/** The thumbnail of an indexed image of which only the id is known. */
+export function IndexedThumbnail({ id }: { id: string }) {
+  const { data } = useImage(id);
+  return data ? <Thumbnail image={data} /> : <Icon name="image" className="size-4" />;
+}
+
+/** What this browser has of an uploaded part. */
+export function useUpload(part: Part | undefined) {
+  const upload = part?.kind === "upload" ? part : null;
+  const { data } = useQuery({
+    queryKey: ["query-image", upload?.key],
+    queryFn: ({ signal }) => queryImage(upload?.key ?? "", upload?.twin ?? null, signal),
+    enabled: upload !== null,
+    staleTime: Infinity,
+    retry: false,
+  });
+  return data;
+}

@@ -1,0 +1,136 @@
+"""The search box: words, addresses of pictures and pictures, and all of them together."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.servers import RunningServer
+from tests.web.conftest import drawing
+from tests.web.hands import drop
+from tests.web.sights import box, chip, chips, first_result, results
+
+
+def test_several_images_make_one_query(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/?like=drawing-01.png&like=drawing-02.png&weight=0.5&like=drawing-03.png&weight=-0.5")
+    expect(chips(page)).to_have_count(3)
+    # Whatever is searched with is left out.
+    expect(results(page)).to_have_count(9)
+    parts = [
+        {"image_id": "drawing-01.png", "weight": 1},
+        {"image_id": "drawing-02.png", "weight": 0.5},
+        {"image_id": "drawing-03.png", "weight": -0.5},
+    ]
+    answer = server.http.post("/search", json={"query": parts, "top_k": 9}).json()["results"]
+    shown = results(page).evaluate_all("all => all.map(a => a.querySelector('[title]').title)")
+    assert shown == [hit["image_id"] for hit in answer]
+
+
+def test_what_counts_less_or_is_taken_out_changes_the_query_and_back_undoes_it(
+    server: RunningServer, page: Page
+) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
+    expect(chip(page, "mine.png").get_by_role("combobox")).to_have_count(0)
+    page.goto(f"{page.url}&like=drawing-05.png")
+    expect(chips(page)).to_have_count(2)
+    page.get_by_label("How much mine.png counts").select_option("a little")
+    expect(page).to_have_url(re.compile(r"weight=0\.5"))
+    page.get_by_label("How much drawing-05.png counts").select_option("not like this")
+    expect(page).to_have_url(re.compile(r"weight=-0\.5"))
+    # What is left has to look for something.
+    levels = page.get_by_label("How much mine.png counts").get_by_role("option")
+    expect(levels).to_have_text(["a lot", "normal", "a little"])
+    page.get_by_role("button", name="Remove drawing-05.png").click()
+    expect(chips(page)).to_have_count(1)
+    expect(first_result(page)).to_have_accessible_name(re.compile(r"drawing-04\.png"))
+    page.go_back()
+    expect(chips(page)).to_have_count(2)
+    page.get_by_role("button", name="Remove mine.png").click()
+    expect(page.get_by_role("heading", name="What is to be found?")).to_be_visible()
+    page.get_by_role("button", name="New search").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("looks like")
+
+
+def test_new_image_takes_the_place_of_the_other_unless_both_are_wanted(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    drop(page, "mine.png", drawing(4))
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
+    drop(page, "other.png", drawing(7))
+    expect(chips(page)).to_have_text(re.compile("^other.png"))
+    expect(first_result(page)).to_have_accessible_name(re.compile("drawing-07"))
+    page.get_by_role("button", name="Use both").click()
+    expect(chips(page)).to_have_count(2)
+    expect(results(page)).to_have_count(12)
+    best = {results(page).nth(rank).locator("[title]").first.get_attribute("title") for rank in (0, 1)}
+    assert best == {"drawing-04.png", "drawing-07.png"}
+
+
+def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, page: Page) -> None:
+    asked: list[object] = []
+
+    def look(request: object) -> None:
+        asked.append(request)
+
+    page.goto(server.url)
+    page.on("request", lambda request: look(request.post_data_json) if request.url.endswith("/search") else None)
+    box(page).fill("  two   dogs ")
+    box(page).press("Enter")
+    expect(page).to_have_url(re.compile(r"/\?text=two\+dogs$"))
+    expect(box(page)).to_have_value("two dogs")
+    expect(page).to_have_title(re.compile("^two dogs"))
+    drop(page, "mine.png", drawing(4))
+    # The words stay, and now count as one of two things.
+    expect(chips(page)).to_have_count(2)
+    expect(page).to_have_url(re.compile(r"query=\w+&text=two\+dogs$"))
+    page.go_back()
+    expect(box(page)).to_have_value("two dogs")
+    expect(chips(page)).to_have_count(0)
+    assert asked[0] == {"query": [{"text": "two dogs", "weight": 1}], "top_k": 200}
+
+
+@pytest.fixture
+def wordless(server: RunningServer, page: Page) -> RunningServer:
+    """Let the page believe that the model has no text tower, and refuse words as the server does then."""
+    problem = {
+        "code": "text_search_unavailable",
+        "detail": "The running model has no text tower.",
+        "status": 422,
+        "title": "Cannot be processed",
+        "type": "about:blank#text_search_unavailable",
+    }
+    stats = server.http.get("/stats").json()
+    stats["model"]["towers"] = ["image"]
+    page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
+    page.route(
+        "**/api/v1/search",
+        lambda route: route.fulfill(
+            status=422, body=json.dumps(problem), headers={"content-type": "application/problem+json"}
+        ),
+    )
+    return server
+
+
+def test_box_says_that_the_model_reads_no_words(wordless: RunningServer, page: Page) -> None:
+    page.goto(wordless.url)
+    expect(page.get_by_placeholder("Paste the address of a picture")).to_be_visible()
+    box(page).fill("two dogs")
+    expect(page.get_by_text("The running model (mini) reads no words.")).to_be_visible()
+    box(page).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The running model reads no words")
+    expect(page.get_by_role("alert")).to_contain_text("has no text tower")
+
+
+def test_address_of_a_picture_is_recognised(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    box(page).fill("https://www.example.org/a/b.jpg at night")
+    expect(page.get_by_text("Searches with the picture at example.org, and with “at night”")).to_be_visible()
+    page.get_by_role("button", name="Search with this picture").click()
+    expect(page).to_have_url(re.compile(r"\?url=https%3A%2F%2Fwww\.example\.org%2Fa%2Fb\.jpg&text=at\+night$"))
+    expect(box(page)).to_have_value("at night")
+    expect(chips(page)).to_have_count(2)
+    expect(chip(page, "example.org")).to_be_visible()
