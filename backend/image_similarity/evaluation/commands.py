@@ -15,13 +15,13 @@ from rich.table import Table
 
 from image_similarity.confidence import QueryKind
 from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain import InvalidRequest, TextSearchUnavailable
 from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
-from image_similarity.evaluation.dataset import read_labelled
+from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
 from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render
 from image_similarity.evaluation.run import Measured, measure
-from image_similarity.evaluation.tasks import OnStep, images_by_label
+from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_by_label
 from image_similarity.settings import Settings
 
 app = typer.Typer()
@@ -34,7 +34,12 @@ app = typer.Typer()
     "`image-similarity evaluate ./labelled --compare mini.json`"
 )
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder of folders of images; their names are the labels.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of folders of images, whose names are the labels; or of captioned images.")
+    ],
+    captions: Annotated[
+        Path | None, typer.Option(help="CSV file with the columns image and caption: search with texts, not images.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=4, help="Most images; the same sample each time.")] = None,
     worst: Annotated[int, typer.Option(min=0, max=1000, help="Worst queries that the page shows.")] = 10,
     html: Annotated[Path | None, typer.Option(help="Write a page with the worst queries as pictures.")] = None,
@@ -51,7 +56,7 @@ def evaluate(
     Nothing is written to the collection, and none is opened: a server may go on running.
     """
     settings = load_settings()
-    measured = _measure(folder, settings, limit=limit, worst=worst)
+    measured = _measure(_read(folder, captions, limit=limit), folder, settings, worst=worst)
     comparison = compare(measured.report, other) if other else None
     _tell(measured.report)
     if html:
@@ -71,16 +76,37 @@ def evaluate(
         _print_fit(fit)
 
 
-def _measure(folder: Path, settings: Settings, *, limit: int | None, worst: int) -> Measured:
-    data = read_labelled(folder, limit=limit)
+def _read(folder: Path, captions: Path | None, *, limit: int | None) -> LabelledImages | CaptionedImages:
+    if captions is None:
+        return read_labelled(folder, limit=limit)
+    return read_captioned(folder, captions, limit=limit)
+
+
+def _measure(data: LabelledImages | CaptionedImages, folder: Path, settings: Settings, *, worst: int) -> Measured:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
-    from image_similarity.bootstrap import load_model
+    from image_similarity.bootstrap import load_model, load_text_encoder
 
     err.print("Loading the model …", style="dim")
     encoder, fallback_reason = load_model(settings)
-    model = Model(encoder.spec.name, encoder.spec.dimension, encoder.device, encoder.precision, fallback_reason)
+    texts = load_text_encoder(encoder, settings) if isinstance(data, CaptionedImages) else None
+    model = Model(
+        encoder.spec.name,
+        texts.name if texts else None,
+        encoder.spec.dimension,
+        encoder.device,
+        encoder.precision,
+        fallback_reason,
+    )
     with _progress() as on_step:
-        task = images_by_label(encoder, data, settings, on_step)
+        if isinstance(data, LabelledImages):
+            task = images_by_label(encoder, data, settings, on_step)
+        elif texts is None:
+            raise TextSearchUnavailable(
+                f"{model.name} has no text tower, so captions cannot be searched with. Measure a model that has one "
+                "(MODEL_NAME), or images in folders, without --captions."
+            )
+        else:
+            task = images_by_caption(encoder, texts, data, settings, on_step)
         return measure(task, model, data=folder.resolve().name, worst=worst, on_step=on_step)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Pixels
 from image_similarity.embedder import THUMBNAIL_SIDE
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.folder import ImageFile, read_image
 from image_similarity.images.decode import decode
 from image_similarity.settings import Settings
@@ -37,6 +37,26 @@ class EmbeddedImages:
     """The sha256 of each kept file's bytes, in hex."""
     skipped: tuple[tuple[ImageFile, str], ...]
     """The other files, and why."""
+
+
+def embed_texts(
+    encoder: TextEncoder, texts: Sequence[str], settings: Settings, on_progress: OnProgress = lambda _: None
+) -> tuple[Embedding, int]:
+    """Return the unit vectors of texts, shape (texts, dimension), and how many texts were longer than it reads.
+
+    Raises EncodingFailed, TextSearchUnavailable.
+    """
+    rows: list[Embedding] = []
+    truncated = 0
+    for start in range(0, len(texts), settings.batch_size):
+        encoded = encoder.encode_texts(texts[start : start + settings.batch_size])
+        rows += [each.embedding for each in encoded]
+        truncated += sum(each.truncated for each in encoded)
+        on_progress(len(rows))
+    vectors = np.stack(rows).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise EncodingFailed("The model did not return a finite vector for each text.")
+    return vectors, truncated
 
 
 @dataclass(frozen=True, slots=True)

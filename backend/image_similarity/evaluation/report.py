@@ -21,6 +21,8 @@ class Model:
     """The model that was evaluated."""
 
     name: str
+    text_name: str | None
+    """Of its text tower, where that was searched with."""
     dimension: int
     device: str
     precision: str

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_similarity.confidence import QueryKind
-from image_similarity.domain import InvalidRequest
-from image_similarity.encoders.base import Encoder
-from image_similarity.evaluation.dataset import LabelledImages
-from image_similarity.evaluation.embedding import EmbeddedImages, embed_images
+from image_similarity.domain import Embedding, InvalidRequest
+from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages
+from image_similarity.evaluation.embedding import EmbeddedImages, embed_images, embed_texts
 from image_similarity.evaluation.ranking import Indexes, Retrieval
 from image_similarity.folder import ImageFile
 from image_similarity.settings import Settings
@@ -72,6 +72,74 @@ def images_by_label(
         skipped=_reasons(embedded) + repeated,
         warnings=tuple(warnings),
     )
+
+
+def images_by_caption(
+    encoder: Encoder,
+    texts: TextEncoder,
+    data: CaptionedImages,
+    settings: Settings,
+    on_step: OnStep = lambda *_: None,
+) -> Task:
+    """Search with each caption for the one image that it is of; images with the same bytes are one candidate.
+
+    Raises InvalidRequest where too few images can be read to search for anything, EncodingFailed,
+    TextSearchUnavailable.
+    """
+    embedded = _embed(encoder, data.files, settings, on_step)
+    rows, candidate_of = _candidates(embedded)
+    if len(rows) < 2:
+        raise InvalidRequest(f"Of {len(data.files)} images {len(rows)} could be read; at least two are needed.")
+    captions = [(text, number) for text, number in data.captions if number in candidate_of]
+    vectors, truncated = _embed_texts(texts, [text for text, _ in captions], settings, on_step)
+    warnings = []
+    if data.missing:
+        warnings.append(f"{len(data.missing)} images of the captions file are not there: left out.")
+    if truncated:
+        warnings.append(f"{truncated} captions are longer than the model reads; their ends were ignored.")
+    return Task(
+        kind=QueryKind.TEXT,
+        retrieval=Retrieval(
+            vectors,
+            embedded.embeddings[rows],
+            np.array([candidate_of[number] for _, number in captions], dtype=np.int64),
+            np.arange(len(rows)),
+            itself=False,
+        ),
+        files=tuple(data.files[number] for number in embedded.kept[rows]),
+        labels=None,
+        captions=tuple(text for text, _ in captions),
+        names=_numbered([data.files[number].relative for _, number in captions]),
+        skipped=_reasons(embedded),
+        warnings=tuple(warnings),
+    )
+
+
+def _candidates(embedded: EmbeddedImages) -> tuple[Indexes, dict[int, int]]:
+    """Return the rows whose bytes no earlier row has, and for each file that was read which of them it is."""
+    rows: dict[str, int] = {}
+    candidates: dict[str, int] = {}
+    candidate_of: dict[int, int] = {}
+    for row, (number, digest) in enumerate(zip(embedded.kept, embedded.digests, strict=True)):
+        rows.setdefault(digest, row)
+        candidate_of[int(number)] = candidates.setdefault(digest, len(candidates))
+    return np.array(list(rows.values()), dtype=np.int64), candidate_of
+
+
+def _numbered(images: Sequence[str]) -> tuple[str, ...]:
+    """Return a name for each caption: its image's, and which of the image's captions it is."""
+    counts: dict[str, int] = {}
+    names = []
+    for image in images:
+        counts[image] = counts.get(image, 0) + 1
+        names.append(f"{image}#{counts[image]}")
+    return tuple(names)
+
+
+def _embed_texts(
+    encoder: TextEncoder, texts: Sequence[str], settings: Settings, on_step: OnStep
+) -> tuple[Embedding, int]:
+    return embed_texts(encoder, texts, settings, lambda done: on_step("Embedding texts", done, len(texts)))
 
 
 def _embed(encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_step: OnStep) -> EmbeddedImages:

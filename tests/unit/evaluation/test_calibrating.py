@@ -18,7 +18,7 @@ from image_similarity.evaluation.run import Measured, measure
 from image_similarity.evaluation.tasks import Task
 from image_similarity.folder import ImageFile
 
-MODEL = Model("drawn", 24, "cpu", "fp32", None)
+MODEL = Model("drawn", None, 24, "cpu", "fp32", None)
 
 
 def hits_with_truth(count: int, slope: float, intercept: float) -> tuple[np.ndarray, np.ndarray]:
