@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from image_similarity.domain import InvalidRequest, Match
-from image_similarity.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
+from image_similarity.queries import Query, Text
 
 
 class QueryKind(StrEnum):
@@ -23,13 +23,10 @@ class QueryKind(StrEnum):
 
     @classmethod
     def of(cls, query: Query) -> QueryKind | None:
-        """Return the kind of a query; None for one of several parts or with examples: nobody has calibrated those."""
-        match (*query.parts, *query.positive, *query.negative):
-            case [QueryPart(ImageBytes() | IndexedImage())]:
-                return cls.IMAGE
-            case [QueryPart(Text())]:
-                return cls.TEXT
-        return None
+        """Return the kind of a query; None for one of several parts or with examples: nobody calibrated its scores."""
+        if len(query.parts) != 1 or query.positive or query.negative:
+            return None
+        return cls.TEXT if isinstance(query.parts[0].source, Text) else cls.IMAGE
 
 
 @dataclass(frozen=True, slots=True)

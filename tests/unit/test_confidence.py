@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from image_similarity.confidence import Calibration, QueryKind, read_calibrations
 from image_similarity.domain import InvalidRequest
-from image_similarity.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
+from image_similarity.queries import ImageBytes, ImageUrl, IndexedImage, Query, QueryPart, Text
 
 FINITE = st.floats(-1, 1, width=32)
 
@@ -43,10 +43,14 @@ def test_a_curve_that_does_not_rise_is_none(slope: float, intercept: float) -> N
         (Query.of(ImageBytes(b"x")), QueryKind.IMAGE),
         (Query.of(IndexedImage("x")), QueryKind.IMAGE),
         (Query.of(Text("x")), QueryKind.TEXT),
+        (Query.of(ImageUrl("https://example.org/x.jpg")), QueryKind.IMAGE),
         (Query((QueryPart(Text("x")), QueryPart(Text("y"), 0.5))), None),
+        (Query((QueryPart(Text("x")),), positive=(IndexedImage("y"),)), None),
+        (Query((QueryPart(ImageBytes(b"x")),), negative=(IndexedImage("y"),)), None),
+        (Query(positive=(IndexedImage("x"),)), None),
         (Query((QueryPart(ImageBytes(b"x")), QueryPart(Text("at night"), 0.5))), None),
     ],
-    ids=["image", "indexed", "text", "two-texts", "image-and-text"],
+    ids=["image", "indexed", "text", "url", "two-texts", "liked", "disliked", "example", "image-and-text"],
 )
 def test_the_kind_of_a_query_is_that_of_its_only_part(query: Query, kind: QueryKind | None) -> None:
     assert QueryKind.of(query) is kind
