@@ -65,9 +65,10 @@ def add_confidence(query: Query, matches: Sequence[Match], calibrations: Calibra
     )
 
 
-def read_calibrations(path: Path, model: str) -> Calibrations:
+def read_calibrations(path: Path, model: str, text_model: str | None = None) -> Calibrations:
     """Read what `image-similarity evaluate --calibrate` wrote for a model.
 
+    A curve for texts that was made with another text tower than `text_model` is left out: its scores are others.
     Raises InvalidRequest where the file cannot be read, is none, or was made for another model.
     """
     try:
@@ -76,6 +77,7 @@ def read_calibrations(path: Path, model: str) -> Calibrations:
         found = {
             QueryKind(kind): Calibration(float(each["slope"]), float(each["intercept"]))
             for kind, each in document["calibrations"].items()
+            if kind != QueryKind.TEXT or each["text_model"] == text_model
         }
     except OSError as error:
         raise InvalidRequest(f"The calibration {path} cannot be read: {error.strerror}.") from error

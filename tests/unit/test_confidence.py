@@ -69,6 +69,14 @@ def test_a_file_brings_the_curves_of_its_model(tmp_path: Path) -> None:
     assert dict(found) == {QueryKind.IMAGE: Calibration(8.5, -3.6)}
 
 
+def test_a_curve_for_texts_is_that_of_one_text_tower(tmp_path: Path) -> None:
+    curve = {"slope": 20, "intercept": -5, "text_model": "words"}
+    path = written(tmp_path / "c.json", {"model": "mini", "calibrations": {**GOOD["calibrations"], "text": curve}})
+    assert set(read_calibrations(path, "mini", "words")) == {QueryKind.IMAGE, QueryKind.TEXT}
+    assert set(read_calibrations(path, "mini", "mots")) == {QueryKind.IMAGE}
+    assert set(read_calibrations(path, "mini")) == {QueryKind.IMAGE}
+
+
 def test_a_file_for_another_model_is_refused_with_both_names(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"made for the model mini, but clip is running"):
         read_calibrations(written(tmp_path / "c.json", GOOD), "clip")
@@ -84,6 +92,7 @@ def test_a_file_for_another_model_is_refused_with_both_names(tmp_path: Path) -> 
         {"model": "mini", "calibrations": {"image": {"slope": -1, "intercept": 0}}},
         {"model": "mini", "calibrations": {"image": {"slope": "steep", "intercept": 0}}},
         {"model": "mini", "calibrations": {"image": {"intercept": 0}}},
+        {"model": "mini", "calibrations": {"text": {"slope": 1, "intercept": 0}}},
     ],
 )
 def test_what_is_no_calibration_is_refused(tmp_path: Path, document: object) -> None:

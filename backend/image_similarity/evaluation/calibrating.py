@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from image_similarity.confidence import Calibration, QueryKind, read_calibrations
+from image_similarity.confidence import Calibration, read_calibrations
 from image_similarity.domain import InvalidRequest
 from image_similarity.evaluation.run import Measured
 
@@ -68,8 +68,9 @@ def fit_calibration(measured: Measured) -> Fit:
     scores, hits, clusters = measured.ranked.top_scores, measured.hits, measured.clusters
     numbers = np.unique(clusters)
     if len(numbers) < FEWEST_CLUSTERS:
-        unit = "labels" if measured.report.kind is QueryKind.IMAGE else "images with captions"
-        raise InvalidRequest(f"A calibration needs at least {FEWEST_CLUSTERS} {unit}; there are {len(numbers)}.")
+        raise InvalidRequest(
+            f"A calibration needs at least {FEWEST_CLUSTERS} labels, or images with captions; there are {len(numbers)}."
+        )
     fold_of = np.random.default_rng(SEED).permutation(len(numbers)) % FOLDS
     folds = fold_of[np.searchsorted(numbers, clusters)]
     said = np.empty(scores.shape)
@@ -164,6 +165,7 @@ def _describe(measured: Measured, fit: Fit) -> dict[str, Any]:
     return {
         "slope": round(fit.calibration.slope, 6),
         "intercept": round(fit.calibration.intercept, 6),
+        **({"text_model": report.text_model} if report.text_model is not None else {}),
         "data": report.data,
         "precision": report.model.precision,
         "queries": report.queries,

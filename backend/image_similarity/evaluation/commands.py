@@ -16,12 +16,13 @@ from rich.table import Table
 from image_similarity.confidence import QueryKind
 from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
 from image_similarity.domain import InvalidRequest, TextSearchUnavailable
+from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
 from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render
 from image_similarity.evaluation.run import Measured, measure
-from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_by_label
+from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_by_label, images_by_name
 from image_similarity.settings import Settings
 
 app = typer.Typer()
@@ -40,6 +41,9 @@ def evaluate(
     captions: Annotated[
         Path | None, typer.Option(help="CSV file with the columns image and caption: search with texts, not images.")
     ] = None,
+    label_text: Annotated[
+        str | None, typer.Option(help="Search with texts made of the labels' names, such as 'a photo of a {}'.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=4, help="Most images; the same sample each time.")] = None,
     worst: Annotated[int, typer.Option(min=0, max=1000, help="Worst queries that the page shows.")] = 10,
     html: Annotated[Path | None, typer.Option(help="Write a page with the worst queries as pictures.")] = None,
@@ -56,7 +60,10 @@ def evaluate(
     Nothing is written to the collection, and none is opened: a server may go on running.
     """
     settings = load_settings()
-    measured = _measure(_read(folder, captions, limit=limit), folder, settings, worst=worst)
+    if captions and label_text:
+        raise InvalidRequest("--captions is for images with captions, --label-text for images in folders: choose one.")
+    data = read_captioned(folder, captions, limit=limit) if captions else read_labelled(folder, limit=limit)
+    measured = _measure(data, label_text, settings, name=folder.resolve().name, worst=worst)
     comparison = compare(measured.report, other) if other else None
     _tell(measured.report)
     if html:
@@ -76,38 +83,35 @@ def evaluate(
         _print_fit(fit)
 
 
-def _read(folder: Path, captions: Path | None, *, limit: int | None) -> LabelledImages | CaptionedImages:
-    if captions is None:
-        return read_labelled(folder, limit=limit)
-    return read_captioned(folder, captions, limit=limit)
-
-
-def _measure(data: LabelledImages | CaptionedImages, folder: Path, settings: Settings, *, worst: int) -> Measured:
+def _measure(
+    data: LabelledImages | CaptionedImages, label_text: str | None, settings: Settings, *, name: str, worst: int
+) -> Measured:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
-    from image_similarity.bootstrap import load_model, load_text_encoder
+    from image_similarity.bootstrap import load_model
 
     err.print("Loading the model …", style="dim")
     encoder, fallback_reason = load_model(settings)
-    texts = load_text_encoder(encoder, settings) if isinstance(data, CaptionedImages) else None
-    model = Model(
-        encoder.spec.name,
-        texts.name if texts else None,
-        encoder.spec.dimension,
-        encoder.device,
-        encoder.precision,
-        fallback_reason,
-    )
+    model = Model(encoder.spec.name, encoder.spec.dimension, encoder.device, encoder.precision, fallback_reason)
     with _progress() as on_step:
-        if isinstance(data, LabelledImages):
-            task = images_by_label(encoder, data, settings, on_step)
-        elif texts is None:
-            raise TextSearchUnavailable(
-                f"{model.name} has no text tower, so captions cannot be searched with. Measure a model that has one "
-                "(MODEL_NAME), or images in folders, without --captions."
-            )
+        if isinstance(data, CaptionedImages):
+            task = images_by_caption(encoder, _load_tower(encoder, settings), data, settings, on_step)
+        elif label_text is not None:
+            task = images_by_name(encoder, _load_tower(encoder, settings), data, label_text, settings, on_step)
         else:
-            task = images_by_caption(encoder, texts, data, settings, on_step)
-        return measure(task, model, data=folder.resolve().name, worst=worst, on_step=on_step)
+            task = images_by_label(encoder, data, settings, on_step)
+        return measure(task, model, data=name, worst=worst, on_step=on_step)
+
+
+def _load_tower(encoder: Encoder, settings: Settings) -> TextEncoder:
+    from image_similarity.bootstrap import load_text_encoder
+
+    tower = load_text_encoder(encoder, settings)
+    if tower is None:
+        raise TextSearchUnavailable(
+            f"{encoder.spec.name} has no text tower: it can be measured with images in folders, without texts. "
+            "Choose a model that has one with MODEL_NAME."
+        )
+    return tower
 
 
 @contextmanager
@@ -137,7 +141,7 @@ def _tell(report: Report) -> None:
 
 
 def _print_figures(report: Report) -> None:
-    what = "images" if report.kind is QueryKind.IMAGE else "captions"
+    what = "images" if report.kind is QueryKind.IMAGE else "texts"
     out.print(
         f"{report.model.name} on {report.data}: {report.queries} {what} searched with, each among "
         f"{report.candidates} images.",

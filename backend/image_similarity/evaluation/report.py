@@ -21,8 +21,6 @@ class Model:
     """The model that was evaluated."""
 
     name: str
-    text_name: str | None
-    """Of its text tower, where that was searched with."""
     dimension: int
     device: str
     precision: str
@@ -85,6 +83,8 @@ class Report:
 
     model: Model
     kind: QueryKind
+    text_model: str | None
+    """Name of the text tower, where texts were searched with."""
     data: str
     """Name of the folder, and of the captions file."""
     images: int
@@ -147,6 +147,7 @@ def to_json(report: Report, comparison: Comparison | None) -> dict[str, Any]:
     return {
         "model": asdict(report.model),
         "query_kind": report.kind,
+        "text_model": report.text_model,
         "data": report.data,
         "images": report.images,
         "queries": report.queries,

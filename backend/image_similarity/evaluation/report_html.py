@@ -74,7 +74,7 @@ def render(report: Report, comparison: Comparison | None, settings: Settings) ->
 
 def _summary(report: Report) -> str:
     model = report.model
-    what = "images" if report.kind is QueryKind.IMAGE else "captions"
+    what = "images" if report.kind is QueryKind.IMAGE else "texts"
     text = (
         f"{report.queries:,} {what} were searched with, each among {report.candidates:,} images. "
         f"{model.dimension} dimensions, {model.precision} on {model.device}."

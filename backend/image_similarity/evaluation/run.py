@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.confidence import QueryKind
 from image_similarity.evaluation.intervals import bootstrap, clusters_or_queries
 from image_similarity.evaluation.metrics import METRICS
 from image_similarity.evaluation.ranking import Indexes, Ranked, rank
@@ -30,7 +29,7 @@ class Measured:
     hits: NDArray[np.bool_]
     """Which of `ranked.top` are relevant."""
     clusters: NDArray[np.int64]
-    """Of each row of `ranked`: the number of its label, or of the image its caption is of."""
+    """Of each row of `ranked`: the number of its label, or of the image that its caption is of."""
 
 
 def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: OnStep = lambda *_: None) -> Measured:
@@ -43,15 +42,15 @@ def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: On
     ranked = rank(retrieval, lambda done: on_step("Ranking", done, len(task.names)))
     clusters = retrieval.query_groups[ranked.rows]
     drawn, by_cluster = clusters_or_queries(clusters)
-    unit = "labels" if task.kind is QueryKind.IMAGE else "images"
     report = Report(
         model=model,
         kind=task.kind,
+        text_model=task.text_model,
         data=data,
         images=len(task.files),
         candidates=len(task.files) - int(retrieval.itself),
         unanswerable=len(task.names) - len(ranked.rows),
-        drawn=unit if by_cluster else "queries",
+        drawn=task.clusters if by_cluster else "queries",
         figures=dict(zip(METRICS, bootstrap(ranked.values, drawn), strict=True)),
         labels=_by_label(task, ranked),
         worst=tuple(_look_at(task, ranked, int(row)) for row in _worst_rows(ranked, worst)),
@@ -64,9 +63,9 @@ def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: On
 
 
 def _by_label(task: Task, ranked: Ranked) -> tuple[LabelFigures, ...]:
-    if task.labels is None:
+    if task.query_labels is None:
         return ()
-    labels = np.array(task.labels)[ranked.rows]
+    labels = np.array(task.query_labels)[ranked.rows]
     figures = [
         LabelFigures(
             str(label),
@@ -98,9 +97,9 @@ def _look_at(task: Task, ranked: Ranked, row: int) -> WorstQuery:
         return Shown(file.path, file.relative, label, place, float(scores[candidate]), bool(relevant[candidate]))
 
     return WorstQuery(
-        name=task.names[query] if task.captions is None else task.captions[query],
-        path=task.files[query].path if task.captions is None else None,
-        label=task.labels[query] if task.labels is not None else None,
+        name=task.names[query] if task.texts is None else task.texts[query],
+        path=task.files[query].path if task.texts is None else None,
+        label=task.query_labels[query] if task.query_labels is not None else None,
         average_precision=float(ranked.values[row, _AVERAGE_PRECISION]),
         found=tuple(show(int(candidate)) for candidate in ranked.top[row, :FOUND_SHOWN]),
         wanted=tuple(show(int(candidate)) for candidate in wanted[:WANTED_SHOWN]),

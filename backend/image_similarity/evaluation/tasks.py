@@ -28,15 +28,20 @@ class Task:
     """Queries and candidates with all that a report says of them."""
 
     kind: QueryKind
+    text_model: str | None
+    """Name of the text tower; None where no texts are searched with."""
     retrieval: Retrieval
     files: tuple[ImageFile, ...]
     """Of the candidates."""
     labels: tuple[str, ...] | None
     """Of the candidates; None where they have captions instead."""
-    captions: tuple[str, ...] | None
-    """Of the queries; None where they are the candidates themselves."""
+    query_labels: tuple[str, ...] | None
+    texts: tuple[str, ...] | None
+    """That are searched with; None where the queries are the candidates themselves."""
     names: tuple[str, ...]
     """Of the queries, each another."""
+    clusters: str
+    """What the groups of the queries are, in the plural: queries of the same one hang together."""
     skipped: tuple[tuple[str, str], ...]
     """Images that were left out, and why."""
     warnings: tuple[str, ...]
@@ -50,33 +55,65 @@ def images_by_label(
     Of images with the same bytes and the same label all but the first are left out: anything would find them.
     Raises InvalidRequest where too few images can be read to search for anything.
     """
-    embedded = _embed(encoder, data.files, settings, on_step)
-    rows, repeated, warnings = _once_each(data, embedded)
-    if data.unlabelled:
-        warnings.append(f"{len(data.unlabelled)} images lie in no folder of their own and so have no label: left out.")
-    numbers = embedded.kept[rows]
-    labels = tuple(data.labels[number] for number in numbers)
-    files = tuple(data.files[number] for number in numbers)
-    _, groups = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
-    vectors = embedded.embeddings[rows]
-    retrieval = Retrieval(vectors, vectors, groups, groups, itself=True)
+    shelves = _shelve(encoder, data, settings, on_step)
+    retrieval = Retrieval(shelves.vectors, shelves.vectors, shelves.groups, shelves.groups, itself=True)
     if not len(retrieval.answerable()):
-        raise InvalidRequest(f"No two of the {len(files)} images that could be read have the same label.")
+        raise InvalidRequest(f"No two of the {len(shelves.files)} images that could be read have the same label.")
     return Task(
         kind=QueryKind.IMAGE,
+        text_model=None,
         retrieval=retrieval,
-        files=files,
-        labels=labels,
-        captions=None,
-        names=tuple(file.relative for file in files),
-        skipped=_reasons(embedded) + repeated,
-        warnings=tuple(warnings),
+        files=shelves.files,
+        labels=shelves.labels,
+        query_labels=shelves.labels,
+        texts=None,
+        names=tuple(file.relative for file in shelves.files),
+        clusters="labels",
+        skipped=shelves.skipped,
+        warnings=shelves.warnings,
+    )
+
+
+def images_by_name(
+    encoder: Encoder,
+    tower: TextEncoder,
+    data: LabelledImages,
+    template: str,
+    settings: Settings,
+    on_step: OnStep = lambda *_: None,
+) -> Task:
+    """Search with each label's name for its images; in the template `{}` stands for the name, `_` in it for a space.
+
+    Images with the same bytes and the same label count once. Raises InvalidRequest where the template has no `{}` and
+    where images of less than two labels can be read, EncodingFailed, TextSearchUnavailable.
+    """
+    if "{}" not in template:
+        raise InvalidRequest(f'The text {template!r} needs a {{}} where the label\'s name goes: "a photo of a {{}}".')
+    shelves = _shelve(encoder, data, settings, on_step)
+    names = tuple(sorted(set(shelves.labels)))
+    if len(names) < 2:
+        raise InvalidRequest(f"Images of {len(names)} labels could be read; at least two are needed.")
+    texts = tuple(template.replace("{}", name.replace("_", " ")) for name in names)
+    vectors, truncated = _embed_texts(tower, texts, settings, on_step)
+    cut = (f"{truncated} texts are longer than the model reads; their ends were ignored.",) if truncated else ()
+    return Task(
+        kind=QueryKind.TEXT,
+        text_model=tower.name,
+        retrieval=Retrieval(vectors, shelves.vectors, np.arange(len(names)), shelves.groups, itself=False),
+        files=shelves.files,
+        labels=shelves.labels,
+        query_labels=names,
+        texts=texts,
+        names=names,
+        clusters="labels",
+        skipped=shelves.skipped,
+        warnings=shelves.warnings + cut,
     )
 
 
 def images_by_caption(
     encoder: Encoder,
-    texts: TextEncoder,
+    tower: TextEncoder,
     data: CaptionedImages,
     settings: Settings,
     on_step: OnStep = lambda *_: None,
@@ -91,7 +128,7 @@ def images_by_caption(
     if len(rows) < 2:
         raise InvalidRequest(f"Of {len(data.files)} images {len(rows)} could be read; at least two are needed.")
     captions = [(text, number) for text, number in data.captions if number in candidate_of]
-    vectors, truncated = _embed_texts(texts, [text for text, _ in captions], settings, on_step)
+    vectors, truncated = _embed_texts(tower, [text for text, _ in captions], settings, on_step)
     warnings = []
     if data.missing:
         warnings.append(f"{len(data.missing)} images of the captions file are not there: left out.")
@@ -99,6 +136,7 @@ def images_by_caption(
         warnings.append(f"{truncated} captions are longer than the model reads; their ends were ignored.")
     return Task(
         kind=QueryKind.TEXT,
+        text_model=tower.name,
         retrieval=Retrieval(
             vectors,
             embedded.embeddings[rows],
@@ -108,8 +146,10 @@ def images_by_caption(
         ),
         files=tuple(data.files[number] for number in embedded.kept[rows]),
         labels=None,
-        captions=tuple(text for text, _ in captions),
+        query_labels=None,
+        texts=tuple(text for text, _ in captions),
         names=_numbered([data.files[number].relative for _, number in captions]),
+        clusters="images",
         skipped=_reasons(embedded),
         warnings=tuple(warnings),
     )
@@ -140,6 +180,32 @@ def _embed_texts(
     encoder: TextEncoder, texts: Sequence[str], settings: Settings, on_step: OnStep
 ) -> tuple[Embedding, int]:
     return embed_texts(encoder, texts, settings, lambda done: on_step("Embedding texts", done, len(texts)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelves:
+    """The labelled images that could be read, each content once a label."""
+
+    vectors: Embedding
+    groups: Indexes
+    """Number of the label, in the order of the alphabet."""
+    labels: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    skipped: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def _shelve(encoder: Encoder, data: LabelledImages, settings: Settings, on_step: OnStep) -> _Shelves:
+    embedded = _embed(encoder, data.files, settings, on_step)
+    rows, repeated, warnings = _once_each(data, embedded)
+    if data.unlabelled:
+        warnings.append(f"{len(data.unlabelled)} images lie in no folder of their own and so have no label: left out.")
+    numbers = embedded.kept[rows]
+    labels = tuple(data.labels[number] for number in numbers)
+    _, groups = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
+    files = tuple(data.files[number] for number in numbers)
+    skipped = _reasons(embedded) + repeated
+    return _Shelves(embedded.embeddings[rows], groups, labels, files, skipped, tuple(warnings))
 
 
 def _embed(encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_step: OnStep) -> EmbeddedImages:

@@ -18,7 +18,7 @@ from image_similarity.evaluation.run import Measured, measure
 from image_similarity.evaluation.tasks import Task
 from image_similarity.folder import ImageFile
 
-MODEL = Model("drawn", None, 24, "cpu", "fp32", None)
+MODEL = Model("drawn", 24, "cpu", "fp32", None)
 
 
 def hits_with_truth(count: int, slope: float, intercept: float) -> tuple[np.ndarray, np.ndarray]:
@@ -75,11 +75,14 @@ def drawn(labels: int = 30, each: int = 8, noise: float = 0.22) -> Measured:
     return measure(
         Task(
             kind=QueryKind.IMAGE,
+            text_model=None,
             retrieval=Retrieval(vectors, vectors, groups, groups, itself=True),
             files=files,
             labels=tuple(f"label {group}" for group in groups),
-            captions=None,
+            query_labels=tuple(f"label {group}" for group in groups),
+            texts=None,
             names=tuple(file.relative for file in files),
+            clusters="labels",
             skipped=(),
             warnings=(),
         ),
@@ -99,7 +102,7 @@ def test_on_labels_it_has_not_seen_the_confidence_is_right_and_better_than_the_b
 
 
 def test_few_labels_are_too_few() -> None:
-    with pytest.raises(InvalidRequest, match="at least 10 labels; there are 9"):
+    with pytest.raises(InvalidRequest, match="at least 10 labels, or images with captions; there are 9"):
         fit_calibration(drawn(labels=9))
 
 
@@ -118,9 +121,9 @@ def test_the_other_kind_of_query_keeps_its_calibration(tmp_path: Path) -> None:
     measured, path = drawn(), tmp_path / "calibration.json"
     fit = fit_calibration(measured)
     write_calibration(path, measured, fit)
-    texts = replace(measured, report=replace(measured.report, kind=QueryKind.TEXT))
+    texts = replace(measured, report=replace(measured.report, kind=QueryKind.TEXT, text_model="words"))
     write_calibration(path, texts, fit)
-    assert set(read_calibrations(path, "drawn")) == {QueryKind.IMAGE, QueryKind.TEXT}
+    assert set(read_calibrations(path, "drawn", "words")) == {QueryKind.IMAGE, QueryKind.TEXT}
 
 
 def test_the_file_of_another_model_is_not_overwritten(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from image_similarity.confidence import QueryKind
 from image_similarity.domain import InvalidRequest
-from image_similarity.evaluation.dataset import read_captioned
+from image_similarity.evaluation.dataset import read_captioned, read_labelled
 from image_similarity.evaluation.report import Model, Report
 from image_similarity.evaluation.report_html import render
 from image_similarity.evaluation.run import measure
-from image_similarity.evaluation.tasks import images_by_caption
+from image_similarity.evaluation.tasks import images_by_caption, images_by_name
 from image_similarity.settings import Settings
 from tests.support.encoders import ColourEncoder, ColourWords
 from tests.support.engines import BLUE, ORANGE, RED, picture
 
-MODEL = Model("colours", "colour-words", 16, "cpu", "fp32", None)
+MODEL = Model("colours", 16, "cpu", "fp32", None)
 SETTINGS = Settings(_env_file=None, batch_size=3, decode_threads=2)
 
 ROWS = ["red.png,red", "red.png,a red wall", "orange.png,orange", "blue.png,blue sea", "green.png,green"]
@@ -48,9 +48,27 @@ def evaluated(folder: Path, *rows: str, worst: int = 10) -> Report:
 def test_each_caption_searches_for_its_image(album: Path) -> None:
     report = evaluated(album, *ROWS)
     assert (report.kind, report.queries, report.candidates, report.labels) == (QueryKind.TEXT, 5, 4, ())
+    assert report.text_model == "colour-words"
     assert {figure.mean for figure in report.figures.values()} == {1}
     # In the order of the images; each caption has a name of its own.
     assert report.per_query.names == ("blue.png#1", "green.png#1", "orange.png#1", "red.png#1", "red.png#2")
+
+
+def test_names_of_labels_search_for_their_images(tmp_path: Path) -> None:
+    for label, data in {"blue": BLUE, "bright_red": RED, "orange": ORANGE}.items():
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "0.png").write_bytes(data)
+        (tmp_path / label / "1.png").write_bytes(data + b"\0")  # the same picture, other bytes
+    words = ColourWords()
+    task = images_by_name(ColourEncoder(), words, read_labelled(tmp_path), "a {}", SETTINGS)
+    report = measure(task, MODEL, data="album").report
+    assert words.batches == [["a blue", "a bright red", "a orange"]]
+    assert (report.kind, report.queries, report.candidates) == (QueryKind.TEXT, 3, 6)
+    assert {figure.mean for figure in report.figures.values()} == {1}
+    assert {label.label: label.queries for label in report.labels} == {"blue": 1, "bright_red": 1, "orange": 1}
+    assert {(worst.name, worst.label) for worst in report.worst} >= {("a bright red", "bright_red")}
+    with pytest.raises(InvalidRequest, match=r"needs a \{\} where the label's name goes"):
+        images_by_name(ColourEncoder(), words, read_labelled(tmp_path), "a photo", SETTINGS)
 
 
 def test_a_caption_that_says_something_else_is_the_worst_query(album: Path) -> None:

@@ -34,7 +34,7 @@ def album(tmp_path: Path) -> Path:
 
 def evaluated(folder: Path, name: str = "colours") -> Report:
     task = images_by_label(ColourEncoder(), read_labelled(folder), SETTINGS)
-    return measure(task, Model(name, None, 16, "cpu", "fp32", None), data=folder.name, worst=3).report
+    return measure(task, Model(name, 16, "cpu", "fp32", None), data=folder.name, worst=3).report
 
 
 @pytest.fixture

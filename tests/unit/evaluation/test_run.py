@@ -20,7 +20,7 @@ from tests.support.albums import drawing, labelled_album
 from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder, StrictColourEncoder
 
-MODEL = Model("colours", None, 16, "cpu", "fp32", None)
+MODEL = Model("colours", 16, "cpu", "fp32", None)
 SETTINGS = Settings(_env_file=None, batch_size=5, decode_threads=2)
 
 
