@@ -91,7 +91,7 @@ def _figures(report: Report) -> str:
         for name, figure in report.figures.items()
     )
     return (
-        f"{_table(['measure', 'mean', '95 % interval', '0 to 1'], rows)}"
+        f"{_table('Figures', ['measure', 'mean', '95 % interval', '0 to 1'], rows)}"
         '<p class="quiet">recall@k: share of queries with a right image among the first k. mAP: mean of the precision '
         "at each right image. nDCG: right images count less the further down they stand, compared with the best "
         "possible order. A query is never among its own results. Intervals: bootstrap, drawing "
@@ -99,11 +99,11 @@ def _figures(report: Report) -> str:
     )
 
 
-def _table(heads: Iterable[str], rows: str) -> str:
+def _table(name: str, heads: Iterable[str], rows: str) -> str:
     """Return a table whose rows are HTML already; where it is too wide it scrolls, by keyboard as well."""
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="wide" role="region" aria-label="figures" tabindex="0">{table}</div>'
+    return f'<div class="wide" role="region" aria-label="{escape(name)}" tabindex="0">{table}</div>'
 
 
 def _scale(figure: Interval) -> str:
@@ -121,7 +121,7 @@ def _comparison(report: Report, comparison: Comparison) -> str:
     )
     return (
         f"<h2>Compared with {escape(comparison.other)}</h2>"
-        f"{_table(['measure', report.model.name, comparison.other, 'difference (95 % interval)', 'verdict'], rows)}"
+        f"{_table('Comparison', ['measure', report.model.name, comparison.other, 'difference (95 % interval)', 'verdict'], rows)}"
     )
 
 
@@ -183,7 +183,7 @@ def _labels(report: Report) -> str:
         f"<td>{each.mean_average_precision:.3f}</td></tr>"
         for each in report.labels
     )
-    return f"<h2>By label, the worst first</h2>{_table(['label', 'queries', 'recall@1', 'mAP'], rows)}"
+    return f"<h2>By label, the worst first</h2>{_table('Labels', ['label', 'queries', 'recall@1', 'mAP'], rows)}"
 
 
 def _skipped(report: Report) -> str:
