@@ -119,10 +119,8 @@ def _comparison(report: Report, comparison: Comparison) -> str:
         f'<td class="{colours.get(each.verdict, "quiet")}">{each.verdict}</td></tr>'
         for name, each in comparison.differences.items()
     )
-    return (
-        f"<h2>Compared with {escape(comparison.other)}</h2>"
-        f"{_table('Comparison', ['measure', report.model.name, comparison.other, 'difference (95 % interval)', 'verdict'], rows)}"
-    )
+    heads = ("measure", report.model.name, comparison.other, "difference (95 % interval)", "verdict")
+    return f"<h2>Compared with {escape(comparison.other)}</h2>{_table('Comparison', heads, rows)}"
 
 
 def _worst(report: Report, settings: Settings) -> str:
