@@ -22,7 +22,7 @@ from image_similarity.domain import (
     StoreUnavailable,
 )
 from image_similarity.engine import SearchEngine
-from image_similarity.queries import Query, SearchOptions, SearchResult
+from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
 from image_similarity.search_body import read_result, search_body
 from image_similarity.settings import Settings
 
@@ -92,6 +92,9 @@ class LocalClient:
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
         """Find what the query asks for."""
         del raw_filter
+        if query.mode is not Mode.VECTOR:
+            # Nothing has looked after the collection here, as a server does from its start on.
+            await self._engine.bring_up_to_date()
         return await self._engine.search(query, options)
 
     async def delete_image(self, image_id: str) -> None:

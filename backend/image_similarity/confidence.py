@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from image_similarity.domain import InvalidRequest, Match
-from image_similarity.queries import Query, Text
+from image_similarity.queries import Mode, Query, Text
 
 
 class QueryKind(StrEnum):
@@ -23,8 +23,8 @@ class QueryKind(StrEnum):
 
     @classmethod
     def of(cls, query: Query) -> QueryKind | None:
-        """Return the kind of a query; None for one of several parts or with examples: nobody calibrated its scores."""
-        if len(query.parts) != 1 or query.positive or query.negative:
+        """Return the kind of a query; None for words, several parts or examples: nobody calibrated such scores."""
+        if query.mode is not Mode.VECTOR or len(query.parts) != 1 or query.positive or query.negative:
             return None
         return cls.TEXT if isinstance(query.parts[0].source, Text) else cls.IMAGE
 

@@ -104,8 +104,10 @@ def matches_table(matches: Sequence[Match]) -> Table:
     calibrated = any(match.confidence is not None for match in matches)
     columns = ("#", "score", *(["confidence"] if calibrated else []), "", "image", "metadata")
     table = Table(*columns, box=None, header_style="dim")
+    # BM25 has no bound; a cosine is shown as it is.
+    full = max(1.0, *(match.score for match in matches))
     for rank, match in enumerate(matches, start=1):
-        bar = "█" * round(12 * max(0.0, match.score))
+        bar = "█" * round(12 * max(0.0, match.score) / full)
         metadata = orjson.dumps(match.metadata).decode() if match.metadata else ""
         confidence = [f"{match.confidence:.0%}" if match.confidence is not None else ""] if calibrated else []
         table.add_row(str(rank), f"{match.score:.4f}", *confidence, bar, match.image_id, metadata)

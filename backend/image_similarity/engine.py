@@ -28,7 +28,7 @@ from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
-from image_similarity.queries import ImageBytes, IndexedImage, Query, SearchOptions, SearchResult, Text
+from image_similarity.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
 from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
@@ -112,6 +112,10 @@ class SearchEngine:
     async def search_by_text(self, text: str, options: SearchOptions) -> SearchResult:
         """Find the images that a text describes. Raises TextSearchUnavailable where the model has no text tower."""
         return await self.search(Query.of(Text(text)), options)
+
+    async def search_by_keywords(self, text: str, options: SearchOptions) -> SearchResult:
+        """Find the images whose descriptions or tags have words of a text, best BM25 first."""
+        return await self.search(Query(mode=Mode.KEYWORDS, keywords=text), options)
 
     async def search_by_id(self, image_id: str, options: SearchOptions) -> SearchResult:
         """Find the images that look like an indexed one, itself left out. Raises ImageNotFound."""

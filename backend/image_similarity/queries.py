@@ -67,6 +67,17 @@ class Strategy(StrEnum):
     """By the cosine to the query, moved towards what is liked and away from what is not."""
 
 
+class Mode(StrEnum):
+    """What images are ranked by."""
+
+    VECTOR = "vector"
+    """By how much they look like the query."""
+    KEYWORDS = "keywords"
+    """By the words in their descriptions and tags: BM25."""
+    HYBRID = "hybrid"
+    """By both: two rankings become one."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueryPart:
     """One thing to look like, or with a negative weight not to look like."""
@@ -85,11 +96,15 @@ class Query:
     negative: tuple[Example, ...] = ()
     strategy: Strategy = Strategy.AVERAGE
     """Means nothing without examples."""
+    mode: Mode = Mode.VECTOR
+    keywords: str | None = None
+    """Words to look for in descriptions and tags; None for those of the texts in the query."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest for a query that asks for nothing."""
         examples = len(self.positive) + len(self.negative)
-        if not (0 if examples else 1) <= len(self.parts) <= MAX_PARTS:
+        self._check_mode()
+        if not (0 if examples or self.mode is Mode.KEYWORDS else 1) <= len(self.parts) <= MAX_PARTS:
             raise InvalidRequest(f"A query has 1 to {MAX_PARTS} parts; this one has {len(self.parts)}.")
         for part in self.parts:
             if not 0 < abs(part.weight) <= MAX_WEIGHT:  # NaN is refused too
@@ -102,8 +117,17 @@ class Query:
             raise InvalidRequest(f"A query names up to {MAX_URLS} URLs.")
 
     @property
+    def words(self) -> str:
+        """What is looked for in descriptions and tags."""
+        if self.keywords is not None:
+            return self.keywords
+        return " ".join(part.source.text for part in self.parts if isinstance(part.source, Text) and part.weight > 0)
+
+    @property
     def sources(self) -> tuple[Source, ...]:
         """All that has to be embedded, examples included."""
+        if self.mode is Mode.KEYWORDS:
+            return ()
         return (*(part.source for part in self.parts), *self.positive, *self.negative)
 
     @property
@@ -113,6 +137,19 @@ class Query:
 
     def _count_urls(self) -> int:
         return sum(isinstance(source, ImageUrl) for source in self.sources)
+
+    def _check_mode(self) -> None:
+        if self.mode is Mode.VECTOR:
+            if self.keywords is not None:
+                raise InvalidRequest(f"keywords are for the modes {Mode.KEYWORDS} and {Mode.HYBRID}; name one as mode.")
+            return
+        if not self.words.strip():
+            raise InvalidRequest(f"The mode {self.mode} needs words: send keywords or a text.")
+        seen = (*(part.source for part in self.parts), *self.positive, *self.negative)
+        if self.mode is Mode.KEYWORDS and not all(isinstance(source, Text) for source in seen):
+            raise InvalidRequest(
+                f"The mode {Mode.KEYWORDS} looks for words alone; with images the mode is {Mode.HYBRID}."
+            )
 
     def _check_examples(self) -> None:
         if max(len(self.positive), len(self.negative)) > MAX_EXAMPLES:

@@ -26,6 +26,8 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "positive": [_source(example) for example in query.positive],
         "negative": [_source(example) for example in query.negative],
         "strategy": query.strategy,
+        "mode": query.mode,
+        "keywords": query.keywords,
         "top_k": options.top_k,
         "threshold": options.threshold,
         "filter": raw_filter,

@@ -28,6 +28,7 @@ from image_similarity.queries import (
     ImageBytes,
     ImageUrl,
     IndexedImage,
+    Mode,
     Query,
     QueryPart,
     SearchOptions,
@@ -43,6 +44,7 @@ app = typer.Typer()
 _EXAMPLES = (
     "Examples: `image-similarity search cat.jpg`, `image-similarity search --text 'two dogs on a beach'`, "
     "`image-similarity search cat.jpg --text 'at night' --weight 1 --weight 0.5 --json`, "
+    "`image-similarity search --keywords 'red bus'`, `image-similarity search --text 'red bus' --mode hybrid`, "
     "`image-similarity search --like cats/tom.jpg --unlike cats/kim.jpg --strategy best_score`"
 )
 
@@ -60,6 +62,13 @@ def search(
     like: Annotated[list[str] | None, typer.Option(help="An indexed image that results should be like.")] = None,
     unlike: Annotated[list[str] | None, typer.Option(help="One that they should not be like.")] = None,
     strategy: Annotated[Strategy, typer.Option(help="How --like and --unlike count.")] = Strategy.AVERAGE,
+    keywords: Annotated[
+        str | None, typer.Option(help="Words to look for in descriptions and tags, alone or beside what else is given.")
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="What to rank by; default: what is given, so hybrid for --keywords and an image."),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
     threshold: Annotated[float | None, typer.Option(min=-1, max=1, help="Lowest cosine similarity.")] = None,
     where: Annotated[
@@ -80,12 +89,15 @@ def search(
         *(Text(words) for words in text or ()),
     ]
     positive, negative = (tuple(map(IndexedImage, names or ())) for names in (like, unlike))
-    if not sources and not positive and not negative:
-        raise InvalidRequest("Name an image to search with, or say what is on it with --text.")
+    seen = bool(sources or positive or negative)
+    if not seen and keywords is None:
+        raise InvalidRequest("Name an image to search with, or say what is on it with --text or --keywords.")
+    if mode is None and keywords is not None:
+        mode = Mode.HYBRID if seen else Mode.KEYWORDS
     weights = weight or [1.0] * len(sources)
     if len(weights) != len(sources):
         raise InvalidRequest(f"There are {len(weights)} weights for {len(sources)} things to search with.")
-    query = Query(tuple(map(QueryPart, sources, weights)), positive, negative, strategy)
+    query = Query(tuple(map(QueryPart, sources, weights)), positive, negative, strategy, mode or Mode.VECTOR, keywords)
 
     async def run() -> SearchResult:
         async with open_client(settings, url, api_key) as client:

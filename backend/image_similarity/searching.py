@@ -22,6 +22,7 @@ from image_similarity.queries import (
     ImageBytes,
     ImageUrl,
     IndexedImage,
+    Mode,
     Query,
     QueryPart,
     SearchOptions,
@@ -33,7 +34,8 @@ from image_similarity.shaping import combine, shape
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 from image_similarity.texts import TextEmbedder
-from image_similarity.vectors.base import VectorStore, Wanted
+from image_similarity.vectors.base import Hybrid, VectorStore, Wanted
+from image_similarity.vectors.keywords import Words
 from image_similarity.writes import not_found
 
 S = TypeVar("S", Source, Example)
@@ -83,8 +85,9 @@ class Searches:
 
         subject = [_subject(source, digest) for source, digest in zip(query.sources, digests, strict=True)]
         weights = [part.weight for part in query.parts], len(query.positive), query.strategy
+        words = query.mode, "" if query.mode is Mode.VECTOR else query.words
         # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
-        stored, cached = await self._answers.to(f"{subject!r}\n{weights!r}\n{options!r}", compute)
+        stored, cached = await self._answers.to(f"{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
         found = _load(stored)
         taken = round((perf_counter() - started) * 1000, 3)
         matches = add_confidence(query, found.matches, self._calibrations)
@@ -121,13 +124,16 @@ class Searches:
         )
 
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
+        if query.mode is Mode.KEYWORDS:
+            return _Found(await self._ask(Words(query.words), options, exclude=()), truncated=False)
         embedded = await asyncio.gather(
             *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
         )
         vectors = [one.embedding for one in embedded]
         parts, liked = len(query.parts), len(query.parts) + len(query.positive)
         vector = combine(vectors[:parts], [part.weight for part in query.parts]) if parts else None
-        wanted = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
+        near = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
+        wanted = Hybrid(near, Words(query.words)) if query.mode is Mode.HYBRID else near
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
         return _Found(await self._ask(wanted, options, exclude=own), any(one.truncated for one in embedded))
 

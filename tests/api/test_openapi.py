@@ -28,6 +28,7 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
     assert {name for name, _ in operations(document)} == {
         "post /api/v1/search",
         "post /api/v1/search/text",
+        "post /api/v1/search/keywords",
         "post /api/v1/index",
         "get /api/v1/facets",
         "get /api/v1/stats",
@@ -77,7 +78,7 @@ def test_every_operation_documents_its_errors_as_problems(document: dict[str, An
 
 
 def test_the_examples_can_be_sent_as_they_stand(server: RunningServer, document: dict[str, Any]) -> None:
-    for path in ("/search", "/index", "/index/batch"):
+    for path in ("/search", "/search/keywords", "/index", "/index/batch"):
         content = document["paths"][f"/api/v1{path}"]["post"]["requestBody"]["content"]["application/json"]
         answer = server.http.post(path, json=content["schema"]["examples"][0])
         assert answer.is_success, answer.text
@@ -97,4 +98,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 21
+    assert len(tried) == 22

@@ -16,6 +16,7 @@ from image_similarity.queries import (
     ImageBytes,
     ImageUrl,
     IndexedImage,
+    Mode,
     Query,
     QueryPart,
     SearchOptions,
@@ -47,9 +48,10 @@ async def read_query(request: Request) -> tuple[Query, SearchOptions]:
         parts.append(QueryPart(_only(sources, f"query.{number}", _SOURCES), part.weight))
     positive = _read_examples("positive", checked.positive, images["positive"])
     negative = _read_examples("negative", checked.negative, images["negative"])
-    if not parts and not positive and not negative:
+    if not parts and not positive and not negative and checked.mode is not Mode.KEYWORDS:
         raise InvalidRequest(f"There is nothing to search for: send one of {_SOURCES}, or several as query.")
-    return Query(tuple(parts), positive, negative, checked.strategy), search_options(checked)
+    query = Query(tuple(parts), positive, negative, checked.strategy, checked.mode, checked.keywords)
+    return query, search_options(checked)
 
 
 def search_options(parameters: SearchParameters) -> SearchOptions:

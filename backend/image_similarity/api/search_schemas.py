@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
 from image_similarity.images.fetch import MAX_URL
 from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import MAX_EXAMPLES, MAX_PARTS, MAX_WEIGHT, Strategy
+from image_similarity.queries import MAX_EXAMPLES, MAX_PARTS, MAX_WEIGHT, Mode, Strategy
 from image_similarity.texts import MAX_TEXT
 
 MAX_TOP_K = 1000
@@ -24,6 +24,7 @@ Filter = Annotated[
 _QUERY = "Several things to look like, with weights."
 _POSITIVE = "What results should be like: ids of indexed images, which are left out of them, or images."
 _NEGATIVE = "What results should not be like, as above."
+_MODE = "vector: by looks; keywords: by the words of descriptions and tags (BM25); hybrid: by both rankings, fused."
 _STRATEGY = "How the examples shape the query; see docs/API.md."
 
 QueryId = Annotated[
@@ -38,6 +39,16 @@ QueryUrl = Annotated[
     ),
 ]
 QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="What is on the images, in words.")]
+
+
+Keywords = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_TEXT,
+        description="Words to look for in descriptions and tags, in the modes keywords and hybrid; default: the texts.",
+    ),
+]
 
 
 class SearchParameters(Schema):
@@ -91,6 +102,8 @@ class QueryFields(SearchParameters):
     positive: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
     negative: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
+    mode: Mode = Field(Mode.VECTOR, strict=False, description=_MODE)
+    keywords: Keywords | None = None
 
 
 class SearchRequest(QueryFields):
@@ -121,12 +134,22 @@ class TextSearchRequest(SearchParameters):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "two dogs on a beach", "top_k": 5}]})
 
 
+class KeywordSearchRequest(SearchParameters):
+    """A search for words in descriptions and tags."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="Words, whole or as far as typed.")]
+    threshold: Annotated[float, Field(ge=0, le=1000, description="Lowest BM25 score to return.")] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "red bus", "top_k": 5}]})
+
+
 class SearchHit(BaseModel):
     """One neighbour."""
 
     image_id: str
     score: float = Field(
-        description="Cosine similarity, -1 to 1, 1 is the same; with the strategy best_score only an order."
+        description="Cosine similarity, -1 to 1, 1 is the same; with the strategy best_score only an order. BM25 in "
+        "the mode keywords, reciprocal ranks in the mode hybrid."
     )
     confidence: float | None = Field(
         description="Probability that it shows what was searched for; null where the model's scores for such a query "

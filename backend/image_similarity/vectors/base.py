@@ -21,15 +21,19 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
+Near = Embedding | Diverse | Examples
+"""What is ranked by looks."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Hybrid:
     """What is near, and what has the words: the two rankings are fused by reciprocal rank."""
 
-    near: Embedding | Diverse | Examples
+    near: Near
     words: Words
 
 
-Wanted = Embedding | Diverse | Examples | Words | Hybrid
+Wanted = Near | Words | Hybrid
 """What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it;
 examples, whose scores are those of `scale_of`; words, by BM25; or one of the others and words."""
 

@@ -29,8 +29,9 @@ LONGEST_PREFIX = 20
 """Characters; a longer word is found by its stem only."""
 
 RRF_K = 60
-"""Of reciprocal rank fusion: a rank counts 1 / (k + rank). Cormack, Clarke & Büttcher, "Reciprocal Rank Fusion
-outperforms Condorcet and individual rank learning methods", SIGIR 2009, where 60 was found to do well everywhere."""
+"""Of reciprocal rank fusion: a rank, from 0 as Qdrant counts, is worth 1 / (k + rank). Cormack, Clarke & Büttcher,
+"Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods", SIGIR 2009, where 60 was found to
+do well everywhere."""
 
 BACKFILL_BATCH = 256
 """Points of an earlier version that are brought up to date at once."""

@@ -13,6 +13,7 @@ from image_similarity.api.openapi import image_body, json_body
 from image_similarity.api.queries import read_query, search_options
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.search_schemas import (
+    KeywordSearchRequest,
     QueryFields,
     SearchParameters,
     SearchRequest,
@@ -54,6 +55,19 @@ async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
     """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
     parameters = await read_parameters(TextSearchRequest, request)
     return _answer(await engine.search_by_text(parameters.text, search_options(parameters)))
+
+
+@router.post(
+    "/search/keywords",
+    summary="Find images by the words of their descriptions and tags",
+    response_model=SearchResponse,
+    responses=responses(400, 413, 415, 422, 503),
+    openapi_extra=json_body(KeywordSearchRequest),
+)
+async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
+    """Ranked by BM25; other forms of a word are found, and words that begin with it."""
+    parameters = await read_parameters(KeywordSearchRequest, request)
+    return _answer(await engine.search_by_keywords(parameters.text, search_options(parameters)))
 
 
 @router.post(
