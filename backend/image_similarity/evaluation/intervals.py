@@ -45,7 +45,8 @@ def bootstrap(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> list[
     means = np.empty((RESAMPLES, values.shape[1]))
     for number in range(RESAMPLES):
         times = np.bincount(random.integers(len(numbers), size=len(numbers)), minlength=len(numbers))
-        means[number] = times @ sums / (times @ sizes)
+        weights = times.astype(np.float64)  # whole numbers would be multiplied without BLAS
+        means[number] = weights @ sums / (weights @ sizes)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
     return [Interval(*map(float, each)) for each in zip(values.mean(axis=0), low, high, strict=True)]
