@@ -19,6 +19,7 @@ from image_similarity.encoders.batching import batch_images
 from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.jobs.base import ChunkQueue
 from image_similarity.jobs.chunks import ChunkProcessor
@@ -56,13 +57,14 @@ async def build_engine(settings: Settings) -> SearchEngine:
             store_originals=settings.store_originals,
         )
         trash = Trash(
-            _trash_objects(settings, kind),
+            _records(settings),
             storage,
             vectors,
             collection=settings.qdrant_collection_name,
             model=encoder.spec.name,
             alone=kind is StoreKind.EMBEDDED,
         )
+        feedback = open_feedback(settings, encoder.spec.name)
         cache = await open_cache(settings, metrics)
     except BaseException:
         await vectors.close()
@@ -80,6 +82,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
             max_queue=settings.max_queue,
         ),
         urls=_url_fetcher(settings, kind),
+        feedback=feedback,
         vectors=vectors,
         storage=storage,
         trash=trash,
@@ -99,9 +102,19 @@ def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
     )
 
 
-def _trash_objects(settings: Settings, kind: StoreKind) -> Objects:
+def open_feedback(settings: Settings, model: str) -> FeedbackLog:
+    """Open the record of what users think of results; `model` is noted with what is added. Raises StoreUnavailable."""
+    return FeedbackLog(
+        _records(settings),
+        collection=settings.qdrant_collection_name,
+        model=model,
+        retention=settings.feedback_retention,
+    )
+
+
+def _records(settings: Settings) -> Objects:
     # Beside an embedded collection, for a bucket may be shared with others of its name.
-    url = None if kind is StoreKind.EMBEDDED else settings.storage_url
+    url = None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url
     return Objects.open(url, default=settings.data_dir)
 
 

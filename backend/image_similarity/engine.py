@@ -26,6 +26,7 @@ from image_similarity.domain import (
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
+from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
@@ -81,6 +82,7 @@ class SearchEngine:
         embedder: ImageEmbedder,
         texts: TextEmbedder,
         urls: UrlFetcher,
+        feedback: FeedbackLog,
         vectors: VectorStore,
         storage: ImageStorage,
         trash: Trash,
@@ -92,6 +94,7 @@ class SearchEngine:
         self._embedder = embedder
         self._texts = texts
         self._urls = urls
+        self.feedback = feedback
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
@@ -252,10 +255,12 @@ class SearchEngine:
     async def keep_tidy(self, stop: asyncio.Event) -> None:
         """Look after the collection until told to stop; never raises.
 
-        What an earlier version indexed is brought up to date, and what deleted and replaced images have left is dropped
-        as it becomes due.
+        What an earlier version indexed is brought up to date; what deleted and replaced images have left, and feedback
+        that is too old, are dropped as they become due.
         """
-        await asyncio.gather(keep_trying(self._vectors, self._cache, stop), self._trash.keep_swept(stop))
+        await asyncio.gather(
+            keep_trying(self._vectors, self._cache, stop), self._trash.keep_swept(stop), self.feedback.keep_swept(stop)
+        )
 
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything."""

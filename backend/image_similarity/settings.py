@@ -177,6 +177,10 @@ class Settings(BaseSettings):
     )
     url_fetch_timeout: float = Field(10, gt=0, le=120, description="Seconds that fetching one `image_url` may take.")
 
+    feedback_retention: float = Field(
+        365 * 86_400, ge=0, description="Seconds that verdicts of users on results are kept; 0 for ever."
+    )
+
     # Bulk indexing
     broker_url: SecretStr | None = Field(
         None,

@@ -30,6 +30,10 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
         "post /api/v1/search/text",
         "post /api/v1/search/keywords",
         "post /api/v1/index",
+        "post /api/v1/feedback",
+        "get /api/v1/feedback",
+        "get /api/v1/feedback/export",
+        "delete /api/v1/feedback",
         "get /api/v1/facets",
         "get /api/v1/stats",
         "post /api/v1/cache/warm",
@@ -98,4 +102,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 22
+    assert len(tried) == 26

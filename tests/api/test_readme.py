@@ -74,12 +74,20 @@ def test_the_examples_of_the_api_document_for_images_work_as_they_stand(server: 
     assert restored == patched
 
 
-def test_the_example_of_the_api_document_for_examples_works_as_it_stands(server: RunningServer) -> None:
+@pytest.mark.parametrize("about", ['"positive": [', "/feedback"])
+def test_the_examples_of_the_api_document_for_feedback_work_as_they_stand(server: RunningServer, about: str) -> None:
     for seed, image_id in enumerate(("cats/tom.jpg", "cats/kim.jpg", "dogs/rex.jpg", "cats/new.jpg")):
         server.index(encoded(photo(seed=seed), "JPEG"), image_id=image_id)
-    [block] = re.findall(r"^```bash\n(curl [^`]*\"positive\".*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL)
+    server.http.delete("/feedback")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL)
+    [block] = [block for block in blocks if about in block]
     script = block.replace("localhost:8000", server.url.removeprefix("http://"))
-    script = script.replace("curl ", "curl -sS --fail-with-body ")
+    script = script.replace("curl ", "curl -sS --fail-with-body -w '\\n' ")
     done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, (script, done.stdout, done.stderr)
-    assert [hit["image_id"] for hit in json.loads(done.stdout)["results"]] == ["cats/new.jpg"]
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
+    if about == "/feedback":
+        kept, exported = answers
+        assert exported == kept
+    else:
+        assert [hit["image_id"] for hit in answers[0]["results"]] == ["cats/new.jpg"]

@@ -16,6 +16,7 @@ from image_similarity.confidence import Calibrations
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.queries import SearchOptions
@@ -91,6 +92,9 @@ async def running_engine(
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(words, cache, metrics, batch_size=8, max_queue=max_queue),
         urls=UrlFetcher(enabled=True, max_bytes=1_000_000, timeout=30, allow=["127.0.0.0/8"]),
+        feedback=FeedbackLog(
+            Objects.open(None, default=data_dir), collection="photos", model=encoder.spec.name, retention=0
+        ),
         vectors=vectors,
         storage=storage,
         trash=trash,

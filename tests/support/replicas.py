@@ -17,6 +17,7 @@ from image_similarity.domain import Embedding, ImageRecord, Match
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
@@ -107,6 +108,9 @@ def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(None, cache, metrics, batch_size=8, max_queue=64),
         urls=UrlFetcher(enabled=False, max_bytes=1_000_000, timeout=30),
+        feedback=FeedbackLog(
+            Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0
+        ),
         vectors=store,  # type: ignore[arg-type]
         storage=storage,
         trash=trash,

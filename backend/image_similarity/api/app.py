@@ -15,7 +15,7 @@ from image_similarity.api import errors, openapi, page
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
-from image_similarity.api.routes import PREFIX, facets, images, jobs, search, service
+from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.api.security import RequireKey
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
@@ -58,7 +58,7 @@ def create_app(
     guard = [Depends(RequireKey(settings.api_keys))]
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
-    for router in (search.router, facets.router, images.router, jobs.router, service.router):
+    for router in (search.router, feedback.router, facets.router, images.router, jobs.router, service.router):
         app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
     page.install(app)

@@ -1,0 +1,111 @@
+"""What users think of results: kept, listed, exported, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from image_similarity.api.answers import JsonAnswer
+from image_similarity.api.body import read_parameters
+from image_similarity.api.dependencies import EngineDep
+from image_similarity.api.errors import responses
+from image_similarity.api.feedback_schemas import (
+    Asked,
+    AskedPart,
+    FeedbackDeleted,
+    FeedbackDocument,
+    FeedbackPage,
+    FeedbackRequest,
+)
+from image_similarity.api.openapi import json_body
+from image_similarity.api.routes import PREFIX
+from image_similarity.api.routes.images import IdempotencyKey
+from image_similarity.feedback.events import FeedbackEvent, to_json
+from image_similarity.inputs import check_image_id
+from image_similarity.queries import IndexedImage, QueryPart, Text
+from image_similarity.queries import Query as SearchQuery
+from image_similarity.texts import check_text
+
+router = APIRouter(prefix=f"{PREFIX}/feedback", tags=["feedback"])
+
+LINES = "application/jsonl"
+
+
+@router.post(
+    "",
+    summary="Say what a user thinks of a result",
+    status_code=201,
+    response_model=FeedbackDocument,
+    responses=responses(400, 413, 415, 422, 503),
+    openapi_extra=json_body(FeedbackRequest),
+)
+async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonAnswer:
+    """Kept for FEEDBACK_RETENTION seconds. It changes no search: send `positive` and `negative` with one for that."""
+    given = await read_parameters(FeedbackRequest, request)
+    event = await engine.feedback.add(
+        check_image_id(given.image_id),
+        given.verdict,
+        query_id=str(given.query_id) if given.query_id else None,
+        query=_asked(given.query) if given.query else None,
+        request_key=idempotency_key,
+    )
+    return JsonAnswer(to_json(event), status_code=201)
+
+
+@router.get("", summary="Verdicts, oldest first", response_model=FeedbackPage, responses=responses(422, 503))
+async def page(
+    engine: EngineDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most verdicts to return.")] = 100,
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before, or the last `event_id`.")
+    ] = None,
+) -> JsonAnswer:
+    """With the `event_id` of the last one that a reader knows as `cursor`, only what came later."""
+    events, following = await engine.feedback.page(limit=limit, cursor=cursor)
+    return JsonAnswer({"events": [to_json(event) for event in events], "next_cursor": following})
+
+
+@router.get(
+    "/export",
+    summary="All verdicts as JSON lines",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {LINES: {"schema": {"type": "string"}, "example": '{"event_id": "019a9d5e-…", …}\n'}},
+            "description": "A verdict a line, oldest first, as `GET /feedback` has them.",
+        },
+        **responses(503),
+    },
+)
+async def export(engine: EngineDep) -> StreamingResponse:
+    """Sent as it is read, however many there are."""
+    # Asked before the answer begins, while it can still be an error.
+    await engine.feedback.page(limit=1)
+    return StreamingResponse(_lines(engine.feedback.export()), media_type=LINES)
+
+
+@router.delete("", summary="Delete all verdicts", response_model=FeedbackDeleted, responses=responses(503))
+async def delete_all(engine: EngineDep) -> FeedbackDeleted:
+    """Of this collection; there is no way back."""
+    return FeedbackDeleted(deleted=await engine.feedback.delete_all())
+
+
+async def _lines(events: AsyncIterator[FeedbackEvent]) -> AsyncIterator[bytes]:
+    async for event in events:
+        yield orjson.dumps(to_json(event), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _asked(given: Asked) -> SearchQuery:
+    alone = [AskedPart(image_id=given.image_id)] if given.image_id is not None else []
+    alone += [AskedPart(text=given.text)] if given.text is not None else []
+    return SearchQuery(tuple(QueryPart(_source(part), part.weight) for part in (*alone, *given.query)))
+
+
+def _source(part: AskedPart) -> IndexedImage | Text:
+    if part.image_id is not None:
+        return IndexedImage(check_image_id(part.image_id))
+    return Text(check_text(part.text or ""))

@@ -1,0 +1,114 @@
+"""A verdict on a result, and its JSON; nothing in it says who gave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from image_similarity.domain import InvalidRequest
+from image_similarity.inputs import check_image_id
+from image_similarity.queries import IndexedImage, Query, QueryPart, Text
+
+
+class Verdict(StrEnum):
+    """What a user thinks of a result."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    CLEAR = "clear"
+    """Nothing any more: takes back what was said before."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackEvent:
+    """One verdict, at its time. Of several on one image for one query, the last one counts."""
+
+    event_id: str
+    """A UUIDv7: the time is in it, and the order."""
+    model: str
+    """That answered the query."""
+    query_id: str | None
+    """Of the answer, where the caller said it."""
+    query: Query | None
+    """What was asked, of indexed images and texts; None where that is unknown, or was an image sent along."""
+    image_id: str
+    verdict: Verdict
+
+    @property
+    def at(self) -> datetime:
+        """When it was received, UTC, in milliseconds."""
+        return moment_of(self.event_id)
+
+    def says_the_same(self, other: FeedbackEvent) -> bool:
+        """Tell whether both are the same verdict of the same query on the same image."""
+        return (self.query_id, self.query, self.image_id, self.verdict) == (
+            other.query_id,
+            other.query,
+            other.image_id,
+            other.verdict,
+        )
+
+
+def moment_of(event_id: str) -> datetime:
+    """Return the time in a UUIDv7. Raises ValueError for what is no UUID."""
+    return datetime.fromtimestamp((UUID(event_id).int >> 80) / 1000, UTC)
+
+
+def to_json(event: FeedbackEvent) -> dict[str, Any]:
+    """Return an event as it is stored, listed and exported."""
+    return {
+        "event_id": event.event_id,
+        "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "model": event.model,
+        "query_id": event.query_id,
+        "query": None if event.query is None else asked(event.query),
+        "image_id": event.image_id,
+        "verdict": event.verdict,
+    }
+
+
+def from_json(document: dict[str, Any]) -> FeedbackEvent:
+    """Read what `to_json` wrote; more than it wrote is passed over. Raises InvalidRequest for anything else."""
+    try:
+        query = document["query"]
+        event = FeedbackEvent(
+            event_id=str(UUID(document["event_id"])),
+            model=str(document["model"]),
+            query_id=document["query_id"],
+            query=None if query is None else read_asked(query),
+            image_id=check_image_id(document["image_id"]),
+            verdict=Verdict(document["verdict"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequest(f"This is not a feedback event: {error}.") from error
+    return event
+
+
+def asked(query: Query) -> dict[str, Any]:
+    """Return a query of indexed images and texts as `POST /search` takes it. Raises InvalidRequest for any other."""
+    parts = [_part(part) for part in query.parts]
+    if len(parts) == 1 and parts[0]["weight"] == 1:
+        return {name: value for name, value in parts[0].items() if name != "weight"}
+    return {"query": parts}
+
+
+def read_asked(fields: dict[str, Any]) -> Query:
+    """Read what `asked` wrote. Raises InvalidRequest, KeyError and TypeError for anything else."""
+    return Query(tuple(_read_part(part) for part in fields.get("query") or [fields]))
+
+
+def _part(part: QueryPart) -> dict[str, Any]:
+    match part.source:
+        case IndexedImage(image_id):
+            return {"image_id": image_id, "weight": part.weight}
+        case Text(text):
+            return {"text": text, "weight": part.weight}
+    raise InvalidRequest("Feedback remembers indexed images and texts that were searched with, and no other images.")
+
+
+def _read_part(part: dict[str, Any]) -> QueryPart:
+    source = IndexedImage(part["image_id"]) if "image_id" in part else Text(part["text"])
+    return QueryPart(source, float(part.get("weight", 1)))
