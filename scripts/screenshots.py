@@ -25,17 +25,17 @@ from PIL import Image, ImageEnhance, ImageOps
 from playwright.sync_api import Browser, Page, sync_playwright
 
 PHOTOS = {
-    "astronaut.png": ("people", 1993),
-    "chelsea.png": ("animals", 2012),
-    "coffee.png": ("still life", 2013),
-    "rocket.jpg": ("space", 2014),
-    "motorcycle_left.png": ("vehicles", 2014),
-    "hubble_deep_field.jpg": ("space", 2004),
-    "camera.png": ("people", 1978),
-    "grass.png": ("textures", 2018),
-    "coins.png": ("still life", 2009),
-    "china.jpg": ("buildings", 2007),
-    "flower.jpg": ("plants", 2007),
+    "astronaut.png": ("people", 1993, "An astronaut in an orange suit smiles before a flag"),
+    "chelsea.png": ("animals", 2012, "A tabby cat looks into the camera"),
+    "coffee.png": ("still life", 2013, "A cup of coffee with a spoon on a red saucer"),
+    "rocket.jpg": ("space", 2014, "A rocket stands on its launch pad at dusk"),
+    "motorcycle_left.png": ("vehicles", 2014, "A motorcycle in a garage full of tools"),
+    "hubble_deep_field.jpg": ("space", 2004, "Thousands of galaxies in the night sky"),
+    "camera.png": ("people", 1978, "A man with a camera on a tripod"),
+    "grass.png": ("textures", 2018, "Grass, seen from above"),
+    "coins.png": ("still life", 2009, "Old coins in rows"),
+    "china.jpg": ("buildings", 2007, "A temple with red walls under a grey sky"),
+    "flower.jpg": ("plants", 2007, "An orange dahlia in full bloom"),
 }
 FOLDERS = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images")
 DEVICES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -117,12 +117,13 @@ def upload(page: Page, query: Path) -> None:
 def fill(url: str) -> None:
     """Index all pictures with their variants."""
     with httpx.Client(base_url=f"{url}/api/v1", timeout=120) as client:
-        for number, (name, (subject, year)) in enumerate(PHOTOS.items()):
+        for number, (name, (subject, year, description)) in enumerate(PHOTOS.items()):
             for variant, image in variants(load(name)).items():
                 stem = Path(name).stem.replace("_", "-")
                 fields = {
                     "image_id": f"{subject.replace(' ', '-')}/{stem}-{variant}.jpg",
                     "metadata": f'{{"subject": "{subject}", "year": {year}, "variant": "{variant}", '
+                    f'"description": "{description}", '
                     f'"tags": ["{"colour" if number % 3 else "favourite"}", "{variant}"]}}',
                 }
                 client.post("/index", files={"image": jpeg(image)}, data=fields).raise_for_status()

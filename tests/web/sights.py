@@ -13,6 +13,12 @@ def first_result(page: Page) -> Locator:
     return results(page).first
 
 
+def names(page: Page) -> list[str]:
+    """Return the ids of the results in their order."""
+    found: list[str] = results(page).evaluate_all("all => all.map(a => a.querySelector('[title]').title)")
+    return found
+
+
 def library(page: Page) -> Locator:
     return page.get_by_role("list", name="Images, newest first").get_by_role("link")
 

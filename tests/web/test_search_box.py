@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.support.servers import RunningServer
 from tests.web.conftest import drawing
 from tests.web.hands import drop
-from tests.web.sights import box, chip, chips, first_result, results
+from tests.web.sights import box, chip, chips, first_result, names, results
 
 
 def test_several_images_make_one_query(server: RunningServer, page: Page) -> None:
@@ -25,8 +25,7 @@ def test_several_images_make_one_query(server: RunningServer, page: Page) -> Non
         {"image_id": "drawing-03.png", "weight": -0.5},
     ]
     answer = server.http.post("/search", json={"query": parts, "top_k": 9}).json()["results"]
-    shown = results(page).evaluate_all("all => all.map(a => a.querySelector('[title]').title)")
-    assert shown == [hit["image_id"] for hit in answer]
+    assert names(page) == [hit["image_id"] for hit in answer]
 
 
 def test_what_counts_less_or_is_taken_out_changes_the_query_and_back_undoes_it(
@@ -71,15 +70,14 @@ def test_new_image_takes_the_place_of_the_other_unless_both_are_wanted(server: R
 
 
 def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, page: Page) -> None:
-    asked: list[object] = []
-
-    def look(request: object) -> None:
-        asked.append(request)
-
+    stats = server.http.get("/stats").json()
+    stats["model"]["towers"] = ["image", "text"]
+    page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
     page.goto(server.url)
-    page.on("request", lambda request: look(request.post_data_json) if request.url.endswith("/search") else None)
     box(page).fill("  two   dogs ")
-    box(page).press("Enter")
+    with page.expect_request("**/api/v1/search") as asked:
+        box(page).press("Enter")
+    assert asked.value.post_data_json == {"query": [{"text": "two dogs", "weight": 1}], "top_k": 200}
     expect(page).to_have_url(re.compile(r"/\?text=two\+dogs$"))
     expect(box(page)).to_have_value("two dogs")
     expect(page).to_have_title(re.compile("^two dogs"))
@@ -90,39 +88,55 @@ def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, pag
     page.go_back()
     expect(box(page)).to_have_value("two dogs")
     expect(chips(page)).to_have_count(0)
-    assert asked[0] == {"query": [{"text": "two dogs", "weight": 1}], "top_k": 200}
 
 
-@pytest.fixture
-def wordless(server: RunningServer, page: Page) -> RunningServer:
-    """Let the page believe that the model has no text tower, and refuse words as the server does then."""
-    problem = {
-        "code": "text_search_unavailable",
-        "detail": "The running model has no text tower.",
-        "status": 422,
-        "title": "Cannot be processed",
-        "type": "about:blank#text_search_unavailable",
-    }
+def test_box_says_that_the_model_reads_no_words_and_finds_them_in_descriptions(
+    server: RunningServer, page: Page
+) -> None:
+    server.http.patch("/images/drawing-02.png", json={"metadata": {"description": "Two dogs"}}).raise_for_status()
     stats = server.http.get("/stats").json()
     stats["model"]["towers"] = ["image"]
     page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
+    page.goto(server.url)
+    box(page).fill("two dogs")
+    expect(page.get_by_text("The running model (mini) reads no words")).to_be_visible()
+    box(page).press("Enter")
+    expect(results(page)).to_have_count(1)
+    expect(page.get_by_text("The running model (mini) reads no words")).to_be_visible()
+    expect(page.get_by_test_id("timing")).to_contain_text("BM25")
+
+
+REFUSALS = {
+    "text_search_unavailable": "The running model reads no words",
+    "url_fetch_disabled": "This server fetches no pictures",
+    "url_unreachable": "No picture comes from this address",
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_what_is_wrong_with_a_query_is_said_at_the_box(server: RunningServer, page: Page, code: str) -> None:
+    problem = {"code": code, "detail": "In the server's own words.", "status": 422, "title": "", "type": "about:blank"}
     page.route(
         "**/api/v1/search",
-        lambda route: route.fulfill(
-            status=422, body=json.dumps(problem), headers={"content-type": "application/problem+json"}
-        ),
+        lambda route: route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem)),
     )
-    return server
+    page.goto(f"{server.url}/?url=https%3A%2F%2Fexample.org%2Fa.jpg&text=dogs")
+    expect(page.get_by_role("alert")).to_contain_text(REFUSALS[code])
+    expect(page.get_by_role("alert")).to_contain_text("In the server's own words.")
 
 
-def test_box_says_that_the_model_reads_no_words(wordless: RunningServer, page: Page) -> None:
-    page.goto(wordless.url)
-    expect(page.get_by_placeholder("Paste the address of a picture")).to_be_visible()
-    box(page).fill("two dogs")
-    expect(page.get_by_text("The running model (mini) reads no words.")).to_be_visible()
+def test_address_within_the_servers_own_network_is_refused_in_plain_words(server: RunningServer, page: Page) -> None:
+    page.goto(server.url)
+    box(page).fill("http://127.0.0.1/picture.jpg")
     box(page).press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("The running model reads no words")
-    expect(page.get_by_role("alert")).to_contain_text("has no text tower")
+    expect(page.get_by_role("alert")).to_contain_text("No picture is fetched from this address")
+
+
+def test_text_that_is_too_long_for_the_model_is_told(server: RunningServer, page: Page) -> None:
+    answer = server.http.post("/search", json={"image_id": "drawing-01.png"}).json()
+    page.route("**/api/v1/search", lambda route: route.fulfill(json={**answer, "truncated": True}))
+    page.goto(f"{server.url}/?text={'dogs+' * 200}")
+    expect(page.get_by_text("The text is longer than the model reads; its end was left out.")).to_be_visible()
 
 
 def test_address_of_a_picture_is_recognised(server: RunningServer, page: Page) -> None:

@@ -3,12 +3,17 @@ import type { components } from "@/api/schema";
 
 type Schemas = components["schemas"];
 
-export type Hit = Schemas["SearchHit"];
-export type SearchAnswer = Schemas["SearchResponse"];
+export type Hit = Schemas["SearchHit"] & { duplicates?: string[]; group?: string | number | boolean | null };
+export type SearchAnswer = Omit<Schemas["SearchResponse"], "results"> & { results: Hit[] };
 /** What a search asks for, but for what it searches with. */
-export interface SearchBody {
+export interface SearchOptions {
   top_k: number;
   filter?: Record<string, Json>;
+  mode?: "vector" | "keywords" | "hybrid";
+  keywords?: string;
+  positive?: string[];
+  negative?: string[];
+  strategy?: "sum_scores";
 }
 export type ImageDocument = Schemas["ImageDocument"];
 export type ImagePage = Schemas["ImagePage"];

@@ -1,6 +1,7 @@
 import { type SyntheticEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import type { Hit } from "@/api/types";
+import { NO_MARKS } from "@/search/marks";
 import { entered, readTyped, wordsOf } from "@/search/parts";
 import { PartsTray } from "@/search/parts-tray";
 import { PickIcons } from "@/search/pick";
@@ -32,7 +33,10 @@ export function SearchBox({ state, update, hits }: Props) {
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (typed.trim() === "" && words === "") return;
-    change(entered(parts, typed));
+    const next = entered(parts, typed);
+    // What was said of the results of another search is about that.
+    if (next.length === 0) navigate("/");
+    else update({ parts: next, ...NO_MARKS });
   };
 
   return (
@@ -47,7 +51,7 @@ export function SearchBox({ state, update, hits }: Props) {
           <Icon name={urls.length > 0 ? "link" : "search"} className="size-5 text-muted max-sm:hidden" />
           <input
             aria-label="Words, or the address of a picture"
-            placeholder={placeholder(pictures, readsText)}
+            placeholder={placeholder(pictures, readsText ?? true)}
             enterKeyHint="search"
             autoComplete="off"
             maxLength={10_000}
@@ -84,5 +88,5 @@ export function SearchBox({ state, update, hits }: Props) {
 
 function placeholder(pictures: number, readsText: boolean): string {
   if (pictures > 0) return "Add words…";
-  return readsText ? "Describe a picture, or paste its address" : "Paste the address of a picture";
+  return readsText ? "Describe a picture, or paste its address" : "Words of a description, or an address";
 }

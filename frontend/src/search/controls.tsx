@@ -9,7 +9,8 @@ import { Slider } from "@/ui/slider";
 
 interface Props {
   count: number;
-  least: number;
+  /** null where there are no scores to choose by. */
+  least: number | null;
   rules: Rule[];
   onCount: (count: number) => void;
   onLeast: (least: number) => void;
@@ -44,15 +45,17 @@ export function Controls({ count, least, rules, onCount, onLeast, onRules }: Pro
             shown={`at most ${count}`}
             onChange={onCount}
           />
-          <Slider
-            label="Least score"
-            min={0}
-            max={1}
-            step={0.01}
-            value={least}
-            shown={least === 0 ? "any" : least.toFixed(2)}
-            onChange={onLeast}
-          />
+          {least !== null && (
+            <Slider
+              label="Least score"
+              min={0}
+              max={1}
+              step={0.01}
+              value={least}
+              shown={least === 0 ? "any" : least.toFixed(2)}
+              onChange={onLeast}
+            />
+          )}
         </div>
         {(fields.length > 0 || rules.length > 0) && (
           <section className="card p-4" aria-labelledby="filter-title">

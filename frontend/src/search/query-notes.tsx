@@ -50,7 +50,7 @@ export function TypedHint({ typed }: { typed: string }) {
     first !== undefined
       ? `Searches with the picture at ${hostOf(first)}${more}${words && `, and with “${words}”`}`
       : words !== "" && model?.towers.includes("text") === false
-        ? `The running model (${model.name}) reads no words. Search with a picture, or paste the address of one.`
+        ? `The running model (${model.name}) reads no words: they are looked for in descriptions and tags.`
         : null;
   return (
     <div role="status" className="absolute inset-x-3 top-full z-20">

@@ -1,48 +1,69 @@
-import { type KeyboardEvent, type MouseEvent, useMemo, useRef, useState } from "react";
+import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import type { Hit } from "@/api/types";
-import { score, shortName } from "@/format";
-import { useWidth } from "@/ui/hooks";
+import { Card, heightBelow } from "@/search/card";
+import type { Mark } from "@/search/marks";
+import type { Mode } from "@/search/mode";
+import type { Entry, Section } from "@/search/sections";
+import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";
-import { Thumbnail } from "@/ui/picture";
+import type { MenuItem } from "@/ui/menu";
 
-const CAPTION = 44;
+const HEADING = 44;
+const BETWEEN = 28;
 const ARROWS: Record<string, Direction> = {
   ArrowLeft: "left",
   ArrowRight: "right",
   ArrowUp: "up",
   ArrowDown: "down",
 };
+const MARKS: Record<string, Mark> = { "+": "up", "-": "down" };
+
+interface Props {
+  sections: Section[];
+  mode: Mode;
+  markOf: (id: string) => Mark | null;
+  onMark: (id: string, mark: Mark | null) => void;
+  menuOf: (id: string) => MenuItem[];
+  onOpen: (id: string) => void;
+}
 
 /**
- * The ranked results. One of them is in the tab order; arrow keys go from one to the next as the eye would, Enter opens.
- * Without hits (undefined) it shows where they will be.
+ * The ranked results. One of them is in the tab order, with its buttons; arrow keys go from one to the next as the eye
+ * would, Enter opens, + and - say more and less like this.
  */
-export function Results({ hits, onOpen }: { hits: Hit[] | undefined; onOpen: (id: string) => void }) {
+export function Results({ sections, mode, markOf, onMark, menuOf, onOpen }: Props) {
   const [measure, width] = useWidth();
   const [active, setActive] = useState(0);
   const items = useRef(new Map<number, HTMLAnchorElement>());
-  const [, , hrefs] = useHrefs();
-  const gap = width < 640 ? 12 : 20;
-
-  const layout = useMemo(() => {
-    const shapes =
-      hits ??
-      Array.from({ length: 3 * columnsFor(width) }, (_, i) => ({ width: 4 + (i % 3), height: 5 - (i % 2) }));
-    return masonry(shapes, Math.max(width, 1), gap, CAPTION);
-  }, [hits, width, gap]);
-
-  const current = Math.min(active, Math.max(0, (hits?.length ?? 1) - 1));
+  const hrefOf = useHrefs();
+  const titleId = useId();
+  const coarse = useCoarsePointer();
+  const { placed, boxes, height } = useMemo(
+    () => arrange(sections, width, coarse),
+    [sections, width, coarse],
+  );
+  const entries = useMemo(() => sections.flatMap((section) => section.entries), [sections]);
+  // Where a score has no upper bound, the best one is the measure of the others.
+  const full = mode === "look" ? 1 : Math.max(...entries.map(({ hit }) => hit.score));
+  const current = Math.min(active, Math.max(0, entries.length - 1));
+  const watchFocus = useKeptFocus(entries, () => items.current.get(current)?.focus());
 
   const onKeyDown = (event: KeyboardEvent) => {
-    if (!hits || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const here = entries[current];
+    const mark = MARKS[event.key];
+    if (mark && here) {
+      event.preventDefault();
+      onMark(here.hit.image_id, markOf(here.hit.image_id) === mark ? null : mark);
+      return;
+    }
     const direction = ARROWS[event.key];
     const target =
       event.key === "Home"
         ? 0
         : event.key === "End"
-          ? hits.length - 1
-          : direction && neighbour(layout.boxes, current, direction);
+          ? entries.length - 1
+          : direction && neighbour(boxes, current, direction);
     if (target === undefined) return;
     event.preventDefault();
     setActive(target);
@@ -51,128 +72,154 @@ export function Results({ hits, onOpen }: { hits: Hit[] | undefined; onOpen: (id
 
   return (
     <div ref={measure}>
-      {width > 0 && !hits && (
-        <div className="relative animate-shimmer" style={{ height: layout.height }} aria-hidden>
-          {layout.boxes.map((box, index) => (
-            <div
-              key={index}
-              className="absolute rounded-2xl bg-sunken"
-              style={{ ...place(box), height: box.height - CAPTION }}
-            />
+      {width > 0 && (
+        // The keys are those of the links inside; what holds them takes no focus.
+        // eslint-disable-next-line jsx-a11y/no-static-element-interactions
+        <div className="relative" style={{ height }} onKeyDown={onKeyDown} {...watchFocus}>
+          {placed.map(({ section, top, first }, at) => (
+            <div key={section.title ?? ""} className="contents">
+              {section.title !== null && (
+                <h2
+                  id={`${titleId}-${at}`}
+                  className="absolute inset-x-0 flex h-9 items-center gap-3 font-semibold transition-[top] duration-500"
+                  style={{ top }}
+                >
+                  <span className="truncate">{section.title}</span>
+                  <span className="h-px flex-1 bg-line" />
+                </h2>
+              )}
+              <ol
+                role="list"
+                {...(section.title === null
+                  ? { "aria-label": "Images, best first" }
+                  : { "aria-labelledby": `${titleId}-${at}` })}
+              >
+                {section.entries.map((entry, offset) => {
+                  const index = first + offset;
+                  const { image_id: id } = entry.hit;
+                  return (
+                    <li
+                      key={id}
+                      className="absolute animate-rise transition-[left,top] duration-500 ease-out"
+                      style={{
+                        ...place(boxes[index]),
+                        animationDelay: `${Math.min(index * 18, 360)}ms`,
+                      }}
+                    >
+                      <Card
+                        entry={entry}
+                        mode={mode}
+                        full={full}
+                        href={hrefOf(id)}
+                        tabIndex={index === current ? 0 : -1}
+                        mark={markOf(id)}
+                        menu={menuOf(id)}
+                        onMark={(mark) => onMark(id, mark)}
+                        onFocus={() => setActive(index)}
+                        onOpen={onOpen}
+                        hold={(element) => {
+                          if (element) items.current.set(index, element);
+                          else items.current.delete(index);
+                        }}
+                      />
+                    </li>
+                  );
+                })}
+              </ol>
+            </div>
           ))}
         </div>
-      )}
-      {width > 0 && hits && (
-        // The keys are those of the links inside; the list itself takes no focus.
-        // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
-        <ol
-          role="list"
-          className="relative"
-          style={{ height: layout.height }}
-          onKeyDown={onKeyDown}
-          aria-label="Images, best first"
-        >
-          {hits.map((hit, index) => {
-            const box = layout.boxes[index];
-            return (
-              box && (
-                <li
-                  key={hit.image_id}
-                  className="absolute animate-rise"
-                  style={{ ...place(box), animationDelay: `${Math.min(index * 18, 360)}ms` }}
-                >
-                  <Card
-                    hit={hit}
-                    rank={index + 1}
-                    href={hrefs(hit.image_id)}
-                    tabIndex={index === current ? 0 : -1}
-                    onFocus={() => setActive(index)}
-                    onOpen={onOpen}
-                    hold={(element) => {
-                      if (element) items.current.set(index, element);
-                      else items.current.delete(index);
-                    }}
-                  />
-                </li>
-              )
-            );
-          })}
-        </ol>
       )}
     </div>
   );
 }
 
+/** Where the results will be. */
+export function Placeholders() {
+  const [measure, width] = useWidth();
+  const shapes = Array.from({ length: 3 * columnsFor(width) }, (_, i) => ({
+    width: 4 + (i % 3),
+    height: 5 - (i % 2),
+    below: 44,
+  }));
+  const { boxes, height } = masonry(shapes, Math.max(width, 1), gapFor(width));
+  return (
+    <div ref={measure}>
+      {width > 0 && (
+        <div className="relative animate-shimmer" style={{ height }} aria-hidden>
+          {boxes.map((box, index) => (
+            <div
+              key={index}
+              className="absolute rounded-2xl bg-sunken"
+              style={{ ...place(box), height: box.height - 44 }}
+            />
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+interface Placed {
+  section: Section;
+  top: number;
+  /** Index of its first entry among all. */
+  first: number;
+}
+
+/** Puts the sections one below the other. */
+function arrange(sections: Section[], width: number, coarse: boolean) {
+  const placed: Placed[] = [];
+  const boxes: Box[] = [];
+  let top = 0;
+  for (const section of sections) {
+    if (placed.length > 0) top += BETWEEN;
+    placed.push({ section, top, first: boxes.length });
+    if (section.title !== null) top += HEADING;
+    const shapes = section.entries.map(({ hit }) => ({
+      width: hit.width,
+      height: hit.height,
+      below: heightBelow(hit, coarse),
+    }));
+    const layout = masonry(shapes, Math.max(width, 1), gapFor(width));
+    for (const box of layout.boxes) boxes.push({ ...box, top: box.top + top });
+    top += layout.height;
+  }
+  return { placed, boxes, height: top };
+}
+
+/** A result that the keyboard is on may leave when it is marked; then the one in its place has the focus. */
+function useKeptFocus(entries: Entry[], restore: () => void) {
+  const inside = useRef(false);
+  useEffect(() => {
+    if (inside.current && document.activeElement === document.body) restore();
+    // Only when the results have changed.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [entries]);
+  return {
+    onFocus: () => {
+      inside.current = true;
+    },
+    onBlur: ({ target }: FocusEvent) => {
+      // An element that is taken away loses the focus too, but nobody has gone elsewhere then.
+      setTimeout(() => {
+        if (target.isConnected && document.activeElement === document.body) inside.current = false;
+      });
+    },
+  };
+}
+
 /** Addresses of images as seen from this page, so that a card can be opened in another tab. */
 function useHrefs() {
-  const [path, navigate] = useLocation();
-  const hrefs = (id: string) => {
+  const [path] = useLocation();
+  return (id: string) => {
     const params = new URLSearchParams(location.search);
     params.set("view", id);
     return `${path}?${params.toString()}`;
   };
-  return [path, navigate, hrefs] as const;
 }
 
-interface CardProps {
-  hit: Hit;
-  rank: number;
-  href: string;
-  tabIndex: number;
-  onFocus: () => void;
-  onOpen: (id: string) => void;
-  hold: (element: HTMLAnchorElement | null) => void;
-}
+const gapFor = (width: number) => (width < 640 ? 12 : 20);
 
-function Card({ hit, rank, href, tabIndex, onFocus, onOpen, hold }: CardProps) {
-  const name = shortName(hit.image_id);
-  const open = (event: MouseEvent) => {
-    // Another tab or window is the browser's business.
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    onOpen(hit.image_id);
-  };
-  return (
-    <a
-      ref={hold}
-      href={href}
-      tabIndex={tabIndex}
-      onFocus={onFocus}
-      onClick={open}
-      className="group flex h-full flex-col rounded-2xl outline-offset-4"
-    >
-      <span className="relative block flex-1 overflow-hidden rounded-2xl shadow-card ring-1 ring-black/5 transition-transform duration-300 group-hover:-translate-y-1 dark:ring-white/8">
-        <Thumbnail image={hit} eager={rank <= 8} />
-        <span className="absolute top-2 left-2 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums">
-          <span className="sr-only">Rank </span>
-          {rank}
-        </span>
-      </span>
-      <span className="flex h-11 flex-col justify-center gap-1.5 px-1 pt-1.5 text-xs">
-        <span className="flex items-baseline justify-between gap-2">
-          <span className="truncate text-muted group-hover:text-ink" title={hit.image_id}>
-            {name}
-          </span>
-          <span className="font-semibold tabular-nums">
-            <span className="sr-only">, score </span>
-            {score(hit.score)}
-          </span>
-        </span>
-        <ScoreBar value={hit.score} />
-      </span>
-    </a>
-  );
-}
-
-export function ScoreBar({ value }: { value: number }) {
-  return (
-    <span className="block h-1 overflow-hidden rounded-full bg-line">
-      <span
-        className="block h-full rounded-full bg-gradient-to-r from-accent to-warm"
-        style={{ width: `${Math.max(2, Math.min(1, Math.max(0, value)) * 100)}%` }}
-      />
-    </span>
-  );
-}
-
-const place = (box: Box) => ({ left: box.left, top: box.top, width: box.width, height: box.height });
+const place = (box: Box | undefined) =>
+  box && { left: box.left, top: box.top, width: box.width, height: box.height };

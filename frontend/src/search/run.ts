@@ -2,8 +2,9 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { answer, api, asBinary, asForm, fetchRaw } from "@/api/client";
 import { imageUrl } from "@/api/images";
 import { Problem } from "@/api/problem";
-import type { SearchAnswer, SearchBody } from "@/api/types";
+import type { SearchAnswer, SearchOptions } from "@/api/types";
 import { toFilter } from "@/search/filter";
+import { API_MODES, type Mode, modeOf, seenParts } from "@/search/mode";
 import { isSearchable } from "@/search/parts";
 import { COUNTS, type Part, type SearchState } from "@/search/state";
 import { load, store, type StoredQuery } from "@/search/stored";
@@ -43,20 +44,41 @@ export async function queryImage(
 
 /**
  * Searches once for as much as the page can show; the sliders then choose from that without asking again. A filter does
- * ask again: what it lets through may lie far beyond what was fetched.
+ * ask again: what it lets through may lie far beyond what was fetched. Whether the
+ * model reads words is undefined while that is not known yet; it matters only where there are words.
  */
-export function useSearch({ parts, rules }: SearchState) {
-  const filter = toFilter(rules);
-  const what = whatOf(parts);
+export function useSearch(state: SearchState, readsText: boolean | undefined) {
+  const { parts } = state;
+  const known = readsText !== undefined || parts.every(({ kind }) => kind !== "text");
+  const mode = modeOf(state, readsText ?? true);
+  const seen = seenParts(parts, mode, readsText ?? true);
+  const options = optionsOf(state, mode, seen);
+  const what = [mode, ...whatOf(parts)];
   return useQuery<SearchAnswer>({
-    queryKey: ["search", what, parts.map(({ weight }) => weight), filter],
-    queryFn: async ({ signal }) => run(parts, { top_k: COUNTS.max, ...(filter && { filter }) }, signal),
-    enabled: isSearchable(parts),
-    // While a filter or a weight changes the results stay; those of another query would be a lie.
+    queryKey: ["search", what, parts.map(({ weight }) => weight), options],
+    queryFn: ({ signal }) => run(seen, options, signal),
+    enabled: known && isSearchable(parts),
+    // While a filter, a weight or a mark changes the results stay; those of another query would be a lie.
     placeholderData: (previous, last) =>
       JSON.stringify(last?.queryKey[1]) === JSON.stringify(what) ? keepPreviousData(previous) : undefined,
     staleTime: 5 * 60_000,
   });
+}
+
+/** All of a request but what is searched with. */
+function optionsOf(state: SearchState, mode: Mode, seen: Part[]): SearchOptions {
+  const { parts, rules, liked, disliked } = state;
+  const filter = toFilter(rules);
+  const words = parts.flatMap((part) => (part.kind === "text" && part.weight > 0 ? [part.text] : []));
+  return {
+    top_k: COUNTS.max,
+    ...(mode !== "look" && { mode: API_MODES[mode], keywords: words.join(" ") }),
+    ...(filter && { filter }),
+    ...(liked.length > 0 && { positive: liked }),
+    ...(disliked.length > 0 && { negative: disliked }),
+    // The others need something to start from.
+    ...(disliked.length > 0 && liked.length + seen.length === 0 && { strategy: "sum_scores" }),
+  };
 }
 
 /** What makes a query another one: neither how much each part counts, nor which indexed image is the same. */
@@ -71,16 +93,16 @@ const whatOf = (parts: Part[]) =>
           : { url: part.url },
   );
 
-async function run(parts: Part[], options: SearchBody, signal: AbortSignal): Promise<SearchAnswer> {
+async function run(parts: Part[], options: SearchOptions, signal: AbortSignal): Promise<SearchAnswer> {
   const uploads = parts.filter((part) => part.kind === "upload");
   const [file] = uploads;
   if (file && uploads.length === 1 && file.weight === 1) {
     // As a file: a third less to send than in JSON.
     const { blob } = await queryImage(file.key, file.twin, signal);
-    const others = await Promise.all(
-      parts.filter((part) => part !== file).map((part) => asJson(part, signal)),
-    );
-    const query = others.length > 0 && { query: others };
+    const others = parts.filter((part) => part !== file);
+    const query = others.length > 0 && {
+      query: await Promise.all(others.map((part) => asJson(part, signal))),
+    };
     return answer(
       api.POST("/api/v1/search", {
         body: { image: asBinary(blob), ...query, ...options },

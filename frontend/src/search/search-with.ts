@@ -20,8 +20,8 @@ export function useSearchWith() {
   return useCallback(
     async (file: File) => {
       const source = await kept(file);
-      const before: Part[] = location.pathname === "/" ? parse(location.search).parts : [];
-      const go = (parts: Part[]) => navigate(`/${format({ ...NOTHING, parts })}`);
+      const { parts: before, mode } = location.pathname === "/" ? parse(location.search) : NOTHING;
+      const go = (parts: Part[]) => navigate(`/${format({ ...NOTHING, parts, mode })}`);
       const after = withPicture(before, source);
       go(after);
       if (after.length <= before.length) {

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { describe as say, type Rule, toFilter } from "@/search/filter";
-import { COUNTS, format, likeThis, MAX_PARTS, NOTHING, parse, type SearchState } from "@/search/state";
+import {
+  COUNTS,
+  format,
+  likeThis,
+  MAX_PARTS,
+  NOTHING,
+  parse,
+  type SearchState,
+  taggedWith,
+} from "@/search/state";
 
 const upload = { kind: "upload", key: "abc", twin: null, weight: 1 } as const;
 
@@ -14,7 +23,8 @@ describe("the search in the address bar", () => {
       least: 0.35,
     },
     { ...NOTHING, parts: [upload] },
-    { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }] },
+    { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }], mode: "both" },
+    { ...NOTHING, parts: [upload], liked: ["a&b", "c"], disliked: ["ä/ö"] },
     {
       ...NOTHING,
       parts: [
@@ -71,8 +81,20 @@ describe("the search in the address bar", () => {
     expect(parse(address).parts).toEqual(parts);
   });
 
+  it.each(["?mode=", "?mode=all", "?mode=toString"])("knows no such mode as %s", (address) => {
+    expect(parse(address).mode).toBeNull();
+  });
+
+  it("has a mark of an image once", () => {
+    expect(parse("?more=a&more=a&less=a&less=b&more=")).toMatchObject({ liked: ["a"], disliked: ["b"] });
+  });
+
   it("has no more parts than a query may have", () => {
     expect(parse("?" + "like=a&".repeat(40)).parts).toHaveLength(MAX_PARTS);
+  });
+
+  it("names a tag that is searched for", () => {
+    expect(taggedWith("red bus")).toBe("/?text=red+bus&mode=words");
   });
 
   it("names an indexed image by its encoded id", () => {

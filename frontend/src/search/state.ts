@@ -1,4 +1,5 @@
 import { type Rule, readRules, writeRules } from "@/search/filter";
+import { isMode, type Mode } from "@/search/mode";
 
 /** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in run.ts. */
 export type Source =
@@ -14,18 +15,33 @@ export type Part = Source & { weight: number };
 export interface SearchState {
   /** What is searched with, all of it together; none on the start page. */
   parts: Part[];
+  /** What images are ranked by; null for what suits the query. */
+  mode: Mode | null;
   /** How many results to show at most. */
   count: number;
   /** Lowest score to show; 0 shows all. */
   least: number;
   rules: Rule[];
+  /** Indexed images that the results are to be more like, and less like. */
+  liked: string[];
+  disliked: string[];
 }
 
 export const COUNTS = { min: 1, max: 200, start: 24 };
 export const MAX_PARTS = 16;
+/** Of each of liked and disliked. */
+export const MAX_MARKS = 32;
 const MAX_WEIGHT = 10;
 
-export const NOTHING: SearchState = { parts: [], count: COUNTS.start, least: 0, rules: [] };
+export const NOTHING: SearchState = {
+  parts: [],
+  mode: null,
+  count: COUNTS.start,
+  least: 0,
+  rules: [],
+  liked: [],
+  disliked: [],
+};
 
 /** How each kind of source is called in the address. */
 const SOURCES: Record<string, (value: string) => Source> = {
@@ -38,12 +54,21 @@ const SOURCES: Record<string, (value: string) => Source> = {
 /** Reads the state out of the address bar; whatever makes no sense there is left out. */
 export function parse(search: string): SearchState {
   const given = new URLSearchParams(search);
+  const mode = given.get("mode");
   return {
     parts: parseParts(given),
+    mode: isMode(mode) ? mode : null,
     count: Math.round(within(given.get("show"), COUNTS.min, COUNTS.max, COUNTS.start)),
     least: within(given.get("least"), 0, 1, 0),
     rules: readRules(given.get("where")),
+    ...readMarks(given),
   };
+}
+
+function readMarks(given: URLSearchParams): Pick<SearchState, "liked" | "disliked"> {
+  const ids = (name: string) => [...new Set(given.getAll(name))].filter((id) => id !== "").slice(-MAX_MARKS);
+  const liked = ids("more");
+  return { liked, disliked: ids("less").filter((id) => !liked.includes(id)) };
 }
 
 /** The parts stand in the address one after the other; `weight` and `twin` speak of the one before them. */
@@ -71,9 +96,12 @@ export function format(state: SearchState): string {
     }
     if (part.weight !== 1) params.append("weight", String(part.weight));
   }
+  if (state.mode !== null) params.set("mode", state.mode);
   if (state.count !== COUNTS.start) params.set("show", String(state.count));
   if (state.least > 0) params.set("least", String(state.least));
   if (state.rules.length > 0) params.set("where", writeRules(state.rules));
+  for (const id of state.liked) params.append("more", id);
+  for (const id of state.disliked) params.append("less", id);
   const text = params.toString();
   return text && `?${text}`;
 }
@@ -81,6 +109,10 @@ export function format(state: SearchState): string {
 /** The address of a new search with one thing. */
 export const searchFor = (source: Source): string =>
   `/${format({ ...NOTHING, parts: [{ ...source, weight: 1 }] })}`;
+
+/** The address of a search for a word in descriptions and tags. */
+export const taggedWith = (tag: string): string =>
+  `/${format({ ...NOTHING, parts: [{ kind: "text", text: tag, weight: 1 }], mode: "words" })}`;
 
 export const likeThis = (id: string): string => searchFor({ kind: "image", id });
 

@@ -1,31 +1,38 @@
+import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
+import { type Mode, SCORES } from "@/search/mode";
 import { useToast } from "@/shell/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 
 interface Props {
   answer: SearchAnswer | undefined;
+  mode: Mode;
   shown: number;
   fetching: boolean;
   /** Whether the link to this search works for others. */
   shareable: boolean;
+  children?: ReactNode;
 }
 
 /** How many there are and, quietly, how long it took. */
-export function Summary({ answer, shown, fetching, shareable }: Props) {
+export function Summary({ answer, mode, shown, fetching, shareable, children }: Props) {
   return (
-    <div className="mb-3 flex min-h-10 items-center justify-between gap-4">
+    <div className="mb-3 flex min-h-10 flex-wrap items-center justify-between gap-x-2 gap-y-1 sm:flex-nowrap sm:gap-x-4">
       <h1 className="text-xl font-semibold tracking-tight whitespace-nowrap" aria-live="polite">
         {answer ? (shown === 0 ? "No results" : plural(shown, "result")) : fetching ? "Looking…" : "Results"}
       </h1>
+      {children}
       <div className="flex items-center gap-1">
         {answer && (
           <p
-            className="flex items-center gap-1.5 text-sm whitespace-nowrap text-muted tabular-nums"
+            className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted tabular-nums sm:text-sm"
             data-testid="timing"
           >
-            <Icon name="clock" className="size-4" />
+            <span title={SCORES[mode].title}>{SCORES[mode].name}</span>
+            <Icon name="clock" className="ml-2 size-4 max-sm:hidden" />
+            <span className="sm:hidden">·</span>
             {milliseconds(answer.search_time_ms)}
             {answer.cached && <span className="max-sm:hidden"> · from cache</span>}
           </p>

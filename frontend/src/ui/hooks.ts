@@ -1,4 +1,4 @@
-import { type RefCallback, useCallback, useEffect, useRef, useState } from "react";
+import { type RefCallback, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 
 /** The width of an element, kept up to date. */
 export function useWidth(): [RefCallback<HTMLElement>, number] {
@@ -28,4 +28,18 @@ export function useTitle(title: string): void {
   useEffect(() => {
     document.title = title ? `${title} · Image Similarity` : "Image Similarity";
   }, [title]);
+}
+
+const coarsePointer = () => matchMedia("(pointer: coarse)");
+
+/** Whether a finger does what a mouse does elsewhere. */
+export function useCoarsePointer(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      const query = coarsePointer();
+      query.addEventListener("change", changed);
+      return () => query.removeEventListener("change", changed);
+    },
+    () => coarsePointer().matches,
+  );
 }

@@ -4,15 +4,17 @@ import { columnsFor, justify, masonry, neighbour, ratioOf } from "@/ui/layout";
 const shapes = Array.from({ length: 40 }, (_, i) => ({
   width: 100 + ((i * 37) % 200),
   height: 100 + ((i * 53) % 150),
+  below: i % 3 === 0 ? 80 : 40,
 }));
 
 describe("masonry", () => {
   it("keeps every picture's proportions, inside the width, without overlaps", () => {
-    const { boxes, height } = masonry(shapes, 1000, 20, 40);
+    const { boxes, height } = masonry(shapes, 1000, 20);
     boxes.forEach((box, i) => {
       expect(box.left + box.width).toBeLessThanOrEqual(1000.5);
       expect(box.top + box.height).toBeLessThanOrEqual(height);
-      expect(box.width / (box.height - 40)).toBeCloseTo(ratioOf(shapes[i] ?? { width: 1, height: 1 }), 1);
+      const shape = shapes[i] ?? { width: 1, height: 1, below: 0 };
+      expect(box.width / (box.height - shape.below)).toBeCloseTo(ratioOf(shape), 1);
       for (const other of boxes.slice(i + 1)) {
         const apart =
           other.left >= box.left + box.width ||
@@ -30,7 +32,7 @@ describe("masonry", () => {
   });
 
   it("is nothing without pictures", () => {
-    expect(masonry([], 1000, 20, 40)).toEqual({ boxes: [], height: 0 });
+    expect(masonry([], 1000, 20)).toEqual({ boxes: [], height: 0 });
   });
 });
 

@@ -31,15 +31,18 @@ export function columnsFor(width: number): number {
   return Math.max(2, Math.round(width / wanted));
 }
 
-/** Columns of equal width; each picture goes to the shortest, so that the order stays about that of the ranks. */
-export function masonry(shapes: Shape[], width: number, gap: number, caption: number): Layout {
+/**
+ * Columns of equal width; each picture goes to the shortest, so that the order stays about that of the ranks. `below` is
+ * what each has below it, in pixels.
+ */
+export function masonry(shapes: (Shape & { below: number })[], width: number, gap: number): Layout {
   const columns = columnsFor(width);
   const columnWidth = (width - gap * (columns - 1)) / columns;
   const bottoms = new Array<number>(columns).fill(0);
   const boxes = shapes.map((shape) => {
     const top = Math.min(...bottoms);
     const column = bottoms.indexOf(top);
-    const height = Math.round(columnWidth / ratioOf(shape)) + caption;
+    const height = Math.round(columnWidth / ratioOf(shape)) + shape.below;
     bottoms[column] = top + height + gap;
     return { left: column * (columnWidth + gap), top, width: columnWidth, height };
   });

@@ -5,8 +5,9 @@ import { download, imageUrl, useImageSource } from "@/api/images";
 import { Problem, textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Picture } from "@/api/types";
-import { moment, score, shortName } from "@/format";
+import { moment, shortName } from "@/format";
 import { useViewed } from "@/search/address";
+import { type Mode, SCORES } from "@/search/mode";
 import { likeThis } from "@/search/state";
 import { useToast } from "@/shell/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
@@ -23,10 +24,11 @@ const Editor = lazy(() =>
 interface Props {
   /** What arrow keys leaf through. */
   pictures: (Picture & { score?: number })[];
+  mode: Mode;
 }
 
 /** One image, whole, with all that is known of it and all that can be done with it. */
-export default function Viewer({ pictures }: Props) {
+export default function Viewer({ pictures, mode }: Props) {
   const { viewed, turn, close } = useViewed();
   const index = pictures.findIndex(({ image_id }) => image_id === viewed);
   const previous = index > 0 ? pictures[index - 1] : undefined;
@@ -59,6 +61,7 @@ export default function Viewer({ pictures }: Props) {
             <Contents
               id={viewed}
               known={pictures[index]}
+              mode={mode}
               leaf={
                 <>
                   {previous && (
@@ -97,11 +100,12 @@ function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string;
 interface ContentsProps {
   id: string;
   known: (Picture & { score?: number }) | undefined;
+  mode: Mode;
   leaf: React.ReactNode;
   onGone: () => void;
 }
 
-function Contents({ id, known, leaf, onGone }: ContentsProps) {
+function Contents({ id, known, mode, leaf, onGone }: ContentsProps) {
   const toast = useToast();
   const remove = useDelete();
   const [edited, setEdited] = useState<string | null>(null);
@@ -141,7 +145,7 @@ function Contents({ id, known, leaf, onGone }: ContentsProps) {
           {shortName(id) !== id && <p className="mt-0.5 text-sm wrap-anywhere text-muted">{id}</p>}
           {known?.score !== undefined && (
             <p className="mt-2 inline-flex items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
-              Score {score(known.score)}
+              {SCORES[mode].name} {SCORES[mode].write(known.score)}
             </p>
           )}
         </div>

@@ -1,0 +1,171 @@
+import type { MouseEvent } from "react";
+import type { Hit } from "@/api/types";
+import { percent, shortName } from "@/format";
+import type { Mark } from "@/search/marks";
+import { type Mode, SCORES } from "@/search/mode";
+import type { Entry } from "@/search/sections";
+import { Icon, type IconName } from "@/ui/icons";
+import { Menu, type MenuItem } from "@/ui/menu";
+import { Thumbnail } from "@/ui/picture";
+
+/** Heights below the picture, in pixels: name and score, the two lines of a description, the buttons on a phone. */
+const CAPTION = { score: 44, description: 36, buttons: 44 };
+
+export function heightBelow(hit: Hit, coarsePointer: boolean): number {
+  const description = descriptionOf(hit.metadata) === null ? 0 : CAPTION.description;
+  return CAPTION.score + description + (coarsePointer ? CAPTION.buttons : 0);
+}
+
+export interface CardProps {
+  entry: Entry;
+  mode: Mode;
+  /** The score of a full bar. */
+  full: number;
+  href: string;
+  /** One card is in the tab order, and so are its buttons. */
+  tabIndex: number;
+  mark: Mark | null;
+  menu: MenuItem[];
+  onMark: (mark: Mark | null) => void;
+  onFocus: () => void;
+  onOpen: (id: string) => void;
+  hold: (element: HTMLAnchorElement | null) => void;
+}
+
+/** One result: the picture, what is known of it, and what can be said of it. */
+export function Card(props: CardProps) {
+  const { entry, mode, full, href, tabIndex, onFocus, onOpen, hold } = props;
+  const { hit, rank } = entry;
+  const description = descriptionOf(hit.metadata);
+  const open = (event: MouseEvent) => {
+    // Another tab or window is the browser's business.
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    onOpen(hit.image_id);
+  };
+  return (
+    <div className="group flex h-full flex-col">
+      <a
+        ref={hold}
+        href={href}
+        tabIndex={tabIndex}
+        onFocus={onFocus}
+        onClick={open}
+        aria-keyshortcuts="+ -"
+        className="flex min-h-0 flex-1 flex-col rounded-2xl outline-offset-4"
+      >
+        <span className="relative block flex-1 overflow-hidden rounded-2xl shadow-card ring-1 ring-black/5 transition-transform duration-300 group-hover:-translate-y-1 dark:ring-white/8">
+          <Thumbnail image={hit} eager={rank !== null && rank <= 8} />
+          <span className="absolute top-2 left-2 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums">
+            {rank === null ? (
+              "alike"
+            ) : (
+              <>
+                <span className="sr-only">Rank </span>
+                {rank}
+              </>
+            )}
+          </span>
+        </span>
+        <span
+          className="flex flex-col justify-center gap-1.5 px-1 pt-1.5 text-xs"
+          style={{ height: CAPTION.score }}
+        >
+          <span className="flex items-baseline justify-between gap-2">
+            <span className="truncate text-muted group-hover:text-ink" title={hit.image_id}>
+              {shortName(hit.image_id)}
+            </span>
+            <span className="font-semibold tabular-nums" title={SCORES[mode].title}>
+              <span className="sr-only">, {mode === "look" ? "score" : SCORES[mode].name} </span>
+              {SCORES[mode].write(hit.score)}
+            </span>
+          </span>
+          <span className="flex items-center gap-2">
+            <ScoreBar value={hit.score / full} />
+            {hit.confidence !== null && (
+              <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
+                <span className="sr-only">, </span>
+                {percent(hit.confidence)} sure
+              </span>
+            )}
+          </span>
+        </span>
+        {description !== null && (
+          <span
+            className="line-clamp-2 px-1 text-xs leading-4 text-pretty text-muted"
+            style={{ maxHeight: CAPTION.description - 4, marginBottom: 4 }}
+            title={description}
+          >
+            {description}
+          </span>
+        )}
+      </a>
+      <Actions {...props} raised={description !== null} />
+    </div>
+  );
+}
+
+/** Over the picture's corner for whoever has a mouse, below it for a finger. */
+function Actions({
+  entry: { hit },
+  tabIndex,
+  mark,
+  menu,
+  onMark,
+  onFocus,
+  raised,
+}: CardProps & { raised: boolean }) {
+  const name = shortName(hit.image_id);
+  const thumb = (which: Mark, icon: IconName, label: string) => (
+    <button
+      type="button"
+      aria-label={`${label}: ${name}`}
+      title={label}
+      aria-pressed={mark === which}
+      tabIndex={tabIndex}
+      onFocus={onFocus}
+      onClick={() => onMark(mark === which ? null : which)}
+      className={`${BUTTON} ${mark === which ? "bg-accent text-on-accent" : PLAIN}`}
+    >
+      <Icon name={icon} className="size-[1.125rem]" />
+    </button>
+  );
+  return (
+    <div
+      className={`flex items-center pointer-coarse:h-11 pointer-coarse:justify-between pointer-fine:absolute pointer-fine:right-2 pointer-fine:gap-0.5 pointer-fine:rounded-full pointer-fine:bg-black/65 pointer-fine:p-0.5 pointer-fine:transition-opacity pointer-fine:group-hover:opacity-100 pointer-fine:focus-within:opacity-100 ${
+        raised ? "pointer-fine:bottom-[5.5rem]" : "pointer-fine:bottom-[3.25rem]"
+      } ${mark === null ? "pointer-fine:opacity-0" : ""}`}
+    >
+      {thumb("up", "up", "More like this")}
+      {thumb("down", "down", "Less like this")}
+      <Menu
+        label={`What to do with ${name}`}
+        items={menu}
+        tabIndex={tabIndex}
+        className={`${BUTTON} ${PLAIN}`}
+      />
+    </div>
+  );
+}
+
+const BUTTON =
+  "inline-flex size-8 items-center justify-center rounded-full transition-colors pointer-coarse:size-11";
+const PLAIN =
+  "pointer-fine:text-white pointer-fine:hover:bg-white/20 pointer-coarse:text-muted focus-visible:outline-white pointer-coarse:focus-visible:outline-accent";
+
+function ScoreBar({ value }: { value: number }) {
+  return (
+    <span className="block h-1 flex-1 overflow-hidden rounded-full bg-line">
+      <span
+        className="block h-full rounded-full bg-gradient-to-r from-accent to-warm"
+        style={{ width: `${Math.max(2, Math.min(1, Math.max(0, value)) * 100)}%` }}
+      />
+    </span>
+  );
+}
+
+/** What is on the image, in words, where its metadata says so. */
+export function descriptionOf(metadata: Record<string, unknown> | null | undefined): string | null {
+  const description = metadata?.["description"];
+  return typeof description === "string" && description.trim() !== "" ? description : null;
+}

@@ -1,0 +1,63 @@
+import { useMutation } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
+import { answer, api } from "@/api/client";
+import { textOf } from "@/api/problem";
+import type { Mark } from "@/search/marks";
+import type { Part } from "@/search/state";
+import { useToast } from "@/shell/toasts";
+
+const VERDICTS = { up: "positive", down: "negative" } as const;
+
+interface Said {
+  queryId: string;
+  parts: Part[];
+  id: string;
+  mark: Mark | null;
+}
+
+/**
+ * Tells the server what was said of results, for whoever evaluates the search later; the ranking does without. All that
+ * is said of one query goes by the id of its first answer, before anything was marked.
+ */
+export function useFeedback(parts: Part[], queryId: string | undefined) {
+  const toast = useToast();
+  const { mutate } = useMutation({
+    mutationFn: ({ queryId: id, parts: asked, id: imageId, mark }: Said) =>
+      answer(
+        api.POST("/api/v1/feedback", {
+          body: {
+            query_id: id,
+            ...namesOf(asked),
+            image_id: imageId,
+            verdict: mark === null ? "clear" : VERDICTS[mark],
+          },
+        }),
+      ),
+    onError: (error) => toast({ text: `Your mark was not kept: ${textOf(error)}`, icon: "warning" }),
+  });
+
+  const first = useRef({ what: "", queryId: "" });
+  const what = JSON.stringify(parts);
+  useEffect(() => {
+    if (queryId !== undefined && first.current.what !== what) first.current = { what, queryId };
+  }, [what, queryId]);
+
+  return (id: string, mark: Mark | null) => {
+    if (first.current.queryId !== "") mutate({ queryId: first.current.queryId, parts, id, mark });
+  };
+}
+
+interface NamedPart {
+  image_id?: string;
+  text?: string;
+  weight: number;
+}
+
+/** What was asked, where it can be asked again: images of one's own are not kept. */
+function namesOf(parts: Part[]) {
+  const query = parts.flatMap((part): NamedPart[] => {
+    if (part.kind === "image") return [{ image_id: part.id, weight: part.weight }];
+    return part.kind === "text" ? [{ text: part.text, weight: part.weight }] : [];
+  });
+  return query.length === parts.length ? { query: { query } } : {};
+}

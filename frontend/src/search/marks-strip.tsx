@@ -1,0 +1,73 @@
+import { shortName } from "@/format";
+import type { Mark } from "@/search/marks";
+import { IndexedThumbnail } from "@/search/parts-tray";
+import { Icon } from "@/ui/icons";
+
+interface Props {
+  liked: string[];
+  disliked: string[];
+  onTakeBack: (id: string) => void;
+  onClear: () => void;
+}
+
+/** What was marked, always in sight: the results leave it out, since it is no longer to be found. */
+export function MarksStrip({ liked, disliked, onTakeBack, onClear }: Props) {
+  if (liked.length + disliked.length === 0) return null;
+  return (
+    <section
+      aria-label="Marked images"
+      className="-my-1 flex min-w-0 flex-1 animate-fade items-center gap-3 max-sm:order-last max-sm:w-full max-sm:flex-none"
+    >
+      <div className="flex min-w-0 items-center gap-3 overflow-x-auto p-1">
+        <Marked mark="up" ids={liked} onTakeBack={onTakeBack} />
+        <Marked mark="down" ids={disliked} onTakeBack={onTakeBack} />
+      </div>
+      <button
+        type="button"
+        onClick={onClear}
+        className="min-h-9 shrink-0 rounded-full px-2 text-sm font-medium text-accent underline-offset-4 hover:underline"
+      >
+        Clear all
+      </button>
+    </section>
+  );
+}
+
+const LOOK = {
+  up: { label: "More like these", colours: "bg-accent-soft text-accent" },
+  down: { label: "Less like these", colours: "bg-danger-soft text-danger" },
+} as const;
+
+interface MarkedProps {
+  mark: Mark;
+  ids: string[];
+  onTakeBack: (id: string) => void;
+}
+
+function Marked({ mark, ids, onTakeBack }: MarkedProps) {
+  if (ids.length === 0) return null;
+  const { label, colours } = LOOK[mark];
+  return (
+    <ul role="list" aria-label={label} className={`flex items-center gap-1 rounded-full p-1 ${colours}`}>
+      <li aria-hidden className="px-1.5">
+        <Icon name={mark} className="size-4" />
+      </li>
+      {ids.map((id) => (
+        <li key={id}>
+          <button
+            type="button"
+            aria-label={`Take back the mark of ${shortName(id)}`}
+            title={`Take back the mark of ${shortName(id)}`}
+            onClick={() => onTakeBack(id)}
+            className="group relative flex size-8 items-center justify-center overflow-hidden rounded-full bg-surface"
+          >
+            <IndexedThumbnail id={id} />
+            <span className="absolute inset-0 flex items-center justify-center bg-black/55 text-white opacity-0 transition-opacity group-hover:opacity-100 group-focus-visible:opacity-100">
+              <Icon name="close" className="size-4" />
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}

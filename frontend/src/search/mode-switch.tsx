@@ -1,0 +1,45 @@
+import { useStats } from "@/api/queries";
+import { type Mode, MODES, modeOf, modesFor } from "@/search/mode";
+import type { SearchState } from "@/search/state";
+import { Segments } from "@/ui/segments";
+
+const LOOK: Record<Mode, { label: string; hint: string }> = {
+  look: { label: "Look", hint: "What the pictures show" },
+  words: { label: "Words", hint: "Descriptions and tags" },
+  both: { label: "Both", hint: "What the pictures show, and their descriptions and tags" },
+};
+
+interface Props {
+  state: SearchState;
+  update: (change: Partial<SearchState>) => void;
+}
+
+/** What the words are looked for in; only where there are words. */
+export function ModeSwitch({ state, update }: Props) {
+  const model = useStats().data?.model;
+  if (!state.parts.some(({ kind }) => kind === "text")) return null;
+  const readsText = model?.towers.includes("text") ?? true;
+  const possible = modesFor(state, readsText);
+  const mode = modeOf(state, readsText);
+  return (
+    <div className="mt-3 flex flex-wrap items-center gap-x-4 gap-y-1.5">
+      {possible.length > 1 && (
+        <Segments
+          label="What the words are looked for in"
+          value={mode}
+          options={MODES.map((value) => ({
+            value,
+            label: LOOK[value].label,
+            disabled: !possible.includes(value),
+          }))}
+          onChange={(chosen) => update({ mode: chosen })}
+        />
+      )}
+      <p className="text-sm text-pretty text-muted">
+        {readsText
+          ? LOOK[mode].hint
+          : `The running model (${model?.name ?? "?"}) reads no words: they are looked for in descriptions and tags.`}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,52 @@
+import { score } from "@/format";
+import type { Part, SearchState } from "@/search/state";
+
+/** What images are ranked by: how they look, the words of their descriptions and tags, or both. */
+export const MODES = ["look", "words", "both"] as const;
+export type Mode = (typeof MODES)[number];
+
+export const isMode = (value: string | null): value is Mode => MODES.some((mode) => mode === value);
+
+/** What the API calls them. */
+export const API_MODES = { look: "vector", words: "keywords", both: "hybrid" } as const;
+
+type Asked = Pick<SearchState, "parts" | "liked" | "disliked" | "mode">;
+
+/** The modes in which this can be searched for, the best first; `readsText` tells whether the model reads words. */
+export function modesFor({ parts, liked, disliked }: Omit<Asked, "mode">, readsText: boolean): Mode[] {
+  const hasWords = parts.some(({ kind }) => kind === "text");
+  if (!hasWords) return ["look"];
+  const marked = liked.length + disliked.length > 0;
+  const pictures = parts.some(({ kind, weight }) => kind !== "text" && weight > 0);
+  const onlyWords = parts.every(({ kind }) => kind === "text");
+  const modes: Mode[] = [];
+  if (readsText) modes.push("look");
+  // Pictures and marks are about looks, of which words alone know nothing.
+  if (onlyWords && !marked) modes.push("words");
+  if (readsText || pictures || marked) modes.push("both");
+  return modes;
+}
+
+/** The mode that is searched in: the chosen one where it can be, or what comes nearest. */
+export function modeOf(asked: Asked, readsText: boolean): Mode {
+  const modes = modesFor(asked, readsText);
+  const wishes: (Mode | null)[] = asked.mode === "words" ? ["words", "both"] : [asked.mode];
+  return wishes.find((mode) => mode !== null && modes.includes(mode)) ?? modes[0] ?? "look";
+}
+
+/** What of a query is looked at; the words of the others are looked for in descriptions and tags all the same. */
+export function seenParts(parts: Part[], mode: Mode, readsText: boolean): Part[] {
+  if (mode === "words") return [];
+  return mode === "both" && !readsText ? parts.filter(({ kind }) => kind !== "text") : parts;
+}
+
+/** What a mode's scores are, and how one is written. */
+export const SCORES: Record<Mode, { name: string; title: string; write: (value: number) => string }> = {
+  look: { name: "Cosine", title: "Cosine similarity: 1 is the same image", write: score },
+  words: { name: "BM25", title: "BM25: how well the words match", write: score },
+  both: {
+    name: "Rank fusion",
+    title: "Reciprocal rank fusion of looks and words",
+    write: (value) => value.toFixed(3),
+  },
+};

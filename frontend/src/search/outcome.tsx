@@ -1,0 +1,77 @@
+import { Problem } from "@/api/problem";
+import { Placeholders } from "@/search/results";
+import type { useSearch } from "@/search/run";
+import { QueryLost } from "@/search/run";
+import { isSearchable } from "@/search/parts";
+import { PickButtons } from "@/search/pick";
+import { isOfTheQuery } from "@/search/query-notes";
+import type { SearchState } from "@/search/state";
+import { Button } from "@/ui/button";
+import { Failure, Note } from "@/ui/notes";
+
+interface Props {
+  state: SearchState;
+  search: ReturnType<typeof useSearch>;
+  least: number;
+  onLeast: (least: number) => void;
+  update: (change: Partial<SearchState>) => void;
+}
+
+/** What stands where the results would be: why there are none, and what to do. */
+export function NoResults({ state, search, least, onLeast, update }: Props) {
+  const { error } = search;
+  const best = search.data?.results[0];
+  if (!isSearchable(state.parts)) {
+    return (
+      <Note icon="search" title="What is to be found?">
+        So far the query only says what the images should not be like. Add words or a picture.
+      </Note>
+    );
+  }
+  if (error instanceof QueryLost) {
+    return (
+      <Note icon="link" title="The image of this link is elsewhere" actions={<PickButtons />}>
+        {error.message}
+      </Note>
+    );
+  }
+  // What is wrong with the query is said below the box.
+  if (isOfTheQuery(error)) return null;
+  if (error) {
+    return (
+      <Failure
+        error={error}
+        onRetry={() => void search.refetch()}
+        actions={error instanceof Problem && error.status < 500 && <PickButtons />}
+      />
+    );
+  }
+  if (search.isPending) return <Placeholders />;
+  if (best !== undefined) {
+    return (
+      <Note
+        icon="filter"
+        title={`Nothing scores ${least.toFixed(2)} or more`}
+        actions={<Button onClick={() => onLeast(0)}>Show all</Button>}
+      >
+        The best has {best.score.toFixed(2)}. Lower the least score to see it.
+      </Note>
+    );
+  }
+  if (state.rules.length > 0) {
+    return (
+      <Note
+        icon="filter"
+        title="No image passes the filter"
+        actions={<Button onClick={() => update({ rules: [] })}>Remove the filter</Button>}
+      >
+        Every condition must hold. Take one away to see more.
+      </Note>
+    );
+  }
+  return (
+    <Note icon="library" title="There is nothing to compare with">
+      The collection has no other image. Add some in the library, then search again.
+    </Note>
+  );
+}

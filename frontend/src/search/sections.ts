@@ -1,0 +1,47 @@
+import type { Hit } from "@/api/types";
+
+/** One place in the results: a hit, or one of the images that are nearly the same as the hit before it. */
+export interface Entry {
+  hit: Hit;
+  /** Its place in the ranking; null for what is only nearly the same. */
+  rank: number | null;
+}
+
+export interface Section {
+  /** What its images have in common; null where they are not grouped. */
+  title: string | null;
+  entries: Entry[];
+}
+
+/** The results in the order in which they are shown; behind an opened hit come those that are nearly the same. */
+export function sectionsOf(hits: Hit[], groupBy: string | null, opened: ReadonlySet<string>): Section[] {
+  const sections: Section[] = [];
+  hits.forEach((hit, index) => {
+    const title = groupBy === null ? null : titleOf(groupBy, hit.group);
+    let section = sections.at(-1);
+    if (section?.title !== title) sections.push((section = { title, entries: [] }));
+    section.entries.push({ hit, rank: index + 1 });
+    if (!opened.has(hit.image_id)) return;
+    section.entries.push(...(hit.duplicates ?? []).map((id) => ({ hit: alike(hit, id), rank: null })));
+  });
+  return sections;
+}
+
+/** What is known of an image of which only the id came: that it is nearly the same as a hit. */
+const alike = (hit: Hit, id: string): Hit => ({
+  ...hit,
+  image_id: id,
+  metadata: null,
+  confidence: null,
+  duplicates: [],
+});
+
+const titleOf = (field: string, value: Hit["group"]): string =>
+  typeof value === "boolean" ? `${field}: ${value ? "yes" : "no"}` : String(value);
+
+/** The first so many groups, or hits where there are no groups. */
+export function firstOf(hits: Hit[], count: number, grouped: boolean): Hit[] {
+  if (!grouped) return hits.slice(0, count);
+  const groups = [...new Set(hits.map(({ group }) => group))].slice(0, count);
+  return hits.filter(({ group }) => groups.includes(group));
+}
