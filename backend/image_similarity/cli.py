@@ -29,6 +29,7 @@ from image_similarity.console import (
 )
 from image_similarity.domain import ImageSimilarityError, InvalidRequest
 from image_similarity.evaluation import commands as evaluation
+from image_similarity.feedback import commands as feedback
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_metadata
 from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
 from image_similarity.settings import Settings
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(maintenance.app)
 app.add_typer(cluster.app)
 app.add_typer(search_command.app)
+app.add_typer(feedback.app)
 app.add_typer(evaluation.app)
 
 

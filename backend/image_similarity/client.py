@@ -14,6 +14,7 @@ import orjson
 
 from image_similarity.api.status_schemas import StatsResponse
 from image_similarity.domain import (
+    ImageNotFound,
     ImageSimilarityError,
     IndexResult,
     InvalidRequest,
@@ -22,6 +23,7 @@ from image_similarity.domain import (
     StoreUnavailable,
 )
 from image_similarity.engine import SearchEngine
+from image_similarity.feedback.events import FeedbackEvent, from_json
 from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
 from image_similarity.search_body import read_result, search_body
 from image_similarity.settings import Settings
@@ -34,6 +36,10 @@ class RemoteError(ImageSimilarityError):
     """The server refused for a reason that is not this image's; the text is the server's."""
 
     code = "remote_error"
+
+
+class RemoteNotFound(RemoteError):
+    """The server knows nothing of that name."""
 
 
 class Client(Protocol):
@@ -49,6 +55,14 @@ class Client(Protocol):
 
     async def delete_image(self, image_id: str) -> None:
         """Remove an image."""
+        ...
+
+    async def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is indexed."""
+        ...
+
+    def feedback(self) -> AsyncIterator[FeedbackEvent]:
+        """Return all verdicts, oldest first."""
         ...
 
     async def stats(self) -> dict[str, Any]:
@@ -101,6 +115,18 @@ class LocalClient:
         """Remove an image."""
         await self._engine.delete_image(image_id)
 
+    async def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is indexed."""
+        try:
+            await self._engine.get_image(image_id)
+        except ImageNotFound:
+            return False
+        return True
+
+    def feedback(self) -> AsyncIterator[FeedbackEvent]:
+        """Return all verdicts, oldest first."""
+        return self._engine.feedback.export()
+
     async def stats(self) -> dict[str, Any]:
         """Return the engine's figures."""
         figures = StatsResponse.of(await self._engine.stats(), uptime_seconds=0, queue_limit=self._queue_limit)
@@ -146,6 +172,30 @@ class RemoteClient:
     async def delete_image(self, image_id: str) -> None:
         """Remove an image. Raises as `index_image`."""
         await self._send("DELETE", f"/images/{quote(image_id, safe='')}")
+
+    async def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is indexed. Raises as `index_image`."""
+        try:
+            await self._send("GET", f"/images/{quote(image_id, safe='')}")
+        except RemoteNotFound:
+            return False
+        return True
+
+    async def feedback(self) -> AsyncIterator[FeedbackEvent]:
+        """Return all verdicts, oldest first. Raises as `index_image`."""
+        where: dict[str, str | int] = {"limit": 1000}
+        while True:
+            page = await self._send("GET", "/feedback", params=where)
+            for document in page["events"]:
+                yield from_json(document)
+            if page["next_cursor"] is None:
+                return
+            where["cursor"] = page["next_cursor"]
+
+    async def delete_feedback(self) -> int:
+        """Delete all verdicts, and return how many there were. Raises as `index_image`."""
+        deleted: int = (await self._send("DELETE", "/feedback"))["deleted"]
+        return deleted
 
     async def stats(self) -> dict[str, Any]:
         """Return the server's figures. Raises as `index_image`."""
@@ -228,6 +278,8 @@ class RemoteClient:
 def _read(response: httpx.Response) -> dict[str, Any]:
     if response.status_code in {400, 413, 415, 422}:
         raise InvalidRequest(_detail(response))
+    if response.status_code == 404:
+        raise RemoteNotFound(_detail(response))
     if response.is_error:
         raise RemoteError(_detail(response))
     body: dict[str, Any] = orjson.loads(response.content)

@@ -10,7 +10,16 @@ import pytest
 from image_similarity.domain import Match
 from image_similarity.filters import parse_filter
 from image_similarity.vectors.base import VectorStore
-from image_similarity.vectors.examples import BestScore, Examples, RelevanceFeedback, SumScores, scale_of
+from image_similarity.vectors.examples import (
+    CONFIDENCE_POWER,
+    FEEDBACK_WEIGHT,
+    TARGET_WEIGHT,
+    BestScore,
+    Examples,
+    RelevanceFeedback,
+    SumScores,
+    scale_of,
+)
 from tests.support.records import record, towards
 
 ANGLES = (0, 20, 40, 60, 80, 180)
@@ -65,20 +74,23 @@ async def test_summed_scores_are_the_cosine_to_the_sum(fan: VectorStore) -> None
 
 
 async def test_feedback_moves_the_target_towards_the_good_and_away_from_the_bad(fan: VectorStore) -> None:
-    good = scores(await fan.query(RelevanceFeedback(towards(30), towards(80), None), top_k=10))
-    assert list(good)[:2] == [60, 40]
-    bad = scores(await fan.query(RelevanceFeedback(towards(30), None, towards(80)), top_k=10))
+    plain = scores(await fan.query(towards(28), top_k=10))
+    assert list(plain)[:2] == [20, 40]
+    good = scores(await fan.query(RelevanceFeedback(towards(28), towards(80), None), top_k=10))
+    assert list(good)[:2] == [40, 60]
+    bad = scores(await fan.query(RelevanceFeedback(towards(28), None, towards(80)), top_k=10))
     assert list(bad)[:2] == [20, 0]
-    both = scores(await fan.query(RelevanceFeedback(towards(30), towards(60), towards(0)), top_k=10))
-    assert next(iter(both)) == 80
+    both = scores(await fan.query(RelevanceFeedback(towards(28), towards(60), towards(0)), top_k=10))
+    assert list(both)[:2] == [60, 80]
 
 
 async def test_feedback_scores_are_the_cosine_to_what_the_target_became(fan: VectorStore) -> None:
     wanted = RelevanceFeedback(towards(30), towards(60), towards(0))
     found = scores(await fan.query(wanted, top_k=10))
 
-    # a = b = c = 1: the pair of the examples counts whole, their pairs with the target half.
-    became = towards(30) + 1.5 * (towards(60) - towards(0))
+    # The pair of the examples counts whole, their pairs with the target, which is neutral, half.
+    assert (TARGET_WEIGHT, CONFIDENCE_POWER) == (1, 1)
+    became = towards(30) + FEEDBACK_WEIGHT * 1.5 * (towards(60) - towards(0))
     for angle in ANGLES:
         assert found[angle] == pytest.approx(float(became @ towards(angle)) / np.linalg.norm(became), abs=1e-5)
 
@@ -104,6 +116,5 @@ async def test_examples_go_with_every_option_of_a_query(fan: VectorStore, wanted
 def test_what_cancels_out_has_no_scale() -> None:
     assert scale_of(SumScores((towards(0),), (towards(0),))) == 0
     assert scale_of(SumScores((towards(0), towards(180)), ())) == 0
-    assert scale_of(RelevanceFeedback(towards(0), towards(180), None)) == 0
     assert scale_of(BestScore((towards(0),), (towards(0),))) == 1
     assert scale_of(towards(0)) == 1

@@ -1,0 +1,100 @@
+"""What feedback is worth on labelled images: the labels play the user, then the report asks whether it helped.
+
+    python scripts/feedback_study.py ../shared/caltech101
+
+A folder of folders; their names are the labels. All images are indexed into a collection that is thrown away. With each
+of them one searches, looks at the first twenty results from the top, likes those of the query's label and dislikes the
+others, and later, somewhere else, comes upon the rest of that label and likes it too. The model is that of the
+settings; intervals draw whole labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from image_similarity.bootstrap import build_engine
+from image_similarity.engine import SearchEngine
+from image_similarity.evaluation.dataset import read_labelled
+from image_similarity.feedback.commands import show
+from image_similarity.feedback.events import Verdict
+from image_similarity.feedback.report import APPLIED, FeedbackReport, Judged, measure
+from image_similarity.queries import IndexedImage, Query, SearchOptions
+from image_similarity.settings import Settings
+
+PAGE = 20
+"""Results that the user looks at."""
+
+
+async def study(folder: Path, settings: Settings, *, applied: int = APPLIED) -> FeedbackReport:
+    """Index the folder, let its labels judge, and measure."""
+    engine = await build_engine(settings)
+    try:
+        labels = await index(engine, folder, at_once=settings.batch_size)
+        judged = [await judge(engine, image_id, labels) for image_id in labels]
+
+        async def is_indexed(image_id: str) -> bool:
+            return image_id in labels
+
+        return await measure(judged, engine.search, is_indexed, applied=applied)
+    finally:
+        await engine.close()
+
+
+async def index(engine: SearchEngine, folder: Path, *, at_once: int) -> dict[str, str]:
+    """Index all images; returns their labels by their ids."""
+    data = read_labelled(folder)
+    labels: dict[str, str] = {}
+    for start in range(0, len(data.files), at_once):
+        some = data.files[start : start + at_once]
+        ids = [str(file.path.relative_to(folder)) for file in some]
+        await asyncio.gather(
+            *(
+                engine.index_image(file.path.read_bytes(), image_id=image_id)
+                for file, image_id in zip(some, ids, strict=True)
+            )
+        )
+        labels |= {image_id: image_id.partition("/")[0] for image_id in ids}
+        print(f"\r{len(labels)} of {len(data.files)} images", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return labels
+
+
+async def judge(engine: SearchEngine, image_id: str, labels: dict[str, str]) -> Judged:
+    """Return what a user who means the label says of a search with one image."""
+    query = Query.of(IndexedImage(image_id))
+    result = await engine.search(query, SearchOptions(top_k=PAGE, with_metadata=False))
+    page = [match.image_id for match in result.matches]
+    rest = [other for other, label in labels.items() if label == labels[image_id] and other not in {image_id, *page}]
+    return Judged(
+        query, tuple((one, _verdict(labels[one] == labels[image_id])) for one in (*page, *rest)), labels[image_id]
+    )
+
+
+def _verdict(liked: bool) -> Verdict:
+    return Verdict.POSITIVE if liked else Verdict.NEGATIVE
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description="What feedback is worth on labelled images.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--apply", type=int, default=APPLIED, help="positive verdicts that are applied to each query")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Settings().model_copy(update={"data_dir": Path(scratch), "qdrant_url": None, "qdrant_host": None})
+        report = asyncio.run(study(given.folder, settings, applied=given.apply))
+    if given.json:
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        show(report)
+
+
+if __name__ == "__main__":
+    main()
