@@ -72,7 +72,14 @@ async def build_engine(settings: Settings) -> SearchEngine:
     batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
     limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
     return SearchEngine(
-        model=RunningModel(encoder.spec, encoder.device, encoder.precision, fallback_reason, calibrations),
+        model=RunningModel(
+            encoder.spec,
+            encoder.device,
+            encoder.precision,
+            fallback_reason,
+            calibrations,
+            settings.duplicate_similarity or encoder.spec.duplicate_similarity,
+        ),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(
             load_text_encoder(encoder, settings),

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from image_similarity.bulk import Tally
 from image_similarity.client import Client, connect
-from image_similarity.domain import Match
+from image_similarity.domain import Match, Scalar
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging
 
@@ -102,7 +102,16 @@ def report(tally: Tally) -> None:
 def matches_table(matches: Sequence[Match]) -> Table:
     """Return search results as a table, best first."""
     calibrated = any(match.confidence is not None for match in matches)
-    columns = ("#", "score", *(["confidence"] if calibrated else []), "", "image", "metadata")
+    grouped = any(match.group is not None for match in matches)
+    columns = (
+        "#",
+        *(["group"] if grouped else []),
+        "score",
+        *(["confidence"] if calibrated else []),
+        "",
+        "image",
+        "metadata",
+    )
     table = Table(*columns, box=None, header_style="dim")
     # BM25 has no bound; a cosine is shown as it is.
     full = max(1.0, *(match.score for match in matches))
@@ -110,5 +119,11 @@ def matches_table(matches: Sequence[Match]) -> Table:
         bar = "█" * round(12 * max(0.0, match.score) / full)
         metadata = orjson.dumps(match.metadata).decode() if match.metadata else ""
         confidence = [f"{match.confidence:.0%}" if match.confidence is not None else ""] if calibrated else []
-        table.add_row(str(rank), f"{match.score:.4f}", *confidence, bar, match.image_id, metadata)
+        group = [_as_text(match.group)] if grouped else []
+        image = f"{match.image_id} +{len(match.duplicates)} alike" if match.duplicates else match.image_id
+        table.add_row(str(rank), *group, f"{match.score:.4f}", *confidence, bar, image, metadata)
     return table
+
+
+def _as_text(value: Scalar | None) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

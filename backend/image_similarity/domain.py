@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Metadata = dict[str, Any]
 """The caller's own JSON object, stored with an image and never interpreted."""
 
+Scalar = str | int | float | bool
+"""A value that a filter can compare."""
+
 Embedding = NDArray[np.float32]
 """A unit vector, shape (dimension,), float32."""
 
@@ -54,9 +57,10 @@ class Match:
     confidence: float | None = None
     """Probability that it shows what was searched for; None where scores of the model, or of such queries, have not
     been calibrated."""
-
-
-Scalar = str | int | float | bool
+    duplicates: tuple[str, ...] = ()
+    """Images that are nearly the same and less alike to the query, where a search collapses them."""
+    group: Scalar | None = None
+    """The value that it was found under, where a search groups by a metadata field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class RunningModel:
     fallback_reason: str | None = None
     calibrations: Calibrations = field(default_factory=dict)
     """What makes probabilities of its scores; empty where nobody has measured them."""
+    duplicate_similarity: float = 0.95
+    """Cosine from which on two images count as the same picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ class SearchEngine:
         self._storage = storage
         self._cache = cache
         self._answers = Answers(cache, model.spec.name)
-        self._searches = Searches(embedder, texts, urls, vectors, self._answers, metrics, model.calibrations)
+        self._searches = Searches(
+            embedder, texts, urls, vectors, self._answers, metrics, model.calibrations, alike=model.duplicate_similarity
+        )
         self._trash = trash
         self._writes = Writes(vectors, storage, cache, trash, metrics)
         self._ids = KeyedLocks()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Literal
 
 from image_similarity.domain import Condition, InvalidRequest, Match
+from image_similarity.filters import is_field
+from image_similarity.vectors.diverse import MAX_DIVERSE
 
 MAX_PARTS = 16
 """Of one query."""
@@ -18,6 +21,11 @@ MAX_EXAMPLES = 32
 
 MAX_URLS = 8
 """Of one query: each is a request to somebody else's server, and an image in memory."""
+
+MAX_GROUP_SIZE = 100
+
+AUTO: Final = "auto"
+"""The threshold at which the scores themselves say that a ranking ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +183,29 @@ class SearchOptions:
     """What a search asks for, whatever its query is."""
 
     top_k: int = 10
-    threshold: float | None = None
-    """Lowest cosine similarity to return."""
+    threshold: float | Literal["auto"] | None = None
+    """Lowest cosine similarity to return; `AUTO` where the scores are to tell."""
     filter: Condition | None = None
     with_metadata: bool = True
+    diversity: float = 0.0
+    """From 0, the most alike first, to 1, each as unlike those before it as can be (MMR)."""
+    collapse_duplicates: bool = False
+    """Whether near-identical images are one result."""
+    group_by: str | None = None
+    """A metadata field, named as in a filter; `top_k` then counts the groups."""
+    group_size: int = 3
+    """Most results of a group."""
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest for options that make no sense."""
+        if not 0 <= self.diversity <= 1:
+            raise InvalidRequest(f"Diversity is a number from 0 to 1, not {self.diversity:g}.")
+        if self.diversity and self.top_k > MAX_DIVERSE:
+            raise InvalidRequest(f"With diversity, top_k is at most {MAX_DIVERSE}; it is {self.top_k}.")
+        if self.group_by is not None and not is_field(self.group_by):
+            raise InvalidRequest(f'There is no metadata field "{self.group_by}" to group by: name it as in a filter.')
+        if not 1 <= self.group_size <= MAX_GROUP_SIZE:
+            raise InvalidRequest(f"A group has 1 to {MAX_GROUP_SIZE} results, not {self.group_size}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +218,5 @@ class SearchResult:
     cached: bool
     truncated: bool = False
     """Whether a text of the query was longer than the model reads, and its end was ignored."""
+    threshold: float | None = None
+    """The lowest score that was let in, and with `AUTO` the one that was found; None where all were."""

@@ -32,6 +32,11 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "threshold": options.threshold,
         "filter": raw_filter,
         "with_metadata": options.with_metadata,
+        # What is not asked for is not said, so that an older server understands.
+        "diversity": options.diversity or None,
+        "collapse_duplicates": options.collapse_duplicates or None,
+        "group_by": options.group_by,
+        "group_size": options.group_size if options.group_by is not None else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -39,13 +44,17 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
 def read_result(answer: dict[str, Any]) -> SearchResult:
     """Return what a server answered."""
     # By name, so that a newer server may say more.
-    matches = tuple(Match(**{name: hit[name] for name in Match.__slots__}) for hit in answer["results"])
+    matches = tuple(
+        Match(**{name: hit[name] for name in Match.__slots__} | {"duplicates": tuple(hit["duplicates"])})
+        for hit in answer["results"]
+    )
     return SearchResult(
         query_id=answer["query_id"],
         matches=matches,
         search_time_ms=answer["search_time_ms"],
         cached=answer["cached"],
         truncated=answer["truncated"],
+        threshold=answer["threshold"],
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -25,6 +26,8 @@ from image_similarity.domain import InvalidFilter, InvalidRequest
 from image_similarity.filters import parse_filter
 from image_similarity.folder import read_image
 from image_similarity.queries import (
+    AUTO,
+    MAX_GROUP_SIZE,
     ImageBytes,
     ImageUrl,
     IndexedImage,
@@ -70,7 +73,17 @@ def search(
         typer.Option(help="What to rank by; default: what is given, so hybrid for --keywords and an image."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
-    threshold: Annotated[float | None, typer.Option(min=-1, max=1, help="Lowest cosine similarity.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="NUMBER|auto", help="Lowest score; auto: cut where the scores fall off.")
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="0: the most alike first; more: unlike each other, too.")
+    ] = 0.0,
+    collapse_duplicates: Annotated[
+        bool, typer.Option("--collapse-duplicates", help="Near-identical images are one result.")
+    ] = False,
+    group_by: Annotated[str | None, typer.Option(help="Metadata field; --top-k then counts its values.")] = None,
+    group_size: Annotated[int, typer.Option(min=1, max=MAX_GROUP_SIZE, help="Most results of a group.")] = 3,
     where: Annotated[
         str | None, typer.Option("--filter", help='Condition on metadata as JSON: {"species": "cat"}.')
     ] = None,
@@ -81,7 +94,15 @@ def search(
     """Find images that look like these, or that a text describes; several of them make up one query."""
     settings = load_settings()
     raw_filter = _parse_json(where) if where else None
-    options = SearchOptions(top_k, threshold, parse_filter(raw_filter) if raw_filter is not None else None)
+    options = SearchOptions(
+        top_k,
+        _parse_threshold(threshold),
+        parse_filter(raw_filter) if raw_filter is not None else None,
+        diversity=diversity,
+        collapse_duplicates=collapse_duplicates,
+        group_by=group_by,
+        group_size=group_size,
+    )
     sources: list[Source] = [
         *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
         *(ImageUrl(one) for one in image_url or ()),
@@ -113,8 +134,24 @@ def _show(result: SearchResult, *, as_json: bool) -> None:
         print_json([asdict(match) for match in result.matches])
     elif result.matches:
         out.print(matches_table(result.matches))
+    elif result.threshold is not None:
+        out.print(f"Nothing scores {result.threshold:.4f} or more. Lower or leave out --threshold to see the nearest.")
     else:
         out.print("Nothing found. Is anything indexed? See: image-similarity stats")
+
+
+def _parse_threshold(text: str | None) -> float | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text == AUTO:
+        return AUTO
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not -1 <= threshold <= 1:
+        raise InvalidRequest(f'A threshold is a number from -1 to 1, or {AUTO}; not "{text}".')
+    return threshold
 
 
 def _parse_json(text: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from image_similarity.cache.answers import Answers
 from image_similarity.confidence import Calibrations, add_confidence
-from image_similarity.domain import Embedding, Match
+from image_similarity.domain import Embedding, Match, Metadata, Scalar
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import EncodedText
 from image_similarity.images.fetch import UrlFetcher
@@ -30,6 +30,7 @@ from image_similarity.queries import (
     Source,
     Text,
 )
+from image_similarity.ranking.selection import Selected, Selection
 from image_similarity.shaping import combine, shape
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
@@ -47,6 +48,7 @@ class _Found:
 
     matches: Sequence[Match]
     truncated: bool
+    threshold: float | None
 
 
 class Searches:
@@ -65,7 +67,10 @@ class Searches:
         answers: Answers,
         metrics: Metrics,
         calibrations: Calibrations,
+        *,
+        alike: float,
     ) -> None:
+        """`alike` is the cosine from which on two images count as the same picture."""
         self._images = images
         self._texts = texts
         self._urls = urls
@@ -73,6 +78,7 @@ class Searches:
         self._answers = answers
         self._metrics = metrics
         self._calibrations = calibrations
+        self._selection = Selection(vectors, alike=alike)
 
     async def run(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query. Raises InvalidRequest where its parts cancel each other out."""
@@ -91,7 +97,7 @@ class Searches:
         found = _load(stored)
         taken = round((perf_counter() - started) * 1000, 3)
         matches = add_confidence(query, found.matches, self._calibrations)
-        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated)
+        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold)
 
     async def _digest(self, source: Source) -> str:
         if not isinstance(source, ImageBytes):
@@ -125,7 +131,8 @@ class Searches:
 
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
         if query.mode is Mode.KEYWORDS:
-            return _Found(await self._ask(Words(query.words), options, exclude=()), truncated=False)
+            selected = await self._ask(Words(query.words), options, exclude=())
+            return _Found(selected.matches, truncated=False, threshold=selected.threshold)
         embedded = await asyncio.gather(
             *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
         )
@@ -135,7 +142,8 @@ class Searches:
         near = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
         wanted = Hybrid(near, Words(query.words)) if query.mode is Mode.HYBRID else near
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
-        return _Found(await self._ask(wanted, options, exclude=own), any(one.truncated for one in embedded))
+        selected = await self._ask(wanted, options, exclude=own)
+        return _Found(selected.matches, any(one.truncated for one in embedded), selected.threshold)
 
     async def _embed(self, source: Source, digest: str) -> EncodedText:
         match source:
@@ -154,16 +162,9 @@ class Searches:
             raise not_found(image_id)
         return vector
 
-    async def _ask(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> list[Match]:
+    async def _ask(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> Selected:
         with self._metrics.stage("query"), span("store"):
-            return await self._vectors.query(
-                wanted,
-                top_k=options.top_k,
-                threshold=options.threshold,
-                condition=options.filter,
-                with_metadata=options.with_metadata,
-                exclude=exclude,
-            )
+            return await self._selection.of(wanted, options, exclude=exclude)
 
 
 def _subject(source: Source, digest: str) -> tuple[str, str]:
@@ -180,10 +181,26 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
 
 def _dump(found: _Found) -> bytes:
     # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
-    rows = [(hit.image_id, hit.score, hit.sha256, hit.width, hit.height, hit.metadata) for hit in found.matches]
-    return orjson.dumps((rows, found.truncated))
+    rows = [
+        (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, hit.metadata, hit.duplicates, hit.group)
+        for hit in found.matches
+    ]
+    return orjson.dumps((rows, found.truncated, found.threshold))
 
 
 def _load(stored: bytes) -> _Found:
-    rows, truncated = orjson.loads(stored)
-    return _Found([Match(*fields) for fields in rows], truncated)
+    rows, truncated, threshold = orjson.loads(stored)
+    return _Found([_match(*row) for row in rows], truncated, threshold)
+
+
+def _match(
+    image_id: str,
+    score: float,
+    sha256: str,
+    width: int,
+    height: int,
+    metadata: Metadata | None,
+    duplicates: Sequence[str],
+    group: Scalar | None,
+) -> Match:
+    return Match(image_id, score, sha256, width, height, metadata, duplicates=tuple(duplicates), group=group)

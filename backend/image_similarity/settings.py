@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         None,
         description="What `evaluate --calibrate` wrote for the model: gives hits a `confidence`; `mini` has its own.",
     )
+    duplicate_similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Cosine from which on images are the same picture to `collapse_duplicates`.",
+    )
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
 

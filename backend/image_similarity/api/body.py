@@ -15,14 +15,18 @@ from starlette.exceptions import HTTPException
 
 from image_similarity.api.errors import ProblemError
 from image_similarity.domain import InvalidImageData, InvalidRequest
+from image_similarity.queries import AUTO
 
 P = TypeVar("P", bound=BaseModel)
 
 FILE_FIELDS = ("image", "file")
 """Names that the file's part of a multipart body may have."""
 
-_PLAIN_FIELDS = {"image_id", "image_url", "strategy", "text"}
+_PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "strategy", "text"}
 """Fields of a multipart body that are text as they stand; all others are JSON."""
+
+_PLAIN_VALUES = {("threshold", AUTO)}
+"""Of fields that are JSON otherwise."""
 
 _LARGE = 2**20
 """Characters of base64 above which decoding (0.3 ms a megabyte) is worth a hop to another thread."""
@@ -123,7 +127,7 @@ async def _read_multipart(request: Request, max_fields: int) -> tuple[bytes | No
 
 
 def _parse_field(name: str, text: str) -> Any:
-    if name in _PLAIN_FIELDS:
+    if name in _PLAIN_FIELDS or (name, text) in _PLAIN_VALUES:
         return text
     try:
         return orjson.loads(text)

@@ -61,6 +61,10 @@ def search_options(parameters: SearchParameters) -> SearchOptions:
         threshold=parameters.threshold,
         filter=parse_filter(parameters.filter) if parameters.filter is not None else None,
         with_metadata=parameters.with_metadata,
+        diversity=parameters.diversity,
+        collapse_duplicates=parameters.collapse_duplicates,
+        group_by=parameters.group_by,
+        group_size=parameters.group_size,
     )
 
 

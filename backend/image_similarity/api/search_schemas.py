@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
 from image_similarity.images.fetch import MAX_URL
 from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import MAX_EXAMPLES, MAX_PARTS, MAX_WEIGHT, Mode, Strategy
+from image_similarity.queries import MAX_EXAMPLES, MAX_GROUP_SIZE, MAX_PARTS, MAX_WEIGHT, Mode, Strategy
 from image_similarity.texts import MAX_TEXT
 
 MAX_TOP_K = 1000
@@ -51,15 +60,44 @@ Keywords = Annotated[
 ]
 
 
+def _one_complaint(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return check(value)
+    except ValidationError as error:
+        # In place of one for each alternative.
+        raise PydanticCustomError("threshold", 'Input should be a number from -1 to 1, or "auto"') from error
+
+
+AutoThreshold = Annotated[Threshold | Literal["auto"], WrapValidator(_one_complaint)]
+
+
 class SearchParameters(Schema):
     """What a search asks for, whatever its query is."""
 
     top_k: TopK = 10
-    threshold: Threshold | None = None
+    threshold: AutoThreshold | None = Field(
+        None, description='Lowest score to return; "auto" cuts where the scores fall off.'
+    )
     filter: Filter | None = None
     with_metadata: bool = Field(True, description="false leaves metadata out of the results.")
+    diversity: float = Field(
+        0.0, ge=0, le=1, description="From 0, the most alike first, to 1, each as unlike those before it as can be."
+    )
+    collapse_duplicates: bool = Field(False, description="true makes one result of near-identical images.")
+    group_by: str | None = Field(
+        None, min_length=1, max_length=256, description="Metadata field; top_k then counts its values."
+    )
+    group_size: int = Field(3, ge=1, le=MAX_GROUP_SIZE, description="Most results of a group.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"top_k": 5, "filter": {"species": "cat"}}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"top_k": 5, "filter": {"species": "cat"}},
+                {"threshold": "auto", "collapse_duplicates": True},
+                {"group_by": "species", "group_size": 2, "diversity": 0.3},
+            ]
+        }
+    )
 
 
 class ExampleFields(Schema):
@@ -159,6 +197,12 @@ class SearchHit(BaseModel):
     width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
     height: int
     metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
+    duplicates: list[str] = Field(
+        default=[], description="Near-identical images that this one stands for, where collapse_duplicates is true."
+    )
+    group: str | int | float | bool | None = Field(
+        None, description="Value of the field group_by in whose group this is; null without group_by."
+    )
 
 
 class SearchResponse(BaseModel):
@@ -167,6 +211,7 @@ class SearchResponse(BaseModel):
     query_id: str = Field(description="UUIDv7 of this search.")
     results: list[SearchHit]
     total_found: int = Field(description="How many results are in this answer.")
+    threshold: float | None = Field(description="The lowest score that was let in; null where every score was.")
     search_time_ms: float
     cached: bool = Field(description="true where the answer was computed before and is still valid.")
     truncated: bool = Field(description="true where a text was longer than the model reads and its end was ignored.")
@@ -185,9 +230,12 @@ class SearchResponse(BaseModel):
                             "width": 640,
                             "height": 480,
                             "metadata": EXAMPLE_METADATA,
+                            "duplicates": ["cats/tom-small.jpg"],
+                            "group": None,
                         }
                     ],
                     "total_found": 1,
+                    "threshold": 0.6731,
                     "search_time_ms": 14.2,
                     "cached": False,
                     "truncated": False,

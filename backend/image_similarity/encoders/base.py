@@ -28,6 +28,8 @@ class ModelSpec:
     download_mb: int | None
     """Size of what is downloaded, in megabytes; None for a checkpoint we do not know."""
     description: str
+    duplicate_similarity: float = 0.95
+    """Cosine from which on its embeddings are taken for those of the same picture, altered a little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,14 @@ def _answer(result: SearchResult) -> JsonAnswer:
                     "width": match.width,
                     "height": match.height,
                     "metadata": match.metadata,
+                    "duplicates": match.duplicates,
+                    "group": match.group,
                 }
                 for match in result.matches
             ],
             "total_found": len(result.matches),
             "search_time_ms": result.search_time_ms,
+            "threshold": None if result.threshold is None else round(result.threshold, 6),
             "cached": result.cached,
             "truncated": result.truncated,
         }

@@ -1,0 +1,170 @@
+"""From what is wanted to the matches that are answered with.
+
+The order is: candidates from the store, diverse ones where that is asked for; the threshold; near-identical ones
+collapsed; grouped; the best of what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from image_similarity.domain import AllOf, Embedding, Exists, InvalidRequest, Match
+from image_similarity.queries import AUTO, SearchOptions
+from image_similarity.ranking.duplicates import collapse
+from image_similarity.ranking.groups import group, has_group
+from image_similarity.ranking.threshold import WINDOW, score_cut
+from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
+from image_similarity.vectors.diverse import MAX_DIVERSE, diverse
+
+BACKGROUND = 256
+"""Images picked blindly to know what a query scores with any image."""
+
+MOST_CANDIDATES = 2000
+"""That are looked through for distinct pictures or for groups."""
+
+_FEWEST_CANDIDATES = 64
+_GROWTH = 4
+"""More candidates each time that too few were left of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is left of a ranking."""
+
+    matches: list[Match]
+    threshold: float | None
+    """The lowest score that was let in; None where all were."""
+
+
+class Selection:
+    """Asks a store, and makes of its ranking what the options ask for.
+
+    `alike` is the cosine from which on two images count as the same picture. Raises InvalidRequest for diversity of
+    what is ranked by anything but one vector, for an automatic threshold where keywords have a say, and
+    StoreUnavailable.
+    """
+
+    def __init__(self, vectors: VectorStore, *, alike: float) -> None:
+        self._vectors = vectors
+        self._alike = alike
+
+    async def of(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> Selected:
+        """Return the matches; a search without options is one question to the store."""
+        search = _Search(self._vectors, wanted, options, exclude)
+        if not isinstance(options.threshold, str):
+            return Selected(await self._choose(search, options.threshold), options.threshold)
+        nearest, threshold = await self._gap(search)
+        if search.plain and (options.top_k <= len(nearest) or len(nearest) < WINDOW):
+            # They are all that can be answered with.
+            kept = [match for match in nearest if threshold is None or match.score >= threshold]
+            return Selected(kept[: options.top_k], threshold)
+        return Selected(await self._choose(search, threshold), threshold)
+
+    async def _gap(self, search: _Search) -> tuple[list[Match], float | None]:
+        """Return the nearest, and where their scores are to be cut."""
+        wanted = search.wanted
+        if not is_cosine(wanted):
+            raise InvalidRequest(f'A threshold "{AUTO}" goes with a search by looks alone, not with keywords.')
+        if not isinstance(wanted, np.ndarray):
+            nearest = await search.nearest(WINDOW)
+            return nearest, score_cut([match.score for match in nearest], None, images=1)
+        nearest, background, state = await asyncio.gather(
+            search.nearest(WINDOW), self._vectors.export(after=None, limit=BACKGROUND), self._vectors.info()
+        )
+        # The store's order is that of hashed ids, so the first of them are as good as drawn by lot.
+        sample = np.array([vector @ wanted for _, vector in background.points], np.float64)
+        scores = [match.score for match in nearest]
+        return nearest, score_cut(scores, sample, images=state.images, alike=self._alike)
+
+    async def _choose(self, search: _Search, threshold: float | None) -> list[Match]:
+        """Look through more and more candidates until enough distinct ones, or groups, are among them."""
+        options = search.options
+        if not options.collapse_duplicates and options.group_by is None:
+            return await search.ask(options.top_k, threshold)
+        most = MAX_DIVERSE if options.diversity else MOST_CANDIDATES
+        hits = options.top_k * (options.group_size if options.group_by is not None else 1)
+        size = min(most, max(_FEWEST_CANDIDATES, 2 * hits))
+        vectors: dict[str, Embedding] = {}
+        while True:
+            candidates = await search.ask(size, threshold)
+            chosen = candidates
+            if options.collapse_duplicates:
+                unknown = [match.image_id for match in candidates if match.image_id not in vectors]
+                vectors |= await self._vectors.get_vectors(unknown)
+                chosen = collapse(candidates, vectors, alike=self._alike)
+            matches, enough = _best(chosen, options)
+            if enough or len(candidates) < size:
+                return matches
+            if search.is_wasteful(candidates):
+                search = replace(search, only_grouped=True)
+            elif size == most:
+                return matches
+            else:
+                size = min(most, _GROWTH * size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """A question that is asked again with other limits."""
+
+    vectors: VectorStore
+    wanted: Wanted
+    options: SearchOptions
+    exclude: Sequence[str]
+    only_grouped: bool = False
+    """Whether only images are asked for that have the field to group by. It saves candidates, and costs a look at the
+    metadata of every image."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the answer is what the store answers."""
+        options = self.options
+        return not options.diversity and not options.collapse_duplicates and options.group_by is None
+
+    async def ask(self, size: int, threshold: float | None) -> list[Match]:
+        """Return up to `size` candidates, in the order in which they are to be answered."""
+        options, condition = self.options, self.options.filter
+        if self.only_grouped and options.group_by is not None:
+            has_field = Exists(options.group_by)
+            condition = has_field if condition is None else AllOf((condition, has_field))
+        return await self.vectors.query(
+            self._diverse(size) if options.diversity else self.wanted,
+            top_k=size,
+            threshold=threshold,
+            condition=condition,
+            with_metadata=options.with_metadata or options.group_by is not None,
+            exclude=self.exclude,
+        )
+
+    async def nearest(self, size: int) -> list[Match]:
+        """Return the best candidates by their score."""
+        return await replace(self, options=replace(self.options, diversity=0.0)).ask(size, None)
+
+    def is_wasteful(self, candidates: Sequence[Match]) -> bool:
+        """Tell whether most candidates lack the field to group by, which a filter would change."""
+        by = self.options.group_by
+        return (
+            by is not None
+            and not self.only_grouped
+            and sum(has_group(match, by) for match in candidates) < len(candidates) / 2
+        )
+
+    def _diverse(self, size: int) -> Wanted:
+        if not isinstance(self.wanted, np.ndarray):
+            raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
+        return diverse(self.wanted, self.options.diversity, top_k=size)
+
+
+def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bool]:
+    """Return what is answered with of the candidates, and whether others could not add to it."""
+    if options.group_by is None:
+        return matches[: options.top_k], len(matches) >= options.top_k
+    groups = group(matches, options.group_by, top_k=options.top_k, size=options.group_size)
+    answered = groups.matches
+    if not options.with_metadata:
+        answered = [replace(match, metadata=None) for match in answered]
+    return answered, groups.full and len(groups.hits) == options.top_k
