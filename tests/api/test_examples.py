@@ -207,6 +207,25 @@ async def test_the_command_names_a_url(filled: RunningServer, web: WebServer, cl
     assert json.loads(done.stdout)[0]["image_id"] == "photo-2", done.stderr
 
 
+async def test_the_command_fetches_by_itself_where_it_has_no_server(
+    web: WebServer, cli: Cli, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
+    (tmp_path / "cat.png").write_bytes(PHOTOS[1])
+    # In another thread: the command runs an event loop of its own, and this one serves the image.
+    indexed = await asyncio.to_thread(lambda: cli("index", tmp_path / "cat.png", **env))
+    assert indexed.status == 0, indexed.stderr
+
+    def search(**more: str) -> Any:
+        return cli("search", "--image-url", web.url("/1.png"), "--json", **env, **more)
+
+    found = await asyncio.to_thread(lambda: search(URL_FETCH_ALLOW="127.0.0.0/8"))
+    assert [hit["image_id"] for hit in json.loads(found.stdout)] == ["cat.png"], found.stderr
+    refused = await asyncio.to_thread(search)
+    assert refused.status == 1
+    assert "[url_refused]" in refused.stderr
+
+
 @pytest.mark.parametrize("kind", ["embedded", "qdrant"])
 async def test_an_embedded_server_fetches_by_default_and_a_scaled_one_does_not(
     kind: str, qdrant: QdrantProcess, tmp_path: Path, tiny_checkpoint: Path, web: WebServer

@@ -29,6 +29,7 @@ from image_similarity.images.addresses import (
     read_address,
     spells_a_number,
 )
+from image_similarity.telemetry.logging import get_logger
 
 MAX_REDIRECTS = 5
 
@@ -156,7 +157,7 @@ class UrlFetcher:
         )
         async with (
             client,
-            client.stream("GET", pinned, extensions={"sni_hostname": target.host}) as response,
+            client.stream("GET", pinned, extensions={"sni_hostname": target.host.rstrip(".")}) as response,
         ):
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return _joined(target.url, response.headers["location"])
@@ -182,15 +183,15 @@ class UrlFetcher:
         """Return the addresses of a host, all of them checked. Raises UrlRefused."""
         literal = read_address(target.host)
         if literal is None and spells_a_number(target.host):
-            raise _refused()
+            raise _refused(target, "spells an address in an unusual way")
         try:
             texts = [target.host] if literal is not None else await self._resolve(target.host, target.port)
-        except (OSError, UnicodeError):
-            # What has no address and what has a forbidden one must look the same.
-            raise _refused() from None
+        except (OSError, UnicodeError) as error:
+            raise _refused(target, f"does not resolve: {error}") from None
         addresses = [address for text in texts if (address := read_address(text)) is not None]
-        if not addresses or not all(self._may_ask(address, target) for address in addresses):
-            raise _refused()
+        forbidden = [str(address) for address in addresses if not self._may_ask(address, target)]
+        if forbidden or not addresses:
+            raise _refused(target, f"leads to {', '.join(forbidden) or 'no address'}")
         return list(dict.fromkeys(addresses))
 
     def _may_ask(self, address: Address, target: _Target) -> bool:
@@ -251,7 +252,9 @@ def _joined(base: httpx.URL, location: str) -> str:
         raise UrlRefused("image_url is redirected to something that is not a URL.") from None
 
 
-def _refused() -> UrlRefused:
+def _refused(target: _Target, reason: str) -> UrlRefused:
+    # For whoever runs the server. To the caller what has no address and what has a forbidden one look the same.
+    get_logger().warning("url_refused", host=target.host, port=target.port, reason=reason)
     return UrlRefused(
         "The host of image_url, or of what it is redirected to, is none that images are fetched from: it does not "
         "exist, or is not on the public network, or is asked at an unusual port, and URL_FETCH_ALLOW does not name it."

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from image_similarity.domain import (
     BodyTooLarge,
@@ -170,6 +171,19 @@ async def test_what_is_not_public_is_refused_in_the_words_for_what_does_not_exis
     known = names(localhost="127.0.0.1", jenkins_internal="10.20.30.40")
     unknown = await refusal("http://no-such-host.example/", allow=[], resolve=known)
     assert await refusal(f"http://{host}/", allow=[], resolve=known) == unknown
+
+
+async def test_the_log_tells_the_operator_what_the_caller_is_not_told() -> None:
+    hosts = names(jenkins_internal="10.20.30.40")
+    with capture_logs() as logs:
+        await refusal("http://jenkins.internal/", allow=[], resolve=hosts)
+        await refusal("http://nowhere.example/", allow=[], resolve=hosts)
+    assert [(line["event"], line["host"]) for line in logs] == [
+        ("url_refused", "jenkins.internal"),
+        ("url_refused", "nowhere.example"),
+    ]
+    assert "10.20.30.40" in logs[0]["reason"]
+    assert "does not resolve" in logs[1]["reason"]
 
 
 async def test_one_forbidden_address_among_good_ones_is_enough(web: WebServer) -> None:
@@ -371,6 +385,14 @@ async def test_the_certificate_is_asked_for_by_name(authority: Authority) -> Non
         async with fetcher(resolve=hosts, tls=authority.trusted()) as one:
             assert await one.fetch(web.url("/image", host="photos.example", scheme="https")) == IMAGE
         assert web.requests[0][1]["host"] == f"photos.example:{web.port}"
+
+
+async def test_a_name_that_ends_in_a_dot_is_the_same_name(authority: Authority) -> None:
+    async with web_server(authority.server("photos.example")) as web:
+        web.answers["/image"] = ok(IMAGE)
+        url = web.url("/image", host="photos.example.", scheme="https")
+        async with fetcher(resolve=names(photos_example_="127.0.0.1"), tls=authority.trusted()) as one:
+            assert await one.fetch(url) == IMAGE
 
 
 async def test_a_certificate_of_another_name_is_not_taken(authority: Authority) -> None:

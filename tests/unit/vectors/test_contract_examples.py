@@ -9,7 +9,7 @@ import pytest
 
 from image_similarity.domain import Match
 from image_similarity.filters import parse_filter
-from image_similarity.vectors.base import VectorStore
+from image_similarity.vectors.base import Hybrid, VectorStore
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -20,6 +20,7 @@ from image_similarity.vectors.examples import (
     SumScores,
     scale_of,
 )
+from image_similarity.vectors.keywords import Words
 from tests.support.records import record, towards
 
 ANGLES = (0, 20, 40, 60, 80, 180)
@@ -111,6 +112,18 @@ async def test_examples_go_with_every_option_of_a_query(fan: VectorStore, wanted
     assert [hit.metadata for hit in bare] == [None] * len(ANGLES)
     threshold = everything[2].score
     assert await fan.query(wanted, top_k=10, threshold=threshold) == everything[:3]
+
+
+@pytest.mark.parametrize("wanted", ALL, ids=lambda wanted: type(wanted).__name__)
+async def test_examples_may_be_the_half_of_a_hybrid_ranking_that_looks(store: VectorStore, wanted: Examples) -> None:
+    described = {angle: {"description": "a red bus" if angle in (40, 80) else "a field"} for angle in ANGLES}
+    await store.upsert([(record(f"at-{angle}", described[angle]), towards(angle)) for angle in ANGLES])
+
+    looks = [match.image_id for match in await store.query(wanted, top_k=10)]
+    both = [match.image_id for match in await store.query(Hybrid(wanted, Words("bus")), top_k=10)]
+    # Two rankings speak for it, and it looks more like what is wanted than the other bus.
+    assert both[0] == "at-40"
+    assert set(both) == set(looks)
 
 
 def test_what_cancels_out_has_no_scale() -> None:
