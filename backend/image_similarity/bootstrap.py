@@ -30,6 +30,8 @@ from image_similarity.objects import Objects
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
 from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
+from image_similarity.tagging.base import NoTagger, Tagger
+from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
@@ -90,6 +92,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
         ),
         urls=_url_fetcher(settings, kind),
         feedback=feedback,
+        filler=Filler(make_tagger(settings), metrics),
         vectors=vectors,
         storage=storage,
         trash=trash,
@@ -252,6 +255,21 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
     from image_similarity.encoders.clip import ClipEncoder
 
     return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
+
+
+def make_tagger(settings: Settings) -> Tagger:
+    """Return what fills descriptions and tags that callers leave out; its weights are read later."""
+    match settings.tagger:
+        case "imagenet":
+            from image_similarity.tagging.imagenet import ImagenetTagger
+
+            return ImagenetTagger(threshold=settings.tagger_threshold, device=settings.device)
+        case "caption":
+            from image_similarity.tagging.caption import CaptionTagger
+
+            return CaptionTagger(settings.caption_model_name, device=settings.device)
+        case _:
+            return NoTagger()
 
 
 def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder | None:

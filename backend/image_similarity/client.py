@@ -101,7 +101,10 @@ class LocalClient:
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image."""
-        return await self._engine.index_image(data, image_id=image_id, metadata=metadata)
+        result = await self._engine.index_image(data, image_id=image_id, metadata=metadata)
+        if result.untagged:
+            await self._engine.tag_image(image_id)
+        return result
 
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
         """Find what the query asks for."""

@@ -24,6 +24,25 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Tagging:
+    """What a tagger, and not the caller, put into an image's metadata."""
+
+    tagger: str
+    """As in the setting TAGGER; it has looked at the image, whether or not it found anything to say."""
+    filled: tuple[str, ...]
+    """Fields of the metadata: of `tags` and `description`, those that are its own."""
+    confidence: dict[str, float] = field(default_factory=dict)
+    """Probability of each tag, 0 to 1."""
+
+    @classmethod
+    def read(cls, fields: dict[str, Any] | None) -> Tagging | None:
+        """Read back what `dataclasses.asdict` made of one, or None."""
+        if fields is None:
+            return None
+        return cls(fields["tagger"], tuple(fields["filled"]), fields.get("confidence") or {})
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """What the collection remembers of one image, its vector aside."""
 
@@ -38,6 +57,8 @@ class ImageRecord:
     indexed_at: datetime
     """UTC, microseconds; strictly increasing within one process, so that browsing has an order."""
     metadata: Metadata = field(default_factory=dict)
+    tagging: Tagging | None = None
+    """None where no tagger has looked at the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,8 @@ class IndexResult:
     changed: bool
     """False where the very same image and metadata were there before, so nothing was written."""
     processing_time_ms: float
+    untagged: bool = False
+    """Whether a tagger that takes its time has still to look at it: see `SearchEngine.tag_image`."""
 
 
 @dataclass(frozen=True, slots=True)

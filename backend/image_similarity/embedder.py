@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
@@ -22,6 +23,9 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 
 T = TypeVar("T")
+
+Preprocess = Callable[[Image.Image], Pixels]
+"""Makes a model's input of an upright RGB image; safe in many threads."""
 
 THUMBNAIL_SIDE = 320
 """Longest side of a thumbnail, in pixels; decoding at a reduced scale never goes below it."""
@@ -50,6 +54,8 @@ class PreparedImage:
     width: int
     height: int
     format: str
+    for_tagger: Pixels | None = None
+    """What a tagger looks at, where it was asked for."""
 
 
 class ImageEmbedder:
@@ -92,15 +98,21 @@ class ImageEmbedder:
             return cached
         return await self._embedding.run(digest, lambda: self._compute(data, digest))
 
-    async def prepare(self, data: bytes, digest: str) -> PreparedImage:
-        """Return an image's embedding and, from the same decoding, its thumbnail and size."""
+    async def prepare(self, data: bytes, digest: str, for_tagger: Preprocess | None = None) -> PreparedImage:
+        """Return an image's embedding and, from the same decoding, its thumbnail, size and a tagger's input."""
         with self._batching.place():
             with span("decode"):
                 decoded, pixels, thumbnail = await self._in_thread(lambda: self._decode_for_index(data))
+                seen = await self._in_thread(lambda: for_tagger(decoded.image)) if for_tagger is not None else None
             embedding = await self._recall(digest)
             if embedding is None:
                 embedding = await self._encode(pixels, digest)
-        return PreparedImage(embedding, thumbnail, decoded.width, decoded.height, decoded.format)
+        return PreparedImage(embedding, thumbnail, decoded.width, decoded.height, decoded.format, seen)
+
+    async def decode_for(self, data: bytes, preprocess: Preprocess, *, min_side: int) -> Pixels:
+        """Return what `preprocess` makes of an image, decoded to no fewer pixels than `min_side` a side."""
+        with self._batching.place(), span("decode"):
+            return await self._in_thread(lambda: preprocess(self._decode(data, min_side=min_side).image))
 
     def close(self) -> None:
         """Finish what is under way and stop the threads."""
@@ -133,13 +145,13 @@ class ImageEmbedder:
         thumbnail = make_thumbnail(decoded.image, max_side=THUMBNAIL_SIDE)
         return decoded, self._encoder.preprocess(decoded.image), thumbnail
 
-    def _decode(self, data: bytes) -> DecodedImage:
+    def _decode(self, data: bytes, *, min_side: int = 0) -> DecodedImage:
         with self._metrics.stage("decode"):
             # Searching and indexing decode alike, so that an indexed image finds itself with a score of 1.
             return decode(
                 data,
                 max_pixels=self._limits.max_pixels,
-                min_short_side=self._encoder.spec.input_size,
+                min_short_side=max(min_side, self._encoder.spec.input_size),
                 min_long_side=THUMBNAIL_SIDE,
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 
@@ -28,16 +28,17 @@ from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
 from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
-from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
+from image_similarity.indexing import Indexing
 from image_similarity.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
 from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage
+from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
-from image_similarity.writes import NewImage, Writes, not_found
+from image_similarity.writes import Writes, not_found
 
 EXACT_SEARCH_LIMIT = 200_000
 """Images without a graph up to which exact search is quick enough (15 ms)."""
@@ -85,6 +86,7 @@ class SearchEngine:
         texts: TextEmbedder,
         urls: UrlFetcher,
         feedback: FeedbackLog,
+        filler: Filler,
         vectors: VectorStore,
         storage: ImageStorage,
         trash: Trash,
@@ -107,6 +109,8 @@ class SearchEngine:
         self._trash = trash
         self._writes = Writes(vectors, storage, cache, trash, metrics)
         self._ids = KeyedLocks()
+        self._filler = filler
+        self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids)
 
     async def search(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query. Raises as `Searches.run`."""
@@ -138,38 +142,39 @@ class SearchEngine:
     ) -> IndexResult:
         """Add an image, or replace the one of the same id; the very same image and metadata are left as they are.
 
+        What the caller left out of description and tags a quick tagger fills; for one that is not, `untagged` is set.
         Without an `image_id` it gets a new one; with a `request_key` the same one whenever the same bytes come under
         the same key, so that a request may be sent again when its answer was lost.
 
         Raises InvalidRequest for an image id or metadata beyond the limits.
         """
-        started = perf_counter()
-        metadata = check_metadata(metadata or {})
-        digest = await self._embedder.digest(data)
-        image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
-        async with self._ids.of(image_id):
-            before = await self._vectors.get(image_id)
-            same = before is not None and before.sha256 == digest and same_metadata(before.metadata, metadata)
-            changed = not (same and await self._storage.has(digest))
-            if changed:
-                prepared = await self._embedder.prepare(data, digest)
-                await to_the_end(self._writes.put(NewImage(image_id, digest, data, prepared, metadata), before))
-            else:
-                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
-                await self._cache.advance_generation()
-        return IndexResult(image_id, before is None, changed, _milliseconds_since(started))
+        return await self._indexing.index(data, image_id, metadata or {}, request_key)
 
     async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.
 
         Raises ImageNotFound, and InvalidRequest where the patch or what comes of it is beyond the limits.
         """
-        check_metadata(patch)
-        async with self._ids.of(image_id):
-            before = await self.get_image(image_id)
-            metadata = check_metadata(merge_patch(before.metadata, patch))
-            await to_the_end(self._writes.set_metadata(before, metadata))
-            return replace(before, metadata=metadata)
+        return await self._indexing.patch(image_id, patch)
+
+    async def tag_image(self, image_id: str) -> bool:
+        """Have the tagger look at an indexed image that it has not seen, and fill what the caller left out.
+
+        Tells whether anything was written. Raises ImageNotFound, ModelUnavailable, EncodingFailed, DecodeTimeout.
+        """
+        return await self._indexing.tag(image_id)
+
+    async def load_tagger(self) -> None:
+        """Read the weights of the tagger, where there is one, and not only when it is first needed.
+
+        Raises ModelUnavailable.
+        """
+        await self._filler.load()
+
+    @property
+    def tags_at_once(self) -> bool:
+        """Whether images are tagged while they are indexed, and not later."""
+        return self._filler.quick
 
     async def delete_image(self, image_id: str, *, undo_seconds: float = 0) -> datetime | None:
         """Remove an image, for good unless it is restored within so many seconds; returns when they are over.
@@ -270,6 +275,7 @@ class SearchEngine:
         """Finish what is under way, write out what is pending, let go of everything."""
         await asyncio.to_thread(self._embedder.close)
         await asyncio.to_thread(self._texts.close)
+        await asyncio.to_thread(self._filler.close)
         await self._urls.close()
         await self._vectors.close()
         await self._cache.close()

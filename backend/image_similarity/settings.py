@@ -70,6 +70,17 @@ class Settings(BaseSettings):
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
 
+    # Descriptions and tags
+    tagger: Literal["none", "imagenet", "caption"] = Field(
+        "none",
+        description="Fills what callers leave out: `imagenet` tags, offline; `caption` descriptions, by a model.",
+    )
+    tagger_threshold: float = Field(0.2, gt=0, le=1, description="Least confidence of a tag, with TAGGER=imagenet.")
+    caption_model_name: str = Field(
+        "Salesforce/blip-image-captioning-base",
+        description="Hub name or local folder of an image-to-text checkpoint, for TAGGER=caption.",
+    )
+
     # Vectors, bytes, cache
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store and of the images.")
     qdrant_collection_name: str = Field(

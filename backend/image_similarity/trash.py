@@ -35,7 +35,7 @@ import orjson
 from uuid_utils import uuid7
 
 from image_similarity.concurrency import KeyedLocks
-from image_similarity.domain import Embedding, ImageRecord, StoreUnavailable
+from image_similarity.domain import Embedding, ImageRecord, StoreUnavailable, Tagging
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
@@ -135,9 +135,9 @@ class Trash:
         # A collection may have been made anew with another model, whose vectors are others.
         if fields.get("model") != self._model or datetime.fromisoformat(fields["until"]).timestamp() < time():
             return None
-        record = ImageRecord(
-            **(fields["record"] | {"indexed_at": datetime.fromisoformat(fields["record"]["indexed_at"])})
-        )
+        raw: dict[str, Any] = fields["record"]
+        read = {"indexed_at": datetime.fromisoformat(raw["indexed_at"]), "tagging": Tagging.read(raw.get("tagging"))}
+        record = ImageRecord(**(raw | read))
         return Deleted(record, np.frombuffer(base64.b64decode(fields["vector"]), dtype="<f4"), (key, fields["entry"]))
 
     async def take_out(self, deleted: Deleted) -> None:

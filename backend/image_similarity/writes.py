@@ -13,6 +13,7 @@ from image_similarity.domain import (
     ImageRecord,
     Metadata,
     StoreUnavailable,
+    Tagging,
 )
 from image_similarity.embedder import PreparedImage
 from image_similarity.inputs import same_metadata
@@ -32,6 +33,7 @@ class NewImage:
     data: bytes
     prepared: PreparedImage
     metadata: Metadata
+    tagging: Tagging | None = None
 
 
 class Writes:
@@ -61,6 +63,7 @@ class Writes:
             format=image.prepared.format,
             indexed_at=self._next_moment(),
             metadata=image.metadata,
+            tagging=image.tagging,
         )
         replaced = before.sha256 if before is not None and before.sha256 != image.sha256 else None
         if replaced is not None:
@@ -84,10 +87,10 @@ class Writes:
         if replaced is not None:
             await self._settle(replaced)
 
-    async def set_metadata(self, before: ImageRecord, metadata: Metadata) -> None:
-        """Replace the metadata and nothing else. Raises ImageNotFound where the image is deleted meanwhile."""
-        changed = not same_metadata(before.metadata, metadata)
-        found = not changed or await self._vectors.set_metadata(before.image_id, metadata)
+    async def set_metadata(self, before: ImageRecord, after: ImageRecord) -> None:
+        """Replace the metadata, and what of it is a tagger's. Raises ImageNotFound where it is deleted meanwhile."""
+        changed = not same_metadata(before.metadata, after.metadata) or before.tagging != after.tagging
+        found = not changed or await self._vectors.set_metadata(before.image_id, after.metadata, after.tagging)
         await self._cache.advance_generation()
         if not found:
             raise not_found(before.image_id)

@@ -21,6 +21,8 @@ from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.queries import SearchOptions
 from image_similarity.storage import ImageStorage
+from image_similarity.tagging.base import NoTagger, Tagger
+from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
@@ -70,6 +72,7 @@ async def running_engine(
     decode_timeout: float = 60,
     decode_threads: int = 2,
     calibrations: Calibrations | None = None,
+    tagger: Tagger | None = None,
 ) -> AsyncIterator[Rig]:
     """Put an engine together, and take it apart at the end."""
     encoder, words = ColourEncoder(), ColourWords()
@@ -95,6 +98,7 @@ async def running_engine(
         feedback=FeedbackLog(
             Objects.open(None, default=data_dir), collection="photos", model=encoder.spec.name, retention=0
         ),
+        filler=Filler(tagger or NoTagger(), metrics),
         vectors=vectors,
         storage=storage,
         trash=trash,

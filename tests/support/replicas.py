@@ -21,6 +21,8 @@ from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
+from image_similarity.tagging.base import NoTagger
+from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
@@ -111,6 +113,7 @@ def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
         feedback=FeedbackLog(
             Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0
         ),
+        filler=Filler(NoTagger(), metrics),
         vectors=store,  # type: ignore[arg-type]
         storage=storage,
         trash=trash,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -69,6 +70,7 @@ class IndexResponse(BaseModel):
     success: bool
     message: str = Field(description="indexed, replaced or unchanged.")
     processing_time_ms: float
+    tagging_job: str | None = Field(description="The job in which a description is written, where one is.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -78,6 +80,7 @@ class IndexResponse(BaseModel):
                     "success": True,
                     "message": "indexed",
                     "processing_time_ms": 21.7,
+                    "tagging_job": None,
                 }
             ]
         }
@@ -108,6 +111,14 @@ class DeleteResponse(BaseModel):
     )
 
 
+class TaggingDocument(BaseModel):
+    """What a tagger put into the metadata where the caller left it out."""
+
+    tagger: str = Field(description="imagenet or caption; it has looked at the image, whatever it found.")
+    filled: list[str] = Field(description="Fields of the metadata that are its own: of tags and description.")
+    confidence: dict[str, float] = Field(description="Probability of each of its tags.")
+
+
 class ImageDocument(BaseModel):
     """What is known of an image."""
 
@@ -118,6 +129,7 @@ class ImageDocument(BaseModel):
     format: str
     indexed_at: datetime
     metadata: dict[str, JsonValue]
+    tagging: TaggingDocument | None = Field(description="null where no tagger has looked at the image.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -129,7 +141,8 @@ class ImageDocument(BaseModel):
                     "height": 480,
                     "format": "JPEG",
                     "indexed_at": "2026-01-02T03:04:05.678901Z",
-                    "metadata": EXAMPLE_METADATA,
+                    "metadata": {**EXAMPLE_METADATA, "tags": ["tabby"]},
+                    "tagging": {"tagger": "imagenet", "filled": ["tags"], "confidence": {"tabby": 0.81}},
                 }
             ]
         }
@@ -146,6 +159,7 @@ class ImageDocument(BaseModel):
             format=record.format,
             indexed_at=record.indexed_at,
             metadata=record.metadata,
+            tagging=None if record.tagging is None else TaggingDocument(**asdict(record.tagging)),
         )
 
 

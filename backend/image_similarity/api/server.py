@@ -36,6 +36,8 @@ async def _serve(settings: Settings) -> None:
     tracing = open_tracing(settings, "api")
     engine = await build_engine(settings)
     try:
+        if settings.broker_url is None or engine.tags_at_once:
+            await engine.load_tagger()
         jobs = build_jobs(settings, engine)
     except BaseException:
         await engine.close()

@@ -33,6 +33,7 @@ _SMALL_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.json",
+    "vocab.txt",
     "merges.txt",
     "spiece.model",
     "tokenizer.model",

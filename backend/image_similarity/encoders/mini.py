@@ -151,6 +151,18 @@ def root_features(network: EfficientNetLite0, batch: Pixels) -> Tensor:
     return torch.sqrt(features / features.sum(dim=1, keepdim=True))
 
 
+def read_checkpoint() -> dict[str, Tensor]:
+    """Return the published checkpoint of the network, classifier included, by the names in it.
+
+    Raises ModelUnavailable where the weights are not installed or are not the expected ones.
+    """
+    import torch
+
+    # The very bytes that were checked are loaded.
+    checkpoint: dict[str, Tensor] = torch.load(io.BytesIO(_read_backbone()), map_location="cpu", weights_only=True)
+    return checkpoint
+
+
 def load_backbone(*, device: str, precision: str) -> EfficientNetLite0:
     """Load the network onto `device`, in `precision`: "fp32", "bf16" or "fp16".
 
@@ -161,9 +173,7 @@ def load_backbone(*, device: str, precision: str) -> EfficientNetLite0:
     from image_similarity.encoders.efficientnet import from_checkpoint
 
     precisions = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    # The very bytes that were checked are loaded.
-    checkpoint = torch.load(io.BytesIO(_read_backbone()), map_location="cpu", weights_only=True)
-    network = from_checkpoint(checkpoint)
+    network = from_checkpoint(read_checkpoint())
     return network.to(device=device, dtype=precisions[precision])
 
 

@@ -85,6 +85,14 @@ class Job:
         return (self.counts.total - self.counts.processed) / self.rate
 
 
+class Task(StrEnum):
+    """What is to be done with an image."""
+
+    INDEX = "index"
+    TAG = "tag"
+    """It is indexed, and its tagger has still to look at it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One image of a job."""
@@ -95,6 +103,7 @@ class Item:
     sha256: str | None
     """Of its bytes; None where they were in the storage before and nobody has read them yet."""
     metadata: Metadata = field(default_factory=dict)
+    task: str = Task.INDEX
 
 
 @dataclass(frozen=True, slots=True)

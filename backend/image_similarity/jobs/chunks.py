@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from time import perf_counter
 
 from image_similarity.domain import (
     DecodeTimeout,
@@ -15,11 +16,12 @@ from image_similarity.domain import (
     ImageUndecodable,
     IndexResult,
     InvalidRequest,
+    ModelUnavailable,
     Overloaded,
     UnsupportedFormat,
 )
 from image_similarity.engine import SearchEngine
-from image_similarity.jobs.base import ChunkResult, Failure, Item
+from image_similarity.jobs.base import ChunkResult, Failure, Item, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
@@ -82,11 +84,8 @@ class ChunkProcessor:
 
     async def _index(self, item: Item) -> Outcome:
         async with self._places:
-            data = await self._ledger.read(item)
-            if data is None:
-                return Failure(item.image_id, "bytes_missing", f'There is nothing in the storage under "{item.key}".')
             try:
-                return await self._index_patiently(item, data)
+                return await (self._tag(item.image_id) if item.task == Task.TAG else self._index_and_tag(item))
             except _PER_IMAGE as error:
                 return Failure(item.image_id, error.code, str(error))
             except ImageSimilarityError:
@@ -97,6 +96,15 @@ class ChunkProcessor:
                 reason = "The server made a mistake; its log has the details."
                 return Failure(item.image_id, ImageSimilarityError.code, reason)
 
+    async def _index_and_tag(self, item: Item) -> Outcome:
+        data = await self._ledger.read(item)
+        if data is None:
+            return Failure(item.image_id, "bytes_missing", f'There is nothing in the storage under "{item.key}".')
+        result = await self._index_patiently(item, data)
+        if result.untagged:
+            await self._tag(item.image_id)
+        return result
+
     async def _index_patiently(self, item: Item, data: bytes) -> IndexResult:
         for attempt in range(_PATIENCE):
             try:
@@ -105,12 +113,24 @@ class ChunkProcessor:
                 await asyncio.sleep(min(5.0, error.retry_after) * (attempt + 1) / 2)
         return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
 
+    async def _tag(self, image_id: str) -> IndexResult:
+        """Have the tagger look at an indexed image; whatever it says, the image stays indexed."""
+        started, changed = perf_counter(), False
+        try:
+            changed = await self._engine.tag_image(image_id)
+        except ImageNotFound:
+            # Deleted meanwhile.
+            pass
+        except (*_PER_IMAGE, ModelUnavailable) as error:
+            get_logger().warning("tagging_failed", image_id=image_id, code=error.code, reason=str(error))
+        return IndexResult(image_id, created=False, changed=changed, processing_time_ms=_milliseconds_since(started))
+
     async def _look_up(self, item: Item) -> Outcome:
         try:
             record = await self._engine.get_image(item.image_id)
         except ImageNotFound:
             record = None
-        if record is not None and record.sha256 == await self._digest(item):
+        if item.task != Task.TAG and record is not None and record.sha256 == await self._digest(item):
             return IndexResult(item.image_id, created=True, changed=True, processing_time_ms=0)
         reason = "It, or another image of its chunk, took the process that indexed it down every time."
         return Failure(item.image_id, "poison_chunk", reason)
@@ -133,3 +153,7 @@ class ChunkProcessor:
         counter.labels("done").inc(len(done))
         counter.labels("failed").inc(len(result.failures))
         await self._ledger.complete(job_id, chunk, items, result)
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((perf_counter() - started) * 1000, 3)

@@ -26,7 +26,7 @@ import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain import JobNotFound
-from image_similarity.jobs.base import ChunkResult, Counts, Failure, Item, Job, JobState
+from image_similarity.jobs.base import ChunkResult, Counts, Failure, Item, Job, JobState, Task
 from image_similarity.objects import Entry, Objects
 
 ABANDONED_UPLOAD = 86_400.0
@@ -56,7 +56,7 @@ class JobLedger:
     async def create(self, job_id: str, chunks: Sequence[Sequence[Item]]) -> None:
         """Write a job down; from then on it exists."""
         for number, items in enumerate(chunks):
-            document = orjson.dumps([asdict(item) for item in items])
+            document = orjson.dumps([_as_fields(item) for item in items])
             await self._objects.write(f"jobs/{job_id}/chunks/{number:06}.json", document)
         header = {"created_at": datetime.now(UTC), "total": sum(map(len, chunks)), "chunks": len(chunks)}
         await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
@@ -246,6 +246,14 @@ class JobLedger:
                 return ()
             known = self._failures[key] = tuple(Failure(**fields) for fields in orjson.loads(document))
         return known
+
+
+def _as_fields(item: Item) -> dict[str, Any]:
+    fields = asdict(item)
+    if item.task == Task.INDEX:
+        # A worker of an earlier version knows no other.
+        del fields["task"]
+    return fields
 
 
 def _done(entries: Sequence[Entry]) -> dict[int, str]:

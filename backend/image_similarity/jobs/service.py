@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
@@ -17,7 +17,7 @@ from image_similarity.domain import (
     StoreUnavailable,
 )
 from image_similarity.inputs import check_image_id, check_metadata
-from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo
+from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
 
 INBOX = "inbox/"
@@ -137,6 +137,13 @@ class BulkJobs:
         await self._queue.put(draft.job_id, range(len(chunks)))
         await self._sweep()
         return await self._ledger.get(draft.job_id)
+
+    async def tag(self, image_ids: Sequence[str]) -> str:
+        """Have the tagger look at indexed images, and return the job's id."""
+        job_id = str(uuid7())
+        await self._ledger.create(job_id, [[Item(image_id, "", None, task=Task.TAG) for image_id in image_ids]])
+        await self._queue.put(job_id, [0])
+        return job_id
 
     async def get(self, job_id: str) -> Job:
         """Return a job as it stands."""

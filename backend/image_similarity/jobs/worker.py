@@ -92,6 +92,7 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
     engine = loop.run(build_engine(settings))
     probes: Probes | None = None
     try:
+        loop.run(engine.load_tagger())
         app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop, tracing)
         if settings.worker_port is not None:
             probes = Probes(engine, settings, url, loop)

@@ -45,7 +45,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "image_similarity_stage_duration_seconds",
-            "Time that one stage of the road takes: decode (an image), encode or encode_text (a batch), query.",
+            "Time that one stage of the road takes: decode or tag (an image), encode or encode_text (a batch), query.",
             ["stage"],
             buckets=_LATENCY,
             registry=self.registry,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page
+from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import Examples
 from image_similarity.vectors.keywords import Words
@@ -95,8 +95,8 @@ class VectorStore(Protocol):
         """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
         ...
 
-    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
-        """Replace an image's metadata and nothing else; tells whether there was such an image."""
+    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
+        """Replace an image's metadata, with what of it is a tagger's, and nothing else; tells whether there was one."""
         ...
 
     async def query(

@@ -20,6 +20,7 @@ from image_similarity.domain import (
     Metadata,
     Page,
     StoreUnavailable,
+    Tagging,
 )
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
@@ -117,10 +118,10 @@ class EmbeddedStore:
         await self._run(lambda: self._shard.update(operation))
         self._flush_later()
 
-    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
         """Replace the metadata; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
-        operation = edge.UpdateOperation.set_payload(ids, metadata_fields(metadata))
+        operation = edge.UpdateOperation.set_payload(ids, metadata_fields(metadata, tagging))
 
         def change() -> bool:
             # Asked first, for setting the payload of a point that is not there is an error like any other.

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable
+from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable, Tagging
 from image_similarity.filters import read_time
 from image_similarity.vectors.keywords import keyword_fields
 
@@ -47,18 +47,20 @@ def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]
     gRPC knows whole numbers of 64 bits with a sign, and nests only so deep. With `for_wire`, metadata beyond that
     is sent as text too, which is what comes back; filters see what fits.
     """
-    fields = metadata_fields(record.metadata, for_wire=for_wire)
+    fields = metadata_fields(record.metadata, record.tagging, for_wire=for_wire)
     written = {name: value for name, value in fields.items() if value is not None}
-    return {**asdict(record), "indexed_at": as_rfc3339(record.indexed_at), **written}
+    others = {name: value for name, value in asdict(record).items() if name not in fields}
+    return {**others, "indexed_at": as_rfc3339(record.indexed_at), **written}
 
 
-def metadata_fields(metadata: Metadata, *, for_wire: bool = False) -> dict[str, Any]:
+def metadata_fields(metadata: Metadata, tagging: Tagging | None, *, for_wire: bool = False) -> dict[str, Any]:
     """Return all payload fields that follow from the metadata; None is for a field that is not to be there.
 
     Setting them, which removes those that are null, is thus a change of the metadata alone.
     """
     fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
     fields |= _typed_fields(metadata) | keyword_fields(metadata)
+    fields["tagging"] = None if tagging is None else asdict(tagging) | {"filled": list(tagging.filled)}
     if for_wire:
         fitting = _fit(metadata, 0)
         text = orjson.dumps(metadata)
@@ -74,6 +76,7 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
         raise StoreUnavailable("The vector store returned an image without its record.")
     fields = {key: value for key, value in payload.items() if key in _RECORD_FIELDS}
     fields |= {"indexed_at": datetime.fromisoformat(fields["indexed_at"]), "metadata": payload_metadata(payload)}
+    fields["tagging"] = Tagging.read(fields.get("tagging"))
     return ImageRecord(**fields)
 
 

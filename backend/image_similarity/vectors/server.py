@@ -9,7 +9,7 @@ from typing import Any
 from cachetools import TTLCache
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
@@ -124,12 +124,12 @@ class ServerStore:
         written = [to_point(*point) for point in points]
         await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
 
-    async def set_metadata(self, image_id: str, metadata: Metadata) -> bool:
+    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
         """Replace the metadata, and not the whole record, which another process may be replacing; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
         if await self.get(image_id) is None:
             return False
-        fields = metadata_fields(metadata, for_wire=True)
+        fields = metadata_fields(metadata, tagging, for_wire=True)
         try:
             await self._write(
                 lambda client: client.set_payload(self._name, fields, points=ids, wait=True, ordering=ORDERING)

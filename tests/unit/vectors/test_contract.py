@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata
+from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata, Tagging
 from image_similarity.filters import parse_filter
 from image_similarity.inputs import MAX_METADATA_DEPTH
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
@@ -325,3 +325,19 @@ async def test_setting_metadata_of_an_unknown_image_brings_nothing_into_being(st
     assert not await store.set_metadata("nowhere", {"a": 1})
     assert await store.get("nowhere") is None
     assert (await store.info()).images == 0
+
+
+async def test_what_a_tagger_filled_is_remembered_with_the_image(store: VectorStore) -> None:
+    tagging = Tagging("imagenet", ("tags",), {"jack-o'-lantern": 0.75, "a.b": 0.25})
+    tagged = replace(record("a", {"tags": ["jack-o'-lantern", "a.b"]}), tagging=tagging)
+    await store.upsert([(tagged, towards(0)), (record("b"), towards(0))])
+
+    assert await store.get_many(["a", "b"]) == {"a": tagged, "b": record("b")}
+    exported = await store.export(after=None, limit=10)
+    assert tagged in [one for one, _ in exported.points]
+    assert tagged in (await store.scroll(limit=10)).records
+
+    for after, metadata in ((Tagging("imagenet", ()), {"tags": ["mine"]}), (None, {}), (tagging, {"x": 1})):
+        assert await store.set_metadata("a", metadata, after)
+        assert await store.get("a") == replace(tagged, metadata=metadata, tagging=after)
+    assert await store.delete("a") == replace(tagged, metadata={"x": 1})

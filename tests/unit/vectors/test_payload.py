@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from qdrant_client import grpc
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from image_similarity.domain import Metadata
+from image_similarity.domain import Metadata, Tagging
 from image_similarity.vectors.payload import EXACT, to_payload, to_record
 from tests.support.records import record
 
@@ -60,3 +61,12 @@ def test_filters_still_see_what_fits() -> None:
     assert payload["metadata"]["a"]["a"]["n"] == [1]
     # A server may count nested messages, three a level, up to 100.
     assert depth(payload["metadata"]) < 30
+
+
+def test_payloads_of_other_versions_are_read() -> None:
+    written = to_payload(record("a", {"tags": ["sun"]}))
+    older = {name: value for name, value in written.items() if name not in ("keywords", "tagging")}
+    newer = {**written, "mood": "calm", "tagging": {"tagger": "x", "filled": ["tags"]}}
+
+    assert to_record(older) == record("a", {"tags": ["sun"]})
+    assert to_record(newer) == replace(record("a", {"tags": ["sun"]}), tagging=Tagging("x", ("tags",)))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from image_similarity.api.answers import JsonAnswer, image_answer
 from image_similarity.api.body import read_image_and, read_parameters
-from image_similarity.api.dependencies import EngineDep, ImageId, SettingsDep
+from image_similarity.api.dependencies import EngineDep, ImageId, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.routes import PREFIX
@@ -21,7 +21,9 @@ from image_similarity.api.schemas import (
     IndexResponse,
     PatchRequest,
 )
-from image_similarity.domain import IndexResult
+from image_similarity.domain import IndexResult, StoreUnavailable
+from image_similarity.jobs.service import BulkJobs
+from image_similarity.telemetry.logging import get_logger
 
 router = APIRouter(prefix=PREFIX, tags=["images"])
 
@@ -63,18 +65,25 @@ _MEDIA_TYPES = {
     responses=responses(400, 413, 415, 422, 503),
     openapi_extra=image_body(IndexRequest, IndexParameters),
 )
-async def index(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonAnswer:
-    """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once."""
+async def index(
+    request: Request, engine: EngineDep, jobs: JobsDep, idempotency_key: IdempotencyKey = None
+) -> JsonAnswer:
+    """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once.
+
+    A description that a tagger is to write (TAGGER=caption) follows: `tagging_job` names the job that does it.
+    """
     image, parameters = await read_image_and(IndexParameters, request)
     result = await engine.index_image(
         image, image_id=parameters.image_id, metadata=parameters.metadata, request_key=idempotency_key
     )
+    tagging_job = await _tag_later(jobs, result.image_id) if result.untagged else None
     return JsonAnswer(
         {
             "image_id": result.image_id,
             "success": True,
             "message": _describe(result),
             "processing_time_ms": result.processing_time_ms,
+            "tagging_job": tagging_job,
         }
     )
 
@@ -202,6 +211,15 @@ async def delete(
 async def restore(image_id: ImageId, engine: EngineDep) -> ImageDocument:
     """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""
     return ImageDocument.of(await engine.restore_image(image_id))
+
+
+async def _tag_later(jobs: BulkJobs, image_id: str) -> str | None:
+    try:
+        return await jobs.tag([image_id])
+    except StoreUnavailable as error:
+        # The image is indexed; the same request again makes up for it.
+        get_logger().warning("tagging_not_begun", image_id=image_id, reason=str(error))
+        return None
 
 
 def _describe(result: IndexResult) -> str:

@@ -1,0 +1,111 @@
+"""Adding images and changing what is said of them: one change of an image at a time, and none that changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+
+from image_similarity.cache.base import Cache
+from image_similarity.concurrency import KeyedLocks, to_the_end
+from image_similarity.domain import ImageRecord, IndexResult, Metadata, Pixels
+from image_similarity.embedder import ImageEmbedder
+from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
+from image_similarity.storage import ImageStorage
+from image_similarity.tagging.filling import Filler, own_metadata, patched
+from image_similarity.vectors.base import VectorStore
+from image_similarity.writes import NewImage, Writes, not_found
+
+
+class Indexing:
+    """All may raise StoreUnavailable; those that look at an image also what `ImageEmbedder` and `Filler` raise."""
+
+    def __init__(
+        self,
+        embedder: ImageEmbedder,
+        filler: Filler,
+        vectors: VectorStore,
+        storage: ImageStorage,
+        cache: Cache,
+        writes: Writes,
+        ids: KeyedLocks,
+    ) -> None:
+        self._embedder = embedder
+        self._filler = filler
+        self._vectors = vectors
+        self._storage = storage
+        self._cache = cache
+        self._writes = writes
+        self._ids = ids
+
+    async def index(
+        self, data: bytes, image_id: str | None, metadata: Metadata, request_key: str | None
+    ) -> IndexResult:
+        """Add an image or replace it; see `SearchEngine.index_image`."""
+        started = perf_counter()
+        metadata = check_metadata(metadata)
+        digest = await self._embedder.digest(data)
+        image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
+        async with self._ids.of(image_id):
+            before = await self._vectors.get(image_id)
+            same_bytes = before if before is not None and before.sha256 == digest else None
+            same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
+            lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
+            changed = not (same and await self._storage.has(digest)) or (lacking and self._filler.quick)
+            if changed:
+                image = await self._prepare(data, digest, image_id, metadata, same_bytes)
+                await to_the_end(self._writes.put(image, before))
+                lacking = self._filler.lacks(metadata, image.tagging)
+            else:
+                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
+                await self._cache.advance_generation()
+        taken = round((perf_counter() - started) * 1000, 3)
+        return IndexResult(image_id, before is None, changed, taken, untagged=lacking)
+
+    async def patch(self, image_id: str, patch: Metadata) -> ImageRecord:
+        """Change an image's metadata; see `SearchEngine.patch_metadata`."""
+        check_metadata(patch)
+        async with self._ids.of(image_id):
+            before = await self._get(image_id)
+            metadata = check_metadata(merge_patch(before.metadata, patch))
+            after = replace(before, metadata=metadata, tagging=patched(before.tagging, patch))
+            await to_the_end(self._writes.set_metadata(before, after))
+            return after
+
+    async def tag(self, image_id: str) -> bool:
+        """Have the tagger look at an indexed image; see `SearchEngine.tag_image`."""
+        record = await self._get(image_id)
+        if not self._filler.lacks(own_metadata(record), record.tagging):
+            return False
+        finding = await self._filler.find(await self._look(record))
+        async with self._ids.of(image_id):
+            before = await self._get(image_id)
+            # Replaced, or described by somebody, while the tagger thought.
+            if before.sha256 != record.sha256 or not self._filler.lacks(own_metadata(before), before.tagging):
+                return False
+            metadata, tagging = self._filler.add(own_metadata(before), finding)
+            await to_the_end(self._writes.set_metadata(before, replace(before, metadata=metadata, tagging=tagging)))
+        return True
+
+    async def _prepare(
+        self, data: bytes, digest: str, image_id: str, metadata: Metadata, before: ImageRecord | None
+    ) -> NewImage:
+        """Make what is to be written; `before` is the record of the very same bytes, where there is one."""
+        filled, tagging = self._filler.keep(metadata, before)
+        tag_now = self._filler.quick and self._filler.lacks(metadata, tagging)
+        prepared = await self._embedder.prepare(data, digest, self._filler.preprocess if tag_now else None)
+        if prepared.for_tagger is not None:
+            filled, tagging = self._filler.add(metadata, await self._filler.find(prepared.for_tagger))
+        return NewImage(image_id, digest, data, prepared, filled, tagging)
+
+    async def _look(self, record: ImageRecord) -> Pixels:
+        # The thumbnail does where originals are not kept.
+        data = await self._storage.original(record.sha256) or await self._storage.thumbnail(record.sha256)
+        if data is None:
+            raise not_found(record.image_id)
+        return await self._embedder.decode_for(data, self._filler.preprocess, min_side=self._filler.min_side)
+
+    async def _get(self, image_id: str) -> ImageRecord:
+        record = await self._vectors.get(image_id)
+        if record is None:
+            raise not_found(image_id)
+        return record

@@ -1,0 +1,1 @@
+"""What is on an image, in words: taggers fill the descriptions and tags that callers leave out."""

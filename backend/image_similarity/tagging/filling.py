@@ -1,0 +1,107 @@
+"""What a tagger may put into an image's metadata: only what the caller left out, and so that it is known again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from PIL import Image
+
+from image_similarity.domain import ImageRecord, InvalidRequest, Metadata, Pixels, Tagging
+from image_similarity.inputs import check_metadata
+from image_similarity.tagging.base import Finding, Tagger
+from image_similarity.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Filler:
+    """Runs a tagger in a thread of its own, one image at a time; with `NoTagger` it fills nothing.
+
+    All that runs it raises ModelUnavailable and EncodingFailed.
+    """
+
+    def __init__(self, tagger: Tagger, metrics: Metrics) -> None:
+        self._tagger = tagger
+        self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tagger")
+
+    @property
+    def quick(self) -> bool:
+        """Whether what is left out is filled while an image is indexed, and not later."""
+        return self._tagger.spec.quick
+
+    @property
+    def min_side(self) -> int:
+        """Pixels that the shorter side of an image should have for the tagger."""
+        return self._tagger.spec.min_side
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Return the tagger's input of an upright RGB image; safe in many threads."""
+        return self._tagger.preprocess(image)
+
+    async def load(self) -> None:
+        """Read the tagger's weights now."""
+        await self._run(self._tagger.load)
+
+    def lacks(self, metadata: Metadata, tagging: Tagging | None) -> bool:
+        """Tell whether the tagger has still to look at an image, of which the caller said `metadata`."""
+        spec = self._tagger.spec
+        if not spec.field or spec.field in metadata:
+            return False
+        return tagging is None or tagging.tagger != spec.name
+
+    def keep(self, metadata: Metadata, before: ImageRecord | None) -> tuple[Metadata, Tagging | None]:
+        """Return the caller's metadata with what was filled for the very same bytes before, and what of it that is."""
+        if before is None or before.tagging is None or not self._is_current(before.tagging):
+            return metadata, None
+        filled = tuple(name for name in before.tagging.filled if name not in metadata)
+        kept = {name: before.metadata[name] for name in filled}
+        confidence = before.tagging.confidence if "tags" in filled else {}
+        return metadata | kept, Tagging(before.tagging.tagger, filled, confidence)
+
+    async def find(self, pixels: Pixels) -> Finding:
+        """Have the tagger look at an image; `pixels` is what `preprocess` made of it."""
+
+        def look() -> Finding:
+            with self._metrics.stage("tag"):
+                return self._tagger.find(pixels)
+
+        return await self._run(look)
+
+    def add(self, metadata: Metadata, finding: Finding) -> tuple[Metadata, Tagging]:
+        """Return the caller's metadata with what was found, unless that is nothing or more than metadata may hold."""
+        name, field = self._tagger.spec.name, self._tagger.spec.field
+        if not finding.value:
+            return metadata, Tagging(name, ())
+        try:
+            return check_metadata(metadata | {field: finding.value}), Tagging(name, (field,), finding.confidence)
+        except InvalidRequest:
+            return metadata, Tagging(name, ())
+
+    def close(self) -> None:
+        """Stop the thread, once it has finished what it is at."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _is_current(self, tagging: Tagging) -> bool:
+        # What one tagger filled stays while there is none, and makes room for another's.
+        return not self._tagger.spec.field or self._tagger.spec.name == tagging.tagger
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def own_metadata(record: ImageRecord) -> Metadata:
+    """Return what the caller said of an image: its metadata without what a tagger has filled."""
+    filled = record.tagging.filled if record.tagging is not None else ()
+    return {name: value for name, value in record.metadata.items() if name not in filled}
+
+
+def patched(tagging: Tagging | None, patch: Metadata) -> Tagging | None:
+    """Return what is still a tagger's after a caller's patch: fields that it names are the caller's from then on."""
+    if tagging is None:
+        return None
+    filled = tuple(name for name in tagging.filled if name not in patch)
+    return Tagging(tagging.tagger, filled, tagging.confidence if "tags" in filled else {})
