@@ -15,7 +15,7 @@ background is what the query scores with images of the collection picked blindly
 about, and pull the mean up. So the distribution is taken from the lower half alone: its centre is the median, its
 deviation that of the scores below.
 
-The numbers were chosen on half of the classes of one data set; docs/QUALITY.md has the figures.
+How the numbers were chosen, and what they come to, is in docs/QUALITY.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+"""Measure where rankings are cut and which images count as the same picture, for docs/QUALITY.md.
+
+Embeds labelled photographs (a folder a label), photographs of one subject each with altered copies of them, and other
+photographs to be in the way; then compares `threshold: "auto"` with flat thresholds and other rules, and counts which
+pairs reach which cosine. Everything is exact and repeatable; takes two minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from image_similarity.bootstrap import load_encoder
+from image_similarity.domain import Embedding
+from image_similarity.encoders.base import Encoder
+from image_similarity.images.decode import decode
+from image_similarity.ranking.selection import BACKGROUND
+from image_similarity.ranking.threshold import WINDOW, score_cut
+from image_similarity.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+BOUNDS = (0.85, 0.88, 0.90, 0.92, 0.95, 0.97)
+
+Scores = NDArray[np.float64]
+Rule = Callable[[Scores, Scores, int], int]
+"""Of the scores of a ranking, best first, those of a background, and the number of images: how many hits are kept."""
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Queries of one kind, with all candidates of each, best first."""
+
+    name: str
+    scores: Scores
+    """Shape (queries, candidates)."""
+    relevant: NDArray[np.bool_]
+    background: Scores
+    """Shape (queries, `BACKGROUND`): scores with candidates drawn by lot."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        queries: Embedding,
+        candidates: Embedding,
+        relevant: NDArray[np.bool_],
+        left_out: NDArray[np.bool_],
+    ) -> Rankings:
+        """Rank; `relevant` and `left_out` have the shape (queries, candidates), as many left out of each ranking."""
+        scores = (queries @ candidates.T).astype(np.float64)
+        kept = scores.shape[1] - int(left_out.sum(axis=1).max())
+        drawn = np.random.default_rng(0).permutation(scores.shape[1])
+        rows = []
+        for row, out in zip(scores, left_out, strict=True):
+            rows.append(row[[place for place in drawn if not out[place]][: min(BACKGROUND, kept)]])
+        order = np.argsort(np.where(left_out, np.inf, -scores), axis=1, kind="stable")[:, :kept]
+        ranked = np.take_along_axis(scores, order, axis=1)
+        return cls(name, ranked, np.take_along_axis(relevant, order, axis=1), np.stack(rows))
+
+    def part(self, queries: NDArray[np.bool_]) -> Rankings:
+        """Return some of the queries."""
+        return Rankings(self.name, self.scores[queries], self.relevant[queries], self.background[queries])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a rule keeps, averaged over queries."""
+
+    precision: float
+    recall: float
+    f1: float
+    empty: float
+    kept: float
+
+
+def outcome(rankings: Rankings, rule: Rule) -> Outcome:
+    """Apply a rule to every query; of an empty answer precision and F1 are 0."""
+    images = rankings.scores.shape[1]
+    rows = []
+    for scores, relevant, background in zip(rankings.scores, rankings.relevant, rankings.background, strict=True):
+        kept = rule(scores, background, images)
+        right, wanted = int(relevant[:kept].sum()), int(relevant.sum())
+        precision, recall = right / kept if kept else 0.0, right / wanted if wanted else 0.0
+        f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+        rows.append((precision, recall, f1, float(kept == 0), kept))
+    return Outcome(*np.mean(rows, axis=0).tolist())
+
+
+def auto(scores: Scores, background: Scores, images: int) -> int:
+    """The rule of the product."""
+    cut = score_cut(scores[:WINDOW].tolist(), background, images=images)
+    return len(scores) if cut is None else int((scores >= cut).sum())
+
+
+def flat(threshold: float) -> Rule:
+    """The same number for every query."""
+    return lambda scores, _background, _images: int((scores >= threshold).sum())
+
+
+def widest_step(scores: Scores, _background: Scores, _images: int) -> int:
+    """Cut at the widest step between neighbours."""
+    window = scores[:WINDOW]
+    return int((window[:-1] - window[1:]).argmax()) + 1
+
+
+def knee(scores: Scores, _background: Scores, _images: int) -> int:
+    """Kneedle: cut where the curve is farthest below the line between its ends."""
+    window = scores[:WINDOW]
+    height = (window - window[-1]) / max(1e-12, window[0] - window[-1])
+    return int((1 - np.linspace(0, 1, len(window)) - height).argmax())
+
+
+def otsu(scores: Scores, _background: Scores, _images: int) -> int:
+    """Otsu's criterion as it was published, and no question whether anything is apart."""
+    window = scores[:WINDOW]
+    above = np.arange(1, len(window))
+    sums = np.cumsum(window)
+    difference = sums[:-1] / above - (sums[-1] - sums[:-1]) / (len(window) - above)
+    return int((above * (len(window) - above) * difference**2).argmax()) + 1
+
+
+def best_flat(rankings: Rankings) -> float:
+    """Return the flat threshold with the greatest F1, in steps of 0.005."""
+    return max(np.arange(0, 1, 0.005).tolist(), key=lambda threshold: outcome(rankings, flat(threshold)).f1)
+
+
+def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    """Write an image as JPEG."""
+    out = io.BytesIO()
+    image.convert("RGB").save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def webp(image: Image.Image) -> bytes:
+    """Write an image as WebP."""
+    out = io.BytesIO()
+    image.convert("RGB").save(out, "WEBP", quality=60)
+    return out.getvalue()
+
+
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    """Return the middle of an image, with this share of its width and height."""
+    width, height = round(image.width * share), round(image.height * share)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def shrunk(image: Image.Image, width: int) -> Image.Image:
+    """Return an image at another width."""
+    return image.resize((width, max(1, round(image.height * width / image.width))))
+
+
+COPIES: dict[str, Callable[[Image.Image], bytes]] = {
+    "JPEG, quality 75": lambda image: jpeg(image, 75),
+    "brightness + 20 %": lambda image: jpeg(ImageEnhance.Brightness(image).enhance(1.2)),
+    "brightness - 20 %": lambda image: jpeg(ImageEnhance.Brightness(image).enhance(0.8)),
+    "mirrored": lambda image: jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "middle 95 %": lambda image: jpeg(cropped(image, 0.95)),
+    "half the size": lambda image: jpeg(shrunk(image, image.width // 2)),
+    "WebP, quality 60": webp,
+    "middle 90 %": lambda image: jpeg(cropped(image, 0.9)),
+    "JPEG, quality 30": lambda image: jpeg(image, 30),
+    "192 pixels wide": lambda image: jpeg(shrunk(image, 192)),
+    "turned by 5 degrees": lambda image: jpeg(image.rotate(5, resample=Image.Resampling.BICUBIC)),
+    "middle 80 %": lambda image: jpeg(cropped(image, 0.8)),
+    "grey": lambda image: jpeg(image.convert("L")),
+    "JPEG, quality 10": lambda image: jpeg(image, 10),
+}
+
+
+def embed(encoder: Encoder, files: Iterable[bytes]) -> Embedding:
+    """Return the embeddings of image files, one a row."""
+    rows, rest = [], iter(files)
+    while part := list(islice(rest, 32)):
+        decoded = [decode(data, max_pixels=50_000_000, min_short_side=encoder.spec.input_size) for data in part]
+        rows.append(encoder.encode_images(np.stack([encoder.preprocess(each.image) for each in decoded])))
+    return np.concatenate(rows)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """All embeddings that are measured with."""
+
+    labelled: Embedding
+    labels: NDArray[np.str_]
+    single: Embedding
+    """Of one subject each."""
+    copies: dict[str, Embedding]
+    """Of those, by what was done to them."""
+    others: Embedding
+
+    @classmethod
+    def read(cls, shared: Path, encoder: Encoder, *, others: int) -> Photographs:
+        """Read and embed what lies in the folder of shared photographs."""
+        paths = sorted(path for path in (shared / "caltech101").glob("*/*") if path.is_file())
+        single = [path.read_bytes() for path in sorted((shared / "images").glob("*.JPEG"))]
+        opened = [decode(data, max_pixels=50_000_000).image.convert("RGB") for data in single]
+        in_the_way = sorted((shared / "flickr8k" / "images").glob("*.jpg"))[:others]
+        return cls(
+            embed(encoder, (path.read_bytes() for path in paths)),
+            np.array([path.parent.name for path in paths]),
+            embed(encoder, single),
+            {name: embed(encoder, map(alter, opened)) for name, alter in COPIES.items()},
+            embed(encoder, (path.read_bytes() for path in in_the_way)),
+        )
+
+
+def labelled_rankings(photographs: Photographs) -> tuple[Rankings, Rankings]:
+    """Return each labelled photograph among the others, and among those of other labels alone."""
+    same = photographs.labels[:, np.newaxis] == photographs.labels
+    itself = np.eye(len(same), dtype=bool)
+    vectors = photographs.labelled
+    return (
+        Rankings.of("the others", vectors, vectors, same & ~itself, itself),
+        Rankings.of("other labels alone", vectors, vectors, np.zeros_like(same), same),
+    )
+
+
+def other_rankings(photographs: Photographs) -> list[Rankings]:
+    """Return copies among photographs, photographs among copies, and queries that nothing belongs to."""
+    single, others, copies = photographs.single, photographs.others, list(photographs.copies.values())[:12]
+    mine = np.eye(len(single), dtype=bool)
+    none = np.zeros((len(single), len(others)), bool)
+    originals = np.concatenate([single, others])
+    altered = np.concatenate([*copies, others])
+    elsewhere = np.zeros((len(others), len(photographs.labelled)), bool)
+    noise = np.random.default_rng(1).normal(size=(2000, 512))
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    nothing = np.zeros((300, 1700), bool)
+    relevant = np.tile(np.hstack([mine, none]), (len(copies), 1))
+    return [
+        Rankings.of("a copy: its original", np.concatenate(copies), originals, relevant, np.zeros_like(relevant)),
+        Rankings.of(
+            "an original: its 12 copies",
+            single,
+            altered,
+            np.hstack([*[mine] * len(copies), none]),
+            np.zeros((len(single), len(altered)), bool),
+        ),
+        Rankings.of("a photograph of Flickr8k among Caltech-101", others, photographs.labelled, elsewhere, elsewhere),
+        Rankings.of("random vectors among random vectors", noise[:300], noise[300:], nothing, nothing),
+    ]
+
+
+def report_thresholds(photographs: Photographs) -> None:
+    """Print how rules do on labelled photographs, and where nothing or copies are to be found."""
+    labelled, without = labelled_rankings(photographs)
+    names = sorted(set(photographs.labels))
+    half = np.isin(photographs.labels, names[::2])
+    print("\nLabelled photographs, each a query; F1 of what is kept\n")
+    print("| rule | labels | precision | recall | F1 | empty |\n| --- | --- | --- | --- | --- | --- |")
+    oracle = best_flat(labelled)
+    show("auto", "all", outcome(labelled, auto))
+    show(f"flat, {oracle:.3f}: the best for these", "all", outcome(labelled, flat(oracle)))
+    for chosen, judged, name in ((half, ~half, "second half"), (~half, half, "first half")):
+        elsewhere = best_flat(labelled.part(chosen))
+        show(
+            f"flat, {elsewhere:.3f}: the best for the other half", name, outcome(labelled.part(judged), flat(elsewhere))
+        )
+        show("auto", name, outcome(labelled.part(judged), auto))
+    rules: dict[str, Rule] = {"Otsu, unweighted": otsu, "widest step": widest_step, "Kneedle": knee}
+    for title, rule in rules.items():
+        show(title, "all", outcome(labelled, rule))
+    print("\nCopies: precision, recall and F1. Nothing to find: share of answers that are empty, hits kept\n")
+    print("| query | rule | precision | recall | F1 | empty | hits |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for rankings in [*other_rankings(photographs), without]:
+        for title, rule in {"auto": auto, f"flat, {oracle:.3f}": flat(oracle)}.items():
+            found = outcome(rankings, rule)
+            figures = [found.precision, found.recall, found.f1] if rankings.relevant.any() else []
+            cells = [f"{figure:.3f}" for figure in figures] or [""] * 3
+            print(f"| {rankings.name} | {title} | {' | '.join(cells)} | {found.empty:.3f} | {found.kept:.1f} |")
+
+
+def show(rule: str, labels: str, found: Outcome) -> None:
+    """Print a row."""
+    print(f"| {rule} | {labels} | {found.precision:.3f} | {found.recall:.3f} | {found.f1:.3f} | {found.empty:.3f} |")
+
+
+def report_duplicates(photographs: Photographs) -> None:
+    """Print which share of copies, and how many pairs of different photographs, reach which cosine."""
+    print("\nShare of copies, and number of pairs of different files, at a cosine of at least\n")
+    print("| | " + " | ".join(f"{bound:.2f}" for bound in BOUNDS) + " |\n| --- |" + " --- |" * len(BOUNDS))
+    for name, copies in photographs.copies.items():
+        cosines = (copies * photographs.single).sum(axis=1)
+        print(f"| {name} | " + " | ".join(f"{(cosines >= bound).mean():.2f}" for bound in BOUNDS) + " |")
+    pairs = {
+        "shared/images": photographs.single,
+        "Flickr8k": photographs.others,
+        "Caltech-101": photographs.labelled,
+    }
+    for name, vectors in pairs.items():
+        cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+        counts: Sequence[int] = [int((cosines >= bound).sum()) for bound in BOUNDS]
+        print(f"| pairs of {name}, of {len(cosines):,} | " + " | ".join(map(str, counts)) + " |")
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Model to measure.")] = "mini",
+    shared: Annotated[Path, typer.Option(help="Folder with caltech101/, images/ and flickr8k/.")] = SHARED,
+    others: Annotated[int, typer.Option(help="Photographs to be in the way.", min=1)] = 2500,
+) -> None:
+    """Measure where rankings are cut and which images count as the same picture."""
+    encoder = load_encoder(model, Settings())
+    photographs = Photographs.read(shared, encoder, others=others)
+    report_thresholds(photographs)
+    report_duplicates(photographs)
+
+
+if __name__ == "__main__":
+    typer.run(main)
