@@ -81,6 +81,20 @@ def test_examples_shape_a_query_and_are_left_out(filled: RunningServer, strategy
 
 
 @pytest.mark.parametrize("strategy", Strategy)
+def test_examples_go_with_the_options_for_results(filled: RunningServer, strategy: Strategy) -> None:
+    body = {"image_id": "photo-0", "positive": ["photo-1"], "negative": ["photo-2"], "strategy": strategy}
+    plain = search(filled, **body)
+    collapsed = search(filled, **body, collapse_duplicates=True, threshold="auto")
+    assert set(ids(collapsed)) <= set(ids(plain))
+    diverse = filled.http.post("/search", json={**body, "diversity": 0.5})
+    if strategy is Strategy.BEST_SCORE:
+        assert diverse.status_code == 422
+        assert "Diversity" in diverse.json()["detail"]
+    else:
+        assert sorted(ids(diverse.json())) == sorted(ids(plain))
+
+
+@pytest.mark.parametrize("strategy", Strategy)
 def test_an_example_may_be_an_image(filled: RunningServer, strategy: Strategy) -> None:
     image = base64.b64encode(PHOTOS[3]).decode()
     found = search(filled, positive=[{"image_data": image}], strategy=strategy)

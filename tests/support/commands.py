@@ -25,8 +25,16 @@ class Result:
 Cli = Callable[..., Result]
 
 
+def log_to_standard_error() -> None:
+    """Have log lines of servers in this process go where they do not end up in what a command prints."""
+    structlog.reset_defaults()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def make_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Cli:
     """Return a function that runs the command with arguments and with environment variables as keywords."""
+
+    log_to_standard_error()
 
     def run(*arguments: str | Path, **env: str) -> Result:
         capsys.readouterr()
@@ -45,7 +53,7 @@ def make_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
                 status = end.code if isinstance(end.code, int) else 0
             finally:
                 logging.getLogger().handlers, logging.getLogger().level = handlers, level
-                structlog.reset_defaults()
+                log_to_standard_error()
         output = capsys.readouterr()
         return Result(status, output.out, output.err)
 

@@ -19,6 +19,7 @@ from image_similarity.ranking.groups import group, has_group
 from image_similarity.ranking.threshold import WINDOW, score_cut
 from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
 from image_similarity.vectors.diverse import MAX_DIVERSE, diverse
+from image_similarity.vectors.examples import direction_of
 
 BACKGROUND = 256
 """Images picked blindly to know what a query scores with any image."""
@@ -69,14 +70,15 @@ class Selection:
         wanted = search.wanted
         if not is_cosine(wanted):
             raise InvalidRequest(f'A threshold "{AUTO}" goes with a search by looks alone, not with keywords.')
-        if not isinstance(wanted, np.ndarray):
+        direction = direction_of(wanted)
+        if direction is None:
             nearest = await search.nearest(WINDOW)
             return nearest, score_cut([match.score for match in nearest], None, images=1)
         nearest, background, state = await asyncio.gather(
             search.nearest(WINDOW), self._vectors.export(after=None, limit=BACKGROUND), self._vectors.info()
         )
         # The store's order is that of hashed ids, so the first of them are as good as drawn by lot.
-        sample = np.array([vector @ wanted for _, vector in background.points], np.float64)
+        sample = np.array([vector @ direction for _, vector in background.points], np.float64)
         scores = [match.score for match in nearest]
         return nearest, score_cut(scores, sample, images=state.images, alike=self._alike)
 
@@ -154,9 +156,10 @@ class _Search:
         )
 
     def _diverse(self, size: int) -> Wanted:
-        if not isinstance(self.wanted, np.ndarray):
+        direction = direction_of(self.wanted)
+        if direction is None:
             raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
-        return diverse(self.wanted, self.options.diversity, top_k=size)
+        return diverse(direction, self.options.diversity, top_k=size)
 
 
 def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bool]:

@@ -2,7 +2,7 @@
 
 The scores that the engine gives are on scales of its own. Those of `SumScores` and `RelevanceFeedback` are sums of
 cosines, thus the product with one vector that need not be a unit vector: divided by its length (`scale_of`), they are
-cosines again. Those of `BestScore` are not: they only tell an order.
+cosines again, to `direction_of`. Those of `BestScore` are not: they only tell an order.
 """
 
 from __future__ import annotations
@@ -81,18 +81,23 @@ Examples = BestScore | SumScores | RelevanceFeedback
 
 def scale_of(wanted: object) -> float:
     """Return what a score of the engine's is to be divided by; 0 where it would be 0 for every image."""
-    match wanted:
-        case SumScores(positive, negative):
-            return _length(_sum(positive) - _sum(negative))
-        case RelevanceFeedback():
-            total = TARGET_WEIGHT * wanted.target.astype(np.float64)
-            for better, high in wanted.rated:
-                for worse, low in wanted.rated:
-                    if high > low:
-                        total += FEEDBACK_WEIGHT * (high - low) ** CONFIDENCE_POWER * (better - worse)
-            return _length(total)
-        case _:
-            return 1.0
+    if not isinstance(wanted, SumScores | RelevanceFeedback):
+        return 1.0
+    length = float(np.linalg.norm(_total(wanted)))
+    return length if length > _TINY else 0.0
+
+
+def direction_of(wanted: object) -> Embedding | None:
+    """Return the unit vector, shape (dimension,), float32, that the scores are the cosines to; None where they are not.
+
+    What has no scale has no direction: do not ask.
+    """
+    if isinstance(wanted, np.ndarray):
+        return wanted
+    if not isinstance(wanted, SumScores | RelevanceFeedback):
+        return None
+    unit: Embedding = (_total(wanted) / scale_of(wanted)).astype(np.float32)
+    return unit
 
 
 def lowest_score(threshold: float | None, wanted: object) -> float | None:
@@ -100,11 +105,18 @@ def lowest_score(threshold: float | None, wanted: object) -> float | None:
     return None if threshold is None else (threshold - SCORE_ROUNDING) * scale_of(wanted)
 
 
-def _sum(vectors: Sequence[Embedding]) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = np.sum(np.asarray(vectors, np.float64), axis=0)
+def _total(wanted: SumScores | RelevanceFeedback) -> NDArray[np.float64]:
+    """Return the vector whose product with an image's is the engine's score."""
+    if isinstance(wanted, SumScores):
+        return _sum(wanted.positive) - _sum(wanted.negative)
+    total = TARGET_WEIGHT * wanted.target.astype(np.float64)
+    for better, high in wanted.rated:
+        for worse, low in wanted.rated:
+            if high > low:
+                total += FEEDBACK_WEIGHT * (high - low) ** CONFIDENCE_POWER * (better - worse)
     return total
 
 
-def _length(vector: NDArray[np.float64]) -> float:
-    length = float(np.linalg.norm(vector))
-    return length if length > _TINY else 0.0
+def _sum(vectors: Sequence[Embedding]) -> NDArray[np.float64]:
+    total: NDArray[np.float64] = np.sum(np.asarray(vectors, np.float64), axis=0)
+    return total

@@ -18,6 +18,7 @@ from image_similarity.vectors.examples import (
     Examples,
     RelevanceFeedback,
     SumScores,
+    direction_of,
     scale_of,
 )
 from image_similarity.vectors.keywords import Words
@@ -124,6 +125,16 @@ async def test_examples_may_be_the_half_of_a_hybrid_ranking_that_looks(store: Ve
     # Two rankings speak for it, and it looks more like what is wanted than the other bus.
     assert both[0] == "at-40"
     assert set(both) == set(looks)
+
+
+@pytest.mark.parametrize("wanted", ALL[1:], ids=lambda wanted: type(wanted).__name__)
+async def test_scores_that_are_cosines_are_those_to_one_direction(fan: VectorStore, wanted: Examples) -> None:
+    direction = direction_of(wanted)
+    assert direction is not None
+    expected = [(match.image_id, pytest.approx(match.score, abs=1e-5)) for match in await fan.query(wanted, top_k=10)]
+    assert [(match.image_id, match.score) for match in await fan.query(direction, top_k=10)] == expected
+    assert direction_of(direction) is direction
+    assert direction_of(ALL[0]) is None
 
 
 def test_what_cancels_out_has_no_scale() -> None:
