@@ -13,6 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from toy_tokenizers import write_clip_tokenizer, write_siglip_tokenizer
+
 Kind = Literal["clip", "siglip"]
 Size = Literal["tiny", "full"]
 
@@ -30,8 +32,9 @@ def build_checkpoint(path: Path | str, *, kind: Kind = "clip", size: Size = "tin
     """Write config.json, preprocessor_config.json and model.safetensors into `path`, and return it.
 
     "full" is the architecture of openai/clip-vit-base-patch32 (512-d) or google/siglip-base-patch16-224
-    (768-d); "tiny" has two layers, 32x32 pixels and 64-d embeddings. The same arguments give the same
-    bytes of weights. A full CLIP also gets the tokenizer's files where `../shared` holds them.
+    (768-d); "tiny" has two layers, 32x32 pixels, texts of 16 tokens and 64-d embeddings. The same arguments give
+    the same bytes of weights. A full CLIP gets its true tokenizer where `../shared` holds it, and none elsewhere;
+    the others get a toy one of the right kind.
     """
     import torch
 
@@ -45,7 +48,11 @@ def build_checkpoint(path: Path | str, *, kind: Kind = "clip", size: Size = "tin
     model.save_pretrained(target, safe_serialization=True)
     side = model.config.vision_config.image_size
     (target / "preprocessor_config.json").write_text(json.dumps(_preprocessor(kind, side), indent=2) + "\n")
-    if kind == "clip" and size == "full":
+    if size == "tiny" and kind == "clip":
+        write_clip_tokenizer(target)
+    elif kind == "siglip":
+        write_siglip_tokenizer(target, max_tokens=model.config.text_config.max_position_embeddings)
+    else:
         for name in TOKENIZER_FILES:
             if (_CLIP_TOKENIZER / name).is_file():
                 shutil.copyfile(_CLIP_TOKENIZER / name, target / name)

@@ -1,13 +1,17 @@
-"""Make the projection of the offline model `mini` from a folder of photographs.
+"""Make what the offline model `mini` adds to its two encoders: the image tower's projection, the text tower's head.
 
-Runs the backbone over every photograph once, then a principal component analysis over the features. Nothing
-is random: the same photographs and the same libraries give the same tensors. Takes two minutes on two cores.
+`projection` runs the backbone over every photograph once, then a principal component analysis over the features.
+`head` runs both towers over captioned photographs once, then trains a small network on what came out, which needs
+the projection as it is to stay. The same data, libraries and machine give the same tensors.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +24,7 @@ from PIL import Image
 from rich.progress import track
 from safetensors.numpy import save_file
 
+import mini_text_head as text_head
 from image_similarity.encoders.mini import (
     BACKBONE_SHA256,
     MINI,
@@ -28,15 +33,21 @@ from image_similarity.encoders.mini import (
     preprocess,
     root_features,
 )
+from image_similarity.encoders.mini_text import HEAD, MINILM_SHA256
 
-_PHOTOS = Path(__file__).resolve().parents[1].parent / "shared" / "flickr8k" / "images"
+_FLICKR8K = Path(__file__).resolve().parents[1].parent / "shared" / "flickr8k"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 Array = NDArray[np.float64]
 
+_RECIPE = text_head.Recipe()
 
-def main(
-    photos: Annotated[Path, typer.Argument(help="Folder of photographs, searched recursively.")] = _PHOTOS,
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True)
+
+
+@app.command()
+def projection(
+    photos: Annotated[Path, typer.Argument(help="Folder of photographs, searched recursively.")] = _FLICKR8K / "images",
     output: Annotated[Path, typer.Option(help="The file to write.")] = WEIGHTS,
     description: Annotated[str, typer.Option(help="Training data, as the file's metadata names it.")] = "Flickr8k",
     whitening: Annotated[
@@ -45,7 +56,10 @@ def main(
     ] = 0.1,
     batch_size: Annotated[int, typer.Option(help="Images a batch.", min=1)] = 32,
 ) -> None:
-    """Make the projection of the offline model `mini` from a folder of photographs."""
+    """Make the image tower's projection from a folder of photographs; two minutes for 7,000 on two cores.
+
+    A collection made with another projection cannot be searched with the new one, and the head fits no other.
+    """
     paths = sorted(path for path in photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if len(paths) <= MINI.dimension:
         raise typer.BadParameter(f"{photos} holds {len(paths)} photographs; more than {MINI.dimension} are needed")
@@ -55,7 +69,7 @@ def main(
     kept = variances[: MINI.dimension]
     # The embedding is normalised afterwards, so only the ratios of these factors matter.
     factors = (kept / kept[0]) ** -whitening
-    projection = components[: MINI.dimension] * factors[:, np.newaxis]
+    kept_components = components[: MINI.dimension] * factors[:, np.newaxis]
 
     about = {
         "training_data": f"{description}, {len(paths)} photographs",
@@ -67,14 +81,93 @@ def main(
     # safetensors writes the buffer as it lies, without a look at its strides: it has to be in C order.
     tensors: dict[str, NDArray[Any]] = {
         "mean": np.ascontiguousarray(mean, dtype=np.float32),
-        "components": np.ascontiguousarray(projection, dtype=np.float16),
+        "components": np.ascontiguousarray(kept_components, dtype=np.float16),
     }
-    # One entry, because safetensors writes several in any order, and the file would differ from run to run.
-    save_file(tensors, output, metadata={"about": json.dumps(about)})
-    output.chmod(0o644)  # safetensors makes it readable to its owner alone, and so would the wheel
+    _save(tensors, output, about)
     for dimension in (64, 128, 256, MINI.dimension):
         share = variances[:dimension].sum() / variances.sum()
         typer.echo(f"{dimension:4d} components explain {share:.1%} of the variance")
+
+
+@app.command()
+def head(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with captions.csv (image,caption) and the photographs in images/.")
+    ] = _FLICKR8K,
+    output: Annotated[Path, typer.Option(help="The file to write.")] = HEAD,
+    description: Annotated[str, typer.Option(help="Training data, as the file's metadata names it.")] = "Flickr8k",
+    features: Annotated[
+        Path | None, typer.Option(help="Keep what the encoders return in this .npz, and take it from there again.")
+    ] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Write nothing: train on less, and report the validation photographs.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1)] = _RECIPE.epochs,
+    batch: Annotated[int, typer.Option(min=2, help="Captions a step.")] = _RECIPE.batch,
+    temperature: Annotated[float, typer.Option(min=0.001)] = _RECIPE.temperature,
+    dropout: Annotated[float, typer.Option(min=0, max=0.9)] = _RECIPE.dropout,
+) -> None:
+    """Train the text tower's head on captions; five minutes on two cores, with kept features half a minute.
+
+    1,000 photographs are for the test alone and 1,000 for choosing the options (with --validate); the head that is
+    written has seen all the others, the validation photographs included.
+    """
+    captions = text_head.read_captions(folder)
+    training, validation, test = text_head.split(captions.photos)
+    if not training:
+        raise typer.BadParameter(f"{folder} holds {len(captions.photos)} photographs; more than 2,000 are needed")
+    known = _features(captions, features)
+    recipe = text_head.Recipe(epochs=epochs, batch=batch, temperature=temperature, dropout=dropout)
+    if validate:
+        trained = text_head.train(captions, known, training, recipe, _track)
+        _report("validation", len(validation), text_head.recall(captions, known, validation, trained))
+        return
+    seen = sorted(training + validation)
+    trained = text_head.train(captions, known, seen, recipe, _track)
+    # What is measured is what is shipped: numbers of half the width.
+    tensors = {name: tensor.half().numpy() for name, tensor in trained.items()}
+    shipped = {name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()}
+    found = text_head.recall(captions, known, test, shipped)
+    about = {
+        "training_data": f"{description}: the captions of {len(seen)} photographs; {len(test)} others held out",
+        "backbone_sha256": BACKBONE_SHA256,
+        "projection_sha256": hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(),
+        "sentence_encoder_sha256": MINILM_SHA256,
+        "recipe": asdict(recipe),
+        "held_out_recall": {f"@{k}": round(value, 4) for k, value in found.items()},
+    }
+    _save(tensors, output, about)
+    _report("held-out", len(test), found)
+
+
+def _features(captions: text_head.Captions, kept: Path | None) -> text_head.Features:
+    """Read the features from `kept` where it holds those of the very same data and weights, else compute them."""
+    wanted = text_head.fingerprint(captions)
+    if kept is not None and kept.is_file():
+        with np.load(kept) as arrays:
+            if str(arrays["fingerprint"]) == wanted:
+                fields = ("images", "mirrored", "sentences")
+                return text_head.Features(*(torch.from_numpy(arrays[field]) for field in fields))
+    computed = text_head.compute_features(captions, _track)
+    if kept is not None:
+        arrays = {field.name: getattr(computed, field.name).numpy() for field in dataclass_fields(computed)}
+        np.savez(kept, fingerprint=wanted, **arrays)
+    return computed
+
+
+def _track(numbers: Iterable[int], description: str) -> Iterable[int]:
+    return track(numbers, description=description)
+
+
+def _report(which: str, candidates: int, found: dict[int, float]) -> None:
+    figures = " / ".join(f"{100 * value:.1f}" for value in found.values())
+    typer.echo(f"Text to image among {candidates} {which} photographs, R@{'/'.join(map(str, found))}: {figures}")
+
+
+def _save(tensors: dict[str, NDArray[Any]], output: Path, about: dict[str, Any]) -> None:
+    # One entry, because safetensors writes several in any order, and the file would differ from run to run.
+    save_file(tensors, output, metadata={"about": json.dumps(about)})
+    output.chmod(0o644)  # safetensors makes it readable to its owner alone, and so would the wheel
     typer.echo(f"{output} written ({output.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -106,4 +199,4 @@ def principal_components(features: Array) -> tuple[Array, Array, Array]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

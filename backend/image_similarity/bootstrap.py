@@ -10,14 +10,9 @@ from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
-from image_similarity.confidence import Calibrations, read_calibrations
-from image_similarity.domain import InvalidRequest, ModelMismatch, ModelUnavailable
+from image_similarity.domain import InvalidRequest
 from image_similarity.embedder import ImageEmbedder, Limits
-from image_similarity.encoders import hub
-from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
 from image_similarity.encoders.batching import batch_images
-from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
-from image_similarity.encoders.mini import MINI
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
@@ -26,6 +21,7 @@ from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
+from image_similarity.models import load_calibrations, load_model
 from image_similarity.objects import Objects
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
@@ -38,18 +34,19 @@ from image_similarity.telemetry.tracing import Tracing
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.vectors.base import CollectionInfo
-from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.collection import CollectionMeta
 
 
 async def build_engine(settings: Settings) -> SearchEngine:
     """Load the model, open the store, and put the engine together.
 
-    Raises ModelUnavailable, ModelMismatch, StoreLocked and StoreUnavailable; what was opened by then is closed.
+    Raises what `load_model` does, StoreLocked and StoreUnavailable; what was opened by then is closed.
     """
     kind = store_kind(settings)
     found = await find_collection(settings, kind)
-    encoder, fallback_reason = await asyncio.to_thread(_load_model, settings, found)
-    calibrations = load_calibrations(encoder.spec, settings, fallback_reason)
+    model = await asyncio.to_thread(load_model, settings, found)
+    encoder = model.image
+    calibrations = load_calibrations(encoder.spec, settings, model.fallback_reason)
     vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     metrics = Metrics()
     try:
@@ -75,21 +72,15 @@ async def build_engine(settings: Settings) -> SearchEngine:
     limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
     return SearchEngine(
         model=RunningModel(
-            encoder.spec,
+            model.spec,
             encoder.device,
             encoder.precision,
-            fallback_reason,
+            model.fallback_reason,
             calibrations,
             settings.duplicate_similarity or encoder.spec.duplicate_similarity,
         ),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
-        texts=TextEmbedder(
-            load_text_encoder(encoder, settings),
-            cache,
-            metrics,
-            batch_size=settings.batch_size,
-            max_queue=settings.max_queue,
-        ),
+        texts=TextEmbedder(model.text, cache, metrics, batch_size=settings.batch_size, max_queue=settings.max_queue),
         urls=_url_fetcher(settings, kind),
         feedback=feedback,
         filler=Filler(make_tagger(settings), metrics),
@@ -245,18 +236,6 @@ async def initialize(settings: Settings) -> CollectionInfo:
         await engine.close()
 
 
-def load_encoder(name: str, settings: Settings) -> Encoder:
-    """Load a model onto the device of the settings. Raises ModelUnavailable."""
-    # torch and transformers take seconds to import, which a command that needs no model is spared.
-    if name == MINI.name:
-        from image_similarity.encoders.mini import MiniEncoder
-
-        return MiniEncoder.load(device=settings.device, precision=settings.precision)
-    from image_similarity.encoders.clip import ClipEncoder
-
-    return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
-
-
 def make_tagger(settings: Settings) -> Tagger:
     """Return what fills descriptions and tags that callers leave out; its weights are read later."""
     match settings.tagger:
@@ -270,51 +249,3 @@ def make_tagger(settings: Settings) -> Tagger:
             return CaptionTagger(settings.caption_model_name, device=settings.device)
         case _:
             return NoTagger()
-
-
-def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder | None:
-    """Return the text tower that belongs to the image tower, or None where there is none."""
-    del encoder, settings
-    return None
-
-
-def load_calibrations(spec: ModelSpec, settings: Settings, fallback_reason: str | None = None) -> Calibrations:
-    """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
-
-    A stand-in (`fallback_reason`) has its own, whatever the settings say of the model that it stands in for.
-    Raises InvalidRequest for a file that is not this model's.
-    """
-    if settings.calibration_file is not None and fallback_reason is None:
-        return read_calibrations(settings.calibration_file, spec.name)
-    return read_calibrations(MINI_CALIBRATION, MINI.name) if spec == MINI else {}
-
-
-def load_model(settings: Settings) -> tuple[Encoder, str | None]:
-    """Return the model that a new collection would be made with and, where it is the stand-in, why.
-
-    No collection is looked at. Raises ModelUnavailable.
-    """
-    return _load_model(settings, None)
-
-
-def _load_model(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
-    """Return the model to run and, where it is the stand-in, why.
-
-    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. One on a
-    server decides even when it is empty, for another process may be about to fill it; and there is no stand-in for its
-    model, which only some of the processes might need.
-    """
-    shared = store_kind(settings) is StoreKind.SERVER
-    filled = found.meta.model if found is not None and (found.images or shared) else None
-    wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name
-    try:
-        return load_encoder(wanted, settings), None
-    except ModelUnavailable as error:
-        if shared or not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
-            raise
-        if filled not in (None, MINI.name):
-            raise ModelMismatch(
-                f"The collection was made with {filled}. {error} The offline model mini cannot search it."
-            ) from error
-        get_logger().warning("model_fallback", wanted=wanted, running=MINI.name, reason=str(error))
-        return load_encoder(MINI.name, settings), str(error)

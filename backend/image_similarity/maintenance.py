@@ -20,18 +20,18 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `image-similarity download-model openai/clip-vit-base-patch32`")
 def download_model(
-    name: Annotated[str | None, typer.Argument(help="Hub name; default MODEL_NAME.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Hub name; default MODEL_NAME and TEXT_MODEL_NAME.")] = None,
 ) -> None:
-    """Fetch a model's files, so that the server starts without a network."""
+    """Fetch a model's files, text tower included, so that the server starts without a network."""
     settings = load_settings()
     from image_similarity.encoders.hub import locate
     from image_similarity.encoders.mini import MINI
 
-    wanted = name or settings.model_name
-    if wanted == MINI.name:
-        out.print("mini comes with the package's [offline] extra; there is nothing to download.")
-        return
-    out.print(f"{wanted} is in {locate(wanted, show_progress=True)}", highlight=False, markup=False)
+    for wanted in [name] if name else filter(None, [settings.model_name, settings.text_model_name]):
+        if wanted == MINI.name:
+            out.print("mini comes with the package's [offline] extra; there is nothing to download.")
+        else:
+            out.print(f"{wanted} is in {locate(wanted, show_progress=True)}", highlight=False, markup=False)
 
 
 @app.command(epilog="Example: `image-similarity init-db`")

@@ -67,6 +67,17 @@ class Settings(BaseSettings):
         le=1,
         description="Cosine from which on images are the same picture to `collapse_duplicates`.",
     )
+    text_model_name: str | None = Field(
+        None,
+        description="Hub name or folder of a text tower aligned to the model, such as a multilingual one; "
+        "default: the model's own.",
+    )
+    text_model_trusted: bool = Field(
+        False, description="Take it as given that TEXT_MODEL_NAME fits MODEL_NAME, and check its dimension only."
+    )
+    text_preload: bool = Field(
+        False, description="Load the model's own text tower at the start instead of at the first text."
+    )
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
 

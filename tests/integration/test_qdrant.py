@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity import bootstrap, trash
+from image_similarity import models, trash
 from image_similarity.bootstrap import build_engine
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.base import Encoder
@@ -137,7 +137,7 @@ async def test_there_is_no_stand_in_for_the_model_of_a_shared_collection(
     def nothing(name: str, settings: Settings) -> Encoder:
         raise ModelUnavailable(f"There are no weights of {name}.")
 
-    monkeypatch.setattr(bootstrap, "load_encoder", nothing)
+    monkeypatch.setattr(models, "load_encoder", nothing)
     settings = make_settings(tmp_path, "someone/some-model", qdrant_url=qdrant.url, qdrant_prefer_grpc=False)
     with pytest.raises(ModelUnavailable, match="someone/some-model"):
         await build_engine(settings)

@@ -7,7 +7,7 @@ from image_similarity.encoders.mini import MINI
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 
-_IMAGE = frozenset({"image"})
+_BOTH = frozenset({"image", "text"})
 
 # Sizes are of the files that `hub.locate` downloads: the whole checkpoint (text tower included), its
 # configuration and its tokenizer.
@@ -16,7 +16,7 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
         name=DEFAULT_MODEL,
         dimension=512,
         input_size=224,
-        towers=_IMAGE,
+        towers=_BOTH,
         licence="MIT",
         download_mb=609,
         description="CLIP ViT-B/32: the default; the fastest of them, good at most things.",
@@ -25,7 +25,7 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
         name="openai/clip-vit-base-patch16",
         dimension=512,
         input_size=224,
-        towers=_IMAGE,
+        towers=_BOTH,
         licence="MIT",
         download_mb=602,
         description="CLIP ViT-B/16: sees finer detail than ViT-B/32 for about four times its arithmetic.",
@@ -34,7 +34,7 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
         name="openai/clip-vit-large-patch14",
         dimension=768,
         input_size=224,
-        towers=_IMAGE,
+        towers=_BOTH,
         licence="MIT",
         download_mb=1714,
         description="CLIP ViT-L/14: the best of OpenAI's at this resolution; wants a GPU.",
@@ -43,7 +43,7 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
         name="google/siglip-base-patch16-224",
         dimension=768,
         input_size=224,
-        towers=_IMAGE,
+        towers=_BOTH,
         licence="Apache-2.0",
         download_mb=816,
         description="SigLIP B/16: better retrieval than CLIP ViT-B/16 at the same arithmetic.",
@@ -52,7 +52,7 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
         name="google/siglip2-base-patch16-224",
         dimension=768,
         input_size=224,
-        towers=_IMAGE,
+        towers=_BOTH,
         licence="Apache-2.0",
         download_mb=1539,
         description="SigLIP 2 B/16: the newest; its text side, most of the download, knows many languages.",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
-from image_similarity.encoders import catalog, hub
+from image_similarity.encoders import catalog, clip_text, hub
 from image_similarity.encoders.base import ModelSpec
+from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, why
 from image_similarity.encoders.device import choose_device, choose_precision
 from image_similarity.encoders.lanes import Lanes
 from image_similarity.encoders.packed import PackedTower, agrees
 from image_similarity.encoders.preprocessing import Family, Preprocessing
 
-# Not "siglip2": that is the variable-resolution kind (NaFlex); those of fixed resolution are "siglip".
-_FAMILIES: dict[str, Family] = {
-    "clip": "clip",
-    "clip_vision_model": "clip",
-    "siglip": "siglip",
-    "siglip_vision_model": "siglip",
-}
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 Tower = Callable[[Tensor], Tensor]
@@ -63,8 +54,8 @@ class ClipEncoder:
         precision = choose_precision(precision, device)
         checkpoint = hub.locate(name_or_path)
         model_type = _model_type(checkpoint, name_or_path)
-        family = _FAMILIES[model_type]
-        with _quiet_transformers():
+        family = FAMILIES[model_type]
+        with quiet_transformers():
             model = _load_vision_model(checkpoint, model_type, name_or_path)
         side: int = model.config.image_size
         preprocessing = Preprocessing.read(checkpoint, family=family, image_size=side)
@@ -75,7 +66,8 @@ class ClipEncoder:
             )
         tower, dimension = _build_tower(model, torch.device(device), _DTYPES[precision])
         spec = catalog.describe(name_or_path) or _unlisted(name_or_path, family)
-        spec = replace(spec, dimension=dimension, input_size=side)
+        towers = {"image"} if clip_text.lacks(checkpoint, name_or_path) else {"image", "text"}
+        spec = replace(spec, dimension=dimension, input_size=side, towers=frozenset(towers))
         return cls(spec, preprocessing, tower, device=device, precision=precision)
 
     @property
@@ -130,12 +122,8 @@ class ClipEncoder:
 
 
 def _model_type(checkpoint: Path, name: str) -> str:
-    try:
-        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-        model_type = str(config.get("model_type"))
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelUnavailable(f'The config.json of "{name}" cannot be read: {error}') from error
-    if model_type not in _FAMILIES:
+    model_type = str(read_config(checkpoint, name).get("model_type"))
+    if model_type not in FAMILIES:
         raise ModelUnavailable(
             f'"{name}" is a model of type "{model_type}", which is not supported: choose a CLIP or SigLIP '
             "checkpoint (SigLIP 2: one of fixed resolution)."
@@ -150,7 +138,7 @@ def _load_vision_model(checkpoint: Path, model_type: str, name: str) -> Any:
 
     transformers: Any = library
     try:
-        if _FAMILIES[model_type] == "clip":
+        if FAMILIES[model_type] == "clip":
             kind = transformers.CLIPVisionModelWithProjection
             config = transformers.CLIPVisionConfig.from_pretrained(checkpoint, local_files_only=True)
         else:
@@ -162,9 +150,8 @@ def _load_vision_model(checkpoint: Path, model_type: str, name: str) -> Any:
             config.projection_dim = whole.projection_dim
         model, report = kind.from_pretrained(checkpoint, config=config, local_files_only=True, output_loading_info=True)
     except Exception as error:  # a damaged file surfaces as almost anything
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelUnavailable(
-            f'The weights of "{name}" in {checkpoint} cannot be loaded ({reason}). '
+            f'The weights of "{name}" in {checkpoint} cannot be loaded ({why(error)}). '
             "If the download was cut short, delete that folder and download it again."
         ) from error
     if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
@@ -213,22 +200,3 @@ def _unlisted(name: str, family: Family) -> ModelSpec:
         download_mb=None,
         description=f"A {'CLIP' if family == 'clip' else 'SigLIP'} checkpoint of your own choice.",
     )
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and its report on the unused text tower from the user's terminal."""
-    import transformers
-
-    logging: Any = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

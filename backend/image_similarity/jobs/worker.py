@@ -89,7 +89,9 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
     signals.worker_ready.connect(_look_about, weak=False)
     tracing = open_tracing(settings, "worker")
     loop = EventLoopThread()
-    engine = loop.run(build_engine(settings))
+    # A worker embeds images; a text tower may be six times as large as the image tower.
+    images_only = settings.model_copy(update={"text_model_name": None, "text_preload": False})
+    engine = loop.run(build_engine(images_only))
     probes: Probes | None = None
     try:
         loop.run(engine.load_tagger())

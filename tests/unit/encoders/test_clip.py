@@ -170,7 +170,7 @@ def test_an_unlisted_checkpoint_describes_itself(tiny: Checkpoint) -> None:
 
     assert encoder.spec.name == str(tiny.path)
     assert (encoder.spec.dimension, encoder.spec.input_size) == (64, 32)
-    assert encoder.spec.towers == {"image"}
+    assert encoder.spec.towers == {"image", "text"}
     assert (encoder.device, encoder.precision) == ("cpu", "fp32")
 
 

@@ -261,3 +261,55 @@ def test_an_incomplete_download_is_completed(locate: Callable[..., Outcome]) -> 
 
             assert outcome.kind == "found", outcome
             assert (folder / name).read_bytes() == CHECKPOINT[name]
+
+
+MULTILINGUAL = {
+    "config.json": b'{"model_type": "distilbert"}',
+    "model.safetensors": b"weights" * 10_000,
+    "modules.json": json.dumps(
+        [
+            {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            {"idx": 2, "path": "2_Dense", "type": "sentence_transformers.models.Dense"},
+        ]
+    ).encode(),
+    "sentence_bert_config.json": b"{}",
+    "tokenizer.json": b"{}",
+    "1_Pooling/config.json": b"{}",
+    "2_Dense/config.json": b"{}",
+    "2_Dense/model.safetensors": b"dense",
+}
+M_CLIP = {"config.json": b'{"model_type": "M-CLIP"}', "tokenizer.json": b"{}", "model.safetensors": b"weights"}
+LEFT_OUT = {
+    **OTHER_FORMATS,
+    "2_Dense/pytorch_model.bin": b"pickle",
+    "onnx/model.onnx": b"onnx",
+    "coreml/model.safetensors": b"core",
+}
+
+
+@pytest.mark.parametrize("files", [MULTILINGUAL, M_CLIP], ids=["sentence-transformers", "m-clip"])
+def test_a_text_tower_is_downloaded_with_its_modules_and_then_found(
+    locate: Callable[..., Outcome], files: dict[str, bytes]
+) -> None:
+    with serve(files | (LEFT_OUT if "modules.json" in files else OTHER_FORMATS)) as (endpoint, asked):
+        outcome = locate(endpoint)
+        asked.clear()
+        again = locate(endpoint)
+        assert asked == []
+
+    assert outcome.kind == again.kind == "found", outcome
+    folder = Path(outcome.text)
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in found.items()} == files
+
+
+def test_a_text_tower_without_its_dense_layer_is_completed(locate: Callable[..., Outcome]) -> None:
+    with serve(MULTILINGUAL) as (endpoint, _):
+        folder = Path(locate(endpoint).text)
+        lost = folder / "2_Dense" / "model.safetensors"
+        lost.resolve().unlink()
+        lost.unlink()
+
+        assert locate(endpoint).kind == "found"
+        assert lost.read_bytes() == b"dense"

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 
 from image_similarity.domain import EncodingFailed, ModelUnavailable, Pixels
-from image_similarity.encoders import mini
+from image_similarity.encoders import mini, packaged
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.mini import MINI, MiniEncoder
 from tests.support.drawings import noise, photo
@@ -143,7 +143,7 @@ def test_an_unknown_precision_or_device_is_refused(device: str, precision: str) 
 
 
 def test_a_missing_package_is_answered_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mini, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda _: None)
     with pytest.raises(ModelUnavailable) as caught:
         MiniEncoder.load(device="cpu", precision="fp32")
     assert 'pip install "image-similarity[offline]"' in str(caught.value)
@@ -153,7 +153,7 @@ def test_a_package_without_its_file_is_answered_with_how_to_reinstall_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(mini, "find_spec", lambda _: package)
+    monkeypatch.setattr(packaged, "find_spec", lambda _: package)
     with pytest.raises(ModelUnavailable, match="--force-reinstall"):
         MiniEncoder.load(device="cpu", precision="fp32")
 
@@ -163,7 +163,7 @@ def test_another_checkpoint_is_refused_before_it_is_loaded(monkeypatch: pytest.M
     file.parent.mkdir()
     file.write_bytes(b"not the weights")
     package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(mini, "find_spec", lambda _: package)
+    monkeypatch.setattr(packaged, "find_spec", lambda _: package)
     with pytest.raises(ModelUnavailable, match=rf"sha256.*{mini.BACKBONE_SHA256}.*--force-reinstall"):
         MiniEncoder.load(device="cpu", precision="fp32")
 

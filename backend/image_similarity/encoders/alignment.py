@@ -1,0 +1,89 @@
+"""Does a text tower from elsewhere speak the language of an image tower? Checked before the first search.
+
+Equal dimensions prove nothing: two models of 512 numbers put a dog in different places, and every search would
+answer nonsense with a straight face. So the pair is either known, or the text tower is compared with the one that
+the image tower was trained with, or the operator vouches for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from image_similarity.domain import ModelMismatch, TextSearchUnavailable
+from image_similarity.encoders.base import ModelSpec, TextEncoder
+
+_B32, _L14 = "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14"
+KNOWN: Mapping[str, str] = {
+    "sentence-transformers/clip-ViT-B-32-multilingual-v1": _B32,
+    "M-CLIP/XLM-Roberta-Large-Vit-B-32": _B32,
+    "M-CLIP/XLM-Roberta-Large-Vit-L-14": _L14,
+    "M-CLIP/LABSE-Vit-L-14": _L14,
+}
+"""Text model -> the image model that its authors aligned it to."""
+
+SENTENCES = (
+    "two dogs playing in the snow",
+    "a red car parked in a street",
+    "a child eating ice cream",
+    "mountains behind a lake at sunset",
+    "a plate of spaghetti with tomato sauce",
+    "a football player kicking the ball",
+    "an old church with a tall tower",
+    "a woman reading a newspaper",
+    "a sailing boat on the sea",
+    "a black cat asleep on a sofa",
+    "skyscrapers of a big city at night",
+    "a bunch of yellow flowers in a vase",
+    "a man playing the guitar on stage",
+    "a horse running through a field",
+    "a computer keyboard on a desk",
+    "an airplane flying above the clouds",
+)
+"""In English, which every such tower knows, and about things far apart."""
+
+_LEAST_RIGHT = 12
+"""Of the sentences. An unrelated tower gets one right on average, and twelve less than once in 10^11 times."""
+
+
+def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, trusted: bool) -> None:
+    """Raise ModelMismatch unless `text` fits the image tower of `image`, whose own text tower is `own`.
+
+    A tower that is not in `KNOWN` fits where it places English sentences as `own` does: each of them nearest to its
+    twin among all. `own` is asked only then. `trusted` takes the operator's word for it, of all but the dimension.
+    """
+    if text.dimension != image.dimension:
+        raise ModelMismatch(
+            f"The text model {text.name} makes embeddings of {text.dimension} numbers, the model {image.name} of "
+            f"{image.dimension}. Choose a TEXT_MODEL_NAME that was aligned to {image.name}."
+        )
+    if trusted:
+        return
+    if text.name in KNOWN:
+        if KNOWN[text.name] != image.name:
+            raise ModelMismatch(
+                f"The text model {text.name} was aligned to {KNOWN[text.name]}, but the images are embedded by "
+                f"{image.name}. Change TEXT_MODEL_NAME, or MODEL_NAME and the collection with it."
+            )
+        return
+    try:
+        expected = own.encode_texts(SENTENCES)
+    except TextSearchUnavailable as error:
+        raise ModelMismatch(
+            f"Whether the text model {text.name} was aligned to {image.name} cannot be checked, for there is no text "
+            f"tower to compare it with ({error}). If you know that it was, set TEXT_MODEL_TRUSTED=true."
+        ) from error
+    right = _twins_found(text, np.stack([encoded.embedding for encoded in expected]))
+    if right < _LEAST_RIGHT:
+        raise ModelMismatch(
+            f"The text model {text.name} was not aligned to {image.name}: of {len(SENTENCES)} English sentences it "
+            f"places {right} where that model's own text tower does. If you know better, set TEXT_MODEL_TRUSTED=true."
+        )
+
+
+def _twins_found(text: TextEncoder, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> int:
+    """Count the sentences that `text` places nearest to where `expected`, a row each, has the same sentence."""
+    found = np.stack([encoded.embedding for encoded in text.encode_texts(SENTENCES)])
+    # Ranks, not cosines: towers crowd into a cone, each into its own, so that no number means the same in two models.
+    return int(((found @ expected.T).argmax(axis=1) == np.arange(len(SENTENCES))).sum())

@@ -1,0 +1,79 @@
+"""Checkpoint folders as transformers writes them: which family, which weights, and loading without noise."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from image_similarity.domain import ModelUnavailable
+from image_similarity.encoders.preprocessing import Family
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Not "siglip2": that is the variable-resolution kind (NaFlex); those of fixed resolution are "siglip".
+FAMILIES: dict[str, Family] = {
+    "clip": "clip",
+    "clip_vision_model": "clip",
+    "siglip": "siglip",
+    "siglip_vision_model": "siglip",
+}
+"""`model_type` of a checkpoint whose image tower is supported -> its family."""
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """Return the checkpoint's config.json. Raises ModelUnavailable where it cannot be read."""
+    return read_json(folder / "config.json", name)
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """Return the JSON object in a file of the checkpoint `name`. Raises ModelUnavailable where it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f'The {path.name} of "{name}" cannot be read: {error}') from error
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f'The {path.name} of "{name}" cannot be read: it does not hold a JSON object.')
+    return content
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors in a folder's model.safetensors or pytorch_model.bin, on the CPU; of a pickle only tensors.
+
+    Raises whatever the library that reads them does, for a damaged file almost anything.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    if (folder / "model.safetensors").is_file():
+        return load_file(folder / "model.safetensors")
+    tensors: dict[str, Tensor] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    return tensors
+
+
+def why(error: Exception) -> str:
+    """Return the first line of what a library says about a damaged file, which may be long or nothing at all."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and its report on unused weights from the user's terminal."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

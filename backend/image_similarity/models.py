@@ -1,0 +1,132 @@
+"""Which towers the settings ask for; with `bootstrap.py` the only place that names concrete encoders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from image_similarity.confidence import Calibrations, read_calibrations
+from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.encoders import hub
+from image_similarity.encoders.alignment import check_alignment
+from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
+from image_similarity.encoders.lazy import LazyTextEncoder
+from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
+from image_similarity.encoders.mini import MINI
+from image_similarity.settings import Settings
+from image_similarity.stores import StoreKind, store_kind
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.vectors.collection import Found
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The image tower, and the text tower that speaks its language."""
+
+    image: Encoder
+    text: TextEncoder
+    fallback_reason: str | None
+    """Why it is the stand-in, where it is."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The image tower's description, with the text tower from elsewhere, where there is one."""
+        spec = self.image.spec
+        return spec if self.text.name == spec.name else replace(spec, towers=spec.towers | {"text"})
+
+
+def load_model(settings: Settings, found: Found | None = None) -> LoadedModel:
+    """Load the towers for a collection, or for one that is still to be made.
+
+    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. One on a
+    server decides even when it is empty, for another process may be about to fill it; and there is no stand-in for its
+    model, which only some of the processes might need. Raises ModelUnavailable, ModelMismatch, and with TEXT_PRELOAD
+    TextSearchUnavailable.
+    """
+    encoder, fallback_reason = _load_image_tower(settings, found)
+    text_settings = settings
+    if fallback_reason is not None and settings.text_model_name:
+        get_logger().warning("text_model_ignored", wanted=settings.text_model_name, running=encoder.spec.name)
+        text_settings = settings.model_copy(update={"text_model_name": None})
+    return LoadedModel(encoder, load_text_encoder(encoder, text_settings), fallback_reason)
+
+
+def load_encoder(name: str, settings: Settings) -> Encoder:
+    """Load an image tower onto the device of the settings. Raises ModelUnavailable."""
+    # torch and transformers take seconds to import, which a command that needs no model is spared.
+    if name == MINI.name:
+        from image_similarity.encoders.mini import MiniEncoder
+
+        return MiniEncoder.load(device=settings.device, precision=settings.precision)
+    from image_similarity.encoders.clip import ClipEncoder
+
+    return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
+
+
+def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder:
+    """Return the text tower for an image tower.
+
+    The model's own is loaded when the first text comes, unless TEXT_PRELOAD asks for it now: a server that is only
+    asked for images is spared its memory. What it lacks is said then. One that TEXT_MODEL_NAME names is loaded
+    now, for whether it fits has to be known before anybody searches. Raises ModelUnavailable and ModelMismatch for
+    that one, TextSearchUnavailable for the own one with TEXT_PRELOAD.
+    """
+    own = _own_text_tower(encoder)
+    if settings.text_model_name is None:
+        if settings.text_preload:
+            own.warm()
+        return own
+    from image_similarity.encoders import sentence
+
+    text = sentence.load(settings.text_model_name, device=encoder.device)
+    check_alignment(text, encoder.spec, own, trusted=settings.text_model_trusted)
+    return text
+
+
+def load_calibrations(spec: ModelSpec, settings: Settings, fallback_reason: str | None = None) -> Calibrations:
+    """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
+
+    A stand-in (`fallback_reason`) has its own, whatever the settings say of the model that it stands in for.
+    Raises InvalidRequest for a file that is not this model's.
+    """
+    if settings.calibration_file is not None and fallback_reason is None:
+        return read_calibrations(settings.calibration_file, spec.name)
+    return read_calibrations(MINI_CALIBRATION, MINI.name) if spec.name == MINI.name else {}
+
+
+def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
+    spec, device = encoder.spec, encoder.device
+    if spec.name == MINI.name:
+        from image_similarity.encoders import mini_text
+
+        return LazyTextEncoder(
+            spec.name,
+            dimension=spec.dimension,
+            max_tokens=mini_text.MAX_TOKENS,
+            load=lambda: mini_text.load(device=device),
+        )
+    from image_similarity.encoders import clip_text
+
+    return LazyTextEncoder(
+        spec.name,
+        dimension=spec.dimension,
+        max_tokens=clip_text.max_tokens(hub.locate(spec.name), spec.name),
+        load=lambda: clip_text.load(spec.name, device=device),
+    )
+
+
+def _load_image_tower(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
+    """Return the model to run and, where it is the stand-in, why."""
+    shared = store_kind(settings) is StoreKind.SERVER
+    filled = found.meta.model if found is not None and (found.images or shared) else None
+    wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name
+    try:
+        return load_encoder(wanted, settings), None
+    except ModelUnavailable as error:
+        if shared or not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
+            raise
+        if filled not in (None, MINI.name):
+            raise ModelMismatch(
+                f"The collection was made with {filled}. {error} The offline model mini cannot search it."
+            ) from error
+        get_logger().warning("model_fallback", wanted=wanted, running=MINI.name, reason=str(error))
+        return load_encoder(MINI.name, settings), str(error)

@@ -1,0 +1,197 @@
+"""Train the head of mini's text tower: sentence embeddings of captions to the image embeddings of their photographs.
+
+The image side is locked (Zhai et al., "LiT: Zero-Shot Transfer with Locked-image text Tuning", CVPR 2022), so that
+image search is untouched; so is the sentence encoder. What is left is a small network over features that are
+computed once, and trains in a minute.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from image_similarity.encoders.mini import BACKBONE_SHA256, MINI, WEIGHTS, MiniEncoder
+from image_similarity.encoders.mini_text import MINILM_SHA256, load_sentence_encoder, project
+from image_similarity.images.decode import decode
+
+TEST_PHOTOS = 1000
+VALIDATION_PHOTOS = 1000
+_BATCH = 32
+
+Progress = Callable[[Iterable[int], str], Iterable[int]]
+"""Passes numbers through and shows how far it is, under a description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Photographs and what people wrote under them."""
+
+    photos: list[Path]
+    texts: list[str]
+    photo_of: NDArray[np.int64]
+    """Index into `photos`, one a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What both locked encoders make of `Captions`: unit rows, float32."""
+
+    images: Tensor
+    """Shape (photographs, 512)."""
+    mirrored: Tensor
+    """Of the same photographs, left and right exchanged; shape (photographs, 512)."""
+    sentences: Tensor
+    """Shape (texts, 384)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the head is trained; the values were chosen on the validation photographs."""
+
+    hidden: int = 768
+    epochs: int = 20
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    temperature: float = 0.05
+    dropout: float = 0.3
+    mirrored: float = 0.5
+    """Share of the photographs that are shown mirrored."""
+
+
+def read_captions(folder: Path) -> Captions:
+    """Read captions.csv (columns image, caption) and the folder `images` beside it. Raises OSError and KeyError."""
+    with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["image"], row["caption"].strip()) for row in csv.DictReader(file)]
+    names = sorted({name for name, _ in rows})
+    index = {name: position for position, name in enumerate(names)}
+    photo_of = np.array([index[name] for name, _ in rows], dtype=np.int64)
+    return Captions([folder / "images" / name for name in names], [text for _, text in rows], photo_of)
+
+
+def split(photos: list[Path]) -> tuple[list[int], list[int], list[int]]:
+    """Return the indices of the photographs for training, validation and test.
+
+    By the digest of the file's name, so that a photograph stays on its side whatever else is in the folder.
+    """
+    order = sorted(range(len(photos)), key=lambda i: hashlib.sha256(photos[i].name.encode()).hexdigest())
+    held_out = TEST_PHOTOS + VALIDATION_PHOTOS
+    return sorted(order[held_out:]), sorted(order[TEST_PHOTOS:held_out]), sorted(order[:TEST_PHOTOS])
+
+
+def fingerprint(captions: Captions) -> str:
+    """Return a digest of all that the features depend on."""
+    digest = hashlib.sha256(WEIGHTS.read_bytes())
+    names = [captions.photos[i].name for i in captions.photo_of]
+    for part in (BACKBONE_SHA256, MINILM_SHA256, *names, *captions.texts):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def compute_features(captions: Captions, track: Progress) -> Features:
+    """Run both encoders over everything, exactly as the product does. Raises ModelUnavailable."""
+    encoder = MiniEncoder.load(device="cpu", precision="fp32")
+    images = list(embed_photos(encoder, captions.photos, track, "Photographs"))
+    mirrored = list(embed_photos(encoder, captions.photos, track, "Photographs, mirrored", ImageOps.mirror))
+    sentences = embed_sentences(captions.texts, track)
+    return Features(torch.cat(images), torch.cat(mirrored), sentences)
+
+
+def embed_photos(
+    encoder: MiniEncoder,
+    photos: list[Path],
+    track: Progress,
+    description: str,
+    alter: Callable[[Image.Image], Image.Image] = lambda image: image,
+) -> Iterator[Tensor]:
+    """Yield the embeddings of photographs, a batch of (n, 512) at a time."""
+    for start in track(range(0, len(photos), _BATCH), description):
+        files = [path.read_bytes() for path in photos[start : start + _BATCH]]
+        images = [decode(data, max_pixels=50_000_000, min_short_side=MINI.input_size).image for data in files]
+        yield torch.from_numpy(encoder.encode_images(np.stack([encoder.preprocess(alter(image)) for image in images])))
+
+
+def embed_sentences(texts: list[str], track: Progress) -> Tensor:
+    """Return all-MiniLM-L6-v2's embeddings, shape (texts, 384), unit rows."""
+    tokenise, encode = load_sentence_encoder(device="cpu")
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # alike lengths together: less padding
+    rows = torch.empty((len(texts), 384))
+    with torch.inference_mode():
+        for start in track(range(0, len(order), _BATCH), "Captions"):
+            some = order[start : start + _BATCH]
+            tokens = tokenise([texts[i] for i in some])
+            rows[some] = encode(tokens.ids, tokens.mask)
+    return rows
+
+
+def train(
+    captions: Captions, features: Features, photos: list[int], recipe: Recipe, track: Progress
+) -> dict[str, Tensor]:
+    """Train a head on the captions of some photographs; return the tensors that `mini_text.project` takes.
+
+    Contrastive: of the photographs in a batch, a caption shall be most like its own. Only that direction is
+    trained, for it is the one that is used. Deterministic on one machine.
+    """
+    torch.manual_seed(0)
+    head = _initial(recipe.hidden)
+    optimizer = torch.optim.AdamW(head.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    photo_of = torch.from_numpy(captions.photo_of)
+    texts = torch.nonzero(torch.isin(photo_of, torch.tensor(photos))).squeeze(1)
+    batches = len(texts) // recipe.batch
+    steps = recipe.epochs * batches
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+    for step in track(range(steps), "Training"):
+        if step % batches == 0:
+            order = texts[torch.randperm(len(texts))]
+        some = order[step % batches * recipe.batch :][: recipe.batch]
+        shown = photo_of[some]
+        flipped = torch.rand(len(some), 1) < recipe.mirrored
+        images = torch.where(flipped, features.mirrored[shown], features.images[shown])
+        embeddings = functional.normalize(project(features.sentences[some], head, dropout=recipe.dropout), dim=1)
+        # A photograph may be there with several of its captions: each of those places is right.
+        same = (shown[:, None] == shown[None, :]).float()
+        wanted = same / same.sum(dim=1, keepdim=True)
+        loss = functional.cross_entropy(embeddings @ images.T / recipe.temperature, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return {name: tensor.detach() for name, tensor in head.items()}
+
+
+def _initial(hidden: int) -> dict[str, Tensor]:
+    def draw(rows: int, columns: int) -> Tensor:
+        bound = 1 / math.sqrt(columns)
+        return torch.empty(rows, columns).uniform_(-bound, bound).requires_grad_()
+
+    return {
+        "skip": draw(MINI.dimension, 384),
+        "expand": draw(hidden, 384),
+        "expand_bias": torch.zeros(hidden, requires_grad=True),
+        "contract": draw(MINI.dimension, hidden),
+        "contract_bias": torch.zeros(MINI.dimension, requires_grad=True),
+    }
+
+
+def recall(captions: Captions, features: Features, photos: list[int], head: dict[str, Tensor]) -> dict[int, float]:
+    """Return recall@1, @5 and @10 of each caption of `photos`, searched among exactly these photographs."""
+    photo_of = torch.from_numpy(captions.photo_of)
+    candidates = torch.tensor(photos)
+    texts = torch.nonzero(torch.isin(photo_of, candidates)).squeeze(1)
+    scores = functional.normalize(project(features.sentences[texts], head), dim=1) @ features.images[candidates].T
+    own = scores.gather(1, torch.searchsorted(candidates, photo_of[texts])[:, None])
+    before = (scores > own).sum(dim=1)
+    return {k: float((before < k).float().mean()) for k in (1, 5, 10)}
