@@ -246,6 +246,6 @@ def make_tagger(settings: Settings) -> Tagger:
         case "caption":
             from image_similarity.tagging.caption import CaptionTagger
 
-            return CaptionTagger(settings.caption_model_name, device=settings.device)
+            return CaptionTagger(settings.caption_model_name, device=settings.device, precision=settings.precision)
         case _:
             return NoTagger()

@@ -168,3 +168,23 @@ def test_a_search_that_makes_no_sense_is_refused(filled: RunningServer, body: di
     answer = filled.http.post("/search", json=body)
     assert answer.status_code == 422
     assert said in answer.text
+
+
+def test_hits_may_be_grouped_and_copies_collapsed(filled: RunningServer) -> None:
+    filled.http.patch("/images/bus", json={"metadata": {"kind": "vehicle"}})
+    filled.http.patch("/images/car", json={"metadata": {"kind": "vehicle"}})
+    answer = search(filled, text="red bus dogs", group_by="kind", group_size=1)
+    assert [(hit["image_id"], hit["group"]) for hit in answer["results"]] == [("bus", "vehicle")]
+
+    filled.index(PHOTOS["bus"], image_id="copy", metadata=json.dumps(WORDS["bus"]))
+    answer = search(filled, text="decker", collapse_duplicates=True)
+    [only] = answer["results"]
+    assert {only["image_id"], *only["duplicates"]} == {"bus", "copy"}
+    filled.http.delete("/images/copy", params={"undo_seconds": 0})
+
+
+@pytest.mark.parametrize("options", [{"threshold": "auto"}, {"diversity": 0.5}])
+def test_options_that_need_cosines_are_refused(filled: RunningServer, options: dict[str, Any]) -> None:
+    assert filled.http.post("/search/keywords", json={"text": "red", **options}).status_code == 422
+    body = {"image_id": "bus", "keywords": "red", "mode": "hybrid", **options}
+    assert filled.http.post("/search", json=body).status_code == 422

@@ -43,6 +43,11 @@ def test_an_image_is_described_in_words_of_the_model_and_no_more_of_them_than_al
     assert text == describe(tagger, photo(seed=1))
 
 
+@pytest.mark.parametrize("precision", ["auto", "bf16", "fp32"])
+def test_it_computes_in_the_precision_that_is_asked_for(checkpoint: Path, precision: str) -> None:
+    assert describe(CaptionTagger(str(checkpoint), device="cpu", precision=precision), photo(seed=1))
+
+
 def test_a_description_takes_no_longer_than_allowed(tagger: CaptionTagger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caption, "MAX_TOKENS", 10_000)
     monkeypatch.setattr(caption, "MAX_SECONDS", 0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 
 from image_similarity import migration
-from image_similarity.domain import Embedding, ImageRecord, MigrationFailed, StoreUnavailable
+from image_similarity.domain import Embedding, ImageRecord, MigrationFailed, StoreUnavailable, Tagging
 from image_similarity.migration import Progress, Report, copy_collection
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.keywords import Words
 from image_similarity.vectors.server import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, record
@@ -185,3 +187,13 @@ def test_every_image_has_the_same_chance_to_be_sampled(monkeypatch: pytest.Monke
             counts[image_id] += 1
     # 100 each on average; five standard deviations.
     assert all(abs(count - 100) < 45 for count in counts.values()), counts
+
+
+async def test_what_a_tagger_filled_and_what_words_find_comes_along(source: VectorStore, target: VectorStore) -> None:
+    tagging = Tagging("imagenet", ("tags",), {"tabby": 0.8})
+    tagged = replace(record("tagged", {"tags": ["tabby"]}), tagging=tagging)
+    await source.upsert([(tagged, POINTS[0][1])])
+
+    await copy_collection(source, target, lambda _: None)
+    assert await target.get("tagged") == tagged
+    assert [match.image_id for match in await target.query(Words("tabbies"), top_k=3)] == ["tagged"]

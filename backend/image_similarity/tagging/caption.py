@@ -27,10 +27,11 @@ _LONGEST_SIDE = 1024
 class CaptionTagger:
     """Implements `Tagger`; the weights are read when they are first needed, or by `load`."""
 
-    def __init__(self, name: str, *, device: str) -> None:
-        """Take the hub's name of a model, or a folder, and where to run: "auto", "cuda", "mps" or "cpu"."""
+    def __init__(self, name: str, *, device: str, precision: str = "auto") -> None:
+        """Take the hub's name of a model, or a folder, and what `choose_device` and `choose_precision` take."""
         self._name = name
         self._device = device
+        self._precision = precision
         self._loaded: tuple[Any, Any] | None = None
 
     @property
@@ -47,9 +48,11 @@ class CaptionTagger:
         import transformers
 
         from image_similarity.encoders import hub
-        from image_similarity.encoders.device import choose_device
+        from image_similarity.encoders.device import choose_device, choose_precision
 
         device = choose_device(self._device)
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        dtype = dtypes[choose_precision(self._precision, device)]
         try:
             folder = hub.locate(self._name)
         except ModelUnavailable as error:
@@ -61,7 +64,7 @@ class CaptionTagger:
         of: Any = transformers
         try:
             processor = of.AutoProcessor.from_pretrained(folder, local_files_only=True)
-            model = of.AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            model = of.AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True, dtype=dtype)
         # Whatever is wrong with files of somebody else's; transformers has an error of its own for each.
         except Exception as error:
             raise ModelUnavailable(
@@ -82,7 +85,7 @@ class CaptionTagger:
         import torch
 
         processor, model = self.load()
-        inputs = processor(images=Image.fromarray(pixels), return_tensors="pt").to(model.device)
+        inputs = processor(images=Image.fromarray(pixels), return_tensors="pt").to(model.device, model.dtype)
         try:
             with torch.inference_mode():
                 tokens = model.generate(
