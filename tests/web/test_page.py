@@ -188,12 +188,12 @@ def test_metadata_are_edited_and_only_the_change_is_sent(server: RunningServer, 
     page.get_by_label("Value of year").fill("1999")
     page.get_by_role("button", name="Remove colour").click()
     page.get_by_role("button", name="Add a field").click()
-    page.get_by_label("Field", exact=True).last.fill("tags")
-    page.get_by_label("Value of tags").fill('["old", "torn"]')
+    page.get_by_label("Field", exact=True).last.fill("sizes")
+    page.get_by_label("Value of sizes").fill('["small", 7]')
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Metadata saved")).to_be_visible()
     metadata = server.http.get("/images/drawing-02.png").json()["metadata"]
-    assert metadata == {"year": 1999, "owner": "Kim", "tags": ["old", "torn"]}
+    assert metadata == {"year": 1999, "owner": "Kim", "sizes": ["small", 7]}
 
 
 def test_upload_names_the_damaged_file_and_indexes_the_others(
@@ -326,6 +326,9 @@ PAGES = {
     "start": "/",
     "results": "/?like=drawing-04.png",
     "filter": "/?like=drawing-04.png&where=" + json.dumps([{"field": "colour", "test": "any", "values": ["red"]}]),
+    "words": "/?text=coast&mode=words",
+    "marked": "/?like=drawing-04.png&like=drawing-03.png&weight=-0.5&more=drawing-07.png&less=drawing-02.png",
+    "arranged": "/?like=drawing-04.png&group=colour&fold=1&variety=0.4",
     "viewer": "/?like=drawing-04.png&view=drawing-05.png",
     "library": "/library",
     "status": "/status",
@@ -343,6 +346,9 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
         pytest.skip("axe-core is not installed: cd frontend && npm ci")
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 800})
+    said = {"description": "A lighthouse above the sea, and a coast that goes on and on", "tags": ["coast", "storm"]}
+    server.http.patch("/images/drawing-05.png", json={"metadata": said}).raise_for_status()
+    server.index(drawing(7), image_id="copy-of-07.png", metadata='{"colour": "green"}')
     for name, path in PAGES.items():
         page.goto(server.url + path)
         expect(page.locator("#main")).not_to_be_empty()

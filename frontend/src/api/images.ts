@@ -8,7 +8,7 @@ type Part = "file" | "thumbnail";
 
 /** The address of an image's bytes. With the sha256 in it a browser keeps them and never asks again. */
 export function imageUrl(part: Part, image: Pick<Picture, "image_id"> & { sha256?: string }): string {
-  const version = image.sha256 === undefined ? "" : `?v=${image.sha256}`;
+  const version = image.sha256 ? `?v=${image.sha256}` : "";
   return `/api/v1/images/${encodeURIComponent(image.image_id)}/${part}${version}`;
 }
 

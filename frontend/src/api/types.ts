@@ -3,8 +3,8 @@ import type { components } from "@/api/schema";
 
 type Schemas = components["schemas"];
 
-export type Hit = Schemas["SearchHit"] & { duplicates?: string[]; group?: string | number | boolean | null };
-export type SearchAnswer = Omit<Schemas["SearchResponse"], "results"> & { results: Hit[] };
+export type Hit = Schemas["SearchHit"];
+export type SearchAnswer = Schemas["SearchResponse"];
 /** What a search asks for, but for what it searches with. */
 export interface SearchOptions {
   top_k: number;
@@ -14,8 +14,14 @@ export interface SearchOptions {
   positive?: string[];
   negative?: string[];
   strategy?: "sum_scores";
+  threshold?: "auto";
+  diversity?: number;
+  collapse_duplicates?: boolean;
+  group_by?: string;
+  group_size?: number;
 }
 export type ImageDocument = Schemas["ImageDocument"];
+export type Tagging = Schemas["TaggingDocument"];
 export type ImagePage = Schemas["ImagePage"];
 export type Stats = Schemas["StatsResponse"];
 export type Health = Schemas["HealthResponse"];

@@ -1,6 +1,6 @@
 import type { MouseEvent } from "react";
 import type { Hit } from "@/api/types";
-import { percent, shortName } from "@/format";
+import { percent, plural, shortName } from "@/format";
 import type { Mark } from "@/search/marks";
 import { type Mode, SCORES } from "@/search/mode";
 import type { Entry } from "@/search/sections";
@@ -29,6 +29,9 @@ export interface CardProps {
   onMark: (mark: Mark | null) => void;
   onFocus: () => void;
   onOpen: (id: string) => void;
+  /** Whether those that are nearly the same are shown behind it. */
+  unfolded: boolean;
+  onUnfold: () => void;
   hold: (element: HTMLAnchorElement | null) => void;
 }
 
@@ -54,18 +57,16 @@ export function Card(props: CardProps) {
         aria-keyshortcuts="+ -"
         className="flex min-h-0 flex-1 flex-col rounded-2xl outline-offset-4"
       >
-        <span className="relative block flex-1 overflow-hidden rounded-2xl shadow-card ring-1 ring-black/5 transition-transform duration-300 group-hover:-translate-y-1 dark:ring-white/8">
+        <span
+          className={`relative block flex-1 overflow-hidden rounded-2xl shadow-card ring-1 ring-black/5 transition-transform duration-300 group-hover:-translate-y-1 dark:ring-white/8 ${rank === null ? "opacity-80 saturate-75 group-hover:opacity-100 group-hover:saturate-100" : ""}`}
+        >
           <Thumbnail image={hit} eager={rank !== null && rank <= 8} />
-          <span className="absolute top-2 left-2 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums">
-            {rank === null ? (
-              "alike"
-            ) : (
-              <>
-                <span className="sr-only">Rank </span>
-                {rank}
-              </>
-            )}
-          </span>
+          {rank !== null && (
+            <span className="absolute top-2 left-2 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums">
+              <span className="sr-only">Rank </span>
+              {rank}
+            </span>
+          )}
         </span>
         <span
           className="flex flex-col justify-center gap-1.5 px-1 pt-1.5 text-xs"
@@ -75,20 +76,26 @@ export function Card(props: CardProps) {
             <span className="truncate text-muted group-hover:text-ink" title={hit.image_id}>
               {shortName(hit.image_id)}
             </span>
-            <span className="font-semibold tabular-nums" title={SCORES[mode].title}>
-              <span className="sr-only">, {mode === "look" ? "score" : SCORES[mode].name} </span>
-              {SCORES[mode].write(hit.score)}
-            </span>
-          </span>
-          <span className="flex items-center gap-2">
-            <ScoreBar value={hit.score / full} />
-            {hit.confidence !== null && (
-              <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
-                <span className="sr-only">, </span>
-                {percent(hit.confidence)} sure
+            {rank !== null && (
+              <span className="font-semibold tabular-nums" title={SCORES[mode].title}>
+                <span className="sr-only">, {mode === "look" ? "score" : SCORES[mode].name} </span>
+                {SCORES[mode].write(hit.score)}
               </span>
             )}
           </span>
+          {rank === null ? (
+            <span className="text-muted">nearly the same</span>
+          ) : (
+            <span className="flex items-center gap-2">
+              <ScoreBar value={hit.score / full} />
+              {hit.confidence !== null && (
+                <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
+                  <span className="sr-only">, </span>
+                  {percent(hit.confidence)} sure
+                </span>
+              )}
+            </span>
+          )}
         </span>
         {description !== null && (
           <span
@@ -100,8 +107,33 @@ export function Card(props: CardProps) {
           </span>
         )}
       </a>
+      <Alike {...props} />
       <Actions {...props} raised={description !== null} />
     </div>
+  );
+}
+
+/** How many images are nearly the same as this one; shows them behind it. */
+function Alike({ entry: { hit, rank }, tabIndex, onFocus, unfolded, onUnfold }: CardProps) {
+  const count = hit.duplicates.length;
+  if (rank === null || count === 0) return null;
+  return (
+    <button
+      type="button"
+      aria-expanded={unfolded}
+      tabIndex={tabIndex}
+      onFocus={onFocus}
+      onClick={onUnfold}
+      className="group/alike absolute top-0 right-0 flex items-center p-2 pointer-coarse:min-h-11 focus-visible:outline-none"
+    >
+      <span className="flex items-center gap-1.5 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums transition-colors group-hover/alike:bg-black/85 group-focus-visible/alike:outline-2 group-focus-visible/alike:outline-white">
+        <Icon name="copies" className="size-3.5" />
+        {unfolded ? "fold" : `+${count} alike`}
+        <span className="sr-only">
+          : {plural(count, "image")} nearly the same as {shortName(hit.image_id)}
+        </span>
+      </span>
+    </button>
   );
 }
 

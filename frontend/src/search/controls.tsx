@@ -1,24 +1,34 @@
 import { useState } from "react";
 import { useFacets } from "@/api/queries";
-import { describe, type Rule } from "@/search/filter";
+import type { Facet } from "@/api/types";
+import { percent } from "@/format";
+import { describe } from "@/search/filter";
 import { FilterBuilder } from "@/search/filter-builder";
-import { COUNTS } from "@/search/state";
+import type { Mode } from "@/search/mode";
+import { COUNTS, type SearchState } from "@/search/state";
 import { Button } from "@/ui/button";
+import { useResting } from "@/ui/hooks";
 import { Icon } from "@/ui/icons";
 import { Slider } from "@/ui/slider";
+import { Toggle } from "@/ui/toggle";
 
 interface Props {
+  state: SearchState;
+  update: (change: Partial<SearchState>) => void;
+  mode: Mode;
+  /** These two act on what is there at once. */
   count: number;
-  /** null where there are no scores to choose by. */
-  least: number | null;
-  rules: Rule[];
   onCount: (count: number) => void;
+  least: number;
   onLeast: (least: number) => void;
-  onRules: (rules: Rule[]) => void;
+  /** Where the server let the results end, if it was to. */
+  cut: number | null | undefined;
 }
 
-/** The sliders and the filter; on a phone behind a button, beside the results where there is room. */
-export function Controls({ count, least, rules, onCount, onLeast, onRules }: Props) {
+/** What of the results is shown and how; on a phone behind a button, beside the results where there is room. */
+export function Controls(props: Props) {
+  const { state, update } = props;
+  const { rules } = state;
   const [open, setOpen] = useState(false);
   const facets = useFacets(true);
   const fields = facets.data?.fields ?? [];
@@ -34,39 +44,92 @@ export function Controls({ count, least, rules, onCount, onLeast, onRules }: Pro
           </span>
         ))}
       </div>
-      <div className={`space-y-6 ${open ? "" : "max-lg:hidden"}`}>
-        <div className="card space-y-4 p-4">
-          <Slider
-            label="Results"
-            min={COUNTS.min}
-            max={COUNTS.max}
-            step={1}
-            value={count}
-            shown={`at most ${count}`}
-            onChange={onCount}
-          />
-          {least !== null && (
-            <Slider
-              label="Least score"
-              min={0}
-              max={1}
-              step={0.01}
-              value={least}
-              shown={least === 0 ? "any" : least.toFixed(2)}
-              onChange={onLeast}
-            />
-          )}
-        </div>
+      <div className={`space-y-5 ${open ? "" : "max-lg:hidden"}`}>
+        <HowMany {...props} />
+        <HowArranged {...props} fields={fields} />
         {(fields.length > 0 || rules.length > 0) && (
           <section className="card p-4" aria-labelledby="filter-title">
             <h2 id="filter-title" className="mb-3 flex items-center gap-2 text-sm font-medium">
               <Icon name="filter" className="size-4 text-muted" />
               Filter
             </h2>
-            <FilterBuilder fields={fields} rules={rules} onChange={onRules} />
+            <FilterBuilder fields={fields} rules={rules} onChange={(changed) => update({ rules: changed })} />
           </section>
         )}
       </div>
     </>
+  );
+}
+
+function HowMany({ state, update, mode, count, onCount, least, onLeast, cut }: Props) {
+  const found = cut === undefined ? "" : cut === null ? "nothing to cut by" : cut.toFixed(2);
+  return (
+    <div className="card space-y-4 p-4">
+      <Slider
+        label={state.group === null ? "Results" : "Groups"}
+        min={COUNTS.min}
+        max={COUNTS.max}
+        step={1}
+        value={count}
+        shown={`at most ${count}`}
+        onChange={onCount}
+      />
+      {/* The scores of the other modes say nothing by themselves. */}
+      {mode === "look" && (
+        <>
+          <Slider
+            label="Least score"
+            min={0}
+            max={1}
+            step={0.01}
+            value={state.auto ? (cut ?? 0) : least}
+            shown={state.auto ? found : least === 0 ? "any" : least.toFixed(2)}
+            disabled={state.auto}
+            onChange={onLeast}
+          />
+          <Toggle label="Stop where scores drop" checked={state.auto} onChange={(auto) => update({ auto })} />
+        </>
+      )}
+    </div>
+  );
+}
+
+function HowArranged({ state, update, mode, fields }: Props & { fields: Facet[] }) {
+  const [variety, setVariety] = useResting(state.variety, (rested) => update({ variety: rested }));
+  const groups = fields.filter(({ field, kind }) => kind !== "time" && field !== "description");
+  const others = state.group !== null && !groups.some(({ field }) => field === state.group);
+  return (
+    <div className="card space-y-4 p-4">
+      {mode === "look" && (
+        <Slider
+          label="Variety"
+          min={0}
+          max={1}
+          step={0.05}
+          value={variety}
+          shown={variety === 0 ? "none" : percent(variety)}
+          onChange={setVariety}
+        />
+      )}
+      <Toggle label="Fold near-duplicates" checked={state.fold} onChange={(fold) => update({ fold })} />
+      {(groups.length > 0 || others) && (
+        <label className="flex items-center justify-between gap-3 text-sm">
+          <span className="shrink-0">Group by</span>
+          <select
+            className="field max-w-40 min-w-0"
+            value={state.group ?? ""}
+            onChange={(event) => update({ group: event.target.value || null })}
+          >
+            <option value="">nothing</option>
+            {others && <option value={state.group ?? ""}>{state.group}</option>}
+            {groups.map(({ field }) => (
+              <option key={field} value={field}>
+                {field}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+    </div>
   );
 }

@@ -15,51 +15,37 @@ import { QueryNotes } from "@/search/query-notes";
 import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
 import { useSearch } from "@/search/run";
-import { firstOf, sectionsOf } from "@/search/sections";
+import { firstOf, picturesOf, sectionsOf } from "@/search/sections";
 import { Start } from "@/search/start";
 import { format, likeThis, type SearchState } from "@/search/state";
 import { Summary } from "@/search/summary";
 import { useReadsText } from "@/search/towers";
-import { useSettled, useTitle } from "@/ui/hooks";
+import { useResting, useTitle } from "@/ui/hooks";
 import type { MenuItem } from "@/ui/menu";
 import { LazyViewer } from "@/viewer/lazy-viewer";
-
-const NONE: ReadonlySet<string> = new Set();
 
 export function SearchPage() {
   const [state, update] = useSearchState();
   const { open } = useViewed();
-  const { parts, rules } = state;
+  const { parts } = state;
   useTitle(titleOf(parts));
 
-  // The sliders act on what is there at once; the address bar follows when they rest.
-  const [count, setCount] = useState(state.count);
-  const [least, setLeast] = useState(state.least);
-  useEffect(() => setCount(state.count), [state.count]);
-  useEffect(() => setLeast(state.least), [state.least]);
-  const settledCount = useSettled(count, 300);
-  const settledLeast = useSettled(least, 300);
-  useEffect(() => {
-    if (parts.length > 0) update({ count: settledCount, least: settledLeast });
-    // Only when the sliders have moved: not because the address has.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [settledCount, settledLeast]);
+  // These sliders act on what is there at once; the address bar follows when they rest.
+  const [count, setCount] = useResting(state.count, (rested) => update({ count: rested }));
+  const [least, setLeast] = useResting(state.least, (rested) => update({ least: rested }));
+  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
 
   const readsText = useReadsText();
   const mode = modeOf(state, readsText ?? true);
   const search = useSearch(state, readsText);
   const hits = search.data?.results;
-  const shown = useMemo(
-    () =>
-      firstOf(
-        // Other modes have other scores, which say nothing by themselves.
-        (hits ?? []).filter((hit) => mode !== "look" || hit.score >= least || least === 0),
-        count,
-        false,
-      ),
-    [hits, mode, least, count],
-  );
-  const sections = useMemo(() => sectionsOf(shown, null, NONE), [shown]);
+  const shown = useMemo(() => {
+    // Other modes have other scores, which say nothing by themselves.
+    const all = mode !== "look" || state.auto || least === 0;
+    const enough = (hits ?? []).filter((hit) => all || hit.score >= least);
+    return firstOf(enough, count, state.group !== null);
+  }, [hits, mode, state.auto, state.group, least, count]);
+  const sections = useMemo(() => sectionsOf(shown, state.group, opened), [shown, state.group, opened]);
   const shareable = useTwins(state, hits);
   const menuOf = useMenu(state, update);
   const tell = useFeedback(parts, search.data?.query_id);
@@ -68,7 +54,7 @@ export function SearchPage() {
     tell(id, mark);
   };
 
-  const viewer = <LazyViewer pictures={shown} mode={mode} />;
+  const viewer = <LazyViewer pictures={picturesOf(sections)} mode={mode} />;
   if (parts.length === 0) {
     return (
       <>
@@ -87,16 +73,18 @@ export function SearchPage() {
       </div>
       <aside
         aria-label="Query"
-        className="space-y-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto lg:pb-2"
+        className="flex flex-col gap-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto lg:pb-2"
       >
         <QueryPreview parts={parts} />
         <Controls
+          state={state}
+          update={update}
+          mode={mode}
           count={count}
-          least={mode === "look" ? least : null}
-          rules={rules}
           onCount={setCount}
+          least={least}
           onLeast={setLeast}
-          onRules={(changed) => update({ rules: changed })}
+          cut={search.data?.threshold}
         />
       </aside>
       <section aria-label="Results" aria-busy={search.isFetching}>
@@ -104,6 +92,7 @@ export function SearchPage() {
           answer={search.data}
           mode={mode}
           shown={shown.length}
+          groups={state.group === null ? null : sections.length}
           fetching={search.isFetching}
           shareable={shareable}
         >
@@ -124,6 +113,8 @@ export function SearchPage() {
             markOf={(id) => markOf(state, id)}
             onMark={onMark}
             menuOf={menuOf}
+            opened={opened}
+            onUnfold={(id) => setOpened((before) => toggled(before, id))}
             onOpen={open}
           />
         ) : (
@@ -134,6 +125,9 @@ export function SearchPage() {
     </div>
   );
 }
+
+const toggled = (ids: ReadonlySet<string>, id: string): ReadonlySet<string> =>
+  ids.has(id) ? new Set([...ids].filter((other) => other !== id)) : new Set([...ids, id]);
 
 type Update = (change: Partial<SearchState>) => void;
 

@@ -25,13 +25,16 @@ interface Props {
   onMark: (id: string, mark: Mark | null) => void;
   menuOf: (id: string) => MenuItem[];
   onOpen: (id: string) => void;
+  /** Hits behind which those that are nearly the same are shown. */
+  opened: ReadonlySet<string>;
+  onUnfold: (id: string) => void;
 }
 
 /**
  * The ranked results. One of them is in the tab order, with its buttons; arrow keys go from one to the next as the eye
  * would, Enter opens, + and - say more and less like this.
  */
-export function Results({ sections, mode, markOf, onMark, menuOf, onOpen }: Props) {
+export function Results({ sections, mode, markOf, onMark, menuOf, onOpen, opened, onUnfold }: Props) {
   const [measure, width] = useWidth();
   const [active, setActive] = useState(0);
   const items = useRef(new Map<number, HTMLAnchorElement>());
@@ -85,6 +88,9 @@ export function Results({ sections, mode, markOf, onMark, menuOf, onOpen }: Prop
                   style={{ top }}
                 >
                   <span className="truncate">{section.title}</span>
+                  <span className="text-sm font-normal text-muted tabular-nums">
+                    {section.entries.length}
+                  </span>
                   <span className="h-px flex-1 bg-line" />
                 </h2>
               )}
@@ -117,6 +123,8 @@ export function Results({ sections, mode, markOf, onMark, menuOf, onOpen }: Prop
                         onMark={(mark) => onMark(id, mark)}
                         onFocus={() => setActive(index)}
                         onOpen={onOpen}
+                        unfolded={opened.has(id)}
+                        onUnfold={() => onUnfold(id)}
                         hold={(element) => {
                           if (element) items.current.set(index, element);
                           else items.current.delete(index);

@@ -58,22 +58,30 @@ export function useSearch(state: SearchState, readsText: boolean | undefined) {
     queryKey: ["search", what, parts.map(({ weight }) => weight), options],
     queryFn: ({ signal }) => run(seen, options, signal),
     enabled: known && isSearchable(parts),
-    // While a filter, a weight or a mark changes the results stay; those of another query would be a lie.
+    // While an option, a weight or a mark changes the results stay; those of another query would be a lie.
     placeholderData: (previous, last) =>
       JSON.stringify(last?.queryKey[1]) === JSON.stringify(what) ? keepPreviousData(previous) : undefined,
     staleTime: 5 * 60_000,
   });
 }
 
+/** Most images of a group. */
+const GROUP_SIZE = 12;
+
 /** All of a request but what is searched with. */
 function optionsOf(state: SearchState, mode: Mode, seen: Part[]): SearchOptions {
-  const { parts, rules, liked, disliked } = state;
+  const { parts, rules, liked, disliked, auto, variety, fold, group } = state;
   const filter = toFilter(rules);
   const words = parts.flatMap((part) => (part.kind === "text" && part.weight > 0 ? [part.text] : []));
   return {
     top_k: COUNTS.max,
     ...(mode !== "look" && { mode: API_MODES[mode], keywords: words.join(" ") }),
     ...(filter && { filter }),
+    // What follows from looks alone.
+    ...(mode === "look" && auto && { threshold: "auto" }),
+    ...(mode === "look" && variety > 0 && { diversity: variety }),
+    ...(fold && { collapse_duplicates: true }),
+    ...(group !== null && { group_by: group, group_size: GROUP_SIZE }),
     ...(liked.length > 0 && { positive: liked }),
     ...(disliked.length > 0 && { negative: disliked }),
     // The others need something to start from.

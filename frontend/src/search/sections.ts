@@ -1,4 +1,4 @@
-import type { Hit } from "@/api/types";
+import type { Hit, Picture } from "@/api/types";
 
 /** One place in the results: a hit, or one of the images that are nearly the same as the hit before it. */
 export interface Entry {
@@ -22,7 +22,7 @@ export function sectionsOf(hits: Hit[], groupBy: string | null, opened: Readonly
     if (section?.title !== title) sections.push((section = { title, entries: [] }));
     section.entries.push({ hit, rank: index + 1 });
     if (!opened.has(hit.image_id)) return;
-    section.entries.push(...(hit.duplicates ?? []).map((id) => ({ hit: alike(hit, id), rank: null })));
+    section.entries.push(...hit.duplicates.map((id) => ({ hit: alike(hit, id), rank: null })));
   });
   return sections;
 }
@@ -31,6 +31,7 @@ export function sectionsOf(hits: Hit[], groupBy: string | null, opened: Readonly
 const alike = (hit: Hit, id: string): Hit => ({
   ...hit,
   image_id: id,
+  sha256: "",
   metadata: null,
   confidence: null,
   duplicates: [],
@@ -44,4 +45,15 @@ export function firstOf(hits: Hit[], count: number, grouped: boolean): Hit[] {
   if (!grouped) return hits.slice(0, count);
   const groups = [...new Set(hits.map(({ group }) => group))].slice(0, count);
   return hits.filter(({ group }) => groups.includes(group));
+}
+
+/** What one leafs through: each image once, with its score where it has one of its own. */
+export function picturesOf(sections: Section[]): (Picture & { score?: number })[] {
+  const pictures = new Map<string, Picture & { score?: number }>();
+  for (const { hit, rank } of sections.flatMap(({ entries }) => entries)) {
+    const { image_id, sha256, width, height, score } = hit;
+    if (pictures.has(image_id)) continue;
+    pictures.set(image_id, { image_id, sha256, width, height, ...(rank !== null && { score }) });
+  }
+  return [...pictures.values()];
 }

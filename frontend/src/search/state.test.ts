@@ -24,6 +24,7 @@ describe("the search in the address bar", () => {
     },
     { ...NOTHING, parts: [upload] },
     { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }], mode: "both" },
+    { ...NOTHING, parts: [upload], auto: true, variety: 0.3, fold: true, group: "camera.model" },
     { ...NOTHING, parts: [upload], liked: ["a&b", "c"], disliked: ["ä/ö"] },
     {
       ...NOTHING,
@@ -60,11 +61,17 @@ describe("the search in the address bar", () => {
     "?show=abc",
     "?least=-4",
     "?least=2",
+    "?variety=-1&fold=true",
+    "?variety=7&group=",
     "?where=[",
     '?where={"a":1}',
     "?where=[7,null]",
   ])("makes sense of %s", (address) => {
-    const { count, least, rules } = parse(address);
+    const { count, least, rules, variety, fold, group } = parse(address);
+    expect(variety).toBeGreaterThanOrEqual(0);
+    expect(variety).toBeLessThanOrEqual(1);
+    expect(fold).toBe(false);
+    expect(group).toBeNull();
     expect(count).toBeGreaterThanOrEqual(COUNTS.min);
     expect(count).toBeLessThanOrEqual(COUNTS.max);
     expect(least).toBeGreaterThanOrEqual(0);

@@ -21,7 +21,15 @@ export interface SearchState {
   count: number;
   /** Lowest score to show; 0 shows all. */
   least: number;
+  /** Whether the scores themselves are to tell where the results end. */
+  auto: boolean;
   rules: Rule[];
+  /** How unlike each other results are to be, 0 to 1. */
+  variety: number;
+  /** Whether images that are nearly the same are one result. */
+  fold: boolean;
+  /** The metadata field by which results are grouped. */
+  group: string | null;
   /** Indexed images that the results are to be more like, and less like. */
   liked: string[];
   disliked: string[];
@@ -38,7 +46,11 @@ export const NOTHING: SearchState = {
   mode: null,
   count: COUNTS.start,
   least: 0,
+  auto: false,
   rules: [],
+  variety: 0,
+  fold: false,
+  group: null,
   liked: [],
   disliked: [],
 };
@@ -60,7 +72,11 @@ export function parse(search: string): SearchState {
     mode: isMode(mode) ? mode : null,
     count: Math.round(within(given.get("show"), COUNTS.min, COUNTS.max, COUNTS.start)),
     least: within(given.get("least"), 0, 1, 0),
+    auto: given.get("least") === "auto",
     rules: readRules(given.get("where")),
+    variety: within(given.get("variety"), 0, 1, 0),
+    fold: given.get("fold") === "1",
+    group: given.get("group") === "" ? null : given.get("group"),
     ...readMarks(given),
   };
 }
@@ -98,8 +114,12 @@ export function format(state: SearchState): string {
   }
   if (state.mode !== null) params.set("mode", state.mode);
   if (state.count !== COUNTS.start) params.set("show", String(state.count));
-  if (state.least > 0) params.set("least", String(state.least));
+  if (state.auto) params.set("least", "auto");
+  else if (state.least > 0) params.set("least", String(state.least));
   if (state.rules.length > 0) params.set("where", writeRules(state.rules));
+  if (state.variety > 0) params.set("variety", String(state.variety));
+  if (state.fold) params.set("fold", "1");
+  if (state.group !== null) params.set("group", state.group);
   for (const id of state.liked) params.append("more", id);
   for (const id of state.disliked) params.append("less", id);
   const text = params.toString();

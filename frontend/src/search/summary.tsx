@@ -10,6 +10,8 @@ interface Props {
   answer: SearchAnswer | undefined;
   mode: Mode;
   shown: number;
+  /** How many groups they are in; null where they are not grouped. */
+  groups: number | null;
   fetching: boolean;
   /** Whether the link to this search works for others. */
   shareable: boolean;
@@ -17,11 +19,13 @@ interface Props {
 }
 
 /** How many there are and, quietly, how long it took. */
-export function Summary({ answer, mode, shown, fetching, shareable, children }: Props) {
+export function Summary({ answer, mode, shown, groups, fetching, shareable, children }: Props) {
+  const inGroups = groups === null || shown === 0 ? "" : ` in ${plural(groups, "group")}`;
+  const figure = shown === 0 ? "No results" : plural(shown, "result") + inGroups;
   return (
     <div className="mb-3 flex min-h-10 flex-wrap items-center justify-between gap-x-2 gap-y-1 sm:flex-nowrap sm:gap-x-4">
       <h1 className="text-xl font-semibold tracking-tight whitespace-nowrap" aria-live="polite">
-        {answer ? (shown === 0 ? "No results" : plural(shown, "result")) : fetching ? "Looking…" : "Results"}
+        {answer ? figure : fetching ? "Looking…" : "Results"}
       </h1>
       {children}
       <div className="flex items-center gap-1">

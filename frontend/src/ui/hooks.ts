@@ -24,6 +24,18 @@ export function useSettled<T>(value: T, delayMs: number): T {
   return settled;
 }
 
+/** A value that a slider changes at once, and that is handed on when it rests. */
+export function useResting<T>(value: T, onRest: (value: T) => void): [T, (value: T) => void] {
+  const [current, setCurrent] = useState(value);
+  useEffect(() => setCurrent(value), [value]);
+  const settled = useSettled(current, 300);
+  useEffect(() => {
+    if (settled !== value) onRest(settled);
+    // Only when the slider has moved: not because the value has been changed by something else.
+  }, [settled]);
+  return [current, setCurrent];
+}
+
 export function useTitle(title: string): void {
   useEffect(() => {
     document.title = title ? `${title} · Image Similarity` : "Image Similarity";

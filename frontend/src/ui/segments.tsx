@@ -27,7 +27,7 @@ export function Segments<T extends string>({ label, value, options, onChange }: 
           <input
             type="radio"
             name={name}
-            className="sr-only"
+            className="absolute inset-0 cursor-[inherit] appearance-none opacity-0"
             checked={option.value === value}
             disabled={option.disabled ?? false}
             onChange={() => onChange(option.value)}

@@ -7,10 +7,11 @@ interface Props {
   min: number;
   max: number;
   step: number;
+  disabled?: boolean;
   onChange: (value: number) => void;
 }
 
-export function Slider({ label, value, shown, min, max, step, onChange }: Props) {
+export function Slider({ label, value, shown, min, max, step, disabled = false, onChange }: Props) {
   const id = useId();
   const filled = { "--filled": `${((value - min) / (max - min)) * 100}%` } as CSSProperties;
   return (
@@ -32,6 +33,7 @@ export function Slider({ label, value, shown, min, max, step, onChange }: Props)
         max={max}
         step={step}
         value={value}
+        disabled={disabled}
         aria-valuetext={shown}
         onChange={(event) => onChange(event.target.valueAsNumber)}
       />

@@ -6,6 +6,7 @@ import type { ImageDocument, Metadata } from "@/api/types";
 import { useToast } from "@/shell/toasts";
 import { Button, IconButton } from "@/ui/button";
 import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
+import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
 
 interface Field {
   id: number;
@@ -18,9 +19,17 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
   const before = image.metadata as Metadata;
   const client = useQueryClient();
   const toast = useToast();
+  const [words, setWords] = useState(() => {
+    const { description, tags } = splitWords(before).words;
+    return { description, tags: writeTags(tags) };
+  });
   const [fields, setFields] = useState<Field[]>(() => {
-    const known = Object.entries(before).map(([name, value], id) => ({ id, name, text: writeValue(value) }));
-    return known.length > 0 ? known : [{ id: 0, name: "", text: "" }];
+    const known = Object.entries(splitWords(before).others).map(([name, value], id) => ({
+      id,
+      name,
+      text: writeValue(value),
+    }));
+    return known;
   });
   const set = (id: number, change: Partial<Field>) =>
     setFields((all) => all.map((field) => (field.id === id ? { ...field, ...change } : field)));
@@ -41,20 +50,42 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
     },
   });
 
-  const names = fields.map(({ name }) => name.trim()).filter(Boolean);
+  const taken = [
+    ...(words.description.trim() !== "" ? ["description"] : []),
+    ...(readTags(words.tags).length > 0 ? ["tags"] : []),
+  ];
+  const names = [...taken, ...fields.map(({ name }) => name.trim()).filter(Boolean)];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
 
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    const after: Metadata = {};
-    for (const { name, text } of fields) if (name.trim()) after[name.trim()] = readValue(text);
-    const patch = mergePatch(before, after);
+    const others: Metadata = {};
+    for (const { name, text } of fields) if (name.trim()) others[name.trim()] = readValue(text);
+    const said = { description: words.description, tags: readTags(words.tags) };
+    const patch = mergePatch(before, joinWords(said, others));
     if (Object.keys(patch).length === 0) onDone();
     else save.mutate(patch);
   };
 
   return (
     <form onSubmit={submit} className="space-y-2">
+      <label className="block text-sm text-muted">
+        Description
+        <textarea
+          rows={3}
+          className="field mt-1 field-sizing-content max-h-60"
+          value={words.description}
+          onChange={(event) => setWords({ ...words, description: event.target.value })}
+        />
+      </label>
+      <label className="block pb-2 text-sm text-muted">
+        Tags, separated by commas
+        <input
+          className="field mt-1"
+          value={words.tags}
+          onChange={(event) => setWords({ ...words, tags: event.target.value })}
+        />
+      </label>
       {fields.map(({ id, name, text }) => (
         <div key={id} className="flex items-center gap-1.5">
           <input

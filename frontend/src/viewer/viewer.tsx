@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { download, imageUrl, useImageSource } from "@/api/images";
 import { Problem, textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
-import type { Picture } from "@/api/types";
+import type { Metadata, Picture } from "@/api/types";
 import { moment, shortName } from "@/format";
 import { useViewed } from "@/search/address";
 import { type Mode, SCORES } from "@/search/mode";
@@ -16,6 +16,8 @@ import { Failure } from "@/ui/notes";
 import { tint } from "@/ui/picture";
 import { useDelete } from "@/viewer/delete";
 import { MetadataTable } from "@/viewer/metadata";
+import { Said } from "@/viewer/said";
+import { splitWords } from "@/viewer/words";
 
 const Editor = lazy(() =>
   import("@/viewer/editor").then(({ MetadataEditor }) => ({ default: MetadataEditor })),
@@ -149,6 +151,9 @@ function Contents({ id, known, mode, leaf, onGone }: ContentsProps) {
             </p>
           )}
         </div>
+        {data && !editing && (
+          <Said words={splitWords(data.metadata as Metadata).words} tagging={data.tagging} />
+        )}
         <div className="flex flex-wrap gap-2">
           <Link href={likeThis(id)} className={buttonClass("primary", "w-full")}>
             <Icon name="sparkle" className="size-[1.125rem]" />
@@ -187,7 +192,7 @@ function Contents({ id, known, mode, leaf, onGone }: ContentsProps) {
               <Editor image={data} onDone={() => setEdited(null)} />
             </Suspense>
           ) : (
-            <MetadataTable metadata={data?.metadata} />
+            <MetadataTable metadata={data && splitWords(data.metadata as Metadata).others} />
           )}
         </section>
         {data && (

@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import type { Metadata } from "@/api/types";
+import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
+
+describe("the words of an image", () => {
+  it("are its description and tags, apart from the other fields", () => {
+    const metadata = { year: 2020, description: "A cat.", tags: ["cat", "red sofa"] };
+    const { words, others } = splitWords(metadata);
+    expect(words).toEqual({ description: "A cat.", tags: ["cat", "red sofa"] });
+    expect(others).toEqual({ year: 2020 });
+    expect(joinWords(words, others)).toEqual(metadata);
+  });
+
+  const others: Metadata[] = [
+    { description: 7 },
+    { tags: "cat" },
+    { tags: [1, 2] },
+    { tags: ["a, b"] },
+    { tags: [" a"] },
+  ];
+  it.each(others)("are no fields of another shape: %j", (metadata) => {
+    expect(splitWords(metadata)).toEqual({ words: { description: "", tags: [] }, others: metadata });
+  });
+
+  it("are not there where nothing is said", () => {
+    expect(joinWords({ description: " ", tags: [] }, { year: 1 })).toEqual({ year: 1 });
+  });
+
+  it("come back from a line of tags", () => {
+    expect(readTags(writeTags(["cat", "red sofa"]))).toEqual(["cat", "red sofa"]);
+    expect(readTags(" cat,, cat , red sofa,")).toEqual(["cat", "red sofa"]);
+  });
+});
