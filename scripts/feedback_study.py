@@ -24,19 +24,26 @@ from image_similarity.evaluation.dataset import read_labelled
 from image_similarity.feedback.commands import show
 from image_similarity.feedback.events import Verdict
 from image_similarity.feedback.report import APPLIED, FeedbackReport, Judged, measure
-from image_similarity.queries import IndexedImage, Query, SearchOptions
+from image_similarity.queries import IndexedImage, Query, SearchOptions, Text
 from image_similarity.settings import Settings
+
+TEMPLATE = "a photo of a {}"
 
 PAGE = 20
 """Results that the user looks at."""
 
 
-async def study(folder: Path, settings: Settings, *, applied: int = APPLIED) -> FeedbackReport:
-    """Index the folder, let its labels judge, and measure."""
+async def study(folder: Path, settings: Settings, *, applied: int = APPLIED, by_name: bool = False) -> FeedbackReport:
+    """Index the folder, let its labels judge, and measure; `by_name` searches with labels' names, not with images."""
     engine = await build_engine(settings)
     try:
         labels = await index(engine, folder, at_once=settings.batch_size)
-        judged = [await judge(engine, image_id, labels) for image_id in labels]
+        if by_name:
+            names = {label: TEMPLATE.format(label.replace("_", " ")) for label in sorted({*labels.values()})}
+            asked = [(Query.of(Text(name)), label) for label, name in names.items()]
+        else:
+            asked = [(Query.of(IndexedImage(image_id)), label) for image_id, label in labels.items()]
+        judged = [await judge(engine, query, label, labels) for query, label in asked]
 
         async def is_indexed(image_id: str) -> bool:
             return image_id in labels
@@ -65,15 +72,13 @@ async def index(engine: SearchEngine, folder: Path, *, at_once: int) -> dict[str
     return labels
 
 
-async def judge(engine: SearchEngine, image_id: str, labels: dict[str, str]) -> Judged:
-    """Return what a user who means the label says of a search with one image."""
-    query = Query.of(IndexedImage(image_id))
+async def judge(engine: SearchEngine, query: Query, meant: str, labels: dict[str, str]) -> Judged:
+    """Return what a user who means a label says of a search."""
     result = await engine.search(query, SearchOptions(top_k=PAGE, with_metadata=False))
     page = [match.image_id for match in result.matches]
-    rest = [other for other, label in labels.items() if label == labels[image_id] and other not in {image_id, *page}]
-    return Judged(
-        query, tuple((one, _verdict(labels[one] == labels[image_id])) for one in (*page, *rest)), labels[image_id]
-    )
+    asked = {source.image_id for source in query.sources if isinstance(source, IndexedImage)}
+    rest = [image_id for image_id, label in labels.items() if label == meant and image_id not in {*asked, *page}]
+    return Judged(query, tuple((one, _verdict(labels[one] == meant)) for one in (*page, *rest)), group=meant)
 
 
 def _verdict(liked: bool) -> Verdict:
@@ -85,11 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What feedback is worth on labelled images.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--apply", type=int, default=APPLIED, help="positive verdicts that are applied to each query")
+    parser.add_argument("--by-name", action="store_true", help="search with the labels' names instead of their images")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings().model_copy(update={"data_dir": Path(scratch), "qdrant_url": None, "qdrant_host": None})
-        report = asyncio.run(study(given.folder, settings, applied=given.apply))
+        report = asyncio.run(study(given.folder, settings, applied=given.apply, by_name=given.by_name))
     if given.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
