@@ -120,9 +120,9 @@ class SearchEngine:
         """Find the images that look like the one in `data`."""
         return await self.search(Query.of(ImageBytes(data)), options)
 
-    async def search_by_text(self, text: str, options: SearchOptions) -> SearchResult:
+    async def search_by_text(self, text: str, options: SearchOptions, template: str | None = None) -> SearchResult:
         """Find the images that a text describes. Raises TextSearchUnavailable where the model has no text tower."""
-        return await self.search(Query.of(Text(text)), options)
+        return await self.search(Query.of(Text(text, template)), options)
 
     async def search_by_keywords(self, text: str, options: SearchOptions) -> SearchResult:
         """Find the images whose descriptions or tags have words of a text, best BM25 first."""

@@ -54,6 +54,8 @@ class Text:
     """What is on the images that are looked for, in words."""
 
     text: str
+    template: str | None = None
+    """Sentence with {} that the words are put into before they are encoded; None for that of the settings."""
 
 
 Example = ImageBytes | ImageUrl | IndexedImage

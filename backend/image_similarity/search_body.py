@@ -28,6 +28,7 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "strategy": query.strategy,
         "mode": query.mode,
         "keywords": query.keywords,
+        "prompt_template": _template(query),
         "top_k": options.top_k,
         "threshold": options.threshold,
         "filter": raw_filter,
@@ -39,6 +40,11 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "group_size": options.group_size if options.group_by is not None else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _template(query: Query) -> str | None:
+    """Return the prompt template of the query's texts, who share one."""
+    return next((part.source.template for part in query.parts if isinstance(part.source, Text)), None)
 
 
 def read_result(answer: dict[str, Any]) -> SearchResult:

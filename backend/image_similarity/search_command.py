@@ -58,6 +58,9 @@ def search(
     text: Annotated[list[str] | None, typer.Option(help="What is on the images, in words.")] = None,
     image_id: Annotated[list[str] | None, typer.Option("--id", help="An indexed image.")] = None,
     image_url: Annotated[list[str] | None, typer.Option(help="An image to fetch; --url means the server.")] = None,
+    prompt_template: Annotated[
+        str | None, typer.Option(help='Sentence that texts are put into: "a photo of {}"; "{}" for none.')
+    ] = None,
     weight: Annotated[
         list[float] | None,
         typer.Option(help="How much each counts: of the images, then the URLs, the ids, the texts; default 1."),
@@ -107,7 +110,7 @@ def search(
         *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
         *(ImageUrl(one) for one in image_url or ()),
         *(IndexedImage(name) for name in image_id or ()),
-        *(Text(words) for words in text or ()),
+        *(Text(words, prompt_template) for words in text or ()),
     ]
     positive, negative = (tuple(map(IndexedImage, names or ())) for names in (like, unlike))
     seen = bool(sources or positive or negative)

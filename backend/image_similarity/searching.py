@@ -151,8 +151,8 @@ class Searches:
                 return EncodedText(await self._images.embed(data, digest), truncated=False)
             case IndexedImage(image_id):
                 return EncodedText(await self._indexed(image_id), truncated=False)
-            case Text(text):
-                return await self._texts.embed(text)
+            case Text(text, template):
+                return await self._texts.embed(text, template)
             case ImageUrl():
                 raise AssertionError("what is embedded was fetched before")
 
@@ -173,8 +173,8 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
             return "image", digest
         case IndexedImage(image_id):
             return "id", image_id
-        case Text(text):
-            return "text", text
+        case Text(text, template):
+            return "text" if template is None else f"text in {template}", text
         case ImageUrl():
             raise AssertionError("what a URL leads to may be another image tomorrow")
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from image_similarity.domain import InvalidRequest
+from image_similarity.encoders.prompts import check_template
 from image_similarity.images.addresses import Allowed
 
 
@@ -77,6 +79,9 @@ class Settings(BaseSettings):
     )
     text_preload: bool = Field(
         False, description="Load the model's own text tower at the start instead of at the first text."
+    )
+    prompt_template: str | None = Field(
+        None, description="Sentence that texts are put into before they are encoded, such as `a photo of {}`."
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
@@ -240,6 +245,14 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
     )
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _check_prompt_template(cls, template: str | None) -> str | None:
+        try:
+            return None if template is None else check_template(template)
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("url_fetch_allow")
     @classmethod

@@ -11,6 +11,7 @@ from image_similarity.cache.single_flight import SingleFlight
 from image_similarity.domain import InvalidRequest, TextSearchUnavailable
 from image_similarity.encoders.base import EncodedText, TextEncoder
 from image_similarity.encoders.batching import Batching, batch_texts
+from image_similarity.encoders.prompts import apply_template
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 
@@ -25,8 +26,17 @@ class TextEmbedder:
     """
 
     def __init__(
-        self, encoder: TextEncoder | None, cache: Cache, metrics: Metrics, *, batch_size: int, max_queue: int
+        self,
+        encoder: TextEncoder | None,
+        cache: Cache,
+        metrics: Metrics,
+        *,
+        batch_size: int,
+        max_queue: int,
+        template: str | None = None,
     ) -> None:
+        """`template` is the prompt template for texts that bring none of their own."""
+        self._template = template
         self._encoder = encoder
         self._batching = (
             batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics) if encoder else None
@@ -39,12 +49,13 @@ class TextEmbedder:
         """The text tower, where there is one."""
         return self._encoder
 
-    async def embed(self, text: str) -> EncodedText:
-        """Return a text's unit vector, shape (dimension,), and whether its end was ignored.
+    async def embed(self, text: str, template: str | None = None) -> EncodedText:
+        """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.
 
-        Raises InvalidRequest for a text that is empty or too long, TextSearchUnavailable, EncodingFailed, Overloaded.
+        Raises InvalidRequest for a text that is empty or too long and for a template without a place for it,
+        TextSearchUnavailable, EncodingFailed, Overloaded.
         """
-        text = check_text(text)
+        text = apply_template(self._template if template is None else template, check_text(text))
         encoder, batching = self._encoder, self._batching
         if encoder is None or batching is None:
             raise TextSearchUnavailable(

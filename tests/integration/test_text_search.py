@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from image_similarity.domain import ModelMismatch
 from image_similarity.encoders import clip_text
 from random_checkpoint import build_checkpoint
+from tests.support.commands import make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.multilingual import Layout, build_multilingual
 from tests.support.servers import PATIENCE, RunningServer, command, environment, make_settings, running_server
@@ -148,3 +150,44 @@ def test_a_text_tower_loaded_at_the_start_that_is_not_there_keeps_the_server_fro
     )
     assert done.returncode == 1
     assert "lacks its tokenizer" in done.stderr
+
+
+def test_a_prompt_template_surrounds_the_text(server: RunningServer, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    wanted = found(server, "a cat by the sea")
+    body = {"text": "cat", "top_k": PHOTOS, "prompt_template": "a {} by the sea"}
+    for path, named in {"/search/text": body, "/search": body}.items():
+        answer = server.http.post(path, json=named).json()["results"]
+        assert [(hit["image_id"], hit["score"]) for hit in answer] == wanted
+    assert found(server, "cat") != wanted
+
+    with running_server(make_settings(tmp_path, tiny_checkpoint, prompt_template="a {} by the sea")) as templated:
+        index_photos(templated)
+        assert found(templated, "cat") == wanted
+        alone = {"text": "a cat by the sea", "top_k": PHOTOS, "prompt_template": "{}"}
+        answer = templated.http.post("/search/text", json=alone).json()["results"]
+        assert [(hit["image_id"], hit["score"]) for hit in answer] == wanted
+
+
+def test_a_prompt_template_without_a_place_for_the_text_is_refused(server: RunningServer, tmp_path: Path) -> None:
+    answer = server.http.post("/search/text", json={"text": "cat", "prompt_template": "a photo"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "no prompt template" in answer.json()["detail"]
+
+    with pytest.raises(ValueError, match="no prompt template"):
+        make_settings(tmp_path, "mini", prompt_template="a photo")
+    with pytest.raises(ValueError, match="no prompt template"):
+        make_settings(tmp_path, "mini", prompt_template="{} and {}")
+
+
+def test_the_command_takes_a_prompt_template(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = make_cli(monkeypatch, capsys, tmp_path)
+    words = ("--text", "cat", "--top-k", "3", "--json", "--url", server.url)
+
+    done = cli("search", *words, "--prompt-template", "a {} by the sea")
+
+    assert done.status == 0, done.stderr
+    assert [hit["image_id"] for hit in json.loads(done.stdout)] == [
+        image_id for image_id, _ in found(server, "a cat by the sea")[:3]
+    ]

@@ -42,9 +42,9 @@ async def read_query(request: Request) -> tuple[Query, SearchOptions]:
     image, fields = await read_fields(request, max_fields=len(QueryFields.model_fields))
     images = {name: await _take_images(fields.get(name)) for name in ("query", "positive", "negative")}
     checked = QueryFields.model_validate(fields)
-    parts = [QueryPart(source) for source in _sources(image, checked, checked.text)]
+    parts = [QueryPart(source) for source in _sources(image, checked, checked.prompt_template)]
     for number, part in enumerate(checked.query):
-        sources = _sources(images["query"].get(number), part, part.text)
+        sources = _sources(images["query"].get(number), part, checked.prompt_template)
         parts.append(QueryPart(_only(sources, f"query.{number}", _SOURCES), part.weight))
     positive = _read_examples("positive", checked.positive, images["positive"])
     negative = _read_examples("negative", checked.negative, images["negative"])
@@ -102,8 +102,8 @@ def _images(image: bytes | None, fields: ExampleFields | QueryPartFields | Query
     return found
 
 
-def _sources(image: bytes | None, fields: QueryPartFields | QueryFields, text: str | None) -> list[Source]:
+def _sources(image: bytes | None, fields: QueryPartFields | QueryFields, template: str | None) -> list[Source]:
     found: list[Source] = [*_images(image, fields)]
-    if text is not None:
-        found.append(Text(text))
+    if fields.text is not None:
+        found.append(Text(fields.text, template))
     return found

@@ -49,6 +49,15 @@ QueryUrl = Annotated[
 ]
 QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="What is on the images, in words.")]
 
+PromptTemplate = Annotated[
+    str,
+    Field(
+        min_length=2,
+        max_length=500,
+        description='Sentence that texts are put into before they are encoded: "a photo of {}"; "{}" for none. '
+        "Default: PROMPT_TEMPLATE.",
+    ),
+]
 
 Keywords = Annotated[
     str,
@@ -136,6 +145,7 @@ class QueryFields(SearchParameters):
     image_id: QueryId | None = None
     image_url: QueryUrl | None = None
     text: QueryText | None = None
+    prompt_template: PromptTemplate | None = None
     query: Sequence[QueryPartFields] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
     positive: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
     negative: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
@@ -168,8 +178,16 @@ class TextSearchRequest(SearchParameters):
     """A search with words."""
 
     text: QueryText
+    prompt_template: PromptTemplate | None = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "two dogs on a beach", "top_k": 5}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": "two dogs on a beach", "top_k": 5},
+                {"text": "a dog", "prompt_template": "a photo of {}"},
+            ]
+        }
+    )
 
 
 class KeywordSearchRequest(SearchParameters):

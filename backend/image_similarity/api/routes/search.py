@@ -54,7 +54,7 @@ async def search(request: Request, engine: EngineDep) -> JsonAnswer:
 async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
     """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
     parameters = await read_parameters(TextSearchRequest, request)
-    return _answer(await engine.search_by_text(parameters.text, search_options(parameters)))
+    return _answer(await engine.search_by_text(parameters.text, search_options(parameters), parameters.prompt_template))
 
 
 @router.post(

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Measure how many texts a second a model's text tower encodes, and how long the first one waits for it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from image_similarity.encoders.base import TextEncoder
+
+_TEXTS = [f"{count} dogs playing with a ball on a {colour} meadow" for count in range(8) for colour in ("red", "green")]
+_BATCHES = (1, 8, 32)
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="mini, a hub name, or the folder of a checkpoint.")],
+    seconds: Annotated[float, typer.Option(help="How long each batch size is measured.", min=0.1)] = 5,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Measure how many texts a second a model's text tower encodes, and how long the first one waits for it."""
+    started = perf_counter()
+    tower = _load(model, device)
+    tower.encode_texts(_TEXTS[:1])
+    typer.echo(f"{model}: loaded and ready after {perf_counter() - started:.1f} s")
+    for batch in _BATCHES:
+        typer.echo(f"batches of {batch:2d}: {_rate(tower, batch, seconds):6.0f} texts/s")
+
+
+def _load(model: str, device: str) -> TextEncoder:
+    # Here, so that the time they take to import is part of what is measured.
+    if model == "mini":
+        from image_similarity.encoders import mini_text
+
+        return mini_text.load(device=device)
+    from image_similarity.encoders import sentence
+
+    return sentence.load(model, device=device)
+
+
+def _rate(tower: TextEncoder, batch: int, seconds: float) -> float:
+    texts = (_TEXTS * 2)[:batch]
+    started, done = perf_counter(), 0
+    while perf_counter() - started < seconds:
+        tower.encode_texts(texts)
+        done += batch
+    return done / (perf_counter() - started)
+
+
+if __name__ == "__main__":
+    typer.run(main)
