@@ -24,20 +24,14 @@ from image_similarity.domain import (
 )
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
-from image_similarity.vectors.conditions import (
-    MAX_FIELD_INDEXES,
-    behind,
-    index_room,
-    missing_indexes,
-    of_content,
-    query_filter,
-)
+from image_similarity.vectors.conditions import behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
+from image_similarity.vectors.edge_indexes import ensure_field_indexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
-from image_similarity.vectors.edge_terms import INDEX_TYPES, EdgeTerms, to_point, to_vector
+from image_similarity.vectors.edge_terms import EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
@@ -159,7 +153,7 @@ class EmbeddedStore:
 
         def search() -> list[edge.ScoredPoint]:
             if condition is not None:
-                self._ensure_indexes(condition)
+                ensure_field_indexes(self._shard, condition)
             return self._shard.query(request)
 
         points, scale, cosine = await self._run(search), scale_of(wanted), is_cosine(wanted)
@@ -287,15 +281,6 @@ class EmbeddedStore:
         done = await self._run(self._shard.optimize)
         await self._run(self._shard.flush)
         return done
-
-    def _ensure_indexes(self, condition: Condition) -> None:
-        present = self._shard.info().payload_schema
-        room = index_room(present, MAX_FIELD_INDEXES)
-        for path, kind in missing_indexes(condition, present).items():
-            used = edge.Filter(must_not=[edge.IsEmptyCondition(path)])
-            if room > 0 and self._shard.scroll(edge.ScrollRequest(limit=1, filter=used))[0]:
-                self._shard.update(edge.UpdateOperation.create_field_index(path, INDEX_TYPES[kind]))
-                room -= 1
 
     async def _run(self, call: Callable[[], T]) -> T:
         if self._closed:

@@ -6,22 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cachetools import TTLCache
 from qdrant_client import AsyncQdrantClient, models
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
-from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
-from image_similarity.vectors.conditions import (
-    MAX_FIELD_INDEXES,
-    IndexKind,
-    behind,
-    index_room,
-    missing_indexes,
-    of_content,
-    query_filter,
-)
+from image_similarity.vectors.conditions import behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -34,8 +24,9 @@ from image_similarity.vectors.payload import (
     to_record,
 )
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
-from image_similarity.vectors.qdrant_collection import Layout, create_index, ensure, find
+from image_similarity.vectors.qdrant_collection import Layout, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
+from image_similarity.vectors.qdrant_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_keywords import TextIndexes
 from image_similarity.vectors.qdrant_queries import qdrant_ranking
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
@@ -43,9 +34,6 @@ from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vect
 ORDERING = models.WriteOrdering.MEDIUM
 """Writes go through one copy of a shard, so that all copies see those to one image in the same order; `strong` would
 refuse them while the node that was elected first is away."""
-
-INDEX_RECHECK = 60.0
-"""Seconds until a field that no image had is looked for again."""
 
 _TERMS = QdrantTerms()
 
@@ -100,9 +88,7 @@ class ServerStore:
         self._calls = calls
         self._params = _search_params(config)
         self._texts = TextIndexes(calls, config.name, config.language)
-        self._indexed: set[str] = set()
-        # Bounded, for any caller may filter on any field.
-        self._looked_for: TTLCache[str, None] = TTLCache(maxsize=1024, ttl=INDEX_RECHECK)
+        self._fields = FieldIndexes(calls, config.name)
 
     @classmethod
     async def open(cls, config: ServerConfig, meta: CollectionMeta) -> ServerStore:
@@ -155,7 +141,7 @@ class ServerStore:
         if not is_cosine(wanted):
             await self._texts.ensure()
         if condition is not None:
-            await self._ensure_indexes(condition)
+            await self._fields.ensure(condition)
         ranking = qdrant_ranking(wanted, top_k, query_filter(condition, exclude, _TERMS), self._params)
         found = await self._calls.run(
             lambda client: client.query_points(
@@ -281,35 +267,6 @@ class ServerStore:
         # Anything less is a promise: what is not visible yet must not be acknowledged.
         if result.status is not models.UpdateStatus.COMPLETED:
             raise StoreUnavailable(f"Qdrant accepted a write but did not finish it in time ({result.status.value}).")
-
-    async def _ensure_indexes(self, condition: Condition) -> None:
-        """Make indexes for fields that images have; without them a search is slower, not wrong, so none may fail it."""
-        missing = missing_indexes(condition, self._indexed)
-        if all(path in self._looked_for for path in missing):
-            return
-        try:
-            state = await self._calls.run(lambda client: client.get_collection(self._name))
-            self._indexed = set(state.payload_schema)
-            room = index_room(self._indexed, MAX_FIELD_INDEXES)
-            for path, kind in missing_indexes(condition, self._indexed).items():
-                self._looked_for[path] = None
-                if room > 0 and await self._is_used(path):
-                    await self._create_index(path, kind)
-                    room -= 1
-        except StoreUnavailable as error:
-            get_logger().warning("field_index_failed", error=str(error))
-
-    async def _is_used(self, path: str) -> bool:
-        used = models.Filter(must_not=[_TERMS.is_empty(path)])
-        points, _ = await self._calls.run(
-            lambda client: client.scroll(self._name, scroll_filter=used, limit=1, with_payload=False)
-        )
-        return bool(points)
-
-    async def _create_index(self, path: str, kind: IndexKind) -> None:
-        # Not waited for: over a million images it takes longer than a search may.
-        await create_index(self._calls, self._name, path, kind, wait=False)
-        self._indexed.add(path)
 
 
 def _search_params(config: ServerConfig) -> models.SearchParams:

@@ -11,7 +11,7 @@ import pytest
 
 from image_similarity.domain import ModelMismatch, StoreLocked, StoreUnavailable
 from image_similarity.filters import parse_filter
-from image_similarity.vectors import embedded
+from image_similarity.vectors import edge_indexes, embedded
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore, Found, peek
 from tests.support.records import DIMENSION, record, towards
 
@@ -159,7 +159,7 @@ async def test_no_index_is_made_where_it_would_serve_nobody(store: EmbeddedStore
 async def test_a_caller_cannot_fill_the_memory_with_indexes(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "MAX_FIELD_INDEXES", 3)
+    monkeypatch.setattr(edge_indexes, "MAX_FIELD_INDEXES", 3)
     await store.upsert([(record("a", {f"f{number}": number for number in range(6)}), towards(0))])
 
     for number in range(6):

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain import ModelMismatch, StoreUnavailable
 from image_similarity.filters import parse_filter
-from image_similarity.vectors import server
+from image_similarity.vectors import qdrant_indexes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout
@@ -179,7 +179,7 @@ async def test_an_index_that_another_replica_made_is_not_made_again(config: Serv
 async def test_a_caller_cannot_fill_the_memory_with_indexes(
     store: ServerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MAX_FIELD_INDEXES", 3)
+    monkeypatch.setattr(qdrant_indexes, "MAX_FIELD_INDEXES", 3)
     await store.upsert([(record("a", {f"f{number}": number for number in range(6)}), towards(0))])
 
     for number in range(6):
