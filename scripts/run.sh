@@ -8,7 +8,7 @@ case "${1:-}" in
     cat <<'TEXT'
 Usage: ./scripts/run.sh [--host ADDRESS] [--port PORT]
 
-Creates .venv, installs the package, and starts the server. The model (CLIP ViT-B/32, 350 MB) is downloaded at
+Creates .venv, installs the package, and starts the server. The model (CLIP ViT-B/32, 600 MB) is downloaded at
 the first start; where it cannot be had, the small offline model "mini" takes its place. Where Node and npm are
 installed, the web page is built too, again only when its sources have changed.
 
