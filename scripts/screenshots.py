@@ -90,6 +90,16 @@ def photograph(browser: Browser, url: str, query: Path, target: Path, scheme: st
     page.get_by_label("Add a condition").select_option("subject")
     page.get_by_label("space").check()
     shoot("filter")
+    page.goto(f"{url}/?text=orange&mode=both")
+    shoot("words")
+    page.goto(
+        f"{url}/?like=animals%2Fchelsea-mirrored.jpg&text=in+the+grass&weight=0.5&like=space%2Frocket-tall.jpg&weight=-0.5"
+    )
+    shoot("composed")
+    page.goto(f"{url}/?like=plants%2Fflower-close.jpg&more=plants%2Fflower-warm.jpg&less=plants%2Fflower-tall.jpg")
+    shoot("marked")
+    page.goto(f"{url}/?like=animals%2Fchelsea-mirrored.jpg&group=subject&fold=1")
+    shoot("groups")
     page.goto(f"{url}/library?view=animals%2Fchelsea-mirrored.jpg")
     shoot("viewer")
     page.get_by_role("button", name="Edit").click()

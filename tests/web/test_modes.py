@@ -54,6 +54,63 @@ def test_words_beside_a_picture_are_looked_for_in_descriptions(described: Runnin
     assert names(page)[0] == answer[0]["image_id"] == "drawing-03.png"
 
 
+@pytest.fixture
+def reading(described: RunningServer) -> RunningServer:
+    """Return the server where its model reads words."""
+    if "text" not in described.http.get("/stats").json()["model"]["towers"]:
+        pytest.skip("the running model has no text tower: install image-similarity[offline]")
+    return described
+
+
+def test_switch_says_what_the_words_are_looked_for_in(reading: RunningServer, page: Page) -> None:
+    page.goto(f"{reading.url}/")
+    box(page).fill("coast")
+    box(page).press("Enter")
+    expect(mode(page, "Look")).to_be_checked()
+    expect(page.get_by_test_id("timing")).to_contain_text("Cosine")
+    answer = reading.http.post("/search/text", json={"text": "coast", "top_k": 12}).json()["results"]
+    expect(results(page)).to_have_count(12)
+    assert names(page) == [hit["image_id"] for hit in answer]
+
+    mode(page, "Words").check()
+    expect(page).to_have_url(re.compile(r"\?text=coast&mode=words$"))
+    expect(results(page)).to_have_count(3)
+
+    # By the keyboard, as radio buttons are.
+    page.keyboard.press("ArrowRight")
+    expect(mode(page, "Both")).to_be_checked()
+    expect(page.get_by_test_id("timing")).to_contain_text("Rank fusion")
+    answer = reading.http.post("/search", json={"text": "coast", "mode": "hybrid", "top_k": 12}).json()["results"]
+    expect(results(page)).to_have_count(12)
+    assert names(page) == [hit["image_id"] for hit in answer]
+    page.reload()
+    expect(mode(page, "Both")).to_be_checked()
+
+
+def test_picture_with_words_is_one_query_of_looks(reading: RunningServer, page: Page) -> None:
+    page.goto(f"{reading.url}/?like=drawing-04.png")
+    expect(results(page)).to_have_count(11)
+    expect(page.get_by_role("group", name="What the words are looked for in")).to_have_count(0)
+    box(page).fill("at night")
+    box(page).press("Enter")
+    expect(mode(page, "Look")).to_be_checked()
+    expect(mode(page, "Words")).to_be_disabled()
+    page.get_by_label("How much “at night” counts").select_option("a lot")
+    expect(page).to_have_url(re.compile(r"\?like=drawing-04\.png&text=at\+night&weight=2$"))
+    query = [{"image_id": "drawing-04.png"}, {"text": "at night", "weight": 2}]
+    answer = reading.http.post("/search", json={"query": query, "top_k": 11}).json()["results"]
+    score = f"{answer[0]['score']:.2f}"
+    expect(first_result(page)).to_have_accessible_name(re.compile(rf"{answer[0]['image_id']} , score {score}"))
+    assert names(page) == [hit["image_id"] for hit in answer]
+
+
+def test_words_that_nothing_has_can_be_looked_for_in_the_pictures(reading: RunningServer, page: Page) -> None:
+    page.goto(f"{reading.url}/?text=zebra&mode=words")
+    expect(page.get_by_role("heading", name="No description or tag has these words")).to_be_visible()
+    page.get_by_role("button", name="Look at the pictures instead").click()
+    expect(results(page)).to_have_count(12)
+
+
 def test_marks_bring_looks_into_a_search_for_words(described: RunningServer, page: Page) -> None:
     page.goto(f"{described.url}/?text=coast&mode=words")
     expect(results(page)).to_have_count(3)

@@ -70,9 +70,8 @@ def test_new_image_takes_the_place_of_the_other_unless_both_are_wanted(server: R
 
 
 def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, page: Page) -> None:
-    stats = server.http.get("/stats").json()
-    stats["model"]["towers"] = ["image", "text"]
-    page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
+    if "text" not in server.http.get("/stats").json()["model"]["towers"]:
+        pytest.skip("the running model has no text tower: install image-similarity[offline]")
     page.goto(server.url)
     box(page).fill("  two   dogs ")
     with page.expect_request("**/api/v1/search") as asked:
@@ -84,7 +83,7 @@ def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, pag
     drop(page, "mine.png", drawing(4))
     # The words stay, and now count as one of two things.
     expect(chips(page)).to_have_count(2)
-    expect(page).to_have_url(re.compile(r"query=\w+&text=two\+dogs$"))
+    expect(page).to_have_url(re.compile(r"query=\w+&twin=drawing-04\.png&text=two\+dogs$"))
     page.go_back()
     expect(box(page)).to_have_value("two dogs")
     expect(chips(page)).to_have_count(0)

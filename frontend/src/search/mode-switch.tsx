@@ -35,7 +35,7 @@ export function ModeSwitch({ state, update }: Props) {
           onChange={(chosen) => update({ mode: chosen })}
         />
       )}
-      <p className="text-sm text-pretty text-muted">
+      <p className={`text-sm text-pretty text-muted ${readsText ? "max-sm:hidden" : ""}`}>
         {readsText
           ? LOOK[mode].hint
           : `The running model (${model?.name ?? "?"}) reads no words: they are looked for in descriptions and tags.`}

@@ -3,23 +3,27 @@ import { Placeholders } from "@/search/results";
 import type { useSearch } from "@/search/run";
 import { QueryLost } from "@/search/run";
 import { isSearchable } from "@/search/parts";
+import { type Mode, modesFor } from "@/search/mode";
 import { PickButtons } from "@/search/pick";
 import { isOfTheQuery } from "@/search/query-notes";
 import type { SearchState } from "@/search/state";
+import { useReadsText } from "@/search/towers";
 import { Button } from "@/ui/button";
 import { Failure, Note } from "@/ui/notes";
 
 interface Props {
   state: SearchState;
   search: ReturnType<typeof useSearch>;
+  mode: Mode;
   least: number;
   onLeast: (least: number) => void;
   update: (change: Partial<SearchState>) => void;
 }
 
 /** What stands where the results would be: why there are none, and what to do. */
-export function NoResults({ state, search, least, onLeast, update }: Props) {
+export function NoResults({ state, search, mode, least, onLeast, update }: Props) {
   const { error } = search;
+  const readsText = useReadsText() ?? true;
   const best = search.data?.results[0];
   if (!isSearchable(state.parts)) {
     return (
@@ -55,6 +59,47 @@ export function NoResults({ state, search, least, onLeast, update }: Props) {
         actions={<Button onClick={() => onLeast(0)}>Show all</Button>}
       >
         The best has {best.score.toFixed(2)}. Lower the least score to see it.
+      </Note>
+    );
+  }
+  if (state.auto && mode === "look") {
+    return (
+      <Note
+        icon="search"
+        title="Nothing stands out"
+        actions={<Button onClick={() => update({ auto: false })}>Show all</Button>}
+      >
+        No image is more like this than any other images are by chance.
+      </Note>
+    );
+  }
+  if (mode === "words") {
+    return (
+      <Note
+        icon="text"
+        title="No description or tag has these words"
+        actions={
+          modesFor(state, readsText).includes("look") && (
+            <Button icon="image" onClick={() => update({ mode: "look" })}>
+              Look at the pictures instead
+            </Button>
+          )
+        }
+      >
+        {state.rules.length > 0
+          ? "None that passes the filter, at least."
+          : "Descriptions and tags are part of an image’s metadata; they can be added in the library."}
+      </Note>
+    );
+  }
+  if (state.group !== null) {
+    return (
+      <Note
+        icon="filter"
+        title={`No image has “${state.group}”`}
+        actions={<Button onClick={() => update({ group: null })}>Do not group</Button>}
+      >
+        Grouping leaves out images without the field.
       </Note>
     );
   }

@@ -110,6 +110,8 @@ export function SearchPage() {
           <Results
             sections={sections}
             mode={mode}
+            // Words and a picture are never the same, so their cosines stay far from 1.
+            bounded={mode === "look" && parts.some(({ kind }) => kind !== "text")}
             markOf={(id) => markOf(state, id)}
             onMark={onMark}
             menuOf={menuOf}
@@ -118,7 +120,14 @@ export function SearchPage() {
             onOpen={open}
           />
         ) : (
-          <NoResults state={state} search={search} least={least} onLeast={setLeast} update={update} />
+          <NoResults
+            state={state}
+            search={search}
+            mode={mode}
+            least={least}
+            onLeast={setLeast}
+            update={update}
+          />
         )}
       </section>
       {viewer}

@@ -21,6 +21,8 @@ const MARKS: Record<string, Mark> = { "+": "up", "-": "down" };
 interface Props {
   sections: Section[];
   mode: Mode;
+  /** Whether 1 is the best score there can be; else the best there is measures the others. */
+  bounded: boolean;
   markOf: (id: string) => Mark | null;
   onMark: (id: string, mark: Mark | null) => void;
   menuOf: (id: string) => MenuItem[];
@@ -34,7 +36,17 @@ interface Props {
  * The ranked results. One of them is in the tab order, with its buttons; arrow keys go from one to the next as the eye
  * would, Enter opens, + and - say more and less like this.
  */
-export function Results({ sections, mode, markOf, onMark, menuOf, onOpen, opened, onUnfold }: Props) {
+export function Results({
+  sections,
+  mode,
+  bounded,
+  markOf,
+  onMark,
+  menuOf,
+  onOpen,
+  opened,
+  onUnfold,
+}: Props) {
   const [measure, width] = useWidth();
   const [active, setActive] = useState(0);
   const items = useRef(new Map<number, HTMLAnchorElement>());
@@ -46,8 +58,7 @@ export function Results({ sections, mode, markOf, onMark, menuOf, onOpen, opened
     [sections, width, coarse],
   );
   const entries = useMemo(() => sections.flatMap((section) => section.entries), [sections]);
-  // Where a score has no upper bound, the best one is the measure of the others.
-  const full = mode === "look" ? 1 : Math.max(...entries.map(({ hit }) => hit.score));
+  const full = bounded ? 1 : Math.max(Number.EPSILON, ...entries.map(({ hit }) => hit.score));
   const current = Math.min(active, Math.max(0, entries.length - 1));
   const watchFocus = useKeptFocus(entries, () => items.current.get(current)?.focus());
 

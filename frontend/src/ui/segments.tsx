@@ -11,14 +11,14 @@ interface Props<T extends string> {
 export function Segments<T extends string>({ label, value, options, onChange }: Props<T>) {
   const name = useId();
   return (
-    <fieldset className="inline-flex shrink-0 rounded-full bg-sunken p-1">
+    <fieldset className="inline-flex shrink-0 rounded-full border border-line bg-surface p-1">
       <legend className="sr-only">{label}</legend>
       {options.map((option) => (
         <label
           key={option.value}
           className={`relative flex min-h-8 items-center rounded-full px-4 text-sm font-medium transition-colors has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-accent ${
             option.value === value
-              ? "bg-surface text-ink shadow-card"
+              ? "bg-accent-soft text-accent"
               : option.disabled
                 ? "text-muted opacity-50"
                 : "cursor-pointer text-muted hover:text-ink"
