@@ -120,6 +120,7 @@ DASHBOARDS = {
             {
                 "images, median": quantile(0.5, STAGES, stage("encode")),
                 "images, 95 %": quantile(0.95, STAGES, stage("encode")),
+                "texts, 95 %": quantile(0.95, STAGES, stage("encode_text")),
             },
         ),
         Panel(

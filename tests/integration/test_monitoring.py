@@ -109,6 +109,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> 
         server.index(encoded(photo(), "PNG"))
         for _ in range(2):
             server.search(encoded(photo(), "PNG"))
+        assert server.http.post("/search/text", json={"text": "a dog"}).is_success
         finished(server.http, submit(server.http, pictures(2)))
         text = httpx.get(f"{server.url}/metrics").text
     if shutil.which("haproxy"):
