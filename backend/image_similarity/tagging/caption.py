@@ -48,6 +48,7 @@ class CaptionTagger:
         import transformers
 
         from image_similarity.encoders import hub
+        from image_similarity.encoders.checkpoint import quiet_transformers, why
         from image_similarity.encoders.device import choose_device, choose_precision
 
         device = choose_device(self._device)
@@ -63,12 +64,13 @@ class CaptionTagger:
         # The package is typed in part only.
         of: Any = transformers
         try:
-            processor = of.AutoProcessor.from_pretrained(folder, local_files_only=True)
-            model = of.AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True, dtype=dtype)
+            with quiet_transformers():
+                processor = of.AutoProcessor.from_pretrained(folder, local_files_only=True)
+                model = of.AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True, dtype=dtype)
         # Whatever is wrong with files of somebody else's; transformers has an error of its own for each.
         except Exception as error:
             raise ModelUnavailable(
-                f'"{self._name}" (CAPTION_MODEL_NAME) cannot be loaded as an image-to-text model: {error}'
+                f'"{self._name}" (CAPTION_MODEL_NAME) cannot be loaded as an image-to-text model: {why(error)}'
             ) from error
         self._loaded = processor, model.to(device).eval()
         return self._loaded
