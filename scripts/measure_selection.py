@@ -20,10 +20,10 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from image_similarity.bootstrap import load_encoder
 from image_similarity.domain import Embedding
 from image_similarity.encoders.base import Encoder
 from image_similarity.images.decode import decode
+from image_similarity.models import load_encoder
 from image_similarity.ranking.selection import BACKGROUND
 from image_similarity.ranking.threshold import WINDOW, score_cut
 from image_similarity.settings import Settings

@@ -32,7 +32,7 @@ WINDOW = 64
 
 UPPER_WEIGHT = 0.8
 
-FALSE_ALARMS = 0.001
+FALSE_ALARMS = 0.01
 
 FEWEST = 8
 """Scores of the background, or candidates, below which nothing can be said."""
