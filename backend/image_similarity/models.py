@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from image_similarity.confidence import Calibrations, read_calibrations
 from image_similarity.domain import ModelMismatch, ModelUnavailable
 from image_similarity.encoders import hub
-from image_similarity.encoders.alignment import check_alignment
+from image_similarity.encoders.alignment import check_alignment, check_known
 from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
 from image_similarity.encoders.lazy import LazyTextEncoder
 from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
@@ -77,7 +77,12 @@ def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder:
         return own
     from image_similarity.encoders import sentence
 
-    text = sentence.load(settings.text_model_name, device=encoder.device)
+    if not settings.text_model_trusted:
+        check_known(settings.text_model_name, encoder.spec)  # before half a gigabyte is downloaded
+    try:
+        text = sentence.load(settings.text_model_name, device=encoder.device)
+    except ModelUnavailable as error:
+        raise ModelUnavailable(f"TEXT_MODEL_NAME: {error}") from error
     check_alignment(text, encoder.spec, own, trusted=settings.text_model_trusted)
     return text
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.domain import ModelMismatch
+from image_similarity.domain import ModelMismatch, ModelUnavailable
 from image_similarity.encoders import clip_text
 from random_checkpoint import build_checkpoint
 from tests.support.commands import make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.multilingual import Layout, build_multilingual
+from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import PATIENCE, RunningServer, command, environment, make_settings, running_server
 
 PHOTOS = 12
@@ -100,6 +101,31 @@ def test_spielende_hunde_finds_what_playing_dogs_finds(
             assert [image_id for image_id, _ in hits] == [image_id for image_id, _ in english]
             assert [score for _, score in hits] == pytest.approx([score for _, score in english], abs=2e-3)
         assert found(foreign, "ein rotes Auto") != hits
+
+
+def test_languages_meet_on_a_qdrant_server_too(
+    tmp_path: Path, tiny_checkpoint: Path, multilingual: Path, qdrant: QdrantProcess
+) -> None:
+    settings = make_settings(
+        tmp_path / "data",
+        tiny_checkpoint,
+        text_model_name=str(multilingual),
+        qdrant_url=qdrant.url,
+        qdrant_prefer_grpc=False,
+        qdrant_collection_name=f"languages-{tmp_path.name}"[:64],
+    )
+    with running_server(settings) as server:
+        index_photos(server)
+        english = found(server, "playing dogs")
+        german = found(server, "spielende Hunde")
+    assert len(german) == PHOTOS
+    assert [image_id for image_id, _ in german] == [image_id for image_id, _ in english]
+
+
+def test_a_text_model_that_is_not_there_is_named_with_its_setting(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    settings = make_settings(tmp_path / "data", tiny_checkpoint, text_model_name=str(tmp_path / "nowhere"))
+    with pytest.raises(ModelUnavailable, match="TEXT_MODEL_NAME: There is no folder"), running_server(settings):
+        raise AssertionError("it started")
 
 
 def test_a_text_model_of_another_space_is_refused_at_the_start(tmp_path: Path, tiny_checkpoint: Path) -> None:

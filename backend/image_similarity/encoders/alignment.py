@@ -47,6 +47,15 @@ _LEAST_RIGHT = 12
 """Of the sentences. An unrelated tower gets one right on average, and twelve less than once in 10^11 times."""
 
 
+def check_known(text_model: str, image: ModelSpec) -> None:
+    """Raise ModelMismatch for a text model that is known to be another image model's; nothing is loaded for that."""
+    if KNOWN.get(text_model, image.name) != image.name:
+        raise ModelMismatch(
+            f"The text model {text_model} was aligned to {KNOWN[text_model]}, but the images are embedded by "
+            f"{image.name}. Change TEXT_MODEL_NAME, or MODEL_NAME and the collection with it."
+        )
+
+
 def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, trusted: bool) -> None:
     """Raise ModelMismatch unless `text` fits the image tower of `image`, whose own text tower is `own`.
 
@@ -60,12 +69,8 @@ def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, tr
         )
     if trusted:
         return
+    check_known(text.name, image)
     if text.name in KNOWN:
-        if KNOWN[text.name] != image.name:
-            raise ModelMismatch(
-                f"The text model {text.name} was aligned to {KNOWN[text.name]}, but the images are embedded by "
-                f"{image.name}. Change TEXT_MODEL_NAME, or MODEL_NAME and the collection with it."
-            )
         return
     try:
         expected = own.encode_texts(SENTENCES)

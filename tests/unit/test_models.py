@@ -1,0 +1,52 @@
+"""Which towers the settings lead to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from image_similarity import models
+from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.lazy import LazyTextEncoder
+from image_similarity.encoders.mini import MINI
+from image_similarity.settings import Settings
+from tests.support.encoders import ColourEncoder
+from tests.support.servers import make_settings
+
+MULTILINGUAL = "sentence-transformers/clip-ViT-B-32-multilingual-v1"
+
+
+def pretended_mini() -> Encoder:
+    encoder = ColourEncoder("mini")
+    encoder.spec = replace(MINI, towers=frozenset({"image"}))
+    return encoder
+
+
+def test_the_models_own_text_tower_waits_for_the_first_text(tmp_path: Path) -> None:
+    text = models.load_text_encoder(pretended_mini(), make_settings(tmp_path, "mini"))
+    assert isinstance(text, LazyTextEncoder)
+    assert (text.name, text.dimension, text.max_tokens) == ("mini", 512, 256)
+
+
+def test_a_text_model_known_to_be_another_models_is_refused_before_it_is_looked_for(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "mini", text_model_name=MULTILINGUAL)
+    with pytest.raises(ModelMismatch, match=r"was aligned to openai/clip-vit-base-patch32.*embedded by mini"):
+        models.load_text_encoder(pretended_mini(), settings)
+
+
+def test_the_stand_in_reads_texts_with_its_own_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_mini(name: str, settings: Settings) -> Encoder:
+        if name != MINI.name:
+            raise ModelUnavailable(f"There are no weights of {name}.")
+        return pretended_mini()
+
+    monkeypatch.setattr(models, "load_encoder", only_mini)
+    settings = make_settings(tmp_path, "openai/clip-vit-base-patch32", text_model_name=MULTILINGUAL)
+
+    loaded = models.load_model(settings)
+
+    assert (loaded.image.spec.name, loaded.text.name) == ("mini", "mini")
+    assert loaded.fallback_reason == "There are no weights of openai/clip-vit-base-patch32."
