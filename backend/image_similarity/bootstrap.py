@@ -46,7 +46,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
     found = await find_collection(settings, kind)
     model = await asyncio.to_thread(load_model, settings, found)
     encoder = model.image
-    calibrations = load_calibrations(encoder.spec, settings, model.fallback_reason)
+    calibrations = load_calibrations(model, settings)
     vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
     metrics = Metrics()
     try:

