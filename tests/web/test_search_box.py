@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.servers import RunningServer
+from tests.support.servers import RunningServer, make_settings, running_server
 from tests.web.conftest import drawing
 from tests.web.hands import drop
 from tests.web.sights import box, chip, chips, first_result, names, results
@@ -129,6 +133,26 @@ def test_address_within_the_servers_own_network_is_refused_in_plain_words(server
     box(page).fill("http://127.0.0.1/picture.jpg")
     box(page).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("No picture is fetched from this address")
+
+
+def test_picture_at_an_address_is_searched_with(tmp_path: Path, page: Page) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "picture.png").write_bytes(drawing(7))
+    handler = partial(SimpleHTTPRequestHandler, directory=shared)
+    settings = make_settings(tmp_path / "data", "mini", log_level="ERROR", url_fetch_allow=["127.0.0.1"])
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere, running_server(settings) as server:
+        Thread(target=elsewhere.serve_forever, daemon=True).start()
+        for number in (3, 7):
+            server.index(drawing(number), image_id=f"drawing-{number:02}.png")
+        page.goto(server.url)
+        box(page).fill(f"http://127.0.0.1:{elsewhere.server_port}/picture.png")
+        box(page).press("Enter")
+        expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-07\.png , score 1\.00"))
+        expect(chips(page)).to_have_text(re.compile("^127.0.0.1"))
+        page.reload()
+        expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-07\.png , score 1\.00"))
+        elsewhere.shutdown()
 
 
 def test_text_that_is_too_long_for_the_model_is_told(server: RunningServer, page: Page) -> None:
