@@ -33,7 +33,7 @@ def test_the_settings_table_shows_the_defaults() -> None:
 def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(encoded(photo(), "JPEG"))
     lines = [line for line in README.splitlines() if line.startswith("curl ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     answers = []
     for line in lines:
         ours = line.replace("localhost:8000", server.url.removeprefix("http://"))
@@ -46,12 +46,13 @@ def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path
         )
         assert done.returncode == 0, (ours, done.stdout, done.stderr)
         answers.append(done.stdout)
-    indexed, found, found_by_json, similar, _ = (json.loads(answer or "{}") for answer in answers)
+    indexed, found, found_by_json, similar, described, _ = (json.loads(answer or "{}") for answer in answers)
     assert indexed["message"] == "indexed"
     for answer in (found, found_by_json):
         assert answer["results"][0]["image_id"] == "cats/tom.jpg"
         assert answer["results"][0]["score"] == pytest.approx(1, abs=1e-3)
     assert similar["results"] == []
+    assert [hit["image_id"] for hit in described["results"]] == ["cats/tom.jpg"]
     assert (tmp_path / "cat.webp").read_bytes()[8:12] == b"WEBP"
 
 
