@@ -67,6 +67,13 @@ def test_marks_are_taken_back_one_by_one_or_all(server: RunningServer, page: Pag
     assert sorted(verdicts(server)) == sorted(names_of_cleared)
 
 
+def test_mark_of_an_image_that_is_gone_can_be_done_without(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/?like=drawing-04.png&more=gone.png")
+    expect(page.get_by_role("alert")).to_contain_text("gone.png")
+    page.get_by_role("button", name="Search without the marks").click()
+    expect(results(page)).to_have_count(11)
+
+
 def test_thumbs_work_by_keyboard_and_the_focus_stays_among_the_results(server: RunningServer, page: Page) -> None:
     page.goto(f"{server.url}/?like=drawing-04.png")
     expect(results(page)).to_have_count(11)
@@ -102,6 +109,17 @@ def test_thumbs_are_within_reach_of_a_finger(server: RunningServer, page: Page) 
     thumb.tap()
     expect(marked(touched, "More like these")).to_have_count(1)
     context.close()
+
+
+def test_menu_offers_nothing_that_cannot_be_searched_for(server: RunningServer, page: Page) -> None:
+    server.http.patch("/images/drawing-02.png", json={"metadata": {"tags": ["coast"]}}).raise_for_status()
+    stats = server.http.get("/stats").json()
+    stats["model"]["towers"] = ["image"]
+    page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
+    page.goto(f"{server.url}/?text=coast")
+    first_result(page).hover()
+    page.get_by_role("button", name="What to do with drawing-02.png").click()
+    expect(page.get_by_role("menuitem")).to_have_text(["Search with this only", "Add to the search"])
 
 
 def test_menu_of_a_result_adds_it_to_the_query_or_sets_it_against(server: RunningServer, page: Page) -> None:

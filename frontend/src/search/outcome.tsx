@@ -3,6 +3,7 @@ import { Placeholders } from "@/search/results";
 import type { useSearch } from "@/search/run";
 import { QueryLost } from "@/search/run";
 import { isSearchable } from "@/search/parts";
+import { NO_MARKS } from "@/search/marks";
 import { type Mode, modesFor } from "@/search/mode";
 import { PickButtons } from "@/search/pick";
 import { isOfTheQuery } from "@/search/query-notes";
@@ -46,7 +47,17 @@ export function NoResults({ state, search, mode, least, onLeast, update }: Props
       <Failure
         error={error}
         onRetry={() => void search.refetch()}
-        actions={error instanceof Problem && error.status < 500 && <PickButtons />}
+        actions={
+          error instanceof Problem &&
+          error.status < 500 && (
+            <>
+              {state.liked.length + state.disliked.length > 0 && (
+                <Button onClick={() => update(NO_MARKS)}>Search without the marks</Button>
+              )}
+              <PickButtons />
+            </>
+          )
+        }
       />
     );
   }

@@ -7,10 +7,10 @@ import { Controls } from "@/search/controls";
 import { useFeedback } from "@/search/feedback";
 import { type Mark, markOf, NO_MARKS, withMark } from "@/search/marks";
 import { MarksStrip } from "@/search/marks-strip";
-import { modeOf } from "@/search/mode";
+import { modeOf, modesFor } from "@/search/mode";
 import { ModeSwitch } from "@/search/mode-switch";
 import { NoResults } from "@/search/outcome";
-import { titleOf, withImage } from "@/search/parts";
+import { isSearchable, titleOf, withImage } from "@/search/parts";
 import { QueryNotes } from "@/search/query-notes";
 import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
@@ -21,6 +21,7 @@ import { format, likeThis, type SearchState } from "@/search/state";
 import { Summary } from "@/search/summary";
 import { useReadsText } from "@/search/towers";
 import { useResting, useTitle } from "@/ui/hooks";
+import type { IconName } from "@/ui/icons";
 import type { MenuItem } from "@/ui/menu";
 import { LazyViewer } from "@/viewer/lazy-viewer";
 
@@ -141,13 +142,22 @@ const toggled = (ids: ReadonlySet<string>, id: string): ReadonlySet<string> =>
 type Update = (change: Partial<SearchState>) => void;
 
 /** What can be done with a result. */
-function useMenu({ parts }: SearchState, update: Update): (id: string) => MenuItem[] {
+function useMenu(state: SearchState, update: Update): (id: string) => MenuItem[] {
   const [, navigate] = useLocation();
-  return (id) => [
-    { label: "Search with this only", icon: "search", run: () => navigate(likeThis(id)) },
-    { label: "Add to the search", icon: "plus", run: () => update({ parts: withImage(parts, id, 1) }) },
-    { label: "Not like this", icon: "ban", run: () => update({ parts: withImage(parts, id, -0.5) }) },
-  ];
+  const readsText = useReadsText() ?? true;
+  return (id) => {
+    const weigh = (label: string, icon: IconName, weight: number): MenuItem[] => {
+      const parts = withImage(state.parts, id, weight);
+      // A model that reads no words cannot search for words and against an image.
+      const possible = isSearchable(parts) && modesFor({ ...state, parts }, readsText).length > 0;
+      return possible ? [{ label, icon, run: () => update({ parts }) }] : [];
+    };
+    return [
+      { label: "Search with this only", icon: "search", run: () => navigate(likeThis(id)) },
+      ...weigh("Add to the search", "plus", 1),
+      ...weigh("Not like this", "ban", -0.5),
+    ];
+  };
 }
 
 /**

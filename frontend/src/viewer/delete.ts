@@ -57,7 +57,9 @@ export function useDelete() {
 
 const without = (answer: SearchAnswer, id: string): SearchAnswer => ({
   ...answer,
-  results: answer.results.filter(({ image_id }) => image_id !== id),
+  results: answer.results
+    .filter(({ image_id }) => image_id !== id)
+    .map((hit) => ({ ...hit, duplicates: hit.duplicates.filter((other) => other !== id) })),
 });
 
 const withoutInPages = (data: InfiniteData<ImagePage>, id: string): InfiniteData<ImagePage> => ({
