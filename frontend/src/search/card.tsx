@@ -19,7 +19,7 @@ export function heightBelow(hit: Hit, coarsePointer: boolean): number {
 export interface CardProps {
   entry: Entry;
   mode: Mode;
-  /** The score of a full bar. */
+  /** The score of a full bar; where that is not 1 by itself, a confidence says more. */
   full: number;
   href: string;
   /** One card is in the tab order, and so are its buttons. */
@@ -87,7 +87,7 @@ export function Card(props: CardProps) {
             <span className="text-muted">nearly the same</span>
           ) : (
             <span className="flex items-center gap-2">
-              <ScoreBar value={hit.score / full} />
+              <ScoreBar value={full === 1 ? hit.score : (hit.confidence ?? hit.score / full)} />
               {hit.confidence !== null && (
                 <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
                   <span className="sr-only">, </span>

@@ -26,7 +26,7 @@ export function useSearchWith() {
       go(after);
       if (after.length <= before.length) {
         toast({
-          text: "Searching with the new image",
+          text: "Image replaced",
           action: { label: "Use both", run: () => go([...before, { ...source, weight: 1 }]) },
         });
       }

@@ -49,7 +49,7 @@ export function ToastProvider({ children }: { children: ReactNode }) {
             {action && (
               <button
                 type="button"
-                className="min-h-9 rounded-full px-3 font-semibold underline underline-offset-4 focus-visible:outline-canvas"
+                className="min-h-9 rounded-full px-3 font-semibold whitespace-nowrap underline underline-offset-4 focus-visible:outline-canvas"
                 onClick={() => {
                   action.run();
                   close(id);
