@@ -68,6 +68,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
     except BaseException:
         await vectors.close()
         raise
+    duplicate_similarity = settings.duplicate_similarity or encoder.spec.duplicate_similarity
     batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
     limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
     return SearchEngine(
@@ -77,7 +78,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
             encoder.precision,
             model.fallback_reason,
             calibrations,
-            settings.duplicate_similarity or encoder.spec.duplicate_similarity,
+            duplicate_similarity,
         ),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
         texts=TextEmbedder(
@@ -96,6 +97,10 @@ async def build_engine(settings: Settings) -> SearchEngine:
         trash=trash,
         cache=cache,
         metrics=metrics,
+        # Redis keeps answers while a deployment is given other settings; replicas of both then answer side by side.
+        answer_settings=repr(
+            (model.text.name, settings.prompt_template, settings.keyword_language, duplicate_similarity)
+        ),
     )
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import perf_counter
 
 import orjson
 
@@ -92,7 +91,9 @@ class SearchEngine:
         trash: Trash,
         cache: Cache,
         metrics: Metrics,
+        answer_settings: str = "",
     ) -> None:
+        """`answer_settings` is what tells this configuration's answers from another's, the model's name aside."""
         self.model = model
         self.metrics = metrics
         self._embedder = embedder
@@ -102,7 +103,7 @@ class SearchEngine:
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
-        self._answers = Answers(cache, model.spec.name)
+        self._answers = Answers(cache, model.spec.name, settings=answer_settings)
         self._searches = Searches(
             embedder, texts, urls, vectors, self._answers, metrics, model.calibrations, alike=model.duplicate_similarity
         )
@@ -289,7 +290,3 @@ def _recommend(collection: CollectionInfo) -> list[str]:
         f"{exact} images are searched one by one; stop the server and run `image-similarity optimize` to build the "
         "search graph."
     ]
-
-
-def _milliseconds_since(started: float) -> float:
-    return round((perf_counter() - started) * 1000, 3)

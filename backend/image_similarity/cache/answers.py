@@ -13,9 +13,11 @@ from image_similarity.telemetry.tracing import span
 class Answers:
     """Keeps answers under the question, the model, and the collection's generation; see `Cache.generation`."""
 
-    def __init__(self, cache: Cache, model: str) -> None:
+    def __init__(self, cache: Cache, model: str, *, settings: str = "") -> None:
+        """`settings` is whatever else of the configuration shapes answers: a cache may outlive it."""
         self._cache = cache
         self._model = model
+        self._settings = settings
         self._computing = SingleFlight[bytes]()
 
     async def to(self, question: str, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
@@ -23,7 +25,7 @@ class Answers:
         generation = await self._cache.generation()
         if generation is None:
             return await compute(), False
-        digest = hashlib.sha256(question.encode()).hexdigest()
+        digest = hashlib.sha256(f"{self._settings}\n{question}".encode()).hexdigest()
         key = f"{self._model}:{generation}:{digest}"
         with span("cache"):
             stored = await self._cache.get(Kind.RESULT, key)

@@ -1,0 +1,39 @@
+"""Answers that are kept: until the next write, and for one configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from image_similarity.cache.answers import Answers
+from image_similarity.cache.local import LocalCache
+from image_similarity.telemetry.metrics import Metrics
+
+
+@pytest.fixture
+def cache() -> LocalCache:
+    return LocalCache(max_entries=100, max_bytes=100_000, ttl=60, metrics=Metrics())
+
+
+async def ask(answers: Answers, answer: bytes) -> bytes:
+    """Ask the one question of these tests, to which `answer` is what would be computed."""
+
+    async def compute() -> bytes:
+        return answer
+
+    return (await answers.to("dogs?", compute))[0]
+
+
+async def test_an_answer_is_kept_until_the_next_write(cache: LocalCache) -> None:
+    answers = Answers(cache, "model")
+    assert [await ask(answers, b"old"), await ask(answers, b"new")] == [b"old", b"old"]
+
+    await cache.advance_generation()
+    assert await ask(answers, b"new") == b"new"
+
+
+async def test_a_cache_that_outlives_a_configuration_does_not_answer_for_it(cache: LocalCache) -> None:
+    assert await ask(Answers(cache, "model", settings="english"), b"old") == b"old"
+
+    assert await ask(Answers(cache, "model", settings="german"), b"new") == b"new"
+    assert await ask(Answers(cache, "another", settings="english"), b"newer") == b"newer"
+    assert await ask(Answers(cache, "model", settings="english"), b"changed") == b"old"
