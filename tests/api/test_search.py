@@ -162,6 +162,17 @@ def test_several_things_make_up_one_query(filled: RunningServer) -> None:
     assert form["results"] == same["results"]
 
 
+def test_a_form_takes_a_prompt_template_as_it_stands(filled: RunningServer) -> None:
+    answer = filled.http.post(
+        "/search",
+        files={"image": ("x.jpg", PHOTOS[0])},
+        data={"text": "a dog", "prompt_template": "without a place"},
+    )
+    assert answer.status_code == 422
+    assert "without a place" in answer.json()["detail"]
+    assert "JSON" not in answer.json()["detail"]
+
+
 def test_an_indexed_image_is_enough_to_search_with(filled: RunningServer) -> None:
     by_id = filled.http.post("/search", json={"image_id": "photo-4"}).json()
     assert ids(by_id) == ids(filled.http.post("/images/photo-4/similar").json())

@@ -22,7 +22,7 @@ P = TypeVar("P", bound=BaseModel)
 FILE_FIELDS = ("image", "file")
 """Names that the file's part of a multipart body may have."""
 
-_PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "strategy", "text"}
+_PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "prompt_template", "strategy", "text"}
 """Fields of a multipart body that are text as they stand; all others are JSON."""
 
 _PLAIN_VALUES = {("threshold", AUTO)}
