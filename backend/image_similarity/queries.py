@@ -24,6 +24,9 @@ MAX_URLS = 8
 
 MAX_GROUP_SIZE = 100
 
+MAX_KEYWORD_SCORE = 1000.0
+"""Highest threshold for BM25, whose scores have no bound of their own."""
+
 AUTO: Final = "auto"
 """The threshold at which the scores themselves say that a ranking ends."""
 

@@ -28,6 +28,7 @@ from image_similarity.folder import read_image
 from image_similarity.queries import (
     AUTO,
     MAX_GROUP_SIZE,
+    MAX_KEYWORD_SCORE,
     ImageBytes,
     ImageUrl,
     IndexedImage,
@@ -97,15 +98,6 @@ def search(
     """Find images that look like these, or that a text describes; several of them make up one query."""
     settings = load_settings()
     raw_filter = _parse_json(where) if where else None
-    options = SearchOptions(
-        top_k,
-        _parse_threshold(threshold),
-        parse_filter(raw_filter) if raw_filter is not None else None,
-        diversity=diversity,
-        collapse_duplicates=collapse_duplicates,
-        group_by=group_by,
-        group_size=group_size,
-    )
     sources: list[Source] = [
         *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
         *(ImageUrl(one) for one in image_url or ()),
@@ -118,6 +110,15 @@ def search(
         raise InvalidRequest("Name an image to search with, or say what is on it with --text or --keywords.")
     if mode is None and keywords is not None:
         mode = Mode.HYBRID if seen else Mode.KEYWORDS
+    options = SearchOptions(
+        top_k,
+        _parse_threshold(threshold, MAX_KEYWORD_SCORE if mode is Mode.KEYWORDS else 1),
+        parse_filter(raw_filter) if raw_filter is not None else None,
+        diversity=diversity,
+        collapse_duplicates=collapse_duplicates,
+        group_by=group_by,
+        group_size=group_size,
+    )
     weights = weight or [1.0] * len(sources)
     if len(weights) != len(sources):
         raise InvalidRequest(f"There are {len(weights)} weights for {len(sources)} things to search with.")
@@ -143,7 +144,7 @@ def _show(result: SearchResult, *, as_json: bool) -> None:
         out.print("Nothing found. Is anything indexed? See: image-similarity stats")
 
 
-def _parse_threshold(text: str | None) -> float | Literal["auto"] | None:
+def _parse_threshold(text: str | None, most: float) -> float | Literal["auto"] | None:
     if text is None:
         return None
     if text == AUTO:
@@ -152,8 +153,8 @@ def _parse_threshold(text: str | None) -> float | Literal["auto"] | None:
         threshold = float(text)
     except ValueError:
         threshold = math.nan
-    if not -1 <= threshold <= 1:
-        raise InvalidRequest(f'A threshold is a number from -1 to 1, or {AUTO}; not "{text}".')
+    if not -1 <= threshold <= most:
+        raise InvalidRequest(f'A threshold is a number from -1 to {most:g}, or {AUTO}; not "{text}".')
     return threshold
 
 

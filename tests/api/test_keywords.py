@@ -102,6 +102,17 @@ def test_the_mode_keywords_is_the_same_search(filled: RunningServer) -> None:
         assert ids(search(filled, "/search", mode="keywords", **body)) == ["bus", "car"], body
 
 
+def test_the_mode_keywords_has_the_threshold_of_its_own_scores(filled: RunningServer) -> None:
+    best = search(filled, "/search", keywords="red bus", mode="keywords")["results"][0]["score"]
+    assert best > 1
+    assert ids(search(filled, "/search", keywords="red bus", mode="keywords", threshold=best - 0.01)) == ["bus"]
+
+    for body in ({"mode": "hybrid", "text": "red bus", "threshold": 1.5}, {"mode": "keywords", "threshold": 1001}):
+        answer = filled.http.post("/search", json={"keywords": "bus", **body})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "threshold"
+
+
 def test_hybrid_search_has_what_looks_alike_and_what_is_named(filled: RunningServer) -> None:
     answer = search(filled, "/search", image_data=image("silent"), keywords="dogs", mode="hybrid", top_k=2)
 

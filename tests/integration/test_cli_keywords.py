@@ -65,6 +65,7 @@ def test_images_are_found_by_words_alone_and_beside_an_image(cli: Cli, env: Env,
     assert found(cli, "--keywords", "red bus", **env) == ["bus.png", "car.png"]
     assert found(cli, "--keywords", "sun", "--top-k", "1", **env) == ["dogs.png"]
     assert found(cli, "--text", "sunflowers", "--mode", "keywords", **env) == ["flower.png"]
+    assert found(cli, "--keywords", "red bus", "--threshold", "100", **env) == []
     both = found(cli, photos / "car.png", "--keywords", "dog", "--top-k", "2", **env)
     assert set(both) == {"car.png", "dogs.png"}
     assert len(found(cli, photos / "car.png", "--top-k", "4", **env)) == 4
@@ -80,6 +81,7 @@ def test_a_search_that_makes_no_sense_says_why(cli: Cli, tmp_path: Path, tiny_ch
         ((photos / "car.png", "--mode", "keywords", "--keywords", "red"), "words alone"),
         ((photos / "car.png", "--mode", "hybrid"), "needs words"),
         ((), "--keywords"),
+        ((photos / "car.png", "--keywords", "red", "--threshold", "1.5"), "from -1 to 1"),
     ):
         result = cli("search", *arguments, **env)
         assert result.status == 1

@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from image_similarity.api.body import decode_image_data, read_fields
-from image_similarity.api.search_schemas import ExampleFields, QueryFields, QueryPartFields, SearchParameters
+from image_similarity.api.search_schemas import (
+    ExampleFields,
+    LooksFields,
+    QueryFields,
+    QueryPartFields,
+    SearchParameters,
+)
 from image_similarity.domain import InvalidRequest
 from image_similarity.filters import parse_filter
 from image_similarity.queries import (
@@ -41,7 +47,7 @@ async def read_query(request: Request) -> tuple[Query, SearchOptions]:
     """
     image, fields = await read_fields(request, max_fields=len(QueryFields.model_fields))
     images = {name: await _take_images(fields.get(name)) for name in ("query", "positive", "negative")}
-    checked = QueryFields.model_validate(fields)
+    checked = (QueryFields if fields.get("mode") == Mode.KEYWORDS else LooksFields).model_validate(fields)
     parts = [QueryPart(source) for source in _sources(image, checked, checked.prompt_template)]
     for number, part in enumerate(checked.query):
         sources = _sources(images["query"].get(number), part, checked.prompt_template)

@@ -19,7 +19,15 @@ from pydantic_core import PydanticCustomError
 from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
 from image_similarity.images.fetch import MAX_URL
 from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import MAX_EXAMPLES, MAX_GROUP_SIZE, MAX_PARTS, MAX_WEIGHT, Mode, Strategy
+from image_similarity.queries import (
+    MAX_EXAMPLES,
+    MAX_GROUP_SIZE,
+    MAX_KEYWORD_SCORE,
+    MAX_PARTS,
+    MAX_WEIGHT,
+    Mode,
+    Strategy,
+)
 from image_similarity.texts import MAX_TEXT
 
 MAX_TOP_K = 1000
@@ -69,15 +77,22 @@ Keywords = Annotated[
 ]
 
 
-def _one_complaint(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return check(value)
-    except ValidationError as error:
-        # In place of one for each alternative.
-        raise PydanticCustomError("threshold", 'Input should be a number from -1 to 1, or "auto"') from error
+def _one_complaint(most: float) -> WrapValidator:
+    def validate(value: object, check: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return check(value)
+        except ValidationError as error:
+            # In place of one for each alternative.
+            said = f'Input should be a number from -1 to {most:g}, or "auto"'
+            raise PydanticCustomError("threshold", said) from error
+
+    return WrapValidator(validate)
 
 
-AutoThreshold = Annotated[Threshold | Literal["auto"], WrapValidator(_one_complaint)]
+AutoThreshold = Annotated[Threshold | Literal["auto"], _one_complaint(1)]
+AnyThreshold = Annotated[
+    Annotated[float, Field(ge=-1, le=MAX_KEYWORD_SCORE)] | Literal["auto"], _one_complaint(MAX_KEYWORD_SCORE)
+]
 
 
 class SearchParameters(Schema):
@@ -152,6 +167,16 @@ class QueryFields(SearchParameters):
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
     mode: Mode = Field(Mode.VECTOR, strict=False, description=_MODE)
     keywords: Keywords | None = None
+    threshold: AnyThreshold | None = Field(
+        None,
+        description='Lowest score to return; "auto" cuts where the scores fall off. Above 1 in the mode keywords only.',
+    )
+
+
+class LooksFields(QueryFields):
+    """A search by looks, also beside words: its scores end at 1."""
+
+    threshold: AutoThreshold | None = None
 
 
 class SearchRequest(QueryFields):
@@ -194,7 +219,9 @@ class KeywordSearchRequest(SearchParameters):
     """A search for words in descriptions and tags."""
 
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="Words, whole or as far as typed.")]
-    threshold: Annotated[float, Field(ge=0, le=1000, description="Lowest BM25 score to return.")] | None = None
+    threshold: (
+        Annotated[float, Field(ge=0, le=MAX_KEYWORD_SCORE, description="Lowest BM25 score to return.")] | None
+    ) = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "red bus", "top_k": 5}]})
 
