@@ -91,7 +91,7 @@ async def build_engine(settings: Settings) -> SearchEngine:
         ),
         urls=_url_fetcher(settings, kind),
         feedback=feedback,
-        filler=Filler(make_tagger(settings), metrics),
+        filler=Filler(make_tagger(settings), metrics, max_queue=settings.max_queue),
         vectors=vectors,
         storage=storage,
         trash=trash,

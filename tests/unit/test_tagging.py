@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from image_similarity.domain import EncodingFailed, ImageNotFound, ImageRecord, Metadata, Tagging
+from image_similarity.domain import EncodingFailed, ImageNotFound, ImageRecord, Metadata, Overloaded, Tagging
 from image_similarity.inputs import MAX_METADATA_BYTES
 from image_similarity.tagging.base import NoTagger
 from image_similarity.tagging.filling import Filler, own_metadata
+from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.keywords import Words
 from tests.support.engines import BLUE, RED, Rig, picture, running_engine
 from tests.support.taggers import ColourTagger
@@ -88,6 +90,21 @@ async def test_a_tagger_that_found_nothing_is_not_asked_again(rig: Rig, quick: C
 
     assert await index(rig, GREY) == (False, False)
     assert quick.asked == 1
+
+
+async def test_a_crowd_before_the_tagger_is_turned_away(quick: ColourTagger) -> None:
+    filler = Filler(quick, Metrics(), max_queue=2)
+    quick.may_go.clear()
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    waiting = [asyncio.create_task(filler.find(pixels)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded, match="2 images"):
+        await filler.find(pixels)
+    quick.may_go.set()
+    await asyncio.gather(*waiting)
+    await filler.find(pixels)
+    filler.close()
 
 
 async def test_other_metadata_for_the_same_bytes_keeps_what_was_filled(rig: Rig, quick: ColourTagger) -> None:

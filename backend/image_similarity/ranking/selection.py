@@ -97,7 +97,8 @@ class Selection:
             if options.collapse_duplicates:
                 unknown = [match.image_id for match in candidates if match.image_id not in vectors]
                 vectors |= await self._vectors.get_vectors(unknown)
-                chosen = collapse(candidates, vectors, alike=self._alike)
+                # Tens of milliseconds for a thousand candidates, which the event loop cannot spare.
+                chosen = await asyncio.to_thread(collapse, candidates, vectors, alike=self._alike)
             matches, enough = _best(chosen, options)
             if enough or len(candidates) < size:
                 return matches

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from image_similarity.domain import ImageRecord, InvalidRequest, Metadata, Pixels, Tagging
+from image_similarity.domain import ImageRecord, InvalidRequest, Metadata, Overloaded, Pixels, Tagging
 from image_similarity.inputs import check_metadata
 from image_similarity.tagging.base import Finding, Tagger
 from image_similarity.telemetry.metrics import Metrics
@@ -20,12 +20,14 @@ T = TypeVar("T")
 class Filler:
     """Runs a tagger in a thread of its own, one image at a time; with `NoTagger` it fills nothing.
 
-    All that runs it raises ModelUnavailable and EncodingFailed.
+    All that runs it raises ModelUnavailable and EncodingFailed, and Overloaded where `max_queue` images wait already.
     """
 
-    def __init__(self, tagger: Tagger, metrics: Metrics) -> None:
+    def __init__(self, tagger: Tagger, metrics: Metrics, *, max_queue: int = 256) -> None:
         self._tagger = tagger
         self._metrics = metrics
+        self._max_queue = max_queue
+        self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tagger")
 
     @property
@@ -69,7 +71,16 @@ class Filler:
             with self._metrics.stage("tag"):
                 return self._tagger.find(pixels)
 
-        return await self._run(look)
+        if self._waiting >= self._max_queue:
+            raise Overloaded(
+                f"{self._waiting} images are waiting for the tagger, which is the limit; try again in a moment.",
+                retry_after=1.0,
+            )
+        self._waiting += 1
+        try:
+            return await self._run(look)
+        finally:
+            self._waiting -= 1
 
     def add(self, metadata: Metadata, finding: Finding) -> tuple[Metadata, Tagging]:
         """Return the caller's metadata with what was found, unless that is nothing or more than metadata may hold."""
