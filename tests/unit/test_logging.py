@@ -104,7 +104,11 @@ def test_an_exception_is_told_with_its_place_but_without_the_values_around_it(li
     assert SECRET not in json.dumps(line)
 
 
-@pytest.mark.parametrize("value", ["file-\udcff.jpg", 2**70, {1: "x"}, {"a", "b"}, object(), ValueError("odd")])
+@pytest.mark.parametrize(
+    "value",
+    ["file-\udcff.jpg", 2**70, {1: "x"}, {"a", "b"}, object(), ValueError("odd")],
+    ids=["half-a-character", "large", "number-as-key", "set", "object", "error"],
+)
 def test_no_value_costs_the_line(lines: Any, value: object) -> None:
     get_logger().info("odd", value=value)
     logging.getLogger("some.library").warning("odd %s", value)
