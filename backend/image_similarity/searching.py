@@ -108,16 +108,10 @@ class Searches:
 
     async def _fetched(self, query: Query) -> Query:
         """Return the query with the images themselves in place of their URLs."""
-        urls = list(dict.fromkeys(source.url for source in query.sources if isinstance(source, ImageUrl)))
+        urls = [source.url for source in query.sources if isinstance(source, ImageUrl)]
         if not urls:
             return query
-        fetching = [asyncio.create_task(self._urls.fetch(url)) for url in urls]
-        try:
-            fetched = dict(zip(urls, await asyncio.gather(*fetching), strict=True))
-        finally:
-            # Where one fails, or nobody waits any more, the others have no use.
-            for task in fetching:
-                task.cancel()
+        fetched = await self._urls.fetch_all(urls)
 
         def image(source: S) -> S | ImageBytes:
             return ImageBytes(fetched[source.url]) if isinstance(source, ImageUrl) else source

@@ -113,6 +113,26 @@ class UrlFetcher:
                 f"The image at image_url was not there within {self._timeout:g} s (URL_FETCH_TIMEOUT)."
             ) from None
 
+    async def fetch_all(self, urls: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes at each URL, at once; together they may be as many as those of one. Raises as `fetch`.
+
+        Where one fails, or nobody waits any more, the others are given up.
+        """
+        fetched: dict[str, bytes] = {}
+
+        async def add(url: str) -> None:
+            fetched[url] = await self.fetch(url)
+            if sum(map(len, fetched.values())) > self._max_bytes:
+                raise self._too_large("The files at the URLs together have")
+
+        fetching = [asyncio.create_task(add(url)) for url in dict.fromkeys(urls)]
+        try:
+            await asyncio.gather(*fetching)
+        finally:
+            for task in fetching:
+                task.cancel()
+        return fetched
+
     async def close(self) -> None:
         """Let go of the threads; closing twice is harmless."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -215,8 +235,8 @@ class UrlFetcher:
             self._tls = httpx.create_ssl_context(trust_env=False)
         return self._tls
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The file at image_url has more than {self._max_bytes} bytes, which is the limit.")
+    def _too_large(self, what: str = "The file at image_url has") -> BodyTooLarge:
+        return BodyTooLarge(f"{what} more than {self._max_bytes} bytes, which is the limit.")
 
 
 def _parse(url: str) -> _Target:

@@ -440,3 +440,20 @@ async def test_ipv6_is_spoken_too() -> None:
             assert web.requests[0][1]["host"] == f"[::1]:{web.port}"
     except OSError:
         pytest.skip("this machine has no IPv6")
+
+
+async def test_several_files_come_together_each_asked_for_once(web: WebServer) -> None:
+    web.answers["/other"] = ok(b"other")
+    image, other = web.url("/image"), web.url("/other")
+    async with fetcher() as one:
+        assert await one.fetch_all([image, other, image]) == {image: IMAGE, other: b"other"}
+    assert len(web.requests) == 2
+
+
+async def test_several_files_together_are_no_larger_than_one_may_be(web: WebServer) -> None:
+    for name in ("/a", "/b", "/c"):
+        web.answers[name] = ok(bytes(LIMIT // 2))
+    async with fetcher() as one:
+        assert len(await one.fetch_all([web.url("/a"), web.url("/b")])) == 2
+        with pytest.raises(BodyTooLarge, match="together"):
+            await one.fetch_all([web.url("/a"), web.url("/b"), web.url("/c")])
