@@ -12,16 +12,7 @@ from typing import Any, TypeVar
 import orjson
 import qdrant_edge as edge
 
-from image_similarity.domain import (
-    Condition,
-    Embedding,
-    ImageRecord,
-    Match,
-    Metadata,
-    Page,
-    StoreUnavailable,
-    Tagging,
-)
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import behind, of_content, query_filter
@@ -34,13 +25,7 @@ from image_similarity.vectors.edge_queries import edge_ranking
 from image_similarity.vectors.edge_terms import EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
-from image_similarity.vectors.payload import (
-    match_fields,
-    metadata_field,
-    metadata_fields,
-    to_match,
-    to_record,
-)
+from image_similarity.vectors.payload import match_fields, metadata_field, metadata_fields, to_match, to_record
 
 T = TypeVar("T")
 
@@ -103,7 +88,12 @@ class EmbeddedStore:
         if found is None:
             create(folder, meta)
         shard = load(folder)
-        ensure_text_indexes(shard, language)
+        try:
+            ensure_text_indexes(shard, language)
+        # Whatever Edge raises, as below; what is open keeps every other process out.
+        except BaseException as error:
+            shard.close()
+            raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error
         return cls(folder.name, meta, shard)
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:

@@ -134,6 +134,20 @@ async def test_a_failed_making_leaves_nothing_behind(folder: Path, monkeypatch: 
     assert list(folder.parent.iterdir()) == []
 
 
+async def test_indexes_that_cannot_be_made_are_told_and_the_folder_is_let_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(embedded, "ensure_text_indexes", fail)
+        with pytest.raises(StoreUnavailable, match=r"indexes.*disk full"):
+            EmbeddedStore.open(folder, META)
+
+    await EmbeddedStore.open(folder, META).close()
+
+
 async def test_the_description_is_plain_json(store: EmbeddedStore, folder: Path) -> None:
     assert orjson.loads((folder / "collection.json").read_bytes()) == {"model": "colours", "dimension": DIMENSION}
 
