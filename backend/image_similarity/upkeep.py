@@ -13,6 +13,9 @@ from image_similarity.vectors.base import VectorStore
 _PAUSE = 30.0
 """Seconds until it is tried again where the store does not answer."""
 
+_SECOND_LOOK = 900.0
+"""Seconds until it is looked once more: replicas of the earlier version may go on writing while they are replaced."""
+
 
 async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Event | None = None) -> int:
     """Give every image what searches read of it, until done or told to stop; returns how many lacked it.
@@ -33,8 +36,10 @@ async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Eve
 
 
 async def keep_trying(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -> None:
-    """Bring the collection up to date, whenever the store comes to answer; never raises."""
+    """Bring the collection up to date, whenever the store comes to answer, and later once more; never raises."""
+    looks = 0
     while not stop.is_set():
+        pause = _PAUSE
         try:
             await bring_up_to_date(vectors, cache, stop)
         except StoreUnavailable as error:
@@ -43,6 +48,9 @@ async def keep_trying(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -
             get_logger().error("collection_not_up_to_date", exc_info=error)
             return
         else:
-            return
+            looks += 1
+            if looks == 2:
+                return
+            pause = _SECOND_LOOK
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _PAUSE)
+            await asyncio.wait_for(stop.wait(), pause)

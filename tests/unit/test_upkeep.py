@@ -15,6 +15,8 @@ from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import KEYWORDS, Words
 from tests.support.engines import BLUE, RED, Rig, running_engine
 
+STRIP = edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), [KEYWORDS])
+
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
@@ -22,8 +24,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with running_engine(tmp_path) as running:
         await running.engine.index_image(RED, image_id="red", metadata={"tags": ["warm"]})
         await running.engine.index_image(BLUE, image_id="blue", metadata={"tags": ["cold"]})
-        strip = edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), [KEYWORDS])
-        await running.vectors._run(lambda: running.vectors._shard.update(strip))
+        await running.vectors._run(lambda: running.vectors._shard.update(STRIP))
         yield running
 
 
@@ -61,10 +62,32 @@ async def test_a_server_does_so_by_itself_as_soon_as_the_store_answers(
 
     monkeypatch.setattr(EmbeddedStore, "backfill", at_first_away)
     monkeypatch.setattr("image_similarity.upkeep._PAUSE", 0.01)
+    monkeypatch.setattr("image_similarity.upkeep._SECOND_LOOK", 0.01)
 
     async with asyncio.timeout(10):
         await keep_trying(rig.vectors, rig.cache, asyncio.Event())
     assert await found(rig, "cold") == ["blue"]
+
+
+async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_the_second_look(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = EmbeddedStore.backfill
+    changed: list[int] = []
+
+    async def written_behind_its_back(store: EmbeddedStore) -> int:
+        changed.append(await works(store))
+        if changed == [2, 0]:
+            await store._run(lambda: store._shard.update(STRIP))
+        return changed[-1]
+
+    monkeypatch.setattr(EmbeddedStore, "backfill", written_behind_its_back)
+    monkeypatch.setattr("image_similarity.upkeep._SECOND_LOOK", 0.01)
+
+    async with asyncio.timeout(10):
+        await keep_trying(rig.vectors, rig.cache, asyncio.Event())
+    assert changed == [2, 0, 2, 0]
+    assert await found(rig, "warm") == ["red"]
 
 
 async def test_it_stops_when_told_to(rig: Rig) -> None:
