@@ -159,12 +159,23 @@ class FeedbackLog:
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
             documents = await asyncio.gather(*(self._objects.read(f"{self._events}/{key}") for key in some))
-            # What is missing was removed since the listing.
-            found += [from_json(orjson.loads(document)) for document in documents if document is not None]
+            for key, document in zip(some, documents, strict=True):
+                # What is missing was removed since the listing.
+                if document is not None and (event := _read_event(key, document)) is not None:
+                    found.append(event)
         return found
 
     def _key(self, event_id: str) -> str:
         return f"{self._events}/{_place(event_id)}"
+
+
+def _read_event(key: str, document: bytes) -> FeedbackEvent | None:
+    """Read an event; one that is damaged, or of a later version, must not hide the others."""
+    try:
+        return from_json(orjson.loads(document))
+    except (InvalidRequest, orjson.JSONDecodeError) as error:
+        get_logger().warning("feedback_unreadable", key=key, reason=str(error))
+        return None
 
 
 def _place(event_id: str) -> str:

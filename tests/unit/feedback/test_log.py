@@ -210,3 +210,14 @@ def test_what_is_no_event_is_not_read(change: dict[str, object]) -> None:
     assert from_json(to_json(event)) == event
     with pytest.raises(InvalidRequest):
         from_json(to_json(event) | change)
+
+
+async def test_an_event_that_cannot_be_read_hides_no_other(objects: Objects) -> None:
+    log = log_of(objects)
+    told = [await log.add(name, Verdict.POSITIVE, query=DOGS) for name in ("rex", "tom", "kim")]
+    for event, document in ((told[0], b'{"cut'), (told[1], orjson.dumps(to_json(told[1]) | {"verdict": "perhaps"}))):
+        await objects.write(f"feedback/photos/events/{event.at.date().isoformat()}/{event.event_id}", document)
+
+    assert await exported(log) == [told[2]]
+    assert await log.page(limit=10) == ([told[2]], None)
+    assert await log.delete_all() == 3
