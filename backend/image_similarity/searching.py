@@ -136,7 +136,8 @@ class Searches:
         near = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
         wanted = Hybrid(near, Words(query.words)) if query.mode is Mode.HYBRID else near
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
-        selected = await self._ask(wanted, options, exclude=own)
+        by_texts = all(isinstance(source, Text) for source in query.sources)
+        selected = await self._ask(wanted, options, exclude=own, by_texts=by_texts)
         return _Found(selected.matches, any(one.truncated for one in embedded), selected.threshold)
 
     async def _embed(self, source: Source, digest: str) -> EncodedText:
@@ -156,9 +157,11 @@ class Searches:
             raise not_found(image_id)
         return vector
 
-    async def _ask(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> Selected:
+    async def _ask(
+        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+    ) -> Selected:
         with self._metrics.stage("query"), span("store"):
-            return await self._selection.of(wanted, options, exclude=exclude)
+            return await self._selection.of(wanted, options, exclude=exclude, by_texts=by_texts)
 
 
 def _subject(source: Source, digest: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from image_similarity.domain import AllOf, Embedding, Exists, InvalidRequest, Ma
 from image_similarity.queries import AUTO, SearchOptions
 from image_similarity.ranking.duplicates import collapse
 from image_similarity.ranking.groups import group, has_group
-from image_similarity.ranking.threshold import WINDOW, score_cut
+from image_similarity.ranking.threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
 from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
 from image_similarity.vectors.diverse import MAX_DIVERSE, diverse
 from image_similarity.vectors.examples import direction_of
@@ -53,19 +53,24 @@ class Selection:
         self._vectors = vectors
         self._alike = alike
 
-    async def of(self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str]) -> Selected:
-        """Return the matches; a search without options is one question to the store."""
+    async def of(
+        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+    ) -> Selected:
+        """Return the matches; a search without options is one question to the store.
+
+        `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
+        """
         search = _Search(self._vectors, wanted, options, exclude)
         if not isinstance(options.threshold, str):
             return Selected(await self._choose(search, options.threshold), options.threshold)
-        nearest, threshold = await self._gap(search)
+        nearest, threshold = await self._gap(search, FALSE_ALARMS_OF_TEXTS if by_texts else FALSE_ALARMS)
         if search.plain and (options.top_k <= len(nearest) or len(nearest) < WINDOW):
             # They are all that can be answered with.
             kept = [match for match in nearest if threshold is None or match.score >= threshold]
             return Selected(kept[: options.top_k], threshold)
         return Selected(await self._choose(search, threshold), threshold)
 
-    async def _gap(self, search: _Search) -> tuple[list[Match], float | None]:
+    async def _gap(self, search: _Search, false_alarms: float) -> tuple[list[Match], float | None]:
         """Return the nearest, and where their scores are to be cut."""
         wanted = search.wanted
         if not is_cosine(wanted):
@@ -80,7 +85,8 @@ class Selection:
         # The store's order is that of hashed ids, so the first of them are as good as drawn by lot.
         sample = np.array([vector @ direction for _, vector in background.points], np.float64)
         scores = [match.score for match in nearest]
-        return nearest, score_cut(scores, sample, images=state.images, alike=self._alike)
+        cut = score_cut(scores, sample, images=state.images, alike=self._alike, false_alarms=false_alarms)
+        return nearest, cut
 
     async def _choose(self, search: _Search, threshold: float | None) -> list[Match]:
         """Look through more and more candidates until enough distinct ones, or groups, are among them."""

@@ -15,6 +15,9 @@ background is what the query scores with images of the collection picked blindly
 about, and pull the mean up. So the distribution is taken from the lower half alone: its centre is the median, its
 deviation that of the scores below.
 
+Queries of texts alone are granted more false alarms: what a text is about stands out from the background by less than
+what an image is like, and every third answer would be empty where there is something to find.
+
 How the numbers were chosen, and what they come to, is in docs/QUALITY.md.
 """
 
@@ -34,6 +37,9 @@ UPPER_WEIGHT = 0.8
 
 FALSE_ALARMS = 0.01
 
+FALSE_ALARMS_OF_TEXTS = 0.1
+"""Where the query is texts alone."""
+
 FEWEST = 8
 """Scores of the background, or candidates, below which nothing can be said."""
 
@@ -42,13 +48,19 @@ _TIE = 1e-6
 
 
 def score_cut(
-    scores: Sequence[float], background: NDArray[np.floating] | None, *, images: int, alike: float | None = None
+    scores: Sequence[float],
+    background: NDArray[np.floating] | None,
+    *,
+    images: int,
+    alike: float | None = None,
+    false_alarms: float = FALSE_ALARMS,
 ) -> float | None:
     """Return the score at which a ranking is to be cut, or None where there is too little to tell by.
 
     `scores` are those of the best candidates (at least `WINDOW` of them, or all there are), best first; `background`
     those of images picked blindly, shape (n,), in any order, or None where they cannot be had: then the best hit is
-    never questioned. `images` is the size of the collection. A hit that scores `alike` is the same picture, and is
+    never questioned. `images` is the size of the collection; fewer than `false_alarms` of them, a positive number,
+    would be expected to score as high as the best hit by chance. A hit that scores `alike` is the same picture, and is
     never cut off, however ordinary it is here. Where nothing is apart, the cut lies above the best score.
     """
     window = np.asarray(scores[:WINDOW], np.float64)
@@ -60,19 +72,20 @@ def score_cut(
         return gap if len(window) >= FEWEST and upper < len(window) else None
     if len(background) < FEWEST:
         return None
-    chance, tolerance = _chance(np.asarray(background, np.float64), images), _tolerance(window)
+    chance = _chance(np.asarray(background, np.float64), false_alarms / max(1, images))
+    tolerance = _tolerance(window)
     # Where even the last candidate is better than chance, the background is out of sight, and so is the gap to it.
     out_of_sight = window[-1] > chance + tolerance
     cut = chance if out_of_sight or window[0] < chance - tolerance else gap
     return min(cut, alike) if alike is not None and window[0] >= alike else cut
 
 
-def _chance(background: NDArray[np.float64], images: int) -> float:
-    """Return the score that hardly any of so many images has by chance."""
+def _chance(background: NDArray[np.float64], share: float) -> float:
+    """Return the score that this share of images would have by chance, or a higher one."""
     centre = float(np.median(background))
     lower = background[background < centre]
     deviation = math.sqrt(float(np.mean((lower - centre) ** 2))) if len(lower) else 0.0
-    return centre - deviation * NormalDist().inv_cdf(min(0.5, FALSE_ALARMS / max(1, images)))
+    return centre - deviation * NormalDist().inv_cdf(min(0.5, share))
 
 
 def _upper_part(scores: NDArray[np.float64]) -> int:

@@ -25,8 +25,11 @@ def ids(matches: Sequence[Match]) -> list[str]:
     return [match.image_id for match in matches]
 
 
-async def select(store: VectorStore, exclude: Sequence[str] = (), **options: Any) -> Selected:
-    return await Selection(store, alike=ALIKE).of(towards(0), SearchOptions(**options), exclude=exclude)
+async def select(
+    store: VectorStore, exclude: Sequence[str] = (), *, by_texts: bool = False, **options: Any
+) -> Selected:
+    asked = SearchOptions(**options)
+    return await Selection(store, alike=ALIKE).of(towards(0), asked, exclude=exclude, by_texts=by_texts)
 
 
 async def fill(store: VectorStore, images: dict[float, Metadata]) -> None:
@@ -74,6 +77,22 @@ async def test_auto_leaves_nothing_where_nothing_is_apart(store: VectorStore) ->
     selected = await select(store, threshold="auto")
     assert selected.matches == []
     assert selected.threshold is not None
+
+
+async def test_auto_lets_in_what_stands_out_a_little_where_texts_are_searched_for(store: VectorStore) -> None:
+    await store.upsert(elsewhere(150))
+    await fill(store, {72: {}})
+    assert (await select(store, threshold="auto")).matches == []
+    selected = await select(store, threshold="auto", by_texts=True)
+    assert ids(selected.matches)[:1] == ["72"]
+    assert selected.threshold is not None
+    numbers = [await select(store, threshold=0.3, by_texts=by_texts) for by_texts in (False, True)]
+    assert numbers[0] == numbers[1]
+
+
+async def test_auto_leaves_nothing_where_nothing_is_apart_for_texts_either(store: VectorStore) -> None:
+    await store.upsert(elsewhere(150))
+    assert (await select(store, threshold="auto", by_texts=True)).matches == []
 
 
 async def test_auto_lets_everything_in_where_there_are_too_few_images_to_tell(store: VectorStore) -> None:
