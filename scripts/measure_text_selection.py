@@ -150,8 +150,6 @@ class Texts:
     """Something belongs to these."""
     missing: list[Halves]
     """Nothing, as far as can be told, belongs to these."""
-    pictured: list[Halves]
-    """A text and a picture together: something belongs to the first, nothing to the second."""
 
     @property
     def subjects(self) -> Halves:
@@ -223,6 +221,14 @@ def collect(shared: Path) -> Texts:
             subjects,
             Halves.of("names among Caltech-101", named, labelled, subjects=number, relevant=same),
             captions,
+            Halves.of(
+                "name and photograph among Caltech-101",
+                both,
+                labelled,
+                subjects=label,
+                relevant=alike & ~own,
+                left_out=own,
+            ),
         ],
         [
             unseen,
@@ -234,17 +240,7 @@ def collect(shared: Path) -> Texts:
                 subjects=captioned.photo_of[some],
             ),
             Halves.of("random vectors among Flickr8k", noise, photos, subjects=np.arange(len(noise))),
-        ],
-        [
-            Halves.of(
-                "name and photograph among Caltech-101",
-                both,
-                labelled,
-                subjects=label,
-                relevant=alike & ~own,
-                left_out=own,
-            ),
-            Halves.of("the same without the name's label", both, labelled, subjects=label, left_out=alike),
+            Halves.of("name and photograph without the label", both, labelled, subjects=label, left_out=alike),
         ],
     )
 
@@ -277,7 +273,7 @@ def report_rules(texts: Texts) -> None:
             f"flat, {everywhere:.3f}: the best for subjects": flat(everywhere),
         }
         show(halves.judged_by, rules | flats)
-    for halves in (*texts.missing, *texts.pictured):
+    for halves in texts.missing:
         show(halves.judged_by, rules | {f"flat, {everywhere:.3f}: the best for subjects": flat(everywhere)})
 
 

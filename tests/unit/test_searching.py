@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -34,7 +33,6 @@ from image_similarity.queries import (
 )
 from image_similarity.texts import MAX_TEXT, TextEmbedder
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, picture, running_engine
-from tests.support.records import record
 from tests.support.web_server import ok, web_server
 
 GREEN = picture(0, 250, 0)
@@ -117,44 +115,6 @@ async def test_a_negative_weight_leads_away(rig: Rig) -> None:
     away = await ids(rig, query((Text("orange"), 1), (Text("red"), -0.8)))
     assert towards.index("green") > towards.index("red")
     assert away.index("green") < away.index("red")
-
-
-async def fill_with_one_that_stands_out_a_little(rig: Rig) -> None:
-    """Write images whose cosines to blue are noise, and one that is 3.5 times their deviation above."""
-    [blue] = rig.words.encode_texts(["blue"])
-    rng = np.random.default_rng(5)
-    cosines = np.append(rng.uniform(-0.1, 0.1, 200), 0.2)[:, np.newaxis]
-    rest = rng.normal(size=(len(cosines), len(blue.embedding)))
-    rest -= np.outer(rest @ blue.embedding, blue.embedding)
-    rest *= np.sqrt(1 - cosines**2) / np.linalg.norm(rest, axis=1, keepdims=True)
-    vectors = (cosines * blue.embedding + rest).astype(np.float32)
-    names = [*(f"other-{number}" for number in range(200)), "apart"]
-    await rig.vectors.upsert([(record(name), vector) for name, vector in zip(names, vectors, strict=True)])
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        ([(Text("blue"), 1)], ["apart"]),
-        ([(Text("blue"), 1), (Text("a blue"), 0.5)], ["apart"]),
-        ([(ImageBytes(BLUE), 1)], []),
-        ([(ImageBytes(BLUE), 1), (Text("blue"), 1)], []),
-    ],
-    ids=["a text", "two texts", "an image", "an image and a text"],
-)
-async def test_an_automatic_threshold_is_lenient_where_all_that_is_asked_with_are_texts(
-    tmp_path: Path, parts: list[tuple[Source, float]], expected: list[str]
-) -> None:
-    async with running_engine(tmp_path) as rig:
-        await fill_with_one_that_stands_out_a_little(rig)
-        assert await ids(rig, query(*parts), SearchOptions(threshold="auto")) == expected
-
-
-async def test_an_automatic_threshold_is_not_lenient_for_a_text_with_examples(tmp_path: Path) -> None:
-    async with running_engine(tmp_path) as rig:
-        await fill_with_one_that_stands_out_a_little(rig)
-        liked = Query((QueryPart(Text("blue")),), positive=(ImageBytes(BLUE),))
-        assert await ids(rig, liked, SearchOptions(threshold="auto")) == []
 
 
 async def test_indexed_images_of_a_query_are_not_among_its_results(rig: Rig) -> None:

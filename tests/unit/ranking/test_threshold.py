@@ -110,7 +110,7 @@ def test_the_more_images_there_are_the_better_a_match_must_be() -> None:
 
 
 def test_where_more_false_alarms_are_granted_a_match_need_not_be_as_good() -> None:
-    # 3.9 deviations above the background: of 10,000 images, one in two such rankings has one by chance.
+    # 3.9 deviations above the background, where 0.05 of 1,000 images would be by chance.
     scores = [0.295, *noise(60, mean=0.1, spread=0.02)]
     cuts = [score_cut(scores, BACKGROUND, images=1000, false_alarms=number) for number in (0.01, 0.1, 1)]
     assert [cut is not None and cut < 0.295 for cut in cuts] == [False, True, True]
@@ -118,14 +118,6 @@ def test_where_more_false_alarms_are_granted_a_match_need_not_be_as_good() -> No
 
 def test_where_texts_are_searched_for_more_false_alarms_are_granted_than_for_images() -> None:
     assert FALSE_ALARMS < FALSE_ALARMS_OF_TEXTS < 1
-
-
-@given(st.integers(1, 10**9))
-def test_more_false_alarms_never_make_a_best_hit_worse_than_chance(images: int) -> None:
-    strict, lenient = (score_cut([0.0], BACKGROUND, images=images, false_alarms=number) for number in (0.01, 0.1))
-    assert strict is not None
-    assert lenient is not None
-    assert lenient <= strict
 
 
 rankings = st.lists(st.floats(-1, 1), min_size=1, max_size=100).map(lambda scores: sorted(scores, reverse=True))
