@@ -37,4 +37,5 @@ if has_node; then
 fi
 
 say "Running the tests"
-exec .venv/bin/pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+# Two processes: on two cores they take half the time of one. Files in order, so that the crowds begin early.
+exec .venv/bin/pytest --numprocesses 2 --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

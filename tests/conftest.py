@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from random_checkpoint import build_checkpoint
 from tests.support.qdrant_process import QdrantProcess
 
+# A busy machine is no defect of what is tested.
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
+
+CROWDS = ("tests/cluster/", "tests/load/", "tests/integration/test_haproxy.py")
+"""Tests that have a hundred clients, or a whole cluster, on this machine: never two of them at a time."""
+
 SHARED = Path(__file__).parent.parent.parent / "shared"
 """Photographs beside the repository; tests that need them are skipped where they are not."""
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives each process the tests of whole files, since those share servers, and all crowds to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "crowds" if nodeid.startswith(CROWDS) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

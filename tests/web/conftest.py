@@ -24,7 +24,8 @@ PATIENCE_MS = 30_000
 COLOURS = ("red", "green", "blue")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright has an event loop running, beside which no asynchronous test could have its own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not (served.FOLDER / "index.html").is_file():
         pytest.skip("the web page is not built: cd frontend && npm ci && npm run build")
