@@ -21,11 +21,13 @@ from image_similarity.queries import (
 
 def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> dict[str, Any]:
     """Return the body of `POST /search`; `raw_filter` is what `options.filter` was read from."""
+    examples = bool(query.positive or query.negative)
     fields = {
         "query": [{**_source(part.source), "weight": part.weight} for part in query.parts],
-        "positive": [_source(example) for example in query.positive],
-        "negative": [_source(example) for example in query.negative],
-        "strategy": query.strategy,
+        # What is not asked for is not said: a short body, and one that says what the user did.
+        "positive": [_source(example) for example in query.positive] or None,
+        "negative": [_source(example) for example in query.negative] or None,
+        "strategy": query.strategy if examples else None,
         "mode": query.mode,
         "keywords": query.keywords,
         "prompt_template": _template(query),
@@ -33,7 +35,6 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "threshold": options.threshold,
         "filter": raw_filter,
         "with_metadata": options.with_metadata,
-        # What is not asked for is not said, so that an older server understands.
         "diversity": options.diversity or None,
         "collapse_duplicates": options.collapse_duplicates or None,
         "group_by": options.group_by,

@@ -199,3 +199,11 @@ def test_a_query_without_sense_says_what_is_wrong(server: RunningServer, body: d
     answer = server.http.post("/search", json=body)
     assert answer.status_code == 422
     assert complaint in answer.json()["detail"]
+
+
+def test_null_in_a_part_of_a_query_is_as_good_as_nothing(filled: RunningServer) -> None:
+    alone = filled.http.post("/search", json={"image_id": "photo-4"}).json()
+    part = {"image_id": "photo-4", "image_data": None, "image_url": None, "text": None}
+    answer = filled.http.post("/search", json={"query": [part]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"] == alone["results"]

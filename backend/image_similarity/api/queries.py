@@ -78,8 +78,8 @@ async def _take_images(parts: Any) -> Images:
     """Take the images out of a list, for the same reasons as the one of the body."""
     found = {}
     for number, part in enumerate(parts if isinstance(parts, list) else ()):
-        if isinstance(part, dict) and part.get("image_data") is not None:
-            found[number] = await decode_image_data(part.pop("image_data"))
+        if isinstance(part, dict) and (image_data := part.pop("image_data", None)) is not None:
+            found[number] = await decode_image_data(image_data)
     return found
 
 
