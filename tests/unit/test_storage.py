@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -29,27 +29,6 @@ def files_in(folder: Path) -> list[Path]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data" / "images"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a prefix in a bucket of an S3 server in this process."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="photos")
-    yield "s3://photos/some/prefix"
-    server.stop()
 
 
 async def round_trip(storage: ImageStorage) -> None:
@@ -76,8 +55,8 @@ async def test_a_folder_keeps_and_forgets(folder: Path) -> None:
     await round_trip(storage_in(folder))
 
 
-async def test_a_bucket_keeps_and_forgets(bucket: str, folder: Path) -> None:
-    await round_trip(ImageStorage.open(bucket, default=folder, store_originals=True))
+async def test_a_bucket_keeps_and_forgets(prefix: str, folder: Path) -> None:
+    await round_trip(ImageStorage.open(prefix, default=folder, store_originals=True))
     assert files_in(folder) == []
 
 
@@ -89,17 +68,17 @@ async def assert_unavailable(*calls: Awaitable[object]) -> None:
     assert all(str(outcome).startswith("The image storage failed: ") for outcome in outcomes)
 
 
-async def test_a_bucket_that_does_not_answer_is_unavailable(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bucket_that_does_not_answer_is_unavailable(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "ftp://nowhere.invalid")
-    storage = ImageStorage.open(bucket, default=Path("unused"), store_originals=True)
+    storage = ImageStorage.open(prefix, default=Path("unused"), store_originals=True)
 
     await assert_unavailable(
         storage.check(), storage.save(DIGEST, DATA, THUMBNAIL), storage.original(DIGEST), storage.has(DIGEST)
     )
 
 
-async def test_a_bucket_that_is_not_there_is_unavailable(bucket: str) -> None:
-    storage = ImageStorage.open(bucket.replace("photos", "nowhere"), default=Path("unused"), store_originals=True)
+async def test_a_bucket_that_is_not_there_is_unavailable(prefix: str) -> None:
+    storage = ImageStorage.open(prefix.replace("photos", "nowhere"), default=Path("unused"), store_originals=True)
 
     await assert_unavailable(storage.check(), storage.save(DIGEST, DATA, THUMBNAIL))
 

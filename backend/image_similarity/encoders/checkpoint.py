@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.preprocessing import Family
@@ -23,6 +23,15 @@ FAMILIES: dict[str, Family] = {
     "siglip_vision_model": "siglip",
 }
 """`model_type` of a checkpoint whose image tower is supported -> its family."""
+
+
+_CLASSES = {
+    ("clip", "image"): ("CLIPVisionModelWithProjection", "CLIPVisionConfig"),
+    ("clip", "text"): ("CLIPTextModelWithProjection", "CLIPTextConfig"),
+    ("siglip", "image"): ("SiglipVisionModel", "SiglipVisionConfig"),
+    ("siglip", "text"): ("SiglipTextModel", "SiglipTextConfig"),
+}
+"""Of transformers: (family, tower) -> the classes of the model and of its configuration."""
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -53,6 +62,38 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         return load_file(folder / "model.safetensors")
     tensors: dict[str, Tensor] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
     return tensors
+
+
+def load_tower(checkpoint: Path, model_type: str, tower: Literal["image", "text"], name: str) -> Any:
+    """Return one tower of a CLIP or SigLIP checkpoint, in float32 on the CPU.
+
+    `model_type` is the checkpoint's, one of `FAMILIES`. Raises ModelUnavailable where the files are damaged or lack it.
+    """
+    # Imported here: transformers takes seconds, and a process that runs another model never needs it.
+    import transformers as library
+
+    transformers: Any = library
+    model_class, config_class = _CLASSES[FAMILIES[model_type], tower]
+    try:
+        config = getattr(transformers, config_class).from_pretrained(checkpoint, local_files_only=True)
+        if model_type == "clip":
+            # Such a checkpoint states the dimension twice; only that of the whole is sure to be the true one.
+            whole = transformers.CLIPConfig.from_pretrained(checkpoint, local_files_only=True)
+            config.projection_dim = whole.projection_dim
+        model, report = getattr(transformers, model_class).from_pretrained(
+            checkpoint, config=config, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # a damaged file surfaces as almost anything
+        raise ModelUnavailable(
+            f'The {tower} tower of "{name}" in {checkpoint} cannot be loaded ({why(error)}). '
+            "If the download was cut short, delete that folder and download it again."
+        ) from error
+    if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
+        raise ModelUnavailable(
+            f'The weights of "{name}" in {checkpoint} lack {len(missing)} tensors of the {tower} tower, '
+            f"{missing[0]} for one: it is not a complete checkpoint."
+        )
+    return model.float().eval()
 
 
 def why(error: Exception) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
 from image_similarity.encoders import catalog, clip_text, hub
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, why
+from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config
 from image_similarity.encoders.device import choose_device, choose_precision
 from image_similarity.encoders.lanes import Lanes
 from image_similarity.encoders.packed import PackedTower, agrees
@@ -56,7 +56,7 @@ class ClipEncoder:
         model_type = _model_type(checkpoint, name_or_path)
         family = FAMILIES[model_type]
         with quiet_transformers():
-            model = _load_vision_model(checkpoint, model_type, name_or_path)
+            model = load_tower(checkpoint, model_type, "image", name_or_path)
         side: int = model.config.image_size
         preprocessing = Preprocessing.read(checkpoint, family=family, image_size=side)
         if preprocessing.output_size != side:
@@ -129,37 +129,6 @@ def _model_type(checkpoint: Path, name: str) -> str:
             "checkpoint (SigLIP 2: one of fixed resolution)."
         )
     return model_type
-
-
-def _load_vision_model(checkpoint: Path, model_type: str, name: str) -> Any:
-    """Load the image tower in float32 on the CPU, or raise ModelUnavailable."""
-    # Imported here: transformers takes seconds, and a process that runs another model never needs it.
-    import transformers as library
-
-    transformers: Any = library
-    try:
-        if FAMILIES[model_type] == "clip":
-            kind = transformers.CLIPVisionModelWithProjection
-            config = transformers.CLIPVisionConfig.from_pretrained(checkpoint, local_files_only=True)
-        else:
-            kind = transformers.SiglipVisionModel
-            config = transformers.SiglipVisionConfig.from_pretrained(checkpoint, local_files_only=True)
-        if model_type == "clip":
-            # Such a checkpoint states the dimension twice; only that of the whole is sure to be the true one.
-            whole = transformers.CLIPConfig.from_pretrained(checkpoint, local_files_only=True)
-            config.projection_dim = whole.projection_dim
-        model, report = kind.from_pretrained(checkpoint, config=config, local_files_only=True, output_loading_info=True)
-    except Exception as error:  # a damaged file surfaces as almost anything
-        raise ModelUnavailable(
-            f'The weights of "{name}" in {checkpoint} cannot be loaded ({why(error)}). '
-            "If the download was cut short, delete that folder and download it again."
-        ) from error
-    if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
-        raise ModelUnavailable(
-            f'The weights of "{name}" in {checkpoint} lack {len(missing)} tensors of the image tower, '
-            f"{missing[0]} for one: it is not a complete checkpoint."
-        )
-    return model.float().eval()
 
 
 def _build_tower(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[Tower, int]:

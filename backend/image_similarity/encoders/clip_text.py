@@ -11,7 +11,7 @@ from torch import Tensor
 
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders import hub
-from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, why
+from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config, why
 from image_similarity.encoders.text import TextTower, Tokens
 
 _MAX_TOKENS = {"clip": 77, "siglip": 64}
@@ -56,9 +56,10 @@ def load(name_or_path: str, *, device: str) -> TextTower:
     checkpoint = hub.locate(name_or_path)
     if reason := lacks(checkpoint, name_or_path):
         raise ModelUnavailable(reason)
-    family = FAMILIES[str(read_config(checkpoint, name_or_path)["model_type"])]
+    model_type = str(read_config(checkpoint, name_or_path)["model_type"])
+    family = FAMILIES[model_type]
     with quiet_transformers():
-        model = _load_model(checkpoint, family, name_or_path).to(device)
+        model = load_tower(checkpoint, model_type, "text", name_or_path).to(device)
         tokenizer = _load_tokenizer(checkpoint, name_or_path)
     limit = max_tokens(checkpoint, name_or_path)
     config = model.config
@@ -105,35 +106,6 @@ class _Tokenizer:
         ids: Tensor = cut["input_ids"]
         mask = cut["attention_mask"] if "attention_mask" in cut else torch.ones_like(ids)
         return Tokens(ids, mask, [len(tokens) > self._limit for tokens in whole])
-
-
-def _load_model(checkpoint: Path, family: str, name: str) -> Any:
-    """Load the text tower in float32 on the CPU, or raise ModelUnavailable."""
-    import transformers as library
-
-    transformers: Any = library
-    try:
-        if family == "clip":
-            kind = transformers.CLIPTextModelWithProjection
-            config = transformers.CLIPTextConfig.from_pretrained(checkpoint, local_files_only=True)
-            # Such a checkpoint states the dimension twice; only that of the whole is sure to be the true one.
-            whole = transformers.CLIPConfig.from_pretrained(checkpoint, local_files_only=True)
-            config.projection_dim = whole.projection_dim
-        else:
-            kind = transformers.SiglipTextModel
-            config = transformers.SiglipTextConfig.from_pretrained(checkpoint, local_files_only=True)
-        model, report = kind.from_pretrained(checkpoint, config=config, local_files_only=True, output_loading_info=True)
-    except Exception as error:  # a damaged file surfaces as almost anything
-        raise ModelUnavailable(
-            f'The text tower of "{name}" in {checkpoint} cannot be loaded ({why(error)}). '
-            "If the download was cut short, delete that folder and download it again."
-        ) from error
-    if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
-        raise ModelUnavailable(
-            f'The weights of "{name}" in {checkpoint} lack {len(missing)} tensors of the text tower, '
-            f"{missing[0]} for one: text search needs the whole checkpoint."
-        )
-    return model.float().eval()
 
 
 def _load_tokenizer(checkpoint: Path, name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -19,31 +18,6 @@ from image_similarity.queries import ImageBytes, IndexedImage, Query, QueryPart,
 
 DAY = 86_400.0
 DOGS = Query.of(Text("dogs"))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        host, port = server.get_host_and_port()
-        for name in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL"):
-            patch.setenv(name, f"http://{host}:{port}")
-        for name, value in (("ALLOW_HTTP", "true"), ("ACCESS_KEY_ID", "id"), ("SECRET_ACCESS_KEY", "secret")):
-            patch.setenv(f"AWS_{name}", value)
-        patch.setenv("AWS_REGION", "us-east-1")
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket="feedback")
-        yield "s3://feedback"
-    server.stop()
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    if request.param == "folder":
-        return Objects.open(None, default=tmp_path)
-    return Objects.open(f"{request.getfixturevalue('bucket')}/{uuid4()}", default=tmp_path)
 
 
 def log_of(objects: Objects, *, collection: str = "photos", retention: float = 0) -> FeedbackLog:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from uuid_utils import uuid7
@@ -16,32 +14,6 @@ from image_similarity.objects import Objects
 
 OLD = "01000000-0000-7000-8000-000000000000"
 """A UUIDv7 of the year 2004."""
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        host, port = server.get_host_and_port()
-        patch.setenv("AWS_ENDPOINT", f"http://{host}:{port}")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ALLOW_HTTP", "true")
-        patch.setenv("AWS_ACCESS_KEY_ID", "id")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_REGION", "us-east-1")
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket="jobs")
-        yield "s3://jobs"
-    server.stop()
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    if request.param == "folder":
-        return Objects.open(None, default=tmp_path)
-    return Objects.open(f"{request.getfixturevalue('bucket')}/{uuid7()}", default=tmp_path)
 
 
 @pytest.fixture
