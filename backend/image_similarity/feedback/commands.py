@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 
 import orjson
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from image_similarity.client import RemoteClient
 from image_similarity.console import ApiKey, AsJson, Url, err, load_settings, open_client, out, print_json
@@ -108,7 +108,9 @@ def show(found: FeedbackReport) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    table = Table("", f"recall@{K}", "95 % interval", "gain over plain", "feedback", box=None, header_style="dim")
+    # The names are what is typed for --strategy: a narrow terminal cuts other columns.
+    names = Column("", min_width=max(map(len, Strategy)))
+    table = Table(names, f"recall@{K}", "95 % interval", "gain over plain", "feedback", box=None, header_style="dim")
     plain = found.recall[PLAIN]
     table.add_row(PLAIN, f"{plain.mean:.3f}", f"{plain.low:.3f} to {plain.high:.3f}", "", "")
     for strategy in Strategy:

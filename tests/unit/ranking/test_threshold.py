@@ -120,8 +120,9 @@ def test_where_texts_are_searched_for_more_false_alarms_are_granted_than_for_ima
     assert FALSE_ALARMS < FALSE_ALARMS_OF_TEXTS < 1
 
 
-rankings = st.lists(st.floats(-1, 1), min_size=1, max_size=100).map(lambda scores: sorted(scores, reverse=True))
-backgrounds = st.lists(st.floats(-1, 1), min_size=FEWEST, max_size=60).map(np.array)
+cosines = st.floats(-1, 1, width=32)
+rankings = st.lists(cosines, min_size=1, max_size=100).map(lambda scores: sorted(scores, reverse=True))
+backgrounds = st.lists(cosines, min_size=FEWEST, max_size=60).map(np.array)
 
 
 @given(rankings, backgrounds, st.integers(1, 10**9))
