@@ -174,20 +174,10 @@ async def test_each_reason_not_to_fetch_has_its_code(filled: RunningServer, web:
 
 
 async def test_whoever_hangs_up_ends_the_fetch(filled: RunningServer, web: WebServer) -> None:
-    begun = asyncio.Event()
-
-    async def stall(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        begun.set()
-        while True:
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.01)
-
-    web.answers["/stall"] = stall
+    web.answers["/stall"] = web.drip
     async with httpx.AsyncClient(base_url=filled.http.base_url) as client:
         searching = asyncio.create_task(client.post("/search", json={"image_url": web.url("/stall")}))
-        await asyncio.wait_for(begun.wait(), 60)
+        await asyncio.wait_for(web.dripping.wait(), 60)
         searching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await searching

@@ -26,11 +26,22 @@ class WebServer:
     """By path."""
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Path and headers (names in lower case) of what was asked."""
+    dripping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once an answer of `drip` has begun."""
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client has gone before its answer was whole."""
 
     def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
+
+    async def drip(self, writer: asyncio.StreamWriter) -> None:
+        """Answer without end, a byte at a time."""
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.dripping.set()
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
 
 
 def ok(body: bytes, *headers: str) -> bytes:

@@ -250,15 +250,8 @@ async def test_what_is_no_image_is_found_out_by_decoding(rig: Rig) -> None:
 
 
 async def test_where_one_url_fails_the_others_are_given_up(rig: Rig) -> None:
-    async def stall(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.01)
-
     async with web_server() as web:
-        web.answers["/slow.png"] = stall
+        web.answers["/slow.png"] = web.drip
         with pytest.raises(UrlUnreachable, match="404"):
             await ids(rig, query((ImageUrl(web.url("/slow.png")), 1), (ImageUrl(web.url("/nowhere.png")), 1)))
         await asyncio.wait_for(web.hung_up.wait(), 30)

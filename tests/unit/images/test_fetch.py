@@ -347,20 +347,10 @@ async def test_a_crowd_waits_within_its_time(web: WebServer, monkeypatch: pytest
 
 
 async def test_who_is_cancelled_hangs_up(web: WebServer) -> None:
-    begun = asyncio.Event()
-
-    async def stall(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        begun.set()
-        while True:
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.01)
-
-    web.answers["/image"] = stall
+    web.answers["/image"] = web.drip
     async with fetcher() as one:
         fetching = asyncio.create_task(one.fetch(web.url("/image")))
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(web.dripping.wait(), 30)
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetching
