@@ -23,10 +23,8 @@ import base64
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from random import uniform
 from time import time
 from typing import Any
 
@@ -38,6 +36,7 @@ from image_similarity.concurrency import KeyedLocks
 from image_similarity.domain import Embedding, ImageRecord, StoreUnavailable, Tagging
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
+from image_similarity.sweeping import keep_sweeping
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import VectorStore, point_id
 
@@ -46,7 +45,7 @@ SETTLE_SECONDS = 60.0
 than clocks are apart."""
 
 SWEEP_SECONDS = 30.0
-"""Between two sweeps of a process; half as long again at most, so that processes that start together drift apart."""
+"""Between two sweeps of a process."""
 
 _NOBODY = "-"
 _NAME = re.compile(r"([0-9a-f]{64})/(\d+)\.(-|[0-9a-f-]{36})\.([0-9a-f-]{36})$")
@@ -171,16 +170,9 @@ class Trash:
 
     async def keep_swept(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        while not stop.is_set():
-            try:
-                if dropped := await self.sweep(stop):
-                    get_logger().info("unused_bytes_dropped", contents=dropped)
-            except StoreUnavailable as error:
-                get_logger().warning("sweep_failed", reason=str(error))
-            except Exception as error:
-                get_logger().error("sweep_failed", exc_info=error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS * uniform(1, 1.5))  # noqa: S311
+        await keep_sweeping(
+            lambda: self.sweep(stop), stop, seconds=SWEEP_SECONDS, dropped="unused_bytes_dropped", failed="sweep_failed"
+        )
 
     async def _settle(self, sha256: str, entries: Sequence[_Entry]) -> bool:
         """Remove the due entries of a content, and the content where it is not needed; tells whether it was dropped."""

@@ -8,9 +8,9 @@ import pytest
 from tests.support.servers import RunningServer, make_settings, running_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningServer]:
-    """Return one server for the whole session; use `server`, which is empty at each test's beginning."""
+    """Return one server for all tests here; use `server`, which is empty at each test's beginning."""
     settings = make_settings(tmp_path_factory.mktemp("data"), tiny_checkpoint, log_level="ERROR")
     with running_server(settings) as running:
         yield running

@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 
 from image_similarity.api.app import create_app
+from image_similarity.api.whole_answers import WholeAnswers
 from image_similarity.bootstrap import build_engine, build_jobs
 from image_similarity.engine import SearchEngine
 from image_similarity.settings import Settings
@@ -61,7 +62,7 @@ def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterat
     async def serve() -> None:
         engine = await build_engine(settings)
         app = create_app(engine, settings, build_jobs(settings, engine), tracing)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=WholeAnswers))
         state.update(engine=engine, server=server)
         serving = asyncio.ensure_future(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event

@@ -1,8 +1,9 @@
 """A replica without a model: `python toy_replica.py PORT NAME`. What stands behind the balancer in its tests.
 
-It answers each request with what arrived, after a pause (X-Pause seconds), so that there are always some under way;
-with X-Overloaded naming it, it answers 503. SIGUSR1 turns it not ready and back. SIGTERM stops it as the real server
-is stopped: not ready at first, for long enough that the balancer sees it, then finishing what it has.
+It writes as the real server does, and answers each request with what arrived, after a pause (X-Pause seconds), so
+that there are always some under way; with X-Overloaded naming it, it answers 503. SIGUSR1 turns it not ready and back.
+SIGTERM stops it as the real server is stopped: not ready at first, for long enough that the balancer sees it, then
+finishing what it has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
+
+from image_similarity.api.whole_answers import WholeAnswers
 
 PAUSE = 0.3
 DRAIN = 1.5
@@ -60,7 +63,9 @@ async def serve(port: int, name: str) -> None:
     """Listen until SIGTERM."""
     replica = ToyReplica(name)
     # The socket is ours, so that uvicorn takes no signals.
-    server = uvicorn.Server(uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512))
+    server = uvicorn.Server(
+        uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512, http=WholeAnswers)
+    )
     loop = asyncio.get_running_loop()
 
     def turn() -> None:

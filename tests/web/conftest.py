@@ -39,9 +39,9 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Return one server with the offline model for the whole session; use `server`, which has twelve drawings."""
+    """Return one server with the offline model for all tests here; use `server`, which has twelve drawings."""
     with running_server(make_settings(tmp_path_factory.mktemp("web"), "mini", log_level="ERROR")) as running:
         yield running
 

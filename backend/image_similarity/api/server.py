@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
+from image_similarity.api.whole_answers import WholeAnswers
 from image_similarity.bootstrap import build_engine, build_jobs, check_settings, open_tracing
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
@@ -53,6 +54,7 @@ async def _serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=WholeAnswers,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     model = engine.model

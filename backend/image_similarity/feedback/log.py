@@ -13,18 +13,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from random import uniform
 from uuid import UUID
 
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.domain import InvalidCursor, InvalidRequest, StoreUnavailable
+from image_similarity.domain import InvalidCursor, InvalidRequest
 from image_similarity.feedback.events import FeedbackEvent, Verdict, from_json, moment_of, to_json
 from image_similarity.objects import Objects
 from image_similarity.queries import Query
+from image_similarity.sweeping import keep_sweeping
 from image_similarity.telemetry.logging import get_logger
 
 REPEATED_WITHIN = 86_400.0
@@ -122,16 +121,9 @@ class FeedbackLog:
 
     async def keep_swept(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        while not stop.is_set():
-            try:
-                if deleted := await self.sweep():
-                    get_logger().info("old_feedback_removed", events=deleted)
-            except StoreUnavailable as error:
-                get_logger().warning("feedback_sweep_failed", reason=str(error))
-            except Exception as error:
-                get_logger().error("feedback_sweep_failed", exc_info=error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS * uniform(1, 1.5))  # noqa: S311
+        await keep_sweeping(
+            self.sweep, stop, seconds=SWEEP_SECONDS, dropped="old_feedback_removed", failed="feedback_sweep_failed"
+        )
 
     async def _first(self, event: FeedbackEvent, request_key: str) -> FeedbackEvent:
         name = f"{self._requests}/{hashlib.sha256(request_key.encode()).hexdigest()}"

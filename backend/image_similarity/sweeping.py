@@ -1,0 +1,33 @@
+"""What every process does again and again, whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import Random
+
+from image_similarity.domain import StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
+
+_RANDOM = Random()  # noqa: S311 - a generator of its own: the process's may be one that somebody has seeded
+
+
+async def keep_sweeping(
+    sweep: Callable[[], Awaitable[int]], stop: asyncio.Event, *, seconds: float, dropped: str, failed: str
+) -> None:
+    """Sweep at once, and then every `seconds`, until told to stop.
+
+    Each pause is up to half as long again, so that processes that start together drift apart. `dropped` names the
+    event logged with the number of things that a sweep dropped, `failed` the one of a sweep that raised.
+    """
+    while not stop.is_set():
+        try:
+            if number := await sweep():
+                get_logger().info(dropped, number=number)
+        except StoreUnavailable as error:
+            get_logger().warning(failed, reason=str(error))
+        except Exception as error:
+            get_logger().error(failed, exc_info=error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds * _RANDOM.uniform(1, 1.5))
