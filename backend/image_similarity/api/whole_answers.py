@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_BYTES = 65536
-"""What is held back at most: beyond it the transport must see what is written, to slow the writer down."""
+LONG_BYTES = 65536
+"""A body from here on is not worth the copy: the kernel takes it in several pieces in any case."""
 
 
 class WholeAnswers(HttpToolsProtocol):
@@ -26,25 +26,27 @@ class WholeAnswers(HttpToolsProtocol):
 
 
 class JoiningTransport:
-    """Hands another transport in one piece what is written within one turn of the event loop; the rest is its own."""
+    """Holds an answer's head for what is written within the same turn of the event loop; the rest is another's work."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._held: list[bytes] = []
-        self._size = 0
+        self._head = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold `data` until the turn ends, or `MOST_BYTES` are held."""
-        if not self._held:
+        """Hold a head; write anything else at once, behind the head that is held."""
+        if not self._head and data.startswith(b"HTTP/1.1 "):
+            self._head = data
             self._loop.call_soon(self._flush)
-        self._held.append(data)
-        self._size += len(data)
-        if self._size >= MOST_BYTES:
+        elif self._head and len(data) < LONG_BYTES:
+            whole, self._head = self._head + data, b""
+            self._transport.write(whole)
+        else:
             self._flush()
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -52,7 +54,6 @@ class JoiningTransport:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._held:
-            whole = b"".join(self._held)
-            self._held, self._size = [], 0
-            self._transport.write(whole)
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
