@@ -8,9 +8,9 @@ import numpy as np
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
-from image_similarity.domain import InvalidRequest, TextSearchUnavailable
+from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.base import EncodedText, TextEncoder
-from image_similarity.encoders.batching import Batching, batch_texts
+from image_similarity.encoders.batching import batch_texts
 from image_similarity.encoders.prompts import apply_template
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
@@ -20,14 +20,11 @@ MAX_TEXT = 2000
 
 
 class TextEmbedder:
-    """Encodes in batches and in a thread of its own, so that a text never waits behind a batch of images.
-
-    Without a text tower every text is refused with TextSearchUnavailable.
-    """
+    """Encodes in batches and in a thread of its own, so that a text never waits behind a batch of images."""
 
     def __init__(
         self,
-        encoder: TextEncoder | None,
+        encoder: TextEncoder,
         cache: Cache,
         metrics: Metrics,
         *,
@@ -38,45 +35,32 @@ class TextEmbedder:
         """`template` is the prompt template for texts that bring none of their own."""
         self._template = template
         self._encoder = encoder
-        self._batching = (
-            batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics) if encoder else None
-        )
+        self._batching = batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics)
         self._cache = cache
         self._embedding = SingleFlight[EncodedText]()
-
-    @property
-    def encoder(self) -> TextEncoder | None:
-        """The text tower, where there is one."""
-        return self._encoder
 
     async def embed(self, text: str, template: str | None = None) -> EncodedText:
         """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.
 
         Raises InvalidRequest for a text that is empty or too long and for a template without a place for it,
-        TextSearchUnavailable, EncodingFailed, Overloaded.
+        TextSearchUnavailable where there is no text tower or it cannot be loaded, EncodingFailed, Overloaded.
         """
         text = apply_template(self._template if template is None else template, check_text(text))
-        encoder, batching = self._encoder, self._batching
-        if encoder is None or batching is None:
-            raise TextSearchUnavailable(
-                "The running model has no text tower. Search with an image, or run a model that has one (MODEL_NAME)."
-            )
-        key = f"{encoder.name}:text:{hashlib.sha256(text.encode()).hexdigest()}"
+        key = f"{self._encoder.name}:text:{hashlib.sha256(text.encode()).hexdigest()}"
         self._cache.count_query(key)
         with span("cache"):
             stored = await self._cache.get(Kind.EMBEDDING, key)
-        if stored is not None and len(stored) == 1 + 4 * encoder.dimension:
+        if stored is not None and len(stored) == 1 + 4 * self._encoder.dimension:
             return EncodedText(np.frombuffer(stored, np.float32, offset=1), stored[0] == 1)
-        return await self._embedding.run(key, lambda: self._compute(batching, text, key))
+        return await self._embedding.run(key, lambda: self._compute(text, key))
 
     def close(self) -> None:
         """Finish what is under way and stop the thread."""
-        if self._batching is not None:
-            self._batching.close()
+        self._batching.close()
 
-    async def _compute(self, batching: Batching[str, EncodedText], text: str, key: str) -> EncodedText:
-        with batching.place(), span("encode"):
-            encoded = await batching.encode(text)
+    async def _compute(self, text: str, key: str) -> EncodedText:
+        with self._batching.place(), span("encode"):
+            encoded = await self._batching.encode(text)
         await self._cache.set(Kind.EMBEDDING, key, bytes([encoded.truncated]) + encoded.embedding.tobytes())
         return encoded
 

@@ -26,7 +26,7 @@ from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
-from tests.support.encoders import ColourEncoder
+from tests.support.encoders import ColourEncoder, ColourWords
 
 TIMEOUT = 0.1
 """Seconds; twice the default, for machines that run many tests at once."""
@@ -108,7 +108,7 @@ def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
-        texts=TextEmbedder(None, cache, metrics, batch_size=8, max_queue=64),
+        texts=TextEmbedder(ColourWords(), cache, metrics, batch_size=8, max_queue=64),
         urls=UrlFetcher(enabled=False, max_bytes=1_000_000, timeout=30),
         feedback=FeedbackLog(
             Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0

@@ -14,7 +14,6 @@ from PIL import Image
 from image_similarity.domain import (
     ImageNotFound,
     InvalidRequest,
-    TextSearchUnavailable,
     UnsupportedFormat,
     UrlUnreachable,
 )
@@ -31,7 +30,7 @@ from image_similarity.queries import (
     Strategy,
     Text,
 )
-from image_similarity.texts import MAX_TEXT, TextEmbedder
+from image_similarity.texts import MAX_TEXT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, picture, running_engine
 from tests.support.web_server import ok, web_server
 
@@ -97,12 +96,6 @@ async def test_a_text_that_is_empty_or_endless_is_refused(rig: Rig, text: str) -
 async def test_half_a_character_is_refused(rig: Rig) -> None:
     with pytest.raises(InvalidRequest, match="half a character"):
         await rig.engine.search_by_text("blue \udc80", TOP)
-
-
-async def test_without_a_text_tower_texts_are_refused(rig: Rig) -> None:
-    texts = TextEmbedder(None, rig.cache, rig.engine.metrics, batch_size=8, max_queue=1)
-    with pytest.raises(TextSearchUnavailable, match="MODEL_NAME"):
-        await texts.embed("blue")
 
 
 async def test_red_and_blue_together_find_what_has_both(rig: Rig) -> None:
