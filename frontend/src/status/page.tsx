@@ -1,9 +1,10 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useHealth } from "@/api/connection";
 import { useJobs, useStats } from "@/api/queries";
-import type { CacheTier, JobSummary, Stats } from "@/api/types";
-import { bytes, count, duration, moment, percent, plural } from "@/format";
-import { add, hitRate, rates, type Sample, sampleOf } from "@/status/history";
+import type { JobSummary, Stats } from "@/api/types";
+import { count, duration, moment, percent, plural } from "@/format";
+import { CacheUse } from "@/status/cache-use";
+import { add, rates, type Sample, sampleOf } from "@/status/history";
 import { Sparkline } from "@/status/sparkline";
 import { useTitle } from "@/ui/hooks";
 import { Icon, type IconName } from "@/ui/icons";
@@ -124,7 +125,7 @@ export default function StatusPage() {
           {cache.length === 0 && <p className="text-sm text-muted">The cache is turned off.</p>}
           <div className="space-y-5">
             {cache.map((tier) => (
-              <Tier key={tier.tier} tier={tier} />
+              <CacheUse key={tier.tier} tier={tier} />
             ))}
           </div>
         </Card>
@@ -226,44 +227,6 @@ function Badge({ good, text }: { good: boolean; text: string }) {
       <span className="size-1.5 rounded-full bg-current" />
       {text}
     </span>
-  );
-}
-
-function Tier({ tier }: { tier: CacheTier }) {
-  return (
-    <div>
-      <p className="flex flex-wrap items-baseline justify-between gap-x-4 text-sm">
-        <span className="font-medium">
-          {tier.tier === "l1" ? "In this process" : tier.tier === "l2" ? "Redis, shared" : tier.tier}
-        </span>
-        <span className="text-muted tabular-nums">
-          {tier.entries !== null && plural(tier.entries, "entry", "entries")}
-          {tier.bytes !== null && `, ${bytes(tier.bytes)}`}
-          {tier.breaker !== null && tier.breaker !== "closed" && "does not answer"}
-        </span>
-      </p>
-      {["embedding", "result"].map((kind) => {
-        const { hits, lookups, share } = hitRate(tier, kind);
-        return (
-          <div key={kind} className="mt-2.5">
-            <p className="mb-1 flex justify-between text-sm text-muted">
-              <span>{kind === "embedding" ? "Embeddings" : "Results"}</span>
-              <span className="tabular-nums">
-                {share === null
-                  ? "not asked yet"
-                  : `${percent(share)} found, ${count(hits)} of ${count(lookups)}`}
-              </span>
-            </p>
-            <div className="h-1.5 overflow-hidden rounded-full bg-line">
-              <div
-                className="h-full rounded-full bg-gradient-to-r from-accent to-warm"
-                style={{ width: `${(share ?? 0) * 100}%` }}
-              />
-            </div>
-          </div>
-        );
-      })}
-    </div>
   );
 }
 
