@@ -1,8 +1,9 @@
 import type { MouseEvent } from "react";
 import type { Hit } from "@/api/types";
 import { percent, plural, shortName } from "@/format";
+import type { Mode } from "@/search/choices";
 import type { Mark } from "@/search/marks";
-import { type Mode, SCORES } from "@/search/mode";
+import { SCORES } from "@/search/mode";
 import type { Entry } from "@/search/sections";
 import { Icon, type IconName } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";

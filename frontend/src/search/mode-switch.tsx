@@ -1,5 +1,6 @@
 import { useStats } from "@/api/queries";
-import { type Mode, MODES, modeOf, modesFor } from "@/search/mode";
+import { type Mode, MODES } from "@/search/choices";
+import { modeOf, modesFor } from "@/search/mode";
 import type { SearchState } from "@/search/state";
 import { Segments } from "@/ui/segments";
 

@@ -1,8 +1,8 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { Card, heightBelow } from "@/search/card";
+import type { Mode } from "@/search/choices";
 import type { Mark } from "@/search/marks";
-import type { Mode } from "@/search/mode";
 import type { Entry, Section } from "@/search/sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";

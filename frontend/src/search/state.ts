@@ -1,5 +1,5 @@
+import { isMode, type Mode } from "@/search/choices";
 import { type Rule, readRules, writeRules } from "@/search/filter";
-import { isMode, type Mode } from "@/search/mode";
 
 /** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in run.ts. */
 export type Source =

@@ -1,7 +1,8 @@
 import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
-import { type Mode, SCORES } from "@/search/mode";
+import type { Mode } from "@/search/choices";
+import { SCORES } from "@/search/mode";
 import { useToast } from "@/shell/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";

@@ -1,7 +1,7 @@
 import { lazy, Suspense } from "react";
 import type { Picture } from "@/api/types";
 import { useViewed } from "@/search/address";
-import type { Mode } from "@/search/mode";
+import type { Mode } from "@/search/choices";
 
 const Viewer = lazy(() => import("@/viewer/viewer"));
 
