@@ -33,7 +33,7 @@ from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
-from image_similarity.texts import TextEmbedder
+from image_similarity.texts import TextEmbedder, TextModelState
 from image_similarity.trash import Trash
 from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
@@ -62,6 +62,8 @@ class EngineStats:
     """The state of the parts in numbers."""
 
     model: RunningModel
+    text_model: TextModelState | None
+    """None where the model reads no texts."""
     collection: CollectionInfo
     queue_depth: int
     cache: list[TierStats]
@@ -233,6 +235,7 @@ class SearchEngine:
         self.metrics.collection_images.set(collection.images)
         return EngineStats(
             model=self.model,
+            text_model=self._texts.state() if "text" in self.model.spec.towers else None,
             collection=collection,
             queue_depth=self._embedder.queue_depth,
             cache=self._cache.stats(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,17 @@ from image_similarity.telemetry.tracing import span
 
 MAX_TEXT = 2000
 """Characters: many times what any text tower reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextModelState:
+    """The text tower, as an operator wants to know it."""
+
+    name: str
+    loaded: bool
+    """Whether its weights are in memory; a model's own tower may wait for the first text."""
+    max_tokens: int
+    """Most tokens of a text that it reads."""
 
 
 class TextEmbedder:
@@ -38,6 +50,10 @@ class TextEmbedder:
         self._batching = batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics)
         self._cache = cache
         self._embedding = SingleFlight[EncodedText]()
+
+    def state(self) -> TextModelState:
+        """Return which text tower runs, and whether it is loaded."""
+        return TextModelState(self._encoder.name, self._encoder.loaded, self._encoder.max_tokens)
 
     async def embed(self, text: str, template: str | None = None) -> EncodedText:
         """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.

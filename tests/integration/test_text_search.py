@@ -71,8 +71,11 @@ def test_what_was_cut_off_is_said_and_does_not_count(server: RunningServer) -> N
     assert [hit["image_id"] for hit in cut["results"]] == [hit["image_id"] for hit in whole["results"]]
 
 
-def test_the_server_says_that_it_understands_text(server: RunningServer) -> None:
-    assert server.http.get("/stats").json()["model"]["towers"] == ["image", "text"]
+def test_the_server_says_that_it_understands_text_and_what_with(server: RunningServer) -> None:
+    found(server, "a cat")
+    stats = server.http.get("/stats").json()
+    assert stats["model"]["towers"] == ["image", "text"]
+    assert stats["text_model"] == {"name": stats["model"]["name"], "loaded": True, "max_tokens": 16}
 
 
 def test_without_a_tokenizer_images_are_searched_and_texts_answered_with_what_is_missing(tmp_path: Path) -> None:
@@ -81,7 +84,8 @@ def test_without_a_tokenizer_images_are_searched_and_texts_answered_with_what_is
     (checkpoint / "tokenizer_config.json").unlink()
     with running_server(make_settings(tmp_path / "data", checkpoint)) as server:
         index_photos(server)
-        assert server.http.get("/stats").json()["model"]["towers"] == ["image"]
+        stats = server.http.get("/stats").json()
+        assert (stats["model"]["towers"], stats["text_model"]) == (["image"], None)
         assert server.search(encoded(photo(64, 48, seed=3), "PNG"))["results"][0]["image_id"] == "photo-3"
 
         answer = server.http.post("/search/text", json={"text": "a cat"})

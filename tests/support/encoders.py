@@ -98,6 +98,7 @@ class ColourWords:
     name = "colour-words"
     dimension = DIMENSION
     max_tokens = 4
+    loaded = True
     _COLOURS: ClassVar = {"red": (250, 0, 0), "orange": (250, 90, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 
     def __init__(self) -> None:

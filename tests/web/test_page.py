@@ -262,6 +262,7 @@ def test_status_page_tells_what_runs(server: RunningServer, page: Page) -> None:
     model = page.get_by_role("region", name="Model")
     expect(model).to_contain_text("mini")
     expect(model).to_contain_text("fp32")
+    expect(model).to_contain_text(re.compile(r"Text model\s*mini, reads 256 tokens"))
     expect(page.get_by_role("region", name="Images")).to_contain_text("12")
     expect(page.get_by_role("region", name="Services")).to_contain_text("vector store")
     expect(page.get_by_role("img", name="Queue over the last minutes")).to_be_visible()

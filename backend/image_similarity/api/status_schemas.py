@@ -25,6 +25,14 @@ class ModelStatus(BaseModel):
     )
 
 
+class TextModelStatus(BaseModel):
+    """What encodes texts: the model's own text tower, or the one of TEXT_MODEL_NAME."""
+
+    name: str
+    loaded: bool = Field(description="Whether it is in memory; a model's own text tower waits for the first text.")
+    max_tokens: int = Field(description="Most tokens of a text that it reads; what comes after them is ignored.")
+
+
 class CollectionStatus(BaseModel):
     """The collection."""
 
@@ -72,6 +80,7 @@ class StatsResponse(BaseModel):
     version: str
     uptime_seconds: float
     model: ModelStatus
+    text_model: TextModelStatus | None = Field(description="null where the model reads no texts.")
     collection: CollectionStatus
     queue: QueueStatus
     cache: list[CacheTierStatus]
@@ -87,11 +96,12 @@ class StatsResponse(BaseModel):
                     "model": {
                         "name": "openai/clip-vit-base-patch32",
                         "dimension": 512,
-                        "towers": ["image"],
+                        "towers": ["image", "text"],
                         "device": "cpu",
                         "precision": "bf16",
                         "fallback_reason": None,
                     },
+                    "text_model": {"name": "openai/clip-vit-base-patch32", "loaded": True, "max_tokens": 77},
                     "collection": {
                         "name": "image_features",
                         "images": 1200,
@@ -137,7 +147,7 @@ class StatsResponse(BaseModel):
         cls, stats: EngineStats, *, uptime_seconds: float, queue_limit: int, jobs: QueueInfo | None = None
     ) -> StatsResponse:
         """Return the document of an engine's figures, and of the queue before its bulk jobs."""
-        model, collection = stats.model, stats.collection
+        model, text_model, collection = stats.model, stats.text_model, stats.collection
         return cls(
             version=__version__,
             uptime_seconds=round(uptime_seconds, 1),
@@ -149,6 +159,7 @@ class StatsResponse(BaseModel):
                 precision=model.precision,
                 fallback_reason=model.fallback_reason,
             ),
+            text_model=TextModelStatus(**asdict(text_model)) if text_model is not None else None,
             collection=CollectionStatus(**{**asdict(collection), "field_indexes": list(collection.field_indexes)}),
             queue=QueueStatus(depth=stats.queue_depth, limit=queue_limit),
             cache=[CacheTierStatus(**asdict(tier)) for tier in stats.cache],

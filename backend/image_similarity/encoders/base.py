@@ -60,6 +60,11 @@ class TextEncoder(Protocol):
         """Most tokens of a text that it reads, those that mark its ends included."""
         ...
 
+    @property
+    def loaded(self) -> bool:
+        """Whether its weights are in memory; they may be loaded on first use."""
+        ...
+
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
         """Encode a batch; not thread-safe, one caller at a time.
 

@@ -38,6 +38,11 @@ class LazyTextEncoder:
         """Most tokens of a text that it takes."""
         return self._max_tokens
 
+    @property
+    def loaded(self) -> bool:
+        """Whether a text came already, and the tower could be loaded."""
+        return self._loaded is not None
+
     def warm(self) -> TextEncoder:
         """Load the tower, unless it is, and return it; one caller at a time. Raises TextSearchUnavailable."""
         if self._loaded is None and self._refusal is None:

@@ -63,6 +63,11 @@ class TextTower:
         """Most tokens of a text that it takes, those that mark its start and end included."""
         return self._max_tokens
 
+    @property
+    def loaded(self) -> bool:
+        """Whether its weights are in memory: from the start."""
+        return True
+
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
         """Encode texts, in order; one caller at a time.
 

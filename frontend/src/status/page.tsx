@@ -30,7 +30,7 @@ export default function StatusPage() {
       </div>
     );
   }
-  const { model, collection, queue, cache } = stats.data;
+  const { model, text_model: texts, collection, queue, cache } = stats.data;
   const lookups = rates(history, (sample) => sample.lookups);
   const healthy = health.data?.status === "ok" && !health.isError;
 
@@ -96,6 +96,7 @@ export default function StatusPage() {
               ["Precision", model.precision],
               ["Dimension", count(model.dimension)],
               ["Encodes", model.towers.join(" and ")],
+              ["Text model", texts ? textModel(texts) : "none"],
               ["Collection", collection.name],
             ]}
           />
@@ -150,6 +151,10 @@ function searchedHow({ collection }: Stats): string {
   if (collection.images === 0) return "add some in the library";
   if (collection.indexed_vectors === 0) return "searched exactly";
   return `${percent(Math.min(1, collection.indexed_vectors / collection.images))} in the search graph`;
+}
+
+function textModel({ name, loaded, max_tokens }: NonNullable<Stats["text_model"]>): string {
+  return `${name}, reads ${count(max_tokens)} tokens${loaded ? "" : ", not loaded yet"}`;
 }
 
 function jobsNote({ kind, workers, dead_letters }: NonNullable<Stats["jobs"]>): string {

@@ -22,6 +22,7 @@ class Tower:
     """Places each of the sentences at random, and so does every tower of the same `seed`."""
 
     max_tokens = 77
+    loaded = True
 
     def __init__(self, name: str = "my-words", *, dimension: int = 32, seed: int = 0, noise: float = 0.0) -> None:
         self.name = name

@@ -39,11 +39,12 @@ def test_it_is_described_before_it_is_loaded() -> None:
 def test_the_first_text_loads_it_and_the_next_ones_do_not() -> None:
     shelf = Shelf()
     tower = lazy(shelf)
+    assert not tower.loaded
 
     [red] = tower.encode_texts(["red"])
     assert (red.embedding == ColourWords().encode_texts(["red"])[0].embedding).all()
     tower.encode_texts(["blue", "green"])
-    assert shelf.asked == 1
+    assert (shelf.asked, tower.loaded) == (1, True)
 
 
 def test_it_can_be_warmed() -> None:

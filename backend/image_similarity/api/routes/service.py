@@ -30,7 +30,7 @@ probes = APIRouter(prefix=PREFIX, tags=["service"])
 
 @router.get("/stats", summary="The service in numbers", response_model=StatsResponse, responses=responses(503))
 async def stats(request: Request, engine: EngineDep, jobs: JobsDep, settings: SettingsDep) -> StatsResponse:
-    """Model, collection, queue and cache, and what an operator should do next."""
+    """Model, text model, collection, queue and cache, and what an operator should do next."""
     uptime = monotonic() - request.app.state.started
     return StatsResponse.of(
         await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue, jobs=await jobs.info()
