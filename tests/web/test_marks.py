@@ -67,6 +67,40 @@ def test_marks_are_taken_back_one_by_one_or_all(server: RunningServer, page: Pag
     assert sorted(verdicts(server)) == sorted(names_of_cleared)
 
 
+def test_marks_shape_the_ranking_as_one_chooses(server: RunningServer, page: Page) -> None:
+    page.goto(f"{server.url}/?like=drawing-04.png&variety=0.5")
+    expect(results(page)).to_have_count(11)
+    choice = page.get_by_role("button", name="Marks:")
+    expect(choice).to_have_count(0)
+    first_result(page).hover()
+    more_like(page, "drawing-08.png").click()
+    less_like(page, "drawing-02.png").click()
+    expect(results(page)).to_have_count(9)
+    query = {"image_id": "drawing-04.png", "positive": ["drawing-08.png"], "negative": ["drawing-02.png"]}
+
+    def ranked(**options: object) -> list[str]:
+        found = server.http.post("/search", json={**query, "top_k": 9, **options}).json()["results"]
+        return [hit["image_id"] for hit in found]
+
+    blend, nearest = ranked(diversity=0.5), ranked(strategy="best_score")
+    assert blend[0] != nearest[0]
+    assert names(page) == blend
+    choice.click()
+    expect(page.get_by_role("radio", name="Blend")).to_be_focused()
+    page.get_by_role("radio", name="Nearest").check()
+    # The API refuses this strategy with diversity, which the page then does without.
+    expect(page.get_by_label("Variety")).to_be_disabled()
+    expect(page).to_have_url(re.compile("&marks=nearest"))
+    expect(results(page).first).to_have_accessible_name(re.compile(re.escape(nearest[0])))
+    assert names(page) == nearest
+    page.keyboard.press("Escape")
+    expect(choice).to_be_focused()
+    page.reload()
+    expect(choice).to_have_text("Marks:Nearest")
+    expect(results(page)).to_have_count(9)
+    assert names(page) == nearest
+
+
 def test_mark_of_an_image_that_is_gone_can_be_done_without(server: RunningServer, page: Page) -> None:
     page.goto(f"{server.url}/?like=drawing-04.png&more=gone.png")
     expect(page.get_by_role("alert")).to_contain_text("gone.png")

@@ -13,7 +13,7 @@ export interface SearchOptions {
   keywords?: string;
   positive?: string[];
   negative?: string[];
-  strategy?: "sum_scores";
+  strategy?: Schemas["Strategy"];
   threshold?: "auto";
   diversity?: number;
   collapse_duplicates?: boolean;

@@ -1,9 +1,8 @@
 import type { MouseEvent } from "react";
 import type { Hit } from "@/api/types";
 import { percent, plural, shortName } from "@/format";
-import type { Mode } from "@/search/choices";
 import type { Mark } from "@/search/marks";
-import { SCORES } from "@/search/mode";
+import type { Scale } from "@/search/scale";
 import type { Entry } from "@/search/sections";
 import { Icon, type IconName } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";
@@ -19,7 +18,7 @@ export function heightBelow(hit: Hit, coarsePointer: boolean): number {
 
 export interface CardProps {
   entry: Entry;
-  mode: Mode;
+  scale: Scale;
   /** The score of a full bar; where that is not 1 by itself, a confidence says more. */
   full: number;
   href: string;
@@ -38,7 +37,7 @@ export interface CardProps {
 
 /** One result: the picture, what is known of it, and what can be said of it. */
 export function Card(props: CardProps) {
-  const { entry, mode, full, href, tabIndex, onFocus, onOpen, hold } = props;
+  const { entry, scale, full, href, tabIndex, onFocus, onOpen, hold } = props;
   const { hit, rank } = entry;
   const description = descriptionOf(hit.metadata);
   const open = (event: MouseEvent) => {
@@ -78,9 +77,9 @@ export function Card(props: CardProps) {
               {shortName(hit.image_id)}
             </span>
             {rank !== null && (
-              <span className="font-semibold tabular-nums" title={SCORES[mode].title}>
-                <span className="sr-only">, {mode === "look" ? "score" : SCORES[mode].name} </span>
-                {SCORES[mode].write(hit.score)}
+              <span className="font-semibold tabular-nums" title={scale.title}>
+                <span className="sr-only">, {scale.spoken} </span>
+                {scale.write(hit.score)}
               </span>
             )}
           </span>

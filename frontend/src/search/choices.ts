@@ -6,3 +6,18 @@ export const isMode = (value: string | null): value is Mode => MODES.some((mode)
 
 /** What the API calls them. */
 export const API_MODES = { look: "vector", words: "keywords", both: "hybrid" } as const;
+
+/** How marks shape the ranking, the one that helps most first (docs/QUALITY.md). */
+export const STRATEGIES = ["blend", "nudge", "nearest", "tally"] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+export const isStrategy = (value: string | null): value is Strategy =>
+  STRATEGIES.some((strategy) => strategy === value);
+
+/** What the API calls them. */
+export const API_STRATEGIES = {
+  blend: "average",
+  nudge: "relevance_feedback",
+  nearest: "best_score",
+  tally: "sum_scores",
+} as const;

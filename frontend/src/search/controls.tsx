@@ -2,10 +2,11 @@ import { useState } from "react";
 import { useFacets } from "@/api/queries";
 import type { Facet } from "@/api/types";
 import { percent } from "@/format";
-import type { Mode } from "@/search/choices";
+import type { Mode, Strategy } from "@/search/choices";
 import { describe } from "@/search/filter";
 import { FilterBuilder } from "@/search/filter-builder";
 import { COUNTS, type SearchState } from "@/search/state";
+import { canVary } from "@/search/strategy";
 import { Button } from "@/ui/button";
 import { useResting } from "@/ui/hooks";
 import { Icon } from "@/ui/icons";
@@ -16,6 +17,8 @@ interface Props {
   state: SearchState;
   update: (change: Partial<SearchState>) => void;
   mode: Mode;
+  /** How marks shape the ranking; null where nothing is marked. */
+  strategy: Strategy | null;
   /** These two act on what is there at once. */
   count: number;
   onCount: (count: number) => void;
@@ -94,9 +97,10 @@ function HowMany({ state, update, mode, count, onCount, least, onLeast, cut }: P
   );
 }
 
-function HowArranged({ state, update, mode, fields }: Props & { fields: Facet[] }) {
+function HowArranged({ state, update, mode, strategy, fields }: Props & { fields: Facet[] }) {
   const [variety, setVariety] = useResting(state.variety, (rested) => update({ variety: rested }));
   const groups = fields.filter(({ field, kind }) => kind !== "time" && field !== "description");
+  const varied = canVary(strategy);
   const others = state.group !== null && !groups.some(({ field }) => field === state.group);
   return (
     <div className="card space-y-4 p-4">
@@ -106,8 +110,9 @@ function HowArranged({ state, update, mode, fields }: Props & { fields: Facet[] 
           min={0}
           max={1}
           step={0.05}
-          value={variety}
-          shown={variety === 0 ? "none" : percent(variety)}
+          value={varied ? variety : 0}
+          shown={!varied ? "not with “Nearest”" : variety === 0 ? "none" : percent(variety)}
+          disabled={!varied}
           onChange={setVariety}
         />
       )}

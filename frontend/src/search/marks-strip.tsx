@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { shortName } from "@/format";
 import type { Mark } from "@/search/marks";
 import { IndexedThumbnail } from "@/search/parts-tray";
@@ -8,20 +9,23 @@ interface Props {
   disliked: string[];
   onTakeBack: (id: string) => void;
   onClear: () => void;
+  /** How they count. */
+  children: ReactNode;
 }
 
 /** What was marked, always in sight: the results leave it out, since it is no longer to be found. */
-export function MarksStrip({ liked, disliked, onTakeBack, onClear }: Props) {
+export function MarksStrip({ liked, disliked, onTakeBack, onClear, children }: Props) {
   if (liked.length + disliked.length === 0) return null;
   return (
     <section
       aria-label="Marked images"
-      className="-my-1 flex min-w-0 flex-1 animate-fade items-center gap-3 max-sm:order-last max-sm:w-full max-sm:flex-none"
+      className="-my-1 flex min-w-0 flex-1 animate-fade items-center gap-x-3 gap-y-1 max-xl:order-last max-xl:w-full max-xl:flex-none max-sm:flex-wrap"
     >
-      <div className="flex min-w-0 items-center gap-3 overflow-x-auto p-1">
+      <div className="flex min-w-0 items-center gap-3 overflow-x-auto p-1 max-sm:w-full">
         <Marked mark="up" ids={liked} onTakeBack={onTakeBack} />
         <Marked mark="down" ids={disliked} onTakeBack={onTakeBack} />
       </div>
+      {children}
       <button
         type="button"
         onClick={onClear}

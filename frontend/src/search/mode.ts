@@ -1,4 +1,3 @@
-import { score } from "@/format";
 import type { Mode } from "@/search/choices";
 import type { Part, SearchState } from "@/search/state";
 
@@ -31,14 +30,3 @@ export function seenParts(parts: Part[], mode: Mode, readsText: boolean): Part[]
   if (mode === "words") return [];
   return mode === "both" && !readsText ? parts.filter(({ kind }) => kind !== "text") : parts;
 }
-
-/** What a mode's scores are, and how one is written. */
-export const SCORES: Record<Mode, { name: string; title: string; write: (value: number) => string }> = {
-  look: { name: "Cosine", title: "Cosine similarity: 1 is the same image", write: score },
-  words: { name: "BM25", title: "BM25: how well the words match", write: score },
-  both: {
-    name: "Rank fusion",
-    title: "Reciprocal rank fusion of looks and words",
-    write: (value) => value.toFixed(3),
-  },
-};

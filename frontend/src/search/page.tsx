@@ -15,9 +15,12 @@ import { QueryNotes } from "@/search/query-notes";
 import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
 import { useSearch } from "@/search/run";
+import { scaleOf } from "@/search/scale";
 import { firstOf, picturesOf, sectionsOf } from "@/search/sections";
 import { Start } from "@/search/start";
 import { format, likeThis, type SearchState } from "@/search/state";
+import { strategyOf } from "@/search/strategy";
+import { StrategyChoice } from "@/search/strategy-choice";
 import { Summary } from "@/search/summary";
 import { useReadsText } from "@/search/towers";
 import { useResting, useTitle } from "@/ui/hooks";
@@ -36,9 +39,12 @@ export function SearchPage() {
   const [least, setLeast] = useResting(state.least, (rested) => update({ least: rested }));
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
 
-  const readsText = useReadsText();
-  const mode = modeOf(state, readsText ?? true);
-  const search = useSearch(state, readsText);
+  const known = useReadsText();
+  const readsText = known ?? true;
+  const mode = modeOf(state, readsText);
+  const strategy = strategyOf(state, readsText);
+  const scale = scaleOf(mode, strategy);
+  const search = useSearch(state, known);
   const hits = search.data?.results;
   const shown = useMemo(() => {
     // Other modes have other scores, which say nothing by themselves.
@@ -55,7 +61,7 @@ export function SearchPage() {
     tell(id, mark);
   };
 
-  const viewer = <LazyViewer pictures={picturesOf(sections)} mode={mode} />;
+  const viewer = <LazyViewer pictures={picturesOf(sections)} scale={scale} />;
   if (parts.length === 0) {
     return (
       <>
@@ -81,6 +87,7 @@ export function SearchPage() {
           state={state}
           update={update}
           mode={mode}
+          strategy={strategy}
           count={count}
           onCount={setCount}
           least={least}
@@ -91,7 +98,7 @@ export function SearchPage() {
       <section aria-label="Results" aria-busy={search.isFetching}>
         <Summary
           answer={search.data}
-          mode={mode}
+          scale={scale}
           shown={shown.length}
           groups={state.group === null ? null : sections.length}
           fetching={search.isFetching}
@@ -105,14 +112,18 @@ export function SearchPage() {
               update(NO_MARKS);
               for (const id of [...state.liked, ...state.disliked]) tell(id, null);
             }}
-          />
+          >
+            {strategy !== null && (
+              <StrategyChoice state={state} strategy={strategy} readsText={readsText} update={update} />
+            )}
+          </MarksStrip>
         </Summary>
         {shown.length > 0 && !search.isError ? (
           <Results
             sections={sections}
-            mode={mode}
-            // Words and a picture are never the same, so their cosines stay far from 1.
-            bounded={mode === "look" && parts.some(({ kind }) => kind !== "text")}
+            scale={scale}
+            // Words and a picture are never the same, so their cosines stay far from 1; "nearest" has no cosines.
+            bounded={mode === "look" && strategy !== "nearest" && parts.some(({ kind }) => kind !== "text")}
             markOf={(id) => markOf(state, id)}
             onMark={onMark}
             menuOf={menuOf}

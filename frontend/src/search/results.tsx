@@ -1,8 +1,8 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { Card, heightBelow } from "@/search/card";
-import type { Mode } from "@/search/choices";
 import type { Mark } from "@/search/marks";
+import type { Scale } from "@/search/scale";
 import type { Entry, Section } from "@/search/sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";
@@ -20,7 +20,8 @@ const MARKS: Record<string, Mark> = { "+": "up", "-": "down" };
 
 interface Props {
   sections: Section[];
-  mode: Mode;
+  /** What the scores are. */
+  scale: Scale;
   /** Whether 1 is the best score there can be; else the best there is measures the others. */
   bounded: boolean;
   markOf: (id: string) => Mark | null;
@@ -38,7 +39,7 @@ interface Props {
  */
 export function Results({
   sections,
-  mode,
+  scale,
   bounded,
   markOf,
   onMark,
@@ -125,7 +126,7 @@ export function Results({
                     >
                       <Card
                         entry={entry}
-                        mode={mode}
+                        scale={scale}
                         full={full}
                         href={hrefOf(id)}
                         tabIndex={index === current ? 0 : -1}

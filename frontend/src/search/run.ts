@@ -3,12 +3,13 @@ import { answer, api, asBinary, asForm, fetchRaw } from "@/api/client";
 import { imageUrl } from "@/api/images";
 import { Problem } from "@/api/problem";
 import type { SearchAnswer, SearchOptions } from "@/api/types";
-import { API_MODES, type Mode } from "@/search/choices";
+import { API_MODES, API_STRATEGIES, type Mode, type Strategy } from "@/search/choices";
 import { toFilter } from "@/search/filter";
 import { modeOf, seenParts } from "@/search/mode";
 import { isSearchable } from "@/search/parts";
 import { COUNTS, type Part, type SearchState } from "@/search/state";
 import { load, store, type StoredQuery } from "@/search/stored";
+import { canVary, strategyOf } from "@/search/strategy";
 
 /** The link names an image that only another browser has. */
 export class QueryLost extends Error {
@@ -53,7 +54,7 @@ export function useSearch(state: SearchState, readsText: boolean | undefined) {
   const known = readsText !== undefined || parts.every(({ kind }) => kind !== "text");
   const mode = modeOf(state, readsText ?? true);
   const seen = seenParts(parts, mode, readsText ?? true);
-  const options = optionsOf(state, mode, seen);
+  const options = optionsOf(state, mode, strategyOf(state, readsText ?? true));
   const what = [mode, ...whatOf(parts)];
   return useQuery<SearchAnswer>({
     queryKey: ["search", what, parts.map(({ weight }) => weight), options],
@@ -70,7 +71,7 @@ export function useSearch(state: SearchState, readsText: boolean | undefined) {
 const GROUP_SIZE = 12;
 
 /** All of a request but what is searched with. */
-function optionsOf(state: SearchState, mode: Mode, seen: Part[]): SearchOptions {
+function optionsOf(state: SearchState, mode: Mode, strategy: Strategy | null): SearchOptions {
   const { parts, rules, liked, disliked, auto, variety, fold, group } = state;
   const filter = toFilter(rules);
   const words = parts.flatMap((part) => (part.kind === "text" && part.weight > 0 ? [part.text] : []));
@@ -80,13 +81,12 @@ function optionsOf(state: SearchState, mode: Mode, seen: Part[]): SearchOptions 
     ...(filter && { filter }),
     // What follows from looks alone.
     ...(mode === "look" && auto && { threshold: "auto" }),
-    ...(mode === "look" && variety > 0 && { diversity: variety }),
+    ...(mode === "look" && variety > 0 && canVary(strategy) && { diversity: variety }),
     ...(fold && { collapse_duplicates: true }),
     ...(group !== null && { group_by: group, group_size: GROUP_SIZE }),
     ...(liked.length > 0 && { positive: liked }),
     ...(disliked.length > 0 && { negative: disliked }),
-    // The others need something to start from.
-    ...(disliked.length > 0 && liked.length + seen.length === 0 && { strategy: "sum_scores" }),
+    ...(strategy !== null && { strategy: API_STRATEGIES[strategy] }),
   };
 }
 

@@ -25,7 +25,7 @@ describe("the search in the address bar", () => {
     { ...NOTHING, parts: [upload] },
     { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }], mode: "both" },
     { ...NOTHING, parts: [upload], auto: true, variety: 0.3, fold: true, group: "camera.model" },
-    { ...NOTHING, parts: [upload], liked: ["a&b", "c"], disliked: ["ä/ö"] },
+    { ...NOTHING, parts: [upload], liked: ["a&b", "c"], disliked: ["ä/ö"], strategy: "nearest" },
     {
       ...NOTHING,
       parts: [
@@ -91,6 +91,13 @@ describe("the search in the address bar", () => {
   it.each(["?mode=", "?mode=all", "?mode=toString"])("knows no such mode as %s", (address) => {
     expect(parse(address).mode).toBeNull();
   });
+
+  it.each(["?marks=", "?marks=average", "?marks=toString"])(
+    "knows no such way to count marks as %s",
+    (address) => {
+      expect(parse(address).strategy).toBe("blend");
+    },
+  );
 
   it("has a mark of an image once", () => {
     expect(parse("?more=a&more=a&less=a&less=b&more=")).toMatchObject({ liked: ["a"], disliked: ["b"] });

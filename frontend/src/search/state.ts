@@ -1,4 +1,4 @@
-import { isMode, type Mode } from "@/search/choices";
+import { isMode, isStrategy, type Mode, type Strategy } from "@/search/choices";
 import { type Rule, readRules, writeRules } from "@/search/filter";
 
 /** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in run.ts. */
@@ -33,6 +33,8 @@ export interface SearchState {
   /** Indexed images that the results are to be more like, and less like. */
   liked: string[];
   disliked: string[];
+  /** How they shape the ranking. */
+  strategy: Strategy;
 }
 
 export const COUNTS = { min: 1, max: 200, start: 24 };
@@ -53,6 +55,7 @@ export const NOTHING: SearchState = {
   group: null,
   liked: [],
   disliked: [],
+  strategy: "blend",
 };
 
 /** How each kind of source is called in the address. */
@@ -67,6 +70,7 @@ const SOURCES: Record<string, (value: string) => Source> = {
 export function parse(search: string): SearchState {
   const given = new URLSearchParams(search);
   const mode = given.get("mode");
+  const strategy = given.get("marks");
   return {
     parts: parseParts(given),
     mode: isMode(mode) ? mode : null,
@@ -78,6 +82,7 @@ export function parse(search: string): SearchState {
     fold: given.get("fold") === "1",
     group: given.get("group") === "" ? null : given.get("group"),
     ...readMarks(given),
+    strategy: isStrategy(strategy) ? strategy : NOTHING.strategy,
   };
 }
 
@@ -122,6 +127,7 @@ export function format(state: SearchState): string {
   if (state.group !== null) params.set("group", state.group);
   for (const id of state.liked) params.append("more", id);
   for (const id of state.disliked) params.append("less", id);
+  if (state.strategy !== NOTHING.strategy) params.set("marks", state.strategy);
   const text = params.toString();
   return text && `?${text}`;
 }

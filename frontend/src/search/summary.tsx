@@ -1,15 +1,15 @@
 import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
-import type { Mode } from "@/search/choices";
-import { SCORES } from "@/search/mode";
+import type { Scale } from "@/search/scale";
 import { useToast } from "@/shell/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 
 interface Props {
   answer: SearchAnswer | undefined;
-  mode: Mode;
+  /** What the scores are. */
+  scale: Scale;
   shown: number;
   /** How many groups they are in; null where they are not grouped. */
   groups: number | null;
@@ -20,11 +20,11 @@ interface Props {
 }
 
 /** How many there are and, quietly, how long it took. */
-export function Summary({ answer, mode, shown, groups, fetching, shareable, children }: Props) {
+export function Summary({ answer, scale, shown, groups, fetching, shareable, children }: Props) {
   const inGroups = groups === null || shown === 0 ? "" : ` in ${plural(groups, "group")}`;
   const figure = shown === 0 ? "No results" : plural(shown, "result") + inGroups;
   return (
-    <div className="mb-3 flex min-h-10 flex-wrap items-center justify-between gap-x-2 gap-y-1 sm:flex-nowrap sm:gap-x-4">
+    <div className="mb-3 flex min-h-10 flex-wrap items-center justify-between gap-x-2 gap-y-1 sm:gap-x-4 xl:flex-nowrap">
       <h1 className="text-xl font-semibold tracking-tight whitespace-nowrap" aria-live="polite">
         {answer ? figure : fetching ? "Looking…" : "Results"}
       </h1>
@@ -35,7 +35,7 @@ export function Summary({ answer, mode, shown, groups, fetching, shareable, chil
             className="flex items-center gap-1.5 text-xs whitespace-nowrap text-muted tabular-nums sm:text-sm"
             data-testid="timing"
           >
-            <span title={SCORES[mode].title}>{SCORES[mode].name}</span>
+            <span title={scale.title}>{scale.name}</span>
             <Icon name="clock" className="ml-2 size-4 max-sm:hidden" />
             <span className="sm:hidden">·</span>
             {milliseconds(answer.search_time_ms)}

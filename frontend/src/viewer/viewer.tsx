@@ -7,8 +7,7 @@ import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
 import { moment, shortName } from "@/format";
 import { useViewed } from "@/search/address";
-import type { Mode } from "@/search/choices";
-import { SCORES } from "@/search/mode";
+import type { Scale } from "@/search/scale";
 import { likeThis } from "@/search/state";
 import { useToast } from "@/shell/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
@@ -27,11 +26,11 @@ const Editor = lazy(() =>
 interface Props {
   /** What arrow keys leaf through. */
   pictures: (Picture & { score?: number })[];
-  mode: Mode;
+  scale?: Scale | undefined;
 }
 
 /** One image, whole, with all that is known of it and all that can be done with it. */
-export default function Viewer({ pictures, mode }: Props) {
+export default function Viewer({ pictures, scale }: Props) {
   const { viewed, turn, close } = useViewed();
   const index = pictures.findIndex(({ image_id }) => image_id === viewed);
   const previous = index > 0 ? pictures[index - 1] : undefined;
@@ -64,7 +63,7 @@ export default function Viewer({ pictures, mode }: Props) {
             <Contents
               id={viewed}
               known={pictures[index]}
-              mode={mode}
+              scale={scale}
               leaf={
                 <>
                   {previous && (
@@ -103,12 +102,12 @@ function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string;
 interface ContentsProps {
   id: string;
   known: (Picture & { score?: number }) | undefined;
-  mode: Mode;
+  scale: Scale | undefined;
   leaf: React.ReactNode;
   onGone: () => void;
 }
 
-function Contents({ id, known, mode, leaf, onGone }: ContentsProps) {
+function Contents({ id, known, scale, leaf, onGone }: ContentsProps) {
   const toast = useToast();
   const remove = useDelete();
   const [edited, setEdited] = useState<string | null>(null);
@@ -146,9 +145,9 @@ function Contents({ id, known, mode, leaf, onGone }: ContentsProps) {
             {shortName(id)}
           </Dialog.Title>
           {shortName(id) !== id && <p className="mt-0.5 text-sm wrap-anywhere text-muted">{id}</p>}
-          {known?.score !== undefined && (
+          {scale && known?.score !== undefined && (
             <p className="mt-2 inline-flex items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
-              {SCORES[mode].name} {SCORES[mode].write(known.score)}
+              {scale.name} {scale.write(known.score)}
             </p>
           )}
         </div>

@@ -1,0 +1,37 @@
+import { score } from "@/format";
+import type { Mode, Strategy } from "@/search/choices";
+
+/** What scores are, and how one is written and read out. */
+export interface Scale {
+  name: string;
+  title: string;
+  spoken: string;
+  write: (value: number) => string;
+}
+
+const MODES: Record<Mode, Scale> = {
+  look: {
+    name: "Cosine",
+    title: "Cosine similarity: 1 is the same image",
+    spoken: "score",
+    write: score,
+  },
+  words: { name: "BM25", title: "BM25: how well the words match", spoken: "BM25", write: score },
+  both: {
+    name: "Rank fusion",
+    title: "Reciprocal rank fusion of looks and words",
+    spoken: "Rank fusion",
+    write: (value) => value.toFixed(3),
+  },
+};
+
+const NEAREST: Scale = {
+  name: "Nearest",
+  title: "Only an order: above 0 nearest to what is searched for or liked, below 0 to what is not liked",
+  spoken: "score",
+  write: score,
+};
+
+/** Those of a mode; a strategy has scores of its own where looks alone decide. */
+export const scaleOf = (mode: Mode, strategy: Strategy | null): Scale =>
+  mode === "look" && strategy === "nearest" ? NEAREST : MODES[mode];

@@ -1,0 +1,42 @@
+import { STRATEGIES, type Strategy } from "@/search/choices";
+import type { SearchState } from "@/search/state";
+import { strategiesFor } from "@/search/strategy";
+import { Choice } from "@/ui/choice";
+
+const WORDS: Record<Strategy, { label: string; hint: string }> = {
+  blend: { label: "Blend", hint: "Heads for the middle of all you like, away from what you do not" },
+  nudge: { label: "Nudge", hint: "Keeps to the search, and leans towards what you like" },
+  nearest: { label: "Nearest", hint: "Judges each image by the one picture that it is nearest to" },
+  tally: { label: "Tally", hint: "Every mark counts as much as the search: likes add, dislikes take away" },
+};
+
+interface Props {
+  state: SearchState;
+  /** The one that is searched with. */
+  strategy: Strategy;
+  readsText: boolean;
+  update: (change: Partial<SearchState>) => void;
+}
+
+/** How marks shape the ranking. */
+export function StrategyChoice({ state, strategy, readsText, update }: Props) {
+  const possible = strategiesFor(state, readsText);
+  return (
+    <Choice
+      label="Marks"
+      title="How marks shape the ranking"
+      value={strategy}
+      options={STRATEGIES.map((value) => {
+        const can = possible.includes(value);
+        const { label, hint } = WORDS[value];
+        return {
+          value,
+          label,
+          hint: can ? hint : "Needs an image that you like to start from",
+          disabled: !can,
+        };
+      })}
+      onChange={(chosen) => update({ strategy: chosen })}
+    />
+  );
+}
