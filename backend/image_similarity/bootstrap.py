@@ -97,9 +97,17 @@ async def build_engine(settings: Settings) -> SearchEngine:
         trash=trash,
         cache=cache,
         metrics=metrics,
-        # Redis keeps answers while a deployment is given other settings; replicas of both then answer side by side.
+        # Redis keeps answers while a deployment is given other settings, or other weights under the same names;
+        # replicas of both then answer side by side.
         answer_settings=repr(
-            (model.text.name, settings.prompt_template, settings.keyword_language, duplicate_similarity)
+            (
+                encoder.fingerprint,
+                model.text.name,
+                model.text.fingerprint,
+                settings.prompt_template,
+                settings.keyword_language,
+                duplicate_similarity,
+            )
         ),
     )
 

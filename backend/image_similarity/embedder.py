@@ -70,6 +70,7 @@ class ImageEmbedder:
     ) -> None:
         self._encoder = encoder
         self._batching = batching
+        self._model = f"{encoder.spec.name}@{encoder.fingerprint}"
         self._cache = cache
         self._metrics = metrics
         self._limits = limits
@@ -138,7 +139,7 @@ class ImageEmbedder:
         return None if cached is None else np.frombuffer(cached, dtype=np.float32)
 
     def _key(self, digest: str) -> str:
-        return f"{self._encoder.spec.name}:{digest}"
+        return f"{self._model}:{digest}"
 
     def _decode_for_index(self, data: bytes) -> tuple[DecodedImage, Pixels, bytes]:
         decoded = self._decode(data)

@@ -106,6 +106,7 @@ def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
 
         return LazyTextEncoder(
             spec.name,
+            fingerprint=mini_text.fingerprint(),
             dimension=spec.dimension,
             max_tokens=mini_text.MAX_TOKENS,
             load=lambda: mini_text.load(device=device),
@@ -114,6 +115,7 @@ def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
 
     return LazyTextEncoder(
         spec.name,
+        fingerprint=encoder.fingerprint,  # one checkpoint holds both towers
         dimension=spec.dimension,
         max_tokens=clip_text.max_tokens(hub.locate(spec.name), spec.name),
         load=lambda: clip_text.load(spec.name, device=device),

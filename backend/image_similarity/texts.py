@@ -47,6 +47,7 @@ class TextEmbedder:
         """`template` is the prompt template for texts that bring none of their own."""
         self._template = template
         self._encoder = encoder
+        self._model = f"{encoder.name}@{encoder.fingerprint}"
         self._batching = batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics)
         self._cache = cache
         self._embedding = SingleFlight[EncodedText]()
@@ -62,7 +63,7 @@ class TextEmbedder:
         TextSearchUnavailable where there is no text tower or it cannot be loaded, EncodingFailed, Overloaded.
         """
         text = apply_template(self._template if template is None else template, check_text(text))
-        key = f"{self._encoder.name}:text:{hashlib.sha256(text.encode()).hexdigest()}"
+        key = f"{self._model}:text:{hashlib.sha256(text.encode()).hexdigest()}"
         self._cache.count_query(key)
         with span("cache"):
             stored = await self._cache.get(Kind.EMBEDDING, key)

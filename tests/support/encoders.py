@@ -36,6 +36,7 @@ class ColourEncoder:
             download_mb=None,
             description="For tests.",
         )
+        self.fingerprint = "as ever"
         self.device = "cpu"
         self.precision = "fp32"
         self.batches: list[int] = []
@@ -97,6 +98,7 @@ class ColourWords:
 
     name = "colour-words"
     dimension = DIMENSION
+    fingerprint = "as ever"
     max_tokens = 4
     loaded = True
     _COLOURS: ClassVar = {"red": (250, 0, 0), "orange": (250, 90, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}

@@ -47,7 +47,12 @@ class TextEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the model; embeddings are cached under it."""
+        """Of the model."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others under the same name; embeddings are cached under both."""
         ...
 
     @property
@@ -80,6 +85,11 @@ class Encoder(Protocol):
     @property
     def spec(self) -> ModelSpec:
         """The model's description."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells its weights from others under the same name; embeddings are cached under both."""
         ...
 
     @property

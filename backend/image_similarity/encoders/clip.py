@@ -17,6 +17,7 @@ from image_similarity.encoders import catalog, clip_text, hub
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config
 from image_similarity.encoders.device import choose_device, choose_precision
+from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.lanes import Lanes
 from image_similarity.encoders.packed import PackedTower, agrees
 from image_similarity.encoders.preprocessing import Family, Preprocessing
@@ -31,9 +32,17 @@ class ClipEncoder:
     """An image tower of the CLIP or SigLIP family; satisfies `Encoder`."""
 
     def __init__(
-        self, spec: ModelSpec, preprocessing: Preprocessing, tower: Tower, *, device: str, precision: str
+        self,
+        spec: ModelSpec,
+        preprocessing: Preprocessing,
+        tower: Tower,
+        *,
+        fingerprint: str,
+        device: str,
+        precision: str,
     ) -> None:
         self._spec = spec
+        self._fingerprint = fingerprint
         self._preprocessing = preprocessing
         self._tower = tower
         self._device = torch.device(device)
@@ -68,12 +77,17 @@ class ClipEncoder:
         spec = catalog.describe(name_or_path) or _unlisted(name_or_path, family)
         towers = {"image"} if clip_text.lacks(checkpoint, name_or_path) else {"image", "text"}
         spec = replace(spec, dimension=dimension, input_size=side, towers=frozenset(towers))
-        return cls(spec, preprocessing, tower, device=device, precision=precision)
+        return cls(spec, preprocessing, tower, fingerprint=fingerprint(checkpoint), device=device, precision=precision)
 
     @property
     def spec(self) -> ModelSpec:
         """The model's description."""
         return self._spec
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells its weights from others under the same name; see `fingerprint.py`."""
+        return self._fingerprint
 
     @property
     def device(self) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders import hub
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config, why
+from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text import TextTower, Tokens
 
 _MAX_TOKENS = {"clip": 77, "siglip": 64}
@@ -65,6 +66,7 @@ def load(name_or_path: str, *, device: str) -> TextTower:
     config = model.config
     return TextTower(
         name_or_path,
+        fingerprint=fingerprint(checkpoint),
         dimension=config.projection_dim if family == "clip" else getattr(config, "projection_size", config.hidden_size),
         max_tokens=limit,
         tokenise=_Tokenizer(tokenizer, limit, family),

@@ -12,11 +12,15 @@ class LazyTextEncoder:
     """Stands for a text tower that is not loaded yet; satisfies `TextEncoder`.
 
     Whoever only searches by image is spared its memory (CLIP ViT-B/32: 250 MB) and the seconds it takes to load.
-    A tower that cannot be loaded is not tried again: what it lacks takes an installation and a restart.
+    A tower that cannot be loaded is not tried again: what it lacks takes an installation and a restart. Nor is one
+    with another fingerprint than it was announced with, under which embeddings are cached already.
     """
 
-    def __init__(self, name: str, *, dimension: int, max_tokens: int, load: Callable[[], TextEncoder]) -> None:
+    def __init__(
+        self, name: str, *, fingerprint: str, dimension: int, max_tokens: int, load: Callable[[], TextEncoder]
+    ) -> None:
         self._name = name
+        self._fingerprint = fingerprint
         self._dimension = dimension
         self._max_tokens = max_tokens
         self._load = load
@@ -25,8 +29,13 @@ class LazyTextEncoder:
 
     @property
     def name(self) -> str:
-        """Of the model; part of the cache key."""
+        """Of the model."""
         return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others under the same name."""
+        return self._fingerprint
 
     @property
     def dimension(self) -> int:
@@ -47,7 +56,7 @@ class LazyTextEncoder:
         """Load the tower, unless it is, and return it; one caller at a time. Raises TextSearchUnavailable."""
         if self._loaded is None and self._refusal is None:
             try:
-                self._loaded = self._load()
+                self._loaded = self._announced(self._load())
             except ModelUnavailable as error:
                 self._refusal = str(error)
         if self._loaded is None:
@@ -60,3 +69,8 @@ class LazyTextEncoder:
         Raises TextSearchUnavailable where that fails, EncodingFailed as the tower itself does.
         """
         return self.warm().encode_texts(texts)
+
+    def _announced(self, tower: TextEncoder) -> TextEncoder:
+        if tower.fingerprint != self._fingerprint:
+            raise ModelUnavailable(f'The files of "{self._name}" were replaced while this program ran; restart it.')
+        return tower

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.checkpoint import quiet_transformers, read_config, read_weights, why
+from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text import TextTower, masked_mean
 from image_similarity.encoders.tokens import FileTokenizer, positions_of
 
@@ -47,7 +48,15 @@ def load(folder: Path, name: str, *, device: str) -> TextTower:
         hidden = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
         return functional.linear(masked_mean(hidden, mask), weight, bias)
 
-    return TextTower(name, dimension=len(weight), max_tokens=limit, tokenise=tokenizer, network=network, device=device)
+    return TextTower(
+        name,
+        fingerprint=fingerprint(folder),
+        dimension=len(weight),
+        max_tokens=limit,
+        tokenise=tokenizer,
+        network=network,
+        device=device,
+    )
 
 
 def _build(tensors: Mapping[str, Tensor], base: str) -> Any:

@@ -20,6 +20,7 @@ from PIL import Image
 from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
 from image_similarity.encoders import mini_text
 from image_similarity.encoders.base import ModelSpec
+from image_similarity.encoders.fingerprint import digest
 from image_similarity.encoders.packaged import Package
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class MiniEncoder:
     def spec(self) -> ModelSpec:
         """The model's description; without "text" where the text tower's package is not installed."""
         return replace(MINI, towers=frozenset({"image"})) if mini_text.lacks() else MINI
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells its weights from an earlier or a later version's; see `fingerprint.py`."""
+        return digest(BACKBONE_SHA256.encode(), WEIGHTS.read_bytes())
 
     @property
     def device(self) -> str:

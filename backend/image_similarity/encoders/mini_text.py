@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from image_similarity.domain import ModelUnavailable
+from image_similarity.encoders.fingerprint import digest
 from image_similarity.encoders.packaged import Package
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ def lacks() -> str | None:
     return None if MINILM.folder() else MINILM.missing()
 
 
+def fingerprint() -> str:
+    """Return what tells this tower from an earlier or a later version's. Raises ModelUnavailable."""
+    try:
+        return digest(MINILM_SHA256.encode(), TOKENIZER_SHA256.encode(), HEAD.read_bytes())
+    except OSError as error:
+        raise ModelUnavailable(f"{HEAD} cannot be read; reinstall image-similarity") from error
+
+
 def load(*, device: str) -> TextTower:
     """Load the tower onto `device`. Raises ModelUnavailable where its package is missing or not the expected one."""
     from image_similarity.encoders.text import TextTower
@@ -64,6 +73,7 @@ def load(*, device: str) -> TextTower:
     head = _load_head(device)
     return TextTower(
         NAME,
+        fingerprint=fingerprint(),
         dimension=DIMENSION,
         max_tokens=MAX_TOKENS,
         tokenise=tokenise,

@@ -20,6 +20,7 @@ from torch.nn import functional
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders import clip_text, hub, mclip
 from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, read_json, read_weights, why
+from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text import TextTower, masked_mean
 from image_similarity.encoders.tokens import FileTokenizer, positions_of
 
@@ -75,8 +76,15 @@ def _load_modules(folder: Path, name: str, device: str) -> TextTower:
             pooled = step(pooled)
         return pooled
 
-    limit = tokenizer.limit
-    return TextTower(name, dimension=width, max_tokens=limit, tokenise=tokenizer, network=network, device=device)
+    return TextTower(
+        name,
+        fingerprint=fingerprint(folder),
+        dimension=width,
+        max_tokens=tokenizer.limit,
+        tokenise=tokenizer,
+        network=network,
+        device=device,
+    )
 
 
 def _read_modules(folder: Path, name: str) -> tuple[list[str], list[Path]]:

@@ -39,9 +39,18 @@ class TextTower:
     """
 
     def __init__(
-        self, name: str, *, dimension: int, max_tokens: int, tokenise: Tokenise, network: Network, device: str
+        self,
+        name: str,
+        *,
+        fingerprint: str,
+        dimension: int,
+        max_tokens: int,
+        tokenise: Tokenise,
+        network: Network,
+        device: str,
     ) -> None:
         self._name = name
+        self._fingerprint = fingerprint
         self._dimension = dimension
         self._max_tokens = max_tokens
         self._tokenise = tokenise
@@ -50,8 +59,13 @@ class TextTower:
 
     @property
     def name(self) -> str:
-        """Of the model; part of the cache key."""
+        """Of the model."""
         return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others under the same name; see `fingerprint.py`."""
+        return self._fingerprint
 
     @property
     def dimension(self) -> int:

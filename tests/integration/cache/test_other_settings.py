@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from image_similarity.bootstrap import build_engine
-from tests.support.engines import BLUE, RED, TOP
+from image_similarity.domain import Embedding
+from random_checkpoint import build_checkpoint
+from tests.support.engines import BLUE, RED, TOP, digest
 from tests.support.redis_server import RedisServer
 from tests.support.servers import make_settings
+
+
+def on(redis: RedisServer) -> dict[str, Any]:
+    # Patient: on a busy machine an answer that comes late would count as none.
+    return {"redis_url": redis.url, "redis_timeout": 5}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +29,7 @@ async def test_a_server_with_other_settings_answers_anew(
     redis: RedisServer, tmp_path: Path, tiny_checkpoint: Path, changed: dict[str, Any]
 ) -> None:
     async def asked_again(**others: Any) -> bool:
-        engine = await build_engine(make_settings(tmp_path, tiny_checkpoint, redis_url=redis.url, **others))
+        engine = await build_engine(make_settings(tmp_path, tiny_checkpoint, **on(redis), **others))
         try:
             if not await engine._vectors.get("a"):
                 await engine.index_image(BLUE, image_id="a")
@@ -31,3 +38,25 @@ async def test_a_server_with_other_settings_answers_anew(
             await engine.close()
 
     assert [await asked_again(), await asked_again(), await asked_again(**changed)] == [False, True, False]
+
+
+async def test_weights_that_were_replaced_under_their_name_never_answer_with_the_embeddings_of_the_old(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    async def embedded(seed: int) -> tuple[Embedding, Embedding, bool]:
+        checkpoint = build_checkpoint(tmp_path / "clip", size="tiny", seed=seed)
+        engine = await build_engine(make_settings(tmp_path / "data", checkpoint, **on(redis)))
+        try:
+            image = await engine._embedder.embed(RED, digest(RED))
+            text = (await engine._texts.embed("a cat")).embedding
+            return image, text, (await engine.search_by_text("a cat", TOP)).cached
+        finally:
+            await engine.close()
+
+    image, text, _ = await embedded(seed=0)
+    same_image, same_text, cached = await embedded(seed=0)
+    assert ((same_image == image).all(), (same_text == text).all(), cached) == (True, True, True)
+    other_image, other_text, cached = await embedded(seed=1)
+    assert abs(other_image @ image) < 0.9
+    assert abs(other_text @ text) < 0.9
+    assert not cached

@@ -21,6 +21,7 @@ MINE = replace(MINI, name="my-clip", dimension=32)
 class Tower:
     """Places each of the sentences at random, and so does every tower of the same `seed`."""
 
+    fingerprint = "as ever"
     max_tokens = 77
     loaded = True
 

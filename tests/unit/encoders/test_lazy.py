@@ -24,8 +24,8 @@ class Shelf:
         return ColourWords()
 
 
-def lazy(shelf: Shelf) -> LazyTextEncoder:
-    return LazyTextEncoder("words", dimension=DIMENSION, max_tokens=4, load=shelf.take)
+def lazy(shelf: Shelf, fingerprint: str = ColourWords.fingerprint) -> LazyTextEncoder:
+    return LazyTextEncoder("words", fingerprint=fingerprint, dimension=DIMENSION, max_tokens=4, load=shelf.take)
 
 
 def test_it_is_described_before_it_is_loaded() -> None:
@@ -64,3 +64,11 @@ def test_what_is_missing_is_said_every_time_and_looked_for_once() -> None:
         with pytest.raises(TextSearchUnavailable, match="words is not possible: the weights are not installed"):
             tower.encode_texts(["red"])
     assert shelf.asked == 1
+
+
+def test_a_tower_that_was_replaced_since_it_was_announced_is_refused() -> None:
+    tower = lazy(Shelf(), "of other weights")
+
+    with pytest.raises(TextSearchUnavailable, match=r'files of "words" were replaced.*restart'):
+        tower.encode_texts(["red"])
+    assert not tower.loaded

@@ -40,6 +40,13 @@ def test_it_says_what_it_is(tower: TextEncoder) -> None:
     assert MINI.towers == {"image", "text"}
 
 
+def test_another_head_is_another_tower(tower: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tower.fingerprint == mini_text.fingerprint()
+    monkeypatch.setattr(mini_text, "HEAD", tmp_path / "head")
+    (tmp_path / "head").write_bytes(b"trained for longer")
+    assert tower.fingerprint != mini_text.fingerprint()
+
+
 def test_embeddings_are_float32_unit_vectors(tower: TextEncoder) -> None:
     embeddings = rows(tower, *TEXTS)
     assert (embeddings.shape, embeddings.dtype) == ((4, 512), np.float32)

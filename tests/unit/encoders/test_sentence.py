@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from image_similarity.domain import Embedding, ModelUnavailable
 from image_similarity.encoders import clip_text, sentence
 from image_similarity.encoders.base import TextEncoder
+from image_similarity.encoders.fingerprint import fingerprint
 from random_checkpoint import build_checkpoint
 from tests.support.multilingual import Layout, build_multilingual
 
@@ -108,6 +109,7 @@ def test_it_says_what_it_is_and_where_it_cuts(tmp_path: Path, teacher: TextEncod
     whole, cut = tower.encode_texts(["dogs " * (limit - 2), "dogs " * (limit - 1)])
 
     assert (tower.name, tower.dimension, tower.max_tokens) == (str(folder), 64, limit)
+    assert tower.fingerprint == fingerprint(folder)
     assert (whole.truncated, cut.truncated) == (False, True)
     np.testing.assert_allclose(whole.embedding, cut.embedding, atol=1e-6)
 
