@@ -59,6 +59,9 @@ class ImageRecord:
     metadata: Metadata = field(default_factory=dict)
     tagging: Tagging | None = None
     """None where no tagger has looked at the image."""
+    revision: str | None = field(default=None, compare=False)
+    """What the store knows this state of the record by, and renews with every write; None where a version without
+    revisions wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +350,7 @@ class EncodingFailed(ImageSimilarityError):
 
 
 class Overloaded(ImageSimilarityError):
-    """The queue is full; try again after `retry_after` seconds."""
+    """Too many want the same at once, a place in a queue or to change an image; try again after `retry_after` s."""
 
     code = "overloaded"
 

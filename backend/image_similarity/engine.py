@@ -156,14 +156,16 @@ class SearchEngine:
     async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.
 
-        Raises ImageNotFound, and InvalidRequest where the patch or what comes of it is beyond the limits.
+        Raises ImageNotFound, InvalidRequest where the patch or what comes of it is beyond the limits, and Overloaded
+        where other processes change the image all the time.
         """
         return await self._indexing.patch(image_id, patch)
 
     async def tag_image(self, image_id: str) -> bool:
         """Have the tagger look at an indexed image that it has not seen, and fill what the caller left out.
 
-        Tells whether anything was written. Raises ImageNotFound, ModelUnavailable, EncodingFailed, DecodeTimeout.
+        Tells whether anything was written. Raises ImageNotFound, ModelUnavailable, EncodingFailed, DecodeTimeout, and
+        Overloaded as `patch_metadata`, or where too many images wait for the tagger.
         """
         return await self._indexing.tag(image_id)
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks, to_the_end
-from image_similarity.domain import ImageRecord, IndexResult, Metadata, Pixels
+from image_similarity.domain import ImageRecord, IndexResult, Metadata, Overloaded, Pixels
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler, own_metadata, patched
 from image_similarity.vectors.base import VectorStore
 from image_similarity.writes import NewImage, Writes, not_found
+
+ATTEMPTS = 16
+"""Times that a change of metadata is begun anew where other processes were quicker."""
+
+LONGEST_PAUSE = 0.2
+"""Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""
+
+_FIRST_PAUSE = 0.005
 
 
 class Indexing:
@@ -64,12 +75,13 @@ class Indexing:
     async def patch(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata; see `SearchEngine.patch_metadata`."""
         check_metadata(patch)
-        async with self._ids.of(image_id):
-            before = await self._get(image_id)
+
+        def patch_it(before: ImageRecord) -> ImageRecord:
             metadata = check_metadata(merge_patch(before.metadata, patch))
-            after = replace(before, metadata=metadata, tagging=patched(before.tagging, patch))
-            await to_the_end(self._writes.set_metadata(before, after))
-            return after
+            return replace(before, metadata=metadata, tagging=patched(before.tagging, patch))
+
+        async with self._ids.of(image_id):
+            return await self._change(image_id, patch_it)
 
     async def tag(self, image_id: str) -> bool:
         """Have the tagger look at an indexed image; see `SearchEngine.tag_image`."""
@@ -77,14 +89,39 @@ class Indexing:
         if not self._filler.lacks(own_metadata(record), record.tagging):
             return False
         finding = await self._filler.find(await self._look(record))
-        async with self._ids.of(image_id):
-            before = await self._get(image_id)
-            # Replaced, or described by somebody, while the tagger thought.
-            if before.sha256 != record.sha256 or not self._filler.lacks(own_metadata(before), before.tagging):
-                return False
+        filled = False
+
+        def fill(before: ImageRecord) -> ImageRecord:
+            nonlocal filled
+            # Unless it was replaced, or described by somebody, while the tagger thought.
+            filled = before.sha256 == record.sha256 and self._filler.lacks(own_metadata(before), before.tagging)
+            if not filled:
+                return before
             metadata, tagging = self._filler.add(own_metadata(before), finding)
-            await to_the_end(self._writes.set_metadata(before, replace(before, metadata=metadata, tagging=tagging)))
-        return True
+            return replace(before, metadata=metadata, tagging=tagging)
+
+        async with self._ids.of(image_id):
+            await self._change(image_id, fill)
+        return filled
+
+    async def _change(self, image_id: str, change: Callable[[ImageRecord], ImageRecord]) -> ImageRecord:
+        """Write what `change` makes of a record, beginning anew where another process wrote it in between.
+
+        Anew even where the change was made and overwritten before this could be known, so it is as if it came later.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                # At random, or two processes might keep each other from it for ever.
+                await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+            before = await self._get(image_id)
+            after = change(before)
+            if await to_the_end(self._writes.set_metadata(before, after)):
+                return after
+        raise Overloaded(
+            f'"{image_id}" was changed elsewhere whenever it was to be changed here, {ATTEMPTS} times in a row; '
+            "try again in a moment.",
+            retry_after=1.0,
+        )
 
     async def _prepare(
         self, data: bytes, digest: str, image_id: str, metadata: Metadata, before: ImageRecord | None

@@ -108,11 +108,14 @@ class Trash:
         until = datetime.fromtimestamp(time() + seconds, UTC)
         deletion = str(uuid7())
         entry = await self._write(record.sha256, f"{point_id(record.image_id)}.{deletion}", seconds)
+        fields = asdict(record)
+        # What is restored gets a revision of its own, and earlier versions know of none.
+        del fields["revision"]
         document = {
             "entry": entry,
             "until": until,
             "model": self._model,
-            "record": asdict(record),
+            "record": fields,
             "vector": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
         }
         await self._objects.write(f"{folder}/{deletion}", orjson.dumps(document))

@@ -87,13 +87,12 @@ class Writes:
         if replaced is not None:
             await self._settle(replaced)
 
-    async def set_metadata(self, before: ImageRecord, after: ImageRecord) -> None:
-        """Replace the metadata, and what of it is a tagger's. Raises ImageNotFound where it is deleted meanwhile."""
+    async def set_metadata(self, before: ImageRecord, after: ImageRecord) -> bool:
+        """Replace the metadata, and what of it is a tagger's; tells whether it stands (see `VectorStore`)."""
         changed = not same_metadata(before.metadata, after.metadata) or before.tagging != after.tagging
-        found = not changed or await self._vectors.set_metadata(before.image_id, after.metadata, after.tagging)
+        stands = not changed or await self._vectors.set_metadata(before, after.metadata, after.tagging)
         await self._cache.advance_generation()
-        if not found:
-            raise not_found(before.image_id)
+        return stands
 
     async def remove(self, image_id: str, undo_seconds: float) -> datetime | None:
         """Remove an image; returns until when it can be restored, None where it cannot. Raises ImageNotFound."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import qdrant_edge as edge
@@ -18,6 +18,17 @@ def to_edge(condition: models.Filter | None) -> edge.Filter | None:
     return edge.Filter(
         must=_clauses(condition.must), should=_clauses(condition.should), must_not=_clauses(condition.must_not)
     )
+
+
+def fields_of(condition: models.Filter) -> Iterator[str]:
+    """Yield the payload fields that a filter looks into."""
+    for clauses in (condition.must, condition.should, condition.must_not):
+        for clause in clauses if isinstance(clauses, list) else [clauses]:
+            match clause:
+                case models.Filter():
+                    yield from fields_of(clause)
+                case models.IsEmptyCondition(is_empty=models.PayloadField(key=key)) | models.FieldCondition(key=key):
+                    yield key
 
 
 def _clauses(clauses: Any) -> list[Any] | None:

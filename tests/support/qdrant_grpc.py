@@ -20,6 +20,7 @@ _FIELD_TYPES = {
     grpc.FieldType.FieldTypeKeyword: models.PayloadSchemaType.KEYWORD,
     grpc.FieldType.FieldTypeFloat: models.PayloadSchemaType.FLOAT,
     grpc.FieldType.FieldTypeDatetime: models.PayloadSchemaType.DATETIME,
+    grpc.FieldType.FieldTypeUuid: models.PayloadSchemaType.UUID,
 }
 
 
@@ -98,6 +99,7 @@ class _Collections(_Servicer, grpc.CollectionsServicer):
             write_consistency_factor=_given(request, "write_consistency_factor"),
             hnsw_config=_given(request, "hnsw_config", GrpcToRest.convert_hnsw_config_diff),
             quantization_config=_given(request, "quantization_config", GrpcToRest.convert_quantization_config),
+            strict_mode_config=_given(request, "strict_mode_config", GrpcToRest.convert_strict_mode_config),
             metadata=GrpcToRest.convert_payload(request.metadata),
         )
         await self._answer(context, self._node.create(request.collection_name, config))
@@ -131,7 +133,11 @@ class _Points(_Servicer, grpc.PointsServicer):
         if request.HasField("key"):
             raise Refused(400, "The stand-in sets whole fields only.")
         selected = GrpcToRest.convert_points_selector(request.points_selector)
-        body = models.SetPayload(payload=GrpcToRest.convert_payload(request.payload), points=selected.points)
+        body = models.SetPayload(
+            payload=GrpcToRest.convert_payload(request.payload),
+            points=getattr(selected, "points", None),
+            filter=getattr(selected, "filter", None),
+        )
         return await self._write(request, context, lambda shard: shard.set_payload(body))
 
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802

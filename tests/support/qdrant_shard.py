@@ -9,13 +9,14 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from tests.support import qdrant_queries
-from tests.support.qdrant_conditions import to_edge
+from tests.support.qdrant_conditions import fields_of, to_edge
 from tests.support.qdrant_refusal import Refused, only
 
 SCHEMA = {
     models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
     models.PayloadSchemaType.FLOAT: edge.PayloadSchemaType.Float,
     models.PayloadSchemaType.DATETIME: edge.PayloadSchemaType.Datetime,
+    models.PayloadSchemaType.UUID: edge.PayloadSchemaType.Uuid,
 }
 _DIRECTIONS = {models.Direction.ASC: edge.Direction.Asc, models.Direction.DESC: edge.Direction.Desc}
 
@@ -38,8 +39,11 @@ class Shard:
             "write_consistency_factor",
             "hnsw_config",
             "quantization_config",
+            "strict_mode_config",
             "metadata",
         )
+        if config.strict_mode_config is not None:
+            only(config.strict_mode_config, "enabled", "unindexed_filtering_update")
         if not isinstance(config.vectors, dict):
             raise Refused(400, "The stand-in knows named vectors only.")
         vectors = {}
@@ -87,6 +91,7 @@ class Shard:
                 ),
                 wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
                 quantization_config=config.quantization_config,
+                strict_mode_config=self._strict and models.StrictModeConfigOutput(**self._strict.model_dump()),
                 metadata=config.metadata,
             ),
             payload_schema={path: _index_info(index) for path, index in state.payload_schema.items()},
@@ -122,6 +127,7 @@ class Shard:
     def set_payload(self, request: models.SetPayload) -> None:
         only(request, "payload", "points", "filter")
         if request.filter is not None:
+            self._check_indexed(request.filter)
             selected = to_edge(request.filter)
             self._update(edge.UpdateOperation.set_payload_by_filter(selected, request.payload))
             return
@@ -213,6 +219,16 @@ class Shard:
         asked = edge.FacetRequest(request.key, limit=request.limit or 10, exact=request.exact or False)
         found = self._run(lambda: self._shard.facet(asked))
         return models.FacetResponse(hits=[models.FacetValueHit(value=hit.value, count=hit.count) for hit in found.hits])
+
+    @property
+    def _strict(self) -> models.StrictModeConfig | None:
+        return self._config.strict_mode_config
+
+    def _check_indexed(self, condition: models.Filter) -> None:
+        if self._strict and self._strict.enabled and self._strict.unindexed_filtering_update is False:
+            present = self._shard.info().payload_schema
+            if missing := [field for field in fields_of(condition) if field not in present]:
+                raise Refused(400, f'Bad request: Index required but not found for "{missing[0]}".')
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         self._run(lambda: self._shard.update(operation))

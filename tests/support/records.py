@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from image_similarity.domain import Embedding, ImageRecord, Metadata
+from image_similarity.vectors.base import VectorStore
 
 DIMENSION = 8
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
@@ -24,6 +25,13 @@ def record(image_id: str, metadata: Metadata | None = None, *, minute: float = 0
         indexed_at=EPOCH + timedelta(minutes=minute),
         metadata=metadata or {},
     )
+
+
+async def read(store: VectorStore, image_id: str) -> ImageRecord:
+    """Return the record of an image that must be there."""
+    found = await store.get(image_id)
+    assert found is not None
+    return found
 
 
 def towards(angle: float) -> Embedding:

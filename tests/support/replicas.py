@@ -21,11 +21,12 @@ from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
-from image_similarity.tagging.base import NoTagger
+from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
+from image_similarity.vectors.base import VectorStore
 from tests.support.encoders import ColourEncoder, ColourWords
 
 TIMEOUT = 0.1
@@ -92,7 +93,9 @@ class SharedStore:
             await asyncio.sleep(self._random.choice((0, 0, 0.001, 0.005)))
 
 
-def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
+def engine_over(
+    store: SharedStore | VectorStore, cache: Cache, folder: Path, *, tagger: Tagger | None = None
+) -> SearchEngine:
     encoder, metrics = ColourEncoder(), Metrics()
     batching = batch_images(encoder, batch_size=8, max_queue=64, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
@@ -113,7 +116,7 @@ def engine_over(store: SharedStore, cache: Cache, folder: Path) -> SearchEngine:
         feedback=FeedbackLog(
             Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0
         ),
-        filler=Filler(NoTagger(), metrics),
+        filler=Filler(tagger or NoTagger(), metrics),
         vectors=store,  # type: ignore[arg-type]
         storage=storage,
         trash=trash,

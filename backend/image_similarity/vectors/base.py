@@ -95,8 +95,13 @@ class VectorStore(Protocol):
         """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
         ...
 
-    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
-        """Replace an image's metadata, with what of it is a tagger's, and nothing else; tells whether there was one."""
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
+        """Replace an image's metadata, with what of it is a tagger's, and nothing else, as long as it is `before`.
+
+        Tells whether it was. Where it was written, replaced or deleted since `before` was read, nothing is changed. The
+        answer may be no as well where the change was made and another followed at once: who repeats it on a fresh
+        record must be able to make it twice.
+        """
         ...
 
     async def query(

@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from image_similarity.domain import AllOf, AnyOf, Condition, Exists, InRange, Not, OneOf, Scalar
+from image_similarity.domain import AllOf, AnyOf, Condition, Exists, ImageRecord, InRange, Not, OneOf, Scalar
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.payload import BOOLEANS, TIMES, as_rfc3339, boolean_term, metadata_field
+from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, as_rfc3339, boolean_term, metadata_field
 
 MAX_FIELD_INDEXES = 64
 """Each costs memory on every image, and any caller may filter on any field."""
@@ -31,6 +31,7 @@ class IndexKind(StrEnum):
     KEYWORD = "keyword"
     FLOAT = "float"
     DATETIME = "datetime"
+    UUID = "uuid"
 
 
 OWN_INDEXES = {"sha256": IndexKind.KEYWORD, "indexed_at": IndexKind.DATETIME, BOOLEANS: IndexKind.KEYWORD}
@@ -113,6 +114,15 @@ def behind(cursor: Cursor, terms: Terms[Filter, Clause]) -> Filter:
 def of_content(sha256: str, terms: Terms[Filter, Clause]) -> Filter:
     """Return the filter for the records of one content."""
     return terms.all_of([terms.value("sha256", sha256)])
+
+
+def as_read(record: ImageRecord, terms: Terms[Filter, Clause]) -> Filter:
+    """Return the filter for an image that nobody has written, replaced or deleted since `record` was read.
+
+    Processes of a version without revisions give themselves away by other bytes alone.
+    """
+    same = terms.is_empty(REVISION) if record.revision is None else terms.value(REVISION, record.revision)
+    return terms.all_of([terms.points([point_id(record.image_id)]), terms.value("sha256", record.sha256), same])
 
 
 def missing_indexes(condition: Condition, present: Iterable[str]) -> dict[str, IndexKind]:

@@ -19,6 +19,7 @@ INDEX_TYPES = {
     IndexKind.KEYWORD: edge.PayloadSchemaType.Keyword,
     IndexKind.FLOAT: edge.PayloadSchemaType.Float,
     IndexKind.DATETIME: edge.PayloadSchemaType.Datetime,
+    IndexKind.UUID: edge.PayloadSchemaType.Uuid,
 }
 
 

@@ -15,7 +15,7 @@ import qdrant_edge as edge
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
-from image_similarity.vectors.conditions import behind, of_content, query_filter
+from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import create, load
@@ -102,14 +102,14 @@ class EmbeddedStore:
         await self._run(lambda: self._shard.update(operation))
         self._flush_later()
 
-    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
         """Replace the metadata; see `VectorStore`."""
-        ids: list[Any] = [point_id(image_id)]
-        operation = edge.UpdateOperation.set_payload(ids, metadata_fields(metadata, tagging))
+        unchanged = edge.CountRequest(exact=True, filter=as_read(before, _TERMS))
+        operation = edge.UpdateOperation.set_payload([point_id(before.image_id)], metadata_fields(metadata, tagging))
 
         def change() -> bool:
-            # Asked first, for setting the payload of a point that is not there is an error like any other.
-            found = bool(self._shard.retrieve(ids, with_payload=False, with_vector=False))
+            # Nothing comes in between: there is one thread for all calls, and one process for the folder.
+            found = self._shard.count(unchanged) == 1
             if found:
                 self._shard.update(operation)
             return found

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from uuid_utils import uuid7
 
 from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable, Tagging
 from image_similarity.filters import read_time
@@ -26,6 +27,10 @@ index of numbers, and finds nonsense; so the two must never share a field."""
 
 EXACT = "metadata_json"
 """Payload field of the metadata as JSON text, where `metadata` alone would not bring it back (see `to_payload`)."""
+
+REVISION = "revision"
+"""Payload field of a UUID that every write of the metadata makes anew, so that the next can tell whether another came
+in between; points of an earlier version have none."""
 
 MATCH_FIELDS = ("image_id", "sha256", "width", "height")
 """What `to_match` reads, the metadata aside."""
@@ -56,10 +61,11 @@ def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]
 def metadata_fields(metadata: Metadata, tagging: Tagging | None, *, for_wire: bool = False) -> dict[str, Any]:
     """Return all payload fields that follow from the metadata; None is for a field that is not to be there.
 
-    Setting them, which removes those that are null, is thus a change of the metadata alone.
+    Setting them, which removes those that are null, is thus a change of the metadata alone. They have a new revision.
     """
     fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
     fields |= _typed_fields(metadata) | keyword_fields(metadata)
+    fields[REVISION] = str(uuid7())
     fields["tagging"] = None if tagging is None else asdict(tagging) | {"filled": list(tagging.filled)}
     if for_wire:
         fitting = _fit(metadata, 0)

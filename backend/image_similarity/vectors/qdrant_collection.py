@@ -11,7 +11,7 @@ from qdrant_client import AsyncQdrantClient, models
 from image_similarity.domain import ModelMismatch, StoreUnavailable
 from image_similarity.vectors.collection import CollectionMeta, mismatch
 from image_similarity.vectors.conditions import OWN_INDEXES, IndexKind
-from image_similarity.vectors.payload import VECTOR
+from image_similarity.vectors.payload import REVISION, VECTOR
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 
 INDEX_TYPES = {kind: models.PayloadSchemaType(kind.value) for kind in IndexKind}
@@ -69,6 +69,9 @@ async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: La
         # The first process may have stopped between the collection and its indexes.
         if path not in info.payload_schema:
             await create_index(calls, name, path, kind, wait=True)
+    if REVISION not in info.payload_schema and _wants_indexes(info):
+        # Elsewhere it would cost memory for nothing: the condition names the point as well.
+        await create_index(calls, name, REVISION, IndexKind.UUID, wait=False)
 
 
 async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind, *, wait: bool) -> None:
@@ -96,6 +99,12 @@ async def _create(
             raise StoreUnavailable(f'Qdrant made the collection "{name}" but does not know it.') from failure
         await asyncio.sleep(0.1)
     return found
+
+
+def _wants_indexes(info: models.CollectionInfo) -> bool:
+    """Tell whether writes under a condition on a field without an index are refused, as Qdrant Cloud has it."""
+    strict = info.config.strict_mode_config
+    return strict is not None and bool(strict.enabled) and strict.unindexed_filtering_update is False
 
 
 async def _request(client: AsyncQdrantClient, name: str, meta: CollectionMeta, layout: Layout) -> bool:

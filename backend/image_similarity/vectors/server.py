@@ -11,11 +11,12 @@ from qdrant_client import AsyncQdrantClient, models
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
-from image_similarity.vectors.conditions import behind, of_content, query_filter
+from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.payload import (
+    REVISION,
     VECTOR,
     match_fields,
     metadata_field,
@@ -110,22 +111,15 @@ class ServerStore:
         written = [to_point(*point) for point in points]
         await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
 
-    async def set_metadata(self, image_id: str, metadata: Metadata, tagging: Tagging | None = None) -> bool:
-        """Replace the metadata, and not the whole record, which another process may be replacing; see `VectorStore`."""
-        ids: list[Any] = [point_id(image_id)]
-        if await self.get(image_id) is None:
-            return False
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
+        """Replace the metadata under a condition, whose outcome Qdrant does not tell; see `VectorStore`."""
         fields = metadata_fields(metadata, tagging, for_wire=True)
-        try:
-            await self._write(
-                lambda client: client.set_payload(self._name, fields, points=ids, wait=True, ordering=ORDERING)
-            )
-        except StoreUnavailable:
-            # Qdrant refuses to set what is not there (any more), and thereby never brings back what was deleted.
-            if await self.get(image_id) is None:
-                return False
-            raise
-        return True
+        unchanged = as_read(before, _TERMS)
+        await self._write(
+            lambda client: client.set_payload(self._name, fields, points=unchanged, wait=True, ordering=ORDERING)
+        )
+        now = await self.get(before.image_id)
+        return now is not None and now.revision == fields[REVISION]
 
     async def query(
         self,

@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata, Tagging
-from image_similarity.filters import parse_filter
+from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata
 from image_similarity.inputs import MAX_METADATA_DEPTH
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
 from tests.support.records import DIMENSION, record, towards
@@ -287,57 +286,3 @@ async def test_many_writes_and_searches_at_once(store: VectorStore) -> None:
 
     found = await asyncio.gather(*(one(number) for number in range(20)))
     assert [one.metadata["n"] for one in found if one] == list(range(20))
-
-
-async def test_metadata_is_replaced_and_nothing_else(store: VectorStore) -> None:
-    before = record("a", {"species": "cat", "tame": True, "born": "2020-01-01", "big": 2**63, "deep": {"x": 1}})
-    await store.upsert([(before, towards(33)), (record("b", {"species": "cat"}), towards(0))])
-
-    after = {"species": "dog", "tame": False, "deep": {"y": None}}
-    assert await store.set_metadata("a", after)
-
-    assert await store.get("a") == replace(before, metadata=after)
-    vector = await store.get_vector("a")
-    assert vector is not None
-    np.testing.assert_allclose(vector, towards(33), atol=1e-6)
-    for raw, found in (
-        ({"species": "dog"}, ["a"]),
-        ({"species": "cat"}, ["b"]),
-        ({"tame": False}, ["a"]),
-        ({"tame": True}, []),
-        ({"born": {"gte": "2000-01-01"}}, []),
-        ({"deep.x": 1}, []),
-    ):
-        assert ids(await store.query(towards(0), top_k=5, condition=parse_filter(raw))) == found, raw
-
-
-@pytest.mark.parametrize("metadata", [{}, {"n": 2**64 - 1}, {"born": ["2020-01-01"], "flags": [True, False]}])
-async def test_any_metadata_may_replace_any_other(store: VectorStore, metadata: Metadata) -> None:
-    for before in ({}, {"n": 2**64 - 2, "yes": True, "on": "2024-05-01"}):
-        await store.upsert([(record("a", before), towards(0))])
-        assert await store.set_metadata("a", metadata)
-        found = await store.get("a")
-        assert found is not None
-        assert json.dumps(found.metadata, sort_keys=True) == json.dumps(metadata, sort_keys=True)
-
-
-async def test_setting_metadata_of_an_unknown_image_brings_nothing_into_being(store: VectorStore) -> None:
-    assert not await store.set_metadata("nowhere", {"a": 1})
-    assert await store.get("nowhere") is None
-    assert (await store.info()).images == 0
-
-
-async def test_what_a_tagger_filled_is_remembered_with_the_image(store: VectorStore) -> None:
-    tagging = Tagging("imagenet", ("tags",), {"jack-o'-lantern": 0.75, "a.b": 0.25})
-    tagged = replace(record("a", {"tags": ["jack-o'-lantern", "a.b"]}), tagging=tagging)
-    await store.upsert([(tagged, towards(0)), (record("b"), towards(0))])
-
-    assert await store.get_many(["a", "b"]) == {"a": tagged, "b": record("b")}
-    exported = await store.export(after=None, limit=10)
-    assert tagged in [one for one, _ in exported.points]
-    assert tagged in (await store.scroll(limit=10)).records
-
-    for after, metadata in ((Tagging("imagenet", ()), {"tags": ["mine"]}), (None, {}), (tagging, {"x": 1})):
-        assert await store.set_metadata("a", metadata, after)
-        assert await store.get("a") == replace(tagged, metadata=metadata, tagging=after)
-    assert await store.delete("a") == replace(tagged, metadata={"x": 1})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from image_similarity.domain import FieldKind, Metadata
 from image_similarity.filters import parse_filter
 from image_similarity.vectors.base import IndexedFacet, VectorStore
-from tests.support.records import record, towards
+from tests.support.records import read, record, towards
 
 ANIMALS: dict[str, Metadata] = {
     "tom": {"kind of": "cat", "born": 2003, "tame": True, "seen": "2024-05-01T12:00:00+02:00", "a": {"b": "x"}},
@@ -67,7 +67,7 @@ async def test_what_is_deleted_or_changed_is_no_longer_told(store: VectorStore) 
     await index(store)
 
     await store.delete("kit")
-    await store.set_metadata("rex", {"kind of": "wolf"})
+    await store.set_metadata(await read(store, "rex"), {"kind of": "wolf"})
 
     found = await known(store)
     assert sorted(found["kind of", FieldKind.TEXT].values) == [("cat", 1), ("wolf", 1)]

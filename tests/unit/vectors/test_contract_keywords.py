@@ -11,7 +11,7 @@ from image_similarity.domain import Match, Metadata
 from image_similarity.filters import parse_filter
 from image_similarity.vectors.base import Hybrid, VectorStore
 from image_similarity.vectors.keywords import Words
-from tests.support.records import record, towards
+from tests.support.records import read, record, towards
 
 GARDEN: dict[str, Metadata] = {
     "sunflower": {"description": "A field of sunflowers under a blue sky", "kind": "plant"},
@@ -122,11 +122,11 @@ async def test_hits_say_what_a_page_needs(garden: VectorStore) -> None:
 
 
 async def test_changed_metadata_is_found_by_its_new_words_alone(garden: VectorStore) -> None:
-    await garden.set_metadata("bus", {"description": "a yellow taxi"})
+    await garden.set_metadata(await read(garden, "bus"), {"description": "a yellow taxi"})
     assert await found(garden, "taxi") == ["bus"]
     assert await found(garden, "decker") == []
 
-    await garden.set_metadata("bus", {})
+    await garden.set_metadata(await read(garden, "bus"), {})
     assert await found(garden, "taxi") == []
 
 

@@ -1,4 +1,4 @@
-"""Collections that were made before there was keyword search, and indexes of another language."""
+"""Collections that were made before there were keyword search and revisions, and indexes of another language."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import BACKFILL_BATCH, KEYWORDS, PREFIXES, WORDS, Words
+from image_similarity.vectors.payload import REVISION
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.server import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
-from tests.support.records import DIMENSION, record, towards
+from tests.support.records import DIMENSION, read, record, towards
 
 META = CollectionMeta("colours", DIMENSION)
+
+ADDED = (KEYWORDS, REVISION)
+"""Fields of the payload that earlier versions did not write."""
 
 Open = Callable[[str], Awaitable[VectorStore]]
 """Opens the collection with a language."""
@@ -46,7 +50,7 @@ async def collection(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
             await opened[-1].close()
             shard = embedded.load(folder)
             everything = embedded.edge.Filter()
-            shard.update(embedded.edge.UpdateOperation.delete_payload_by_filter(everything, [KEYWORDS]))
+            shard.update(embedded.edge.UpdateOperation.delete_payload_by_filter(everything, [*ADDED]))
             for path in (WORDS, PREFIXES):
                 shard.update(embedded.edge.UpdateOperation.delete_field_index(path))
             shard.close()
@@ -64,7 +68,7 @@ async def collection(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
             points, _ = await calls.run(
                 lambda client: client.scroll(name, limit=10_000, with_payload=True, with_vectors=True)
             )
-            await calls.run(lambda client: client.upsert(name, [_without_keywords(point) for point in points]))
+            await calls.run(lambda client: client.upsert(name, [_without_what_was_added(point) for point in points]))
             for path in (WORDS, PREFIXES):
                 await calls.run(lambda client, path=path: client.delete_payload_index(name, path))  # type: ignore[misc]
             await calls.close()
@@ -74,8 +78,8 @@ async def collection(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         await store.close()
 
 
-def _without_keywords(point: models.Record) -> models.PointStruct:
-    payload = {field: value for field, value in (point.payload or {}).items() if field != KEYWORDS}
+def _without_what_was_added(point: models.Record) -> models.PointStruct:
+    payload = {field: value for field, value in (point.payload or {}).items() if field not in ADDED}
     vector: dict[str, list[float]] = point.vector  # type: ignore[assignment]
     return models.PointStruct(id=point.id, vector=vector, payload=payload)
 
@@ -121,7 +125,11 @@ async def test_what_is_changed_before_it_is_brought_up_to_date_stays_as_it_was_c
     await make_old()
 
     store = await open_collection("english")
-    await store.set_metadata("a", {"tags": ["moon"]})
+    for metadata in ({"tags": ["stars"]}, {"tags": ["moon"]}):
+        before = await read(store, "a")
+        assert (before.revision is None) == (metadata == {"tags": ["stars"]})
+        assert await store.set_metadata(before, metadata)
+        assert not await store.set_metadata(before, {"tags": ["sun"]})
     assert await brought_up_to_date(store) == 1
     assert await found(store, "sun") == ["b"]
     assert await found(store, "moon") == ["a"]

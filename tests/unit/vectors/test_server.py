@@ -7,6 +7,7 @@ import logging
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
@@ -19,11 +20,12 @@ from image_similarity.domain import ModelMismatch, StoreUnavailable
 from image_similarity.filters import parse_filter
 from image_similarity.vectors import qdrant_indexes
 from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.payload import VECTOR
 from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout
 from image_similarity.vectors.server import ServerConfig, ServerStore, peek
 from tests.support.qdrant_process import QdrantProcess
-from tests.support.records import DIMENSION, record, towards
+from tests.support.records import DIMENSION, read, record, towards
 
 META = CollectionMeta("colours", DIMENSION)
 
@@ -73,7 +75,9 @@ async def test_three_replicas_that_start_at_once_share_one_collection(config: Se
     finally:
         for store in stores:
             await store.close()
-    assert {"sha256", "indexed_at", "booleans"} <= set((await raw(config)).payload_schema)
+    indexed = set((await raw(config)).payload_schema)
+    assert {"sha256", "indexed_at", "booleans"} <= indexed
+    assert "revision" not in indexed
 
 
 async def test_a_write_through_one_is_found_by_the_next_query_through_another(config: ServerConfig) -> None:
@@ -154,6 +158,30 @@ async def test_a_collection_that_was_left_half_made_is_finished(config: ServerCo
     store = await ServerStore.open(config, META)
     assert (await store.scroll(limit=1)).records == ()
     await store.close()
+
+
+async def test_metadata_is_changed_where_conditions_on_fields_without_an_index_are_refused(
+    config: ServerConfig,
+) -> None:
+    calls = QdrantCalls(config.connection)
+    strict = models.StrictModeConfig(enabled=True, unindexed_filtering_update=False)
+    await calls.run(
+        lambda client: client.create_collection(
+            config.name,
+            vectors_config={VECTOR: models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)},
+            metadata=asdict(META),
+            strict_mode_config=strict,
+        )
+    )
+    await calls.close()
+
+    store = await ServerStore.open(config, META)
+    try:
+        await store.upsert([(record("a"), towards(0))])
+        assert await store.set_metadata(await read(store, "a"), {"n": 1})
+        assert (await read(store, "a")).metadata == {"n": 1}
+    finally:
+        await store.close()
 
 
 async def test_a_field_gets_its_index_when_it_is_first_filtered_on(store: ServerStore) -> None:
