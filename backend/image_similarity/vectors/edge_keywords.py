@@ -17,6 +17,7 @@ from image_similarity.vectors.keywords import (
     candidates,
     keyword_fields,
     normalised,
+    unfinished,
 )
 from image_similarity.vectors.payload import EXACT, payload_metadata
 
@@ -24,7 +25,7 @@ _OLD = edge.Filter(must=[edge.IsEmptyCondition(WORDS)])
 
 
 def word_ranking(text: str, top_k: int, condition: edge.Filter | None) -> edge.Prefetch:
-    """Return the ranking by BM25: whole words, and beginnings of words for less."""
+    """Return the ranking by BM25: whole words, and for less what begins with the last one."""
     looked_at = candidates(top_k)
     text = normalised(text)
     score = edge.Expression.Sum(
@@ -37,7 +38,8 @@ def word_ranking(text: str, top_k: int, condition: edge.Filter | None) -> edge.P
         top_k,
         edge.Formula(score, {"$score[0]": 0.0, "$score[1]": 0.0}),
         prefetches=[
-            edge.Prefetch(looked_at, edge.TextQuery(path, text), filter=condition) for path in (WORDS, PREFIXES)
+            edge.Prefetch(looked_at, edge.TextQuery(path, asked), filter=condition)
+            for path, asked in ((WORDS, text), (PREFIXES, unfinished(text)))
         ],
     )
 

@@ -1,8 +1,8 @@
 """What keyword search reads of an image and how it ranks; the same in the embedded store and on a server.
 
 Both rank by BM25 over Qdrant's text indexes. An index is one way of cutting a text into terms, and two are wanted:
-*words*, reduced to their stem, and *prefixes*, so that a word is found while it is still being typed. So the text is
-in the payload twice, each time under the index that reads it.
+*words*, reduced to their stem, and *prefixes*, so that the last word is found while it is still being typed. So the
+text is in the payload twice, each time under the index that reads it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ was written by an earlier version, and nothing else was."""
 WORDS = f"{KEYWORDS}.words"
 PREFIXES = f"{KEYWORDS}.prefixes"
 
-PREFIX_WEIGHT = 0.5
-"""What a match by prefix counts beside one of the whole word (which is its own prefix too, and so has both)."""
+PREFIX_WEIGHT = 0.25
+"""What a match by prefix counts beside one of the whole word (which is its own prefix too, and so has both). Enough to
+rank by where nothing else is there, and so little that the last word of many does not outdo the others."""
 
 SHORTEST_PREFIX = 2
 LONGEST_PREFIX = 20
@@ -45,7 +46,7 @@ _WITHOUT_STOPWORDS = {"armenian", "tamil"}
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words to look for in descriptions and tags; ranked by BM25, whole words before words that begin with one."""
+    """Words to look for in descriptions and tags; ranked by BM25, whole words before what begins with the last one."""
 
     text: str
 
@@ -79,6 +80,16 @@ def keyword_text(metadata: Metadata) -> str:
 def normalised(text: str) -> str:
     """Return the text in the form that is indexed and asked for: letters and their accents as one character each."""
     return unicodedata.normalize("NFKC", text)
+
+
+def unfinished(text: str) -> str:
+    """Return the last word of a text, which may still be typed: it alone is looked for as the beginning of others.
+
+    Any other word is whole. As a beginning, "the" would find "theater" and, being the beginning of little else, count
+    for more than "man" in "the man". What follows a space ends the text: after a full stop that stands alone no word is
+    unfinished.
+    """
+    return text.split()[-1] if text.strip() else ""
 
 
 def candidates(top_k: int) -> int:

@@ -21,6 +21,7 @@ from image_similarity.vectors.keywords import (
     candidates,
     keyword_fields,
     normalised,
+    unfinished,
 )
 from image_similarity.vectors.payload import EXACT, payload_metadata
 from image_similarity.vectors.qdrant_calls import QdrantCalls
@@ -41,14 +42,15 @@ _TOO_OLD = "Keyword search needs Qdrant 1.20 or newer; upgrade the server. Every
 
 
 def word_ranking(text: str, top_k: int, condition: models.Filter | None) -> models.Prefetch:
-    """Return the ranking by BM25: whole words, and beginnings of words for less."""
+    """Return the ranking by BM25: whole words, and for less what begins with the last one."""
     looked_at = candidates(top_k)
-    query = models.TextQuery(text=normalised(text))
+    text = normalised(text)
     score = models.SumExpression(sum=["$score[0]", models.MultExpression(mult=[PREFIX_WEIGHT, "$score[1]"])])
     return models.Prefetch(
         query=models.FormulaQuery(formula=score, defaults={"$score[0]": 0.0, "$score[1]": 0.0}),
         prefetch=[
-            models.Prefetch(query=query, using=path, filter=condition, limit=looked_at) for path in (WORDS, PREFIXES)
+            models.Prefetch(query=models.TextQuery(text=asked), using=path, filter=condition, limit=looked_at)
+            for path, asked in ((WORDS, text), (PREFIXES, unfinished(text)))
         ],
         limit=top_k,
     )

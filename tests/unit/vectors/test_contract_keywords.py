@@ -103,7 +103,18 @@ async def test_what_nobody_wrote_finds_nothing(garden: VectorStore, text: str) -
 
 
 async def test_common_words_do_not_count(garden: VectorStore) -> None:
+    await garden.upsert([(record("stage", {"tags": ["theater curtain", "only onions"]}), towards(200))])
+
     assert await found(garden, "the dogs on a") == ["dogs"]
+    # "The" begins "theater" all the same, where it is what one is typing.
+    assert await found(garden, "dogs the") == ["dogs", "stage"]
+
+
+async def test_words_before_the_last_one_are_whole(garden: VectorStore) -> None:
+    for text in ("doub sunfl", "doub\tsunfl\n", "doub (sunfl.)"):
+        assert await found(garden, text) == ["sunflower"], text
+    assert await found(garden, "sunflowers doub") == ["sunflower", "bus"]
+    assert await found(garden, "sunflowers doub .") == ["sunflower"]
 
 
 async def test_filters_limits_and_exclusions_hold(garden: VectorStore) -> None:

@@ -65,7 +65,7 @@ async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
     openapi_extra=json_body(KeywordSearchRequest),
 )
 async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
-    """Ranked by BM25; other forms of a word are found, and words that begin with it."""
+    """Ranked by BM25; other forms of a word are found, and words that begin with the last one."""
     parameters = await read_parameters(KeywordSearchRequest, request)
     return _answer(await engine.search_by_keywords(parameters.text, search_options(parameters)))
 
