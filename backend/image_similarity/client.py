@@ -19,7 +19,6 @@ from image_similarity.domain import (
     IndexResult,
     InvalidRequest,
     Metadata,
-    Overloaded,
     StoreUnavailable,
 )
 from image_similarity.engine import SearchEngine
@@ -40,6 +39,10 @@ class RemoteError(ImageSimilarityError):
 
 class RemoteNotFound(RemoteError):
     """The server knows nothing of that name."""
+
+
+_KINDS = {**dict.fromkeys((400, 413, 415, 422), InvalidRequest), 404: RemoteNotFound, 503: StoreUnavailable}
+"""What a server's status comes to; any other one is a RemoteError."""
 
 
 class Client(Protocol):
@@ -157,7 +160,7 @@ class RemoteClient:
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image.
 
-        Raises InvalidRequest where this image is at fault, RemoteError, Overloaded, StoreUnavailable.
+        Raises InvalidRequest where this image is at fault, RemoteError, StoreUnavailable.
         """
         answer = await self._send(
             "POST",
@@ -272,26 +275,25 @@ class RemoteClient:
                 if response.status_code != 503:
                     return _read(response)
                 pause = float(response.headers.get("retry-after", 1))
-                failure = Overloaded(_detail(response), retry_after=pause)
+                failure = _refusal(response)
             if attempt < RETRIES:
                 await asyncio.sleep(min(30.0, pause) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         raise failure
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
-    if response.status_code in {400, 413, 415, 422}:
-        raise InvalidRequest(_detail(response))
-    if response.status_code == 404:
-        raise RemoteNotFound(_detail(response))
     if response.is_error:
-        raise RemoteError(_detail(response))
-    body: dict[str, Any] = orjson.loads(response.content)
-    return body
+        raise _refusal(response)
+    return dict(orjson.loads(response.content))
 
 
-def _detail(response: httpx.Response) -> str:
+def _refusal(response: httpx.Response) -> ImageSimilarityError:
+    """Return the error that a server answered with, in the server's words and under its code."""
+    kind = _KINDS.get(response.status_code, RemoteError)
     try:
         problem = orjson.loads(response.content)
-        return f"{problem['detail']} [{problem['code']}]"
+        error = kind(problem["detail"])
+        error.code = problem["code"]
     except (ValueError, TypeError, KeyError):
-        return f"The server answered {response.status_code} {response.reason_phrase}."
+        error = kind(f"The server answered {response.status_code} {response.reason_phrase}.")
+    return error

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from image_similarity.bulk import Tally
 from image_similarity.client import Client, connect
@@ -113,6 +114,9 @@ def matches_table(matches: Sequence[Match]) -> Table:
         "metadata",
     )
     table = Table(*columns, box=None, header_style="dim")
+    for column in table.columns:
+        # What is too wide goes on in the next line; an id that is cut short names no image.
+        column.overflow = "fold"
     # BM25 has no bound; a cosine is shown as it is.
     full = max(1.0, *(match.score for match in matches))
     for rank, match in enumerate(matches, start=1):
@@ -121,7 +125,9 @@ def matches_table(matches: Sequence[Match]) -> Table:
         confidence = [f"{match.confidence:.0%}" if match.confidence is not None else ""] if calibrated else []
         group = [_as_text(match.group)] if grouped else []
         image = f"{match.image_id} +{len(match.duplicates)} alike" if match.duplicates else match.image_id
-        table.add_row(str(rank), *group, f"{match.score:.4f}", *confidence, bar, image, metadata)
+        cells = (str(rank), *group, f"{match.score:.4f}", *confidence, bar, image, metadata)
+        # As texts of their own, for Rich takes what stands in brackets for its markup.
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +219,7 @@ class Facets:
 class ImageSimilarityError(Exception):
     """Base of every error the product raises on purpose; its text is meant for the caller to read."""
 
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     """Stable, machine-readable; part of the API."""
 
 

@@ -97,7 +97,7 @@ def search(
 ) -> None:
     """Find images that look like these, or that a text describes; several of them make up one query."""
     settings = load_settings()
-    raw_filter = _parse_json(where) if where else None
+    raw_filter = _parse_json(where) if where is not None else None
     sources: list[Source] = [
         *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
         *(ImageUrl(one) for one in image_url or ()),
@@ -113,7 +113,7 @@ def search(
     options = SearchOptions(
         top_k,
         _parse_threshold(threshold, MAX_KEYWORD_SCORE if mode is Mode.KEYWORDS else 1),
-        parse_filter(raw_filter) if raw_filter is not None else None,
+        parse_filter(raw_filter) if where is not None else None,
         diversity=diversity,
         collapse_duplicates=collapse_duplicates,
         group_by=group_by,

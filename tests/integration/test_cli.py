@@ -110,6 +110,8 @@ def test_two_files_of_one_id_are_refused_before_anything_is_written(cli: Cli, en
         (["index", "/no/such/folder"], "no file or folder"),
         (["search", "/no/such/file"], "cannot be read"),
         (["search", __file__, "--filter", "{"], "not JSON"),
+        (["search", "--text", "a dog", "--filter", ""], "not JSON"),
+        (["search", "--text", "a dog", "--filter", "null"], "JSON object"),
         (["optimize"], "no collection"),
     ],
 )
@@ -196,6 +198,8 @@ def test_the_commands_work_through_a_running_server_which_holds_the_data_folder(
         sent = cli("index", photos, "--url", url, **with_key)
         assert "4 indexed, 0 replaced, 0 unchanged, 1 failed." in sent.stdout, sent.stderr
         assert "image_undecodable" in sent.stderr
+        refused = cli("search", "--id", "nobody", "--url", url, **with_key)
+        assert refused.stderr.rstrip().endswith('"nobody" is indexed. [image_not_found]')
         hits = json.loads(cli("search", photos / "cats" / "tom.jpg", "--json", "--url", url, **with_key).stdout)
         assert hits[0]["image_id"] == "cats/tom.jpg"
         assert "Deleted cats/tom.jpg" in cli("delete", "cats/tom.jpg", "--url", url, **with_key).stdout
