@@ -99,6 +99,30 @@ def test_marks_shape_the_ranking_as_one_chooses(server: RunningServer, page: Pag
     expect(choice).to_have_text("Marks:Nearest")
     expect(results(page)).to_have_count(9)
     assert names(page) == nearest
+    # The same marks where one looks closer: by key and by button, and they stay when the viewer closes, by "back" too.
+    first_result(page).press("Enter")
+    viewer = page.get_by_role("dialog")
+    expect(viewer).to_be_focused()
+    page.keyboard.press("+")
+    expect(more_like(page, nearest[0])).to_have_attribute("aria-pressed", "true")
+    second = ranked(strategy="best_score", positive=["drawing-08.png", nearest[0]])[0]
+    viewer.get_by_role("button", name="Next image").click()
+    expect(viewer.get_by_role("heading", level=2)).to_have_text(second)
+    less_like(page, second).click()
+    page.keyboard.press("Escape")
+    expect(viewer).to_have_count(0)
+    expect(results(page)).to_have_count(7)
+    expect(first_result(page)).to_be_focused()
+    expect(marked(page, "More like these")).to_have_count(2)
+    expect(marked(page, "Less like these")).to_have_count(2)
+    third = names(page)[0]
+    page.keyboard.press("Enter")
+    expect(viewer).to_be_focused()
+    more_like(page, third).click()
+    page.go_back()
+    expect(viewer).to_have_count(0)
+    expect(results(page)).to_have_count(6)
+    expect(marked(page, "More like these")).to_have_count(3)
 
 
 def test_mark_of_an_image_that_is_gone_can_be_done_without(server: RunningServer, page: Page) -> None:

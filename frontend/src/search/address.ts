@@ -1,8 +1,20 @@
-import { useCallback, useMemo } from "react";
+import { useCallback, useLayoutEffect, useMemo, useRef } from "react";
 import { useLocation, useSearch as useAddress } from "wouter";
 import { format, parse, type SearchState } from "@/search/state";
 
-/** The search in the address bar, and how to change it. A change of the query is a step that "back" undoes. */
+/** An address with another image in the viewer, or none. */
+function viewing(path: string, search: string, id: string | null): string {
+  const params = new URLSearchParams(search);
+  if (id === null) params.delete("view");
+  else params.set("view", id);
+  const text = params.toString();
+  return `${path}${text && `?${text}`}`;
+}
+
+/**
+ * The search in the address bar, and how to change it. A change of the query is a step that "back" undoes, and closes the
+ * viewer; anything else is neither.
+ */
 export function useSearchState() {
   const address = useAddress();
   const [, navigate] = useLocation();
@@ -11,12 +23,17 @@ export function useSearchState() {
     (change: Partial<SearchState>) => {
       const before = format(parse(location.search));
       const after = format({ ...parse(location.search), ...change });
-      if (after !== before) navigate(`/${after}`, { replace: change.parts === undefined });
+      if (after === before) return;
+      const viewed = new URLSearchParams(location.search).get("view");
+      if (change.parts !== undefined) navigate(`/${after}`);
+      else navigate(viewing("/", after, viewed), { replace: true, state: history.state as unknown });
     },
     [navigate],
   );
   return [state, update] as const;
 }
+
+const addressOf = (id: string | null) => viewing(location.pathname, location.search, id);
 
 /** The image in the viewer is in the address too: it can be sent to somebody, and "back" closes it. */
 export function useViewed() {
@@ -24,27 +41,33 @@ export function useViewed() {
   const [path, navigate] = useLocation();
   const viewed = useMemo(() => new URLSearchParams(address).get("view"), [address]);
 
-  const addressOf = useCallback((id: string | null) => {
-    const params = new URLSearchParams(location.search);
-    if (id === null) params.delete("view");
-    else params.set("view", id);
-    const text = params.toString();
-    return `${location.pathname}${text && `?${text}`}`;
-  }, []);
-
-  const open = useCallback(
-    (id: string) => navigate(addressOf(id), { state: { opened: true } }),
-    [addressOf, navigate],
-  );
+  const open = useCallback((id: string) => navigate(addressOf(id), { state: { opened: true } }), [navigate]);
   /** Another image in the same viewer is no step of its own. */
   const turn = useCallback(
     (id: string) => navigate(addressOf(id), { replace: true, state: history.state as unknown }),
-    [addressOf, navigate],
+    [navigate],
   );
   const close = useCallback(() => {
     if ((history.state as { opened?: boolean } | null)?.opened) history.back();
     else navigate(addressOf(null), { replace: true });
-  }, [addressOf, navigate]);
+  }, [navigate]);
 
   return { path, viewed, open, turn, close };
+}
+
+/** "Back" closes the viewer and leads to the address from before; what was marked while it was open is to stay there. */
+export function useStayingMarks() {
+  const address = useAddress();
+  const [, navigate] = useLocation();
+  const before = useRef(addressOf(null));
+  // Before anything is painted, so that nobody sees the results from before.
+  useLayoutEffect(() => {
+    const latest = addressOf(null);
+    return () => {
+      if (new URLSearchParams(location.search).has("view")) return;
+      // Not where it has led elsewhere, as a link may.
+      const here = addressOf(null);
+      if (here === before.current && here !== latest) navigate(latest, { replace: true });
+    };
+  }, [address, navigate]);
 }

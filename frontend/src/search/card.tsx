@@ -4,7 +4,8 @@ import { percent, plural, shortName } from "@/format";
 import type { Mark } from "@/search/marks";
 import type { Scale } from "@/search/scale";
 import type { Entry } from "@/search/sections";
-import { Icon, type IconName } from "@/ui/icons";
+import { Thumbs } from "@/search/thumbs";
+import { Icon } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";
 import { Thumbnail } from "@/ui/picture";
 
@@ -148,28 +149,20 @@ function Actions({
   raised,
 }: CardProps & { raised: boolean }) {
   const name = shortName(hit.image_id);
-  const thumb = (which: Mark, icon: IconName, label: string) => (
-    <button
-      type="button"
-      aria-label={`${label}: ${name}`}
-      title={label}
-      aria-pressed={mark === which}
-      tabIndex={tabIndex}
-      onFocus={onFocus}
-      onClick={() => onMark(mark === which ? null : which)}
-      className={`${BUTTON} ${mark === which ? "bg-accent text-on-accent" : PLAIN}`}
-    >
-      <Icon name={icon} className="size-[1.125rem]" />
-    </button>
-  );
   return (
     <div
       className={`flex items-center pointer-coarse:h-11 pointer-coarse:justify-between pointer-fine:absolute pointer-fine:right-2 pointer-fine:gap-0.5 pointer-fine:rounded-full pointer-fine:bg-black/65 pointer-fine:p-0.5 pointer-fine:transition-opacity pointer-fine:group-hover:opacity-100 pointer-fine:focus-within:opacity-100 ${
         raised ? "pointer-fine:bottom-[5.5rem]" : "pointer-fine:bottom-[3.25rem]"
       } ${mark === null ? "pointer-fine:opacity-0" : ""}`}
     >
-      {thumb("up", "up", "More like this")}
-      {thumb("down", "down", "Less like this")}
+      <Thumbs
+        name={name}
+        mark={mark}
+        onMark={onMark}
+        tabIndex={tabIndex}
+        onFocus={onFocus}
+        look={(pressed) => `${BUTTON} ${pressed ? "bg-accent text-on-accent" : PLAIN}`}
+      />
       <Menu
         label={`What to do with ${name}`}
         items={menu}

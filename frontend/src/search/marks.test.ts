@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { markOf, NO_MARKS, withMark } from "@/search/marks";
+import { markOf, NO_MARKS, toggled, withMark } from "@/search/marks";
 import { MAX_MARKS } from "@/search/state";
 
 describe("marks", () => {
@@ -11,6 +11,12 @@ describe("marks", () => {
     expect(markOf(down, "a")).toBe("down");
     expect(withMark(down, "a", null)).toEqual(NO_MARKS);
     expect(markOf(NO_MARKS, "a")).toBeNull();
+  });
+
+  it("are taken back when they are said once more", () => {
+    expect(toggled(null, "up")).toBe("up");
+    expect(toggled("down", "up")).toBe("up");
+    expect(toggled("up", "up")).toBeNull();
   });
 
   it("are no more than a search takes: the oldest give way", () => {

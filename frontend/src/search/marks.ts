@@ -3,6 +3,18 @@ import { MAX_MARKS, type SearchState } from "@/search/state";
 /** What somebody says of a result: more like this, or not like this. */
 export type Mark = "up" | "down";
 
+/** How results are marked. */
+export interface Marking {
+  markOf: (id: string) => Mark | null;
+  onMark: (id: string, mark: Mark | null) => void;
+}
+
+/** The keys that say it. */
+export const MARK_KEYS: Readonly<Record<string, Mark>> = { "+": "up", "-": "down" };
+
+/** What an image's mark becomes when one says it: the same once more takes it back. */
+export const toggled = (before: Mark | null, said: Mark): Mark | null => (before === said ? null : said);
+
 type Marks = Pick<SearchState, "liked" | "disliked">;
 
 export function markOf({ liked, disliked }: Marks, id: string): Mark | null {

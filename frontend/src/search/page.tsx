@@ -5,7 +5,7 @@ import { useSearchState, useViewed } from "@/search/address";
 import { SearchBox } from "@/search/box";
 import { Controls } from "@/search/controls";
 import { useFeedback } from "@/search/feedback";
-import { type Mark, markOf, NO_MARKS, withMark } from "@/search/marks";
+import { type Mark, type Marking, markOf, NO_MARKS, withMark } from "@/search/marks";
 import { MarksStrip } from "@/search/marks-strip";
 import { modeOf, modesFor } from "@/search/mode";
 import { ModeSwitch } from "@/search/mode-switch";
@@ -61,15 +61,15 @@ export function SearchPage() {
     tell(id, mark);
   };
 
-  const viewer = <LazyViewer pictures={picturesOf(sections)} scale={scale} />;
   if (parts.length === 0) {
     return (
       <>
         <Start />
-        {viewer}
+        <LazyViewer pictures={[]} />
       </>
     );
   }
+  const marking: Marking = { markOf: (id) => markOf(state, id), onMark };
 
   return (
     <div className="mx-auto grid w-full max-w-[140rem] flex-1 content-start gap-x-8 gap-y-4 px-4 py-4 max-lg:grid-cols-[minmax(0,1fr)] sm:px-6 lg:grid-cols-[18rem_minmax(0,1fr)] lg:gap-y-6 lg:px-8 lg:py-6">
@@ -124,8 +124,7 @@ export function SearchPage() {
             scale={scale}
             // Words and a picture are never the same, so their cosines stay far from 1; "nearest" has no cosines.
             bounded={mode === "look" && strategy !== "nearest" && parts.some(({ kind }) => kind !== "text")}
-            markOf={(id) => markOf(state, id)}
-            onMark={onMark}
+            marking={marking}
             menuOf={menuOf}
             opened={opened}
             onUnfold={(id) => setOpened((before) => toggled(before, id))}
@@ -142,7 +141,7 @@ export function SearchPage() {
           />
         )}
       </section>
-      {viewer}
+      <LazyViewer pictures={picturesOf(sections)} scale={scale} marking={marking} />
     </div>
   );
 }

@@ -1,7 +1,8 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
+import { useViewed } from "@/search/address";
 import { Card, heightBelow } from "@/search/card";
-import type { Mark } from "@/search/marks";
+import { MARK_KEYS, type Marking, toggled } from "@/search/marks";
 import type { Scale } from "@/search/scale";
 import type { Entry, Section } from "@/search/sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
@@ -16,7 +17,6 @@ const ARROWS: Record<string, Direction> = {
   ArrowUp: "up",
   ArrowDown: "down",
 };
-const MARKS: Record<string, Mark> = { "+": "up", "-": "down" };
 
 interface Props {
   sections: Section[];
@@ -24,8 +24,7 @@ interface Props {
   scale: Scale;
   /** Whether 1 is the best score there can be; else the best there is measures the others. */
   bounded: boolean;
-  markOf: (id: string) => Mark | null;
-  onMark: (id: string, mark: Mark | null) => void;
+  marking: Marking;
   menuOf: (id: string) => MenuItem[];
   onOpen: (id: string) => void;
   /** Hits behind which those that are nearly the same are shown. */
@@ -41,8 +40,7 @@ export function Results({
   sections,
   scale,
   bounded,
-  markOf,
-  onMark,
+  marking: { markOf, onMark },
   menuOf,
   onOpen,
   opened,
@@ -66,10 +64,10 @@ export function Results({
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const here = entries[current];
-    const mark = MARKS[event.key];
+    const mark = MARK_KEYS[event.key];
     if (mark && here) {
       event.preventDefault();
-      onMark(here.hit.image_id, markOf(here.hit.image_id) === mark ? null : mark);
+      onMark(here.hit.image_id, toggled(markOf(here.hit.image_id), mark));
       return;
     }
     const direction = ARROWS[event.key];
@@ -208,14 +206,18 @@ function arrange(sections: Section[], width: number, coarse: boolean) {
   return { placed, boxes, height: top };
 }
 
-/** A result that the keyboard is on may leave when it is marked; then the one in its place has the focus. */
+/**
+ * A result that the keyboard is on may leave when it is marked, here or in the viewer, which closes later; then the one
+ * in its place has the focus.
+ */
 function useKeptFocus(entries: Entry[], restore: () => void) {
   const inside = useRef(false);
+  const { viewed } = useViewed();
   useEffect(() => {
     if (inside.current && document.activeElement === document.body) restore();
-    // Only when the results have changed.
+    // Only when the results have changed, or the viewer has closed.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [entries]);
+  }, [entries, viewed]);
   return {
     onFocus: () => {
       inside.current = true;

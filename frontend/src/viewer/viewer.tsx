@@ -6,15 +6,18 @@ import { Problem, textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
 import { moment, shortName } from "@/format";
-import { useViewed } from "@/search/address";
+import { useStayingMarks, useViewed } from "@/search/address";
+import { MARK_KEYS, type Marking, toggled } from "@/search/marks";
 import type { Scale } from "@/search/scale";
 import { likeThis } from "@/search/state";
+import { Thumbs } from "@/search/thumbs";
 import { useToast } from "@/shell/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
 import { tint } from "@/ui/picture";
 import { useDelete } from "@/viewer/delete";
+import { useNeighbours } from "@/viewer/leaf";
 import { MetadataTable } from "@/viewer/metadata";
 import { Said } from "@/viewer/said";
 import { splitWords } from "@/viewer/words";
@@ -23,24 +26,31 @@ const Editor = lazy(() =>
   import("@/viewer/editor").then(({ MetadataEditor }) => ({ default: MetadataEditor })),
 );
 
-interface Props {
+type Scored = Picture & { score?: number };
+
+export interface Props {
   /** What arrow keys leaf through. */
-  pictures: (Picture & { score?: number })[];
-  scale?: Scale | undefined;
+  pictures: Scored[];
+  /** What the scores are, where there are any. */
+  scale?: Scale;
+  /** Where the images are results. */
+  marking?: Marking;
 }
 
 /** One image, whole, with all that is known of it and all that can be done with it. */
-export default function Viewer({ pictures, scale }: Props) {
+export default function Viewer({ pictures, scale, marking }: Props) {
   const { viewed, turn, close } = useViewed();
-  const index = pictures.findIndex(({ image_id }) => image_id === viewed);
-  const previous = index > 0 ? pictures[index - 1] : undefined;
-  const next = index >= 0 ? pictures[index + 1] : undefined;
+  useStayingMarks();
+  const { previous, next } = useNeighbours(pictures, viewed);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select");
-    if (typing) return;
+    // With these the browser leafs, and makes everything larger.
+    if (typing || event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "ArrowLeft" && previous) turn(previous.image_id);
     if (event.key === "ArrowRight" && next) turn(next.image_id);
+    const mark = MARK_KEYS[event.key];
+    if (mark && marking && viewed !== null) marking.onMark(viewed, toggled(marking.markOf(viewed), mark));
   };
 
   return (
@@ -62,8 +72,9 @@ export default function Viewer({ pictures, scale }: Props) {
           {viewed !== null && (
             <Contents
               id={viewed}
-              known={pictures[index]}
+              known={pictures.find(({ image_id }) => image_id === viewed)}
               scale={scale}
+              marking={marking}
               leaf={
                 <>
                   {previous && (
@@ -101,13 +112,14 @@ function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string;
 
 interface ContentsProps {
   id: string;
-  known: (Picture & { score?: number }) | undefined;
+  known: Scored | undefined;
   scale: Scale | undefined;
+  marking: Marking | undefined;
   leaf: React.ReactNode;
   onGone: () => void;
 }
 
-function Contents({ id, known, scale, leaf, onGone }: ContentsProps) {
+function Contents({ id, known, scale, marking, leaf, onGone }: ContentsProps) {
   const toast = useToast();
   const remove = useDelete();
   const [edited, setEdited] = useState<string | null>(null);
@@ -145,11 +157,22 @@ function Contents({ id, known, scale, leaf, onGone }: ContentsProps) {
             {shortName(id)}
           </Dialog.Title>
           {shortName(id) !== id && <p className="mt-0.5 text-sm wrap-anywhere text-muted">{id}</p>}
-          {scale && known?.score !== undefined && (
-            <p className="mt-2 inline-flex items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
-              {scale.name} {scale.write(known.score)}
-            </p>
-          )}
+          <div className="mt-2 flex flex-wrap items-center gap-2 empty:hidden">
+            {marking && (
+              <Thumbs
+                name={shortName(id)}
+                mark={marking.markOf(id)}
+                onMark={(mark) => marking.onMark(id, mark)}
+                look={thumbLook}
+              />
+            )}
+            {/* After the thumbs, which stay where they are when a marked image is a result no longer. */}
+            {scale && known?.score !== undefined && (
+              <p className="rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
+                {scale.name} {scale.write(known.score)}
+              </p>
+            )}
+          </div>
         </div>
         {data && !editing && (
           <Said words={splitWords(data.metadata as Metadata).words} tagging={data.tagging} />
@@ -222,6 +245,13 @@ function Contents({ id, known, scale, leaf, onGone }: ContentsProps) {
     </>
   );
 }
+
+const thumbLook = (pressed: boolean) =>
+  `inline-flex size-10 items-center justify-center rounded-full border transition-colors pointer-coarse:size-11 ${
+    pressed
+      ? "border-accent bg-accent text-on-accent"
+      : "border-line text-muted hover:bg-sunken hover:text-ink"
+  }`;
 
 /** The original over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
 function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
