@@ -26,6 +26,7 @@ describe("what images can be ranked by", () => {
     expect(modesFor({ parts: [words], ...none }, false)).toEqual(["words"]);
     expect(modesFor({ parts: [words, picture], ...none }, false)).toEqual(["both"]);
     expect(modesFor({ parts: [words], ...marks }, false)).toEqual(["both"]);
+    expect(modesFor({ parts: [words, { ...picture, weight: -0.5 }], ...marks }, false)).toEqual([]);
   });
 });
 

@@ -14,7 +14,8 @@ export function modesFor({ parts, liked, disliked }: Omit<Asked, "mode">, readsT
   if (readsText) modes.push("look");
   // Pictures and marks are about looks, of which words alone know nothing.
   if (onlyWords && !marked) modes.push("words");
-  if (readsText || pictures || marked) modes.push("both");
+  // Where words are not looked at, what is must not only be against something.
+  if (readsText || pictures || (marked && onlyWords)) modes.push("both");
   return modes;
 }
 
