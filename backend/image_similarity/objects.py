@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nsmallest
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -18,6 +21,9 @@ from image_similarity.domain import StoreUnavailable
 T = TypeVar("T")
 
 _DELETES_AT_ONCE = 64
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+"""Names that are the same in a folder and in a bucket; what is being written to a folder has none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,28 @@ class Objects:
             raise StoreUnavailable(f"The image storage failed: {error}") from error
         return sorted(found, key=lambda entry: entry.key)
 
+    async def names(self, prefix: str, *, after: str, limit: int) -> list[str]:
+        """Return the first `limit` (1 or more) names right below a prefix that come after `after`, in order.
+
+        Of names made of letters, digits, dots, dashes and underscores; there must be nothing but objects right below
+        the prefix. Costs about what is returned: a bucket is asked from `after` on, in the order of keys, as buckets
+        list; of a folder all names are read, for it has no order, but of the files behind them nothing.
+        """
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            return await asyncio.to_thread(_names, Path(self._store.prefix) / prefix, after, limit)
+        found: list[str] = []
+        # Without an offset where all is wanted: it has to be a key below the prefix.
+        offset = f"{prefix}/{after}" if after else None
+        try:
+            async for page in self._store.list(prefix, offset=offset, chunk_size=limit):
+                names = (str(entry["path"]).rpartition("/")[2] for entry in page)
+                found += (name for name in names if _PLAIN.fullmatch(name))
+                if len(found) >= limit:
+                    break
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(f"The image storage failed: {error}") from error
+        return found[:limit]
+
     async def folders(self, prefix: str) -> list[str]:
         """Return the names right below a prefix that have something below them, sorted."""
         answer = await guard_all(self._store.list_with_delimiter_async(prefix))
@@ -96,6 +124,17 @@ class Objects:
             await guard(self._store.delete_async(key))
         except FileNotFoundError:
             return
+
+
+def _names(folder: Path, after: str, limit: int) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in entries if entry.name > after)
+            return nsmallest(limit, (name for name in names if _PLAIN.fullmatch(name)))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreUnavailable(f"The image storage failed: {error}") from error
 
 
 async def guard_all(call: Awaitable[T]) -> T:

@@ -72,14 +72,17 @@ class FeedbackLog:
 
         Raises InvalidCursor.
         """
-        start = _read_cursor(cursor) if cursor is not None else ""
+        first, _, last = _read_cursor(cursor).partition("/") if cursor is not None else ("", "", "")
         keys: list[str] = []
         for day in await self._days():
-            if day >= start[: len(day)]:
-                keys += [key for key in await self._of_day(day) if key > start]
             # One more than asked for tells whether there is a next page.
             if len(keys) > limit:
                 break
+            if day >= first:
+                after = last if day == first else ""
+                wanted = limit + 1 - len(keys)
+                names = await self._objects.names(f"{self._events}/{day}", after=after, limit=wanted)
+                keys += [f"{day}/{name}" for name in names]
         events = await self._read(keys[:limit])
         return events, keys[limit - 1].rpartition("/")[2] if len(keys) > limit else None
 

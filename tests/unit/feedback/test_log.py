@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -65,6 +67,35 @@ async def test_pages_repeat_and_skip_nothing(objects: Objects) -> None:
             listed += more
         assert listed == said
     assert await log.page(limit=10, cursor=said[4].event_id) == (said[5:], None)
+
+
+async def test_a_page_asks_a_bucket_for_no_more_than_a_page(prefix: str, tmp_path: Path) -> None:
+    bucket = Objects.open(prefix, default=tmp_path)
+    said = [await log_of(bucket).add(f"{number}", Verdict.POSITIVE, query=DOGS) for number in range(30)]
+    listed: list[int] = []
+
+    class Counting:
+        """The bucket, which counts what its listings bring."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bucket._store, name)
+
+        async def list(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+            async for chunk in bucket._store.list(*args, **options):
+                listed.append(len(chunk))
+                yield chunk
+
+    log = log_of(Objects(Counting()))  # type: ignore[arg-type]
+    assert await log.page(limit=4, cursor=said[9].event_id) == (said[10:14], said[13].event_id)
+    assert listed == [5]
+
+
+async def test_what_is_still_being_written_to_a_folder_is_on_no_page(tmp_path: Path) -> None:
+    log = log_of(Objects.open(None, default=tmp_path))
+    said = await log.add("rex", Verdict.POSITIVE, query=DOGS)
+    day = tmp_path / "feedback" / "photos" / "events" / said.at.date().isoformat()
+    (day / f"{said.event_id}#1").write_bytes(b"{")
+    assert await log.page(limit=1) == ([said], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "2026-11-21", "../../etc/passwd"])
