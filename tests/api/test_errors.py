@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -57,6 +58,26 @@ def test_bad_bodies_are_told_apart(server: RunningServer, path: str) -> None:
 @pytest.mark.parametrize("data", ["", "%%%", 7, None, "data:image/png,abc", "data:image/png;base64", "AAA", "é"])
 def test_image_data_that_is_not_base64_is_named(server: RunningServer, data: object) -> None:
     check_problem(server.http.post("/search", json={"image_data": data}), 422, "invalid_image_data", "image_data")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"query": "a dog"}, "query: Input should be a list."),
+        ({"query": {"text": "a dog"}}, "query: Input should be a list."),
+        ({"query": ["a dog"]}, "query.0: Input should be an object."),
+        ({"query": [{"text": "a dog"}] * 17}, "query: List should have at most 16 items, not 17."),
+        ({"text": "a dog", "filter": []}, "filter: Input should be an object."),
+        ({"positive": [7]}, "positive.0: Input should be the id of an indexed image, or an object with one of"),
+        ({"negative": [{"text": "a dog"}]}, "negative.0: Input should be the id of an indexed image, or an object"),
+    ],
+)
+def test_a_wrong_type_is_told_in_words_of_json(server: RunningServer, body: dict[str, Any], detail: str) -> None:
+    answer = server.http.post("/search", json=body)
+    check_problem(answer, 422, "invalid_request")
+    assert answer.json()["detail"].startswith(detail)
+    verdict = server.http.post("/feedback", json={"image_id": "x", "verdict": "positive"})
+    assert verdict.json()["detail"] == "It names the query, by query_id or query or both."
 
 
 @pytest.mark.parametrize(

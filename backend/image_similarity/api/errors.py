@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -135,10 +135,24 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101
     # What was sent is left out: it may be an image of megabytes.
     found = [
-        {"field": ".".join(str(step) for step in entry["loc"]), "message": entry["msg"]} for entry in error.errors()
+        {"field": ".".join(str(step) for step in entry["loc"]), "message": _in_words_of_json(entry)}
+        for entry in error.errors()
     ]
-    first = found[0]
-    return problem(request.scope, 422, "invalid_request", f"{first['field']}: {first['message']}.", errors=found)
+    field, message = found[0]["field"], found[0]["message"]
+    detail = f"{field}: {message}." if field else f"{message[0].upper()}{message[1:]}."
+    return problem(request.scope, 422, "invalid_request", detail, errors=found)
+
+
+def _in_words_of_json(entry: Mapping[str, Any]) -> str:
+    """Return pydantic's complaint without the names that things have in Python."""
+    kind, message = entry["type"], str(entry["msg"])
+    if kind in {"is_instance_of", "sequence_str"}:
+        return "Input should be a list"
+    if kind in {"model_type", "dict_type"}:
+        return "Input should be an object"
+    if kind == "too_long":
+        return f"List should have at most {entry['ctx']['max_length']} items, not {entry['ctx']['actual_length']}"
+    return message.removeprefix("Value error, ")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -6,7 +6,16 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from image_similarity.domain import ImageRecord
 
@@ -27,6 +36,18 @@ class Schema(BaseModel):
     """What a request may say: nothing else, and of these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def one_complaint(said: str) -> WrapValidator:
+    """Say this in place of one complaint for each alternative of a union."""
+
+    def validate(value: object, check: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return check(value)
+        except ValidationError as error:
+            raise PydanticCustomError("no_alternative", said) from error
+
+    return WrapValidator(validate)
 
 
 class IndexParameters(Schema):

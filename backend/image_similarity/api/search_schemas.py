@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WrapValidator
 
-from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, EXAMPLE_SHA256, ImageData, Schema
+from image_similarity.api.schemas import (
+    EXAMPLE_IMAGE,
+    EXAMPLE_METADATA,
+    EXAMPLE_SHA256,
+    ImageData,
+    Schema,
+    one_complaint,
+)
 from image_similarity.images.fetch import MAX_URL
 from image_similarity.inputs import MAX_IMAGE_ID
 from image_similarity.queries import (
@@ -77,21 +75,17 @@ Keywords = Annotated[
 ]
 
 
-def _one_complaint(most: float) -> WrapValidator:
-    def validate(value: object, check: ValidatorFunctionWrapHandler) -> object:
-        try:
-            return check(value)
-        except ValidationError as error:
-            # In place of one for each alternative.
-            said = f'Input should be a number from -1 to {most:g}, or "auto"'
-            raise PydanticCustomError("threshold", said) from error
-
-    return WrapValidator(validate)
+def _no_threshold(most: float) -> WrapValidator:
+    return one_complaint(f'Input should be a number from -1 to {most:g}, or "auto"')
 
 
-AutoThreshold = Annotated[Threshold | Literal["auto"], _one_complaint(1)]
+_NO_EXAMPLE = one_complaint(
+    "Input should be the id of an indexed image, or an object with one of image_data, image_url and image_id"
+)
+
+AutoThreshold = Annotated[Threshold | Literal["auto"], _no_threshold(1)]
 AnyThreshold = Annotated[
-    Annotated[float, Field(ge=-1, le=MAX_KEYWORD_SCORE)] | Literal["auto"], _one_complaint(MAX_KEYWORD_SCORE)
+    Annotated[float, Field(ge=-1, le=MAX_KEYWORD_SCORE)] | Literal["auto"], _no_threshold(MAX_KEYWORD_SCORE)
 ]
 
 
@@ -162,8 +156,12 @@ class QueryFields(SearchParameters):
     text: QueryText | None = None
     prompt_template: PromptTemplate | None = None
     query: Sequence[QueryPartFields] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
-    positive: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
-    negative: Sequence[QueryId | ExampleFields] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
+    positive: Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]] = Field(
+        default=(), max_length=MAX_EXAMPLES, description=_POSITIVE
+    )
+    negative: Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]] = Field(
+        default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE
+    )
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
     mode: Mode = Field(Mode.VECTOR, strict=False, description=_MODE)
     keywords: Keywords | None = None
@@ -187,8 +185,12 @@ class SearchRequest(QueryFields):
 
     image_data: ImageData | None = None
     query: Sequence[QueryPartBody] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
-    positive: Sequence[QueryId | ExampleBody] = Field(default=(), max_length=MAX_EXAMPLES, description=_POSITIVE)
-    negative: Sequence[QueryId | ExampleBody] = Field(default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE)
+    positive: Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]] = Field(
+        default=(), max_length=MAX_EXAMPLES, description=_POSITIVE
+    )
+    negative: Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]] = Field(
+        default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

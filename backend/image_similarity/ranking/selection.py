@@ -1,7 +1,7 @@
 """From what is wanted to the matches that are answered with.
 
-The order is: candidates from the store, diverse ones where that is asked for; the threshold; near-identical ones
-collapsed; grouped; the best of what is left.
+The order is: candidates from the store that reach the threshold, diverse ones where that is asked for; near-identical
+ones collapsed; grouped; the best of what is left.
 """
 
 from __future__ import annotations
