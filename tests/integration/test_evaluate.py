@@ -108,3 +108,7 @@ def test_what_cannot_be_evaluated_is_an_error_that_says_why(cli: Cli, env: Env, 
     nowhere = cli("evaluate", album, "--html", tmp_path / "no" / "where.html", **env)
     assert nowhere.status == 1
     assert "cannot be written" in nowhere.stderr
+    assert "Loading" not in nowhere.stderr
+    alone = cli("evaluate", album, "--compare", tmp_path / "no.json", **env)
+    assert "cannot be read" in alone.stderr
+    assert "Loading" not in alone.stderr

@@ -61,6 +61,7 @@ def evaluate(
     settings = load_settings()
     if captions and label_text:
         raise InvalidRequest("--captions is for images with captions, --label-text for images in folders: choose one.")
+    _check_paths(html, calibration, other)
     data = read_captioned(folder, captions, limit=limit) if captions else read_labelled(folder, limit=limit)
     measured = _measure(data, label_text, settings, name=folder.resolve().name, worst=worst)
     comparison = compare(measured.report, other) if other else None
@@ -80,6 +81,15 @@ def evaluate(
         _print_comparison(measured.report, comparison)
     if fit:
         _print_fit(fit)
+
+
+def _check_paths(html: Path | None, calibration: Path | None, other: Path | None) -> None:
+    """Find what will fail in the end before an hour is spent on measuring. Raises InvalidRequest."""
+    for path in (html, calibration):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise InvalidRequest(f"{path} cannot be written: it is no file in a folder that is there.")
+    if other is not None and not other.is_file():
+        raise InvalidRequest(f"{other} cannot be read: there is no such file.")
 
 
 def _measure(
