@@ -128,16 +128,18 @@ def search(
         async with open_client(settings, url, api_key) as client:
             return await client.search(query, options, raw_filter)
 
-    _show(asyncio.run(run()), as_json=as_json)
+    _show(asyncio.run(run()), as_json=as_json, auto=options.threshold == AUTO)
 
 
-def _show(result: SearchResult, *, as_json: bool) -> None:
+def _show(result: SearchResult, *, as_json: bool, auto: bool) -> None:
     if result.truncated:
         err.print("The text is longer than the model reads; its end was ignored.", style="yellow")
     if as_json:
         print_json([asdict(match) for match in result.matches])
     elif result.matches:
         out.print(matches_table(result.matches))
+    elif auto and result.threshold is not None:
+        out.print("Nothing stands out from the other images. Leave out --threshold to see the nearest.")
     elif result.threshold is not None:
         out.print(f"Nothing scores {result.threshold:.4f} or more. Lower or leave out --threshold to see the nearest.")
     else:

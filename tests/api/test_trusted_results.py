@@ -196,7 +196,8 @@ def test_the_command_line_has_the_same_options(album: RunningServer, cli: Cli, t
     assert len(grouped.splitlines()) == 5
     [best, *_] = json.loads(search("--diversity", "0.9", "--top-k", "4", "--json"))
     assert best["image_id"] in COPIES
-    assert "Nothing scores" in search("--threshold", "auto", "--filter", '{"number": {"gte": 5}}')
+    assert "Nothing stands out" in search("--threshold", "auto", "--filter", '{"number": {"gte": 5}}')
+    assert "Nothing scores 1.0000" in search("--threshold", "1", "--filter", '{"number": {"gte": 5}}')
     for wrong in ("2", "soon", "nan"):
         refused = cli("search", tmp_path / "cat.jpg", "--url", album.url, "--threshold", wrong)
         assert refused.status == 1

@@ -108,7 +108,7 @@ def _table(name: str, heads: Iterable[str], rows: str) -> str:
 
 def _scale(figure: Interval) -> str:
     left, width = 100 * figure.low, 100 * (figure.high - figure.low)
-    return f'<div class="scale"><i style="left:{left:.1f}%;width:{width:.1f}%"></i></div>'
+    return f'<div class="scale"><i style="left:min({left:.1f}%,100% - 3px);width:{width:.1f}%"></i></div>'
 
 
 def _comparison(report: Report, comparison: Comparison) -> str:
