@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from image_similarity.api.whole_answers import LONG_BYTES, WholeAnswers
+from image_similarity.api.whole_answers import LONG_BYTES, JoiningTransport, WholeAnswers
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -141,6 +141,28 @@ async def test_request_that_is_no_http_is_told_so_before_the_end():
     refusal, closed = wire.noted
     assert refusal.startswith(b"HTTP/1.1 400")
     assert closed == "closed"
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_head_whose_connection_is_lost_in_the_same_turn_is_dropped(loop_factory):
+    async def fail() -> list[Any]:
+        failures: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: failures.append(context))
+        accepted = loop.create_future()
+        server = await asyncio.start_server(lambda _reader, writer: accepted.set_result(writer), "127.0.0.1", 0)
+        _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+        transport = (await accepted).transport
+        transport.abort()
+        JoiningTransport(transport, loop).write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        client.close()
+        server.close()
+        return failures
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(fail()) == []
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -40,7 +40,7 @@ class JoiningTransport:
         """Hold a head; write anything else at once, behind the head that is held."""
         if not self._head and data.startswith(b"HTTP/1.1 "):
             self._head = data
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._go_ahead)
         elif self._head and len(data) < LONG_BYTES:
             whole, self._head = self._head + data, b""
             self._transport.write(whole)
@@ -52,6 +52,12 @@ class JoiningTransport:
         """Close when everything is written."""
         self._flush()
         self._transport.close()
+
+    def _go_ahead(self) -> None:
+        # uvloop raises where anything is written to a connection that was lost in this very turn.
+        if self._transport.is_closing():
+            self._head = b""
+        self._flush()
 
     def _flush(self) -> None:
         if self._head:
