@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from image_similarity.domain import ModelUnavailable
+from image_similarity.encoders import hub
 
 WHOLE = 32 * 1024 * 1024
 """Bytes up to which a file is read from end to end: configurations, tokenizers, dense layers."""
-
-_KINDS = frozenset({".json", ".txt", ".model", ".safetensors", ".bin"})
-"""Of files that checkpoints are made of."""
 
 _SAMPLE = 4096
 """Bytes of one sample."""
@@ -54,8 +52,9 @@ def fingerprint(folder: Path) -> str:
 
     Raises ModelUnavailable where a file cannot be read.
     """
-    files = (path for path in chain(folder.glob("*"), folder.glob("*/*")) if path.suffix in _KINDS and path.is_file())
-    named = sorted((path.relative_to(folder).as_posix(), path) for path in files)
+    files = ((path.relative_to(folder).as_posix(), path) for path in chain(folder.glob("*"), folder.glob("*/*")))
+    # Others may lie there too, and come while a program runs: a calibration, what another library wants of the model.
+    named = sorted((name, path) for name, path in files if hub.is_read(name) and path.is_file())
     return digest(*chain.from_iterable((name.encode(), _content(path)) for name, path in named))
 
 

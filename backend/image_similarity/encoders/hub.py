@@ -43,6 +43,12 @@ _SMALL_FILES = (
 )
 # A text tower of sentence-transformers keeps each module after the transformer in such a folder.
 _MODULE = re.compile(r"\d+_[A-Za-z]+/(config\.json|model\.safetensors|pytorch_model\.bin)")
+# What loaders read of a checkpoint's folder, the transformer of sentence-transformers in a folder of its own included.
+_READ = re.compile(
+    r"(\d+_[A-Za-z]+/)?("
+    + "|".join(map(re.escape, (*_SMALL_FILES, "added_tokens.json", _SAFETENSORS_INDEX, _PICKLE)))
+    + r"|model(-[\w-]+)?\.safetensors|[\w.-]+\.model)"
+)
 _WHAT_TO_DO = (
     "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` where there "
     "is a network, or set MODEL_NAME=mini, which needs no download."
@@ -82,6 +88,11 @@ def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = Fal
 def is_path(name: str) -> bool:
     """Tell whether `name` means a folder, there or not, and so nothing on the hub."""
     return name.startswith(("/", ".", "~")) or "\\" in name or Path(name).is_dir()
+
+
+def is_read(file: str) -> bool:
+    """Tell whether a file, named from its checkpoint's folder on, is one that the model is loaded from."""
+    return _READ.fullmatch(file) is not None
 
 
 def is_available_locally(name: str) -> bool:

@@ -42,7 +42,9 @@ def test_the_same_model_is_told_by_the_same_digits_wherever_and_whenever_it_was_
     copy = build_checkpoint(tmp_path / "copy", size="tiny")
     os.utime(copy / "model.safetensors", (1, 1))
     assert fingerprint(copy) == fingerprint(folder)
-    (copy / "README.md").write_text("Nothing that a model is made of.")
+    for name in ("README.md", "calibration.json", "flax_model.safetensors", "onnx/model.safetensors"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("Nothing that the model is loaded from.")
     assert fingerprint(copy) == fingerprint(folder)
 
 
