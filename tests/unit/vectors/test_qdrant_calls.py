@@ -71,7 +71,7 @@ async def test_a_server_that_is_silent_is_given_up_within_the_time_limit() -> No
         started = monotonic()
         with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.4 s"):
             await count(server, limit=0.4)
-        assert 0.3 < monotonic() - started < 1.5
+        assert 0.3 < monotonic() - started < 3, "the answer was waited for"
     assert len(server.asked) == 1
 
 
