@@ -106,7 +106,7 @@ def test_random_bytes_behind_a_signature_raise_only_our_errors(signature, rest):
     assert outcome(signature + rest, limit=1_000_000) != "UnsupportedFormat"
 
 
-@settings(max_examples=10000, deadline=None)
+@settings(max_examples=5000, deadline=None)
 @given(
     st.integers(0, len(KINDS) - 1),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
