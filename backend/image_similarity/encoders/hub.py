@@ -42,10 +42,11 @@ _SMALL_FILES = (
     "sentence_bert_config.json",
 )
 # A text tower of sentence-transformers keeps each module after the transformer in such a folder.
-_MODULE = re.compile(r"\d+_[A-Za-z]+/(config\.json|model\.safetensors|pytorch_model\.bin)")
+_FOLDER = r"\d+_[A-Za-z]+/"
+_MODULE = re.compile(_FOLDER + r"(config\.json|model\.safetensors|pytorch_model\.bin)")
 # What loaders read of a checkpoint's folder, the transformer of sentence-transformers in a folder of its own included.
 _READ = re.compile(
-    r"(\d+_[A-Za-z]+/)?("
+    rf"({_FOLDER})?("
     + "|".join(map(re.escape, (*_SMALL_FILES, "added_tokens.json", _SAFETENSORS_INDEX, _PICKLE)))
     + r"|model(-[\w-]+)?\.safetensors|[\w.-]+\.model)"
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -93,7 +94,7 @@ class MiniEncoder:
         """The model's description; without "text" where the text tower's package is not installed."""
         return replace(MINI, towers=frozenset({"image"})) if mini_text.lacks() else MINI
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What tells its weights from an earlier or a later version's; see `fingerprint.py`."""
         return digest(BACKBONE_SHA256.encode(), WEIGHTS.read_bytes())
