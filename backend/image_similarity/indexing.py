@@ -115,7 +115,8 @@ class Indexing:
                 await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
             before = await self._get(image_id)
             after = change(before)
-            if await to_the_end(self._writes.set_metadata(before, after)):
+            # What nobody changed is not written, and leaves the answers in the cache as they are.
+            if after is before or await to_the_end(self._writes.set_metadata(before, after)):
                 return after
         raise Overloaded(
             f'"{image_id}" was changed elsewhere whenever it was to be changed here, {ATTEMPTS} times in a row; '
