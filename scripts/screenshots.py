@@ -175,12 +175,13 @@ def serving(data: Path) -> Iterator[str]:
     server = subprocess.Popen(command, env=env)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{url}/api/v1/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
+        with httpx.Client(base_url=url) as http:
+            for _ in range(600):
+                try:
+                    if http.get("/api/v1/ready").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.2)
         yield url
     finally:
         server.terminate()

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from image_similarity.cluster.cluster import Cluster, Plan, find_qdrant
-from tests.support.balancer import statistics_of, wait_for
+from tests.support.balancer import statistics_of
 from tests.support.drawings import encoded, photo
-from tests.support.servers import API, PATIENCE
+from tests.support.servers import API, PATIENCE, wait_for
 
 REPLICAS = ("replica-1", "replica-2", "replica-3")
 

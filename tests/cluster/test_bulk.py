@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from tests.cluster.conftest import Stack
-from tests.support.balancer import wait_for
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
+from tests.support.servers import wait_for
 
 IMAGES, CORRUPT = 2_000, 10
 

@@ -8,9 +8,9 @@ import threading
 import httpx
 
 from tests.cluster.conftest import Stack
-from tests.support.balancer import wait_for
 from tests.support.crowd import crowd
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
+from tests.support.servers import wait_for
 
 
 def test_searches_go_on_without_redis(stack: Stack, photos: list[bytes]) -> None:

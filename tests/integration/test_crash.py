@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.drawings import encoded, photo
-from tests.support.servers import API, free_port, server_process
+from tests.support.servers import API, ONCE, PATIENCE, free_port, server_process
 
 
 @pytest.mark.parametrize("kill_after", [7, 40])
@@ -31,8 +31,8 @@ def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(
 
         def index(image_id: str) -> None:
             try:
-                answer = httpx.post(
-                    f"{url}/index", files={"image": ("x", images[image_id])}, data={"image_id": image_id}, timeout=60
+                answer = ONCE.post(
+                    f"{url}/index", files={"image": ("x", images[image_id])}, data={"image_id": image_id}
                 )
             except httpx.TransportError:
                 return
@@ -93,7 +93,7 @@ def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(
     with server_process(port, env, tmp_path / "log"), httpx.Client(base_url=url, timeout=60) as client:
         assert client.post("/images/undone/restore").json() == before
         assert client.get("/images/undone/file").content == images["undone"]
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while files()["over"].exists():
             assert time.monotonic() < deadline
         assert client.post("/images/over/restore").status_code == 404

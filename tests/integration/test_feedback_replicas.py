@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.qdrant_process import QdrantProcess
-from tests.support.servers import API, free_port, server_process
+from tests.support.servers import API, ONCE, free_port, server_process
 
 REPLICAS = 3
 VERDICTS = 150
@@ -34,11 +34,10 @@ def test_a_replica_killed_among_others_loses_no_verdict_and_repeats_none(
         body = {"query": {"text": "dogs"}, "image_id": f"{number}", "verdict": "positive"}
         for attempt in range(REPLICAS):
             try:
-                answer = httpx.post(
+                answer = ONCE.post(
                     f"{urls[(number + attempt) % REPLICAS]}/feedback",
                     json=body,
                     headers={"Idempotency-Key": f"verdict-{number}"},
-                    timeout=60,
                 )
             except httpx.TransportError:
                 continue
@@ -59,7 +58,7 @@ def test_a_replica_killed_among_others_loses_no_verdict_and_repeats_none(
 
         assert sorted(acknowledged) == list(range(VERDICTS))
         for url in urls[1:]:
-            lines = httpx.get(f"{url}/feedback/export", timeout=60).text.splitlines()
+            lines = ONCE.get(f"{url}/feedback/export").text.splitlines()
             kept = {int(event["image_id"]): event["event_id"] for event in map(json.loads, lines)}
             assert kept == acknowledged
             assert len(lines) == VERDICTS

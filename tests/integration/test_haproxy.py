@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.balancer import CONFIGURATION, Balancer, running_balancer, wait_for
+from tests.support.balancer import CONFIGURATION, Balancer, running_balancer
 from tests.support.clients import posting
+from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 

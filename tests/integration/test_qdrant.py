@@ -20,7 +20,7 @@ from image_similarity.settings import Settings
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
-from tests.support.servers import make_settings, running_server
+from tests.support.servers import PATIENCE, make_settings, running_server
 
 Env = dict[str, str]
 
@@ -93,7 +93,7 @@ def test_replicas_share_a_collection_and_survive_its_server(
         assert monotonic() - started < 6 * settings.qdrant_timeout
 
         own_qdrant.start()
-        deadline = monotonic() + 10
+        deadline = monotonic() + PATIENCE
         while one.http.get("/ready").status_code != 200:
             assert monotonic() < deadline
         for number, image in enumerate(images):
@@ -125,7 +125,7 @@ def test_what_one_replica_deletes_another_restores_or_drops(
 
         other.http.delete("/images/a", params={"undo_seconds": 0.2})
         assert stored.exists()
-        deadline = monotonic() + 30
+        deadline = monotonic() + PATIENCE
         while stored.exists():
             assert monotonic() < deadline
         assert one.http.post("/images/a/restore").status_code == 404

@@ -6,15 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.support import toy_replica
-from tests.support.servers import PATIENCE, free_port
+from tests.support.servers import ONCE, PATIENCE, answers, free_port, wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "haproxy" / "haproxy.cfg"
 
@@ -113,20 +110,6 @@ def running_balancer(folder: Path, *, replicas: int = 3, **variables: str) -> It
 
 def statistics_of(url: str) -> list[dict[str, str]]:
     """Return the rows of a balancer's statistics, by column; `url` is that of its statistics page."""
-    lines = httpx.get(f"{url}/;csv").text.splitlines()
+    lines = ONCE.get(f"{url}/;csv").text.splitlines()
     names = lines[0].removeprefix("# ").split(",")
     return [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_for(condition: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.02)

@@ -8,10 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from image_similarity.vectors.qdrant_calls import Connection
-from tests.support.servers import PATIENCE, free_port
+from tests.support.servers import PATIENCE, answers, free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -44,11 +42,9 @@ class QdrantProcess:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             assert self._process.poll() is None, log.read_text()
-            try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
+            if answers(f"{self.url}/readyz"):
+                return
+            time.sleep(0.05)
         raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")
 
     def kill(self) -> None:

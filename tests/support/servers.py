@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,10 @@ from image_similarity.telemetry.tracing import Tracing
 API = "/api/v1"
 PATIENCE = 120
 """Seconds after which a server that does not answer has failed; nothing is ever this slow."""
+
+ONCE = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""Asks anybody once. `httpx.get` would do too, but reads certificates for 20 ms each time: whoever waits for a server
+to start, by asking again and again, takes the processor from it."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,27 @@ def server_process(port: int, env: dict[str, str], log: Path) -> Iterator[subpro
         process.wait(PATIENCE)
 
 
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with 200 there."""
+    try:
+        return ONCE.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(condition: Callable[[], object], failure: str) -> None:
+    """Wait until it holds; fail where it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, failure
+        time.sleep(0.05)
+
+
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}{API}/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
+        if answers(f"{url}{API}/ready"):
+            return
+        time.sleep(0.05)
     raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")

@@ -135,14 +135,14 @@ async def test_decoding_may_not_take_for_ever(tmp_path: Path) -> None:
 
 
 async def test_waiting_for_a_thread_is_not_held_against_an_image(tmp_path: Path) -> None:
-    async with running_engine(tmp_path, decode_timeout=0.05, decode_threads=1) as rig:
+    async with running_engine(tmp_path, decode_timeout=0.5, decode_threads=1) as rig:
         rig.encoder.hold_preprocessing()
         slow = asyncio.create_task(rig.engine.search_by_image(RED, TOP))
         with pytest.raises(DecodeTimeout):
             await slow
         # The only thread is still at the slow image, and longer than an image's time passes.
         waiting = asyncio.create_task(rig.engine.search_by_image(BLUE, TOP))
-        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        done, _ = await asyncio.wait({waiting}, timeout=0.7)
         assert not done
         assert (await rig.engine.stats()).queue_depth == 1
         rig.encoder.release()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from image_similarity.cache import generation
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from tests.support.redis_server import RedisServer, redis_server
@@ -22,9 +23,11 @@ def running_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 
 @pytest.fixture
-def redis(running_redis: RedisServer) -> RedisServer:
+def redis(running_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
     """Return a Redis that holds nothing and that must be alive at the end of the test."""
     running_redis.command("FLUSHALL")
+    # It answers all the time, so nothing depends on the lease, which a busy machine may fail to renew in its second.
+    monkeypatch.setattr(generation, "LEASE", 3600.0)
     return running_redis
 
 

@@ -8,18 +8,11 @@ from typing import Any
 import pytest
 
 from image_similarity.bootstrap import build_engine
-from image_similarity.cache import generation
 from image_similarity.domain import Embedding
 from random_checkpoint import build_checkpoint
 from tests.support.engines import BLUE, RED, TOP, digest
 from tests.support.redis_server import RedisServer
 from tests.support.servers import make_settings
-
-
-@pytest.fixture(autouse=True)
-def lasting_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the generation outlive the time between two servers, one at a time, however long the next takes to start."""
-    monkeypatch.setattr(generation, "LEASE", 3600.0)
 
 
 def on(redis: RedisServer) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -20,7 +20,7 @@ from image_similarity.cache.tiered import TieredCache
 from image_similarity.telemetry.metrics import Metrics
 from tests.integration.cache.conftest import eventually
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.replicas import redis_cache, tiered_cache
+from tests.support.replicas import SHORT_TIMEOUT, redis_cache, tiered_cache
 
 EMBEDDING, RESULT = Kind.EMBEDDING, Kind.RESULT
 Make = Callable[..., Any]
@@ -103,7 +103,13 @@ async def test_the_generation_outlives_idle_times_and_a_replica(shared: Make, re
     first, second = shared(), redis_cache(redis.url)
     before = await second.generation()
     await second.close()
-    await asyncio.sleep(1.5 * LEASE)
+    key = f"{{test}}:{FORMAT}:generation"
+
+    async def renewed() -> bool:
+        return int(redis.command(f"PTTL {key}").strip(":\r\n")) > 60_000
+
+    redis.command(f"PEXPIRE {key} 60000")
+    await eventually(renewed)
     assert await first.generation() == before
 
 
@@ -126,7 +132,7 @@ async def timed(cache: Cache, rounds: int = 20) -> float:
 async def test_a_redis_that_is_gone_costs_nothing_and_is_used_again_when_it_is_back(
     mortal_redis: RedisServer, opened: Make, way: str
 ) -> None:
-    cache: TieredCache = opened(tiered_cache(mortal_redis.url))
+    cache: TieredCache = opened(tiered_cache(mortal_redis.url, timeout=SHORT_TIMEOUT))
     for number in range(50):
         await cache.set(EMBEDDING, f"k{number}", b"x")
     await cache.set(EMBEDDING, "near", b"x")
@@ -166,12 +172,12 @@ async def test_a_hanging_redis_holds_a_write_up_only_as_long_as_it_must(
     mortal_redis: RedisServer, opened: Make
 ) -> None:
     cache: RedisCache = opened(redis_cache(mortal_redis.url))
-    quick = await seconds(cache.advance_generation())
+    quick = await least_seconds(cache.advance_generation)
     mortal_redis.pause()
-    first, second = await seconds(cache.advance_generation()), await seconds(cache.advance_generation())
+    first, later = await seconds(cache.advance_generation()), await least_seconds(cache.advance_generation)
     assert first >= LEASE
-    assert quick < second < first / 2
-    assert second >= PATIENCE * 0.9
+    assert quick < later < first / 2
+    assert later >= PATIENCE * 0.9
     assert await cache.generation() is None
     mortal_redis.resume()
     await eventually(cache.generation)
@@ -181,15 +187,20 @@ async def test_a_dead_redis_does_not_hold_a_write_up(mortal_redis: RedisServer, 
     cache: RedisCache = opened(redis_cache(mortal_redis.url))
     await cache.advance_generation()
     mortal_redis.kill()
-    assert sum([await seconds(cache.advance_generation()) for _ in range(5)]) < LEASE
+    assert await least_seconds(cache.advance_generation) < PATIENCE
     mortal_redis.start()
     await eventually(cache.generation)
 
 
-async def seconds(work: Any) -> float:
+async def seconds(work: Awaitable[None]) -> float:
     started = perf_counter()
     await work
     return perf_counter() - started
+
+
+async def least_seconds(work: Callable[[], Awaitable[None]]) -> float:
+    """Return how long it takes when nothing on the machine comes in between."""
+    return min([await seconds(work()) for _ in range(5)])
 
 
 async def test_many_writers_share_few_questions(redis: RedisServer, shared: Make) -> None:
@@ -254,7 +265,7 @@ async def test_the_password_opens_the_door_and_is_told_to_nobody(tmp_path: Any, 
         while wrong.failure() is None:
             assert await wrong.get(EMBEDDING, "k") is None
         # A misconfigured replica writes no slower.
-        assert sum([await seconds(wrong.advance_generation()) for _ in range(5)]) < LEASE
+        assert await least_seconds(wrong.advance_generation) < PATIENCE
         assert right.failure() is None
     shown = f"{logs} {wrong.failure()} {right!r} {wrong.stats()}"
     assert "invalid username-password pair" in shown

@@ -17,7 +17,7 @@ from image_similarity.queries import SearchOptions
 from tests.integration.cache.conftest import eventually
 from tests.support.engines import BLUE, RED, TOP
 from tests.support.redis_server import RedisServer
-from tests.support.replicas import replicas
+from tests.support.replicas import SHORT_TIMEOUT, replicas
 
 
 async def found(engine: SearchEngine) -> list[str]:
@@ -245,7 +245,7 @@ async def test_no_stale_result_while_redis_goes_through_troubles(
 ) -> None:
     random = Random(len(troubles))
     # A short pause has the breaker try again, and so be at risk, as often as possible.
-    async with replicas(mortal_redis.url, tmp_path, random=random, breaker=None) as engines:
+    async with replicas(mortal_redis.url, tmp_path, random=random, timeout=SHORT_TIMEOUT) as engines:
         for engine in engines:
             engine._cache._far._link._breaker = CircuitBreaker(pause=0.05)  # type: ignore[attr-defined]
         witness = Witness(engines, random)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.jobs import serving
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.rabbitmq import RabbitMQ, running_rabbitmq
-from tests.support.servers import API, PATIENCE, free_port
+from tests.support.servers import API, ONCE, PATIENCE, free_port
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stack:
         return self.folder / "worker.log"
 
     def metric(self, name: str) -> float:
-        lines = httpx.get(f"{self.root}/metrics").text.splitlines()
+        lines = ONCE.get(f"{self.root}/metrics").text.splitlines()
         return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.drawings import encoded, photo
 from tests.support.hurtful_command import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, serving, status, submit
-from tests.support.servers import API, PATIENCE, free_port
+from tests.support.servers import API, PATIENCE, free_port, wait_for
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ def test_after_kill_9_in_the_middle_nothing_is_lost_and_nothing_done_twice(env: 
     with httpx.Client(base_url=f"http://127.0.0.1:{port}{API}", timeout=PATIENCE) as http:
         with serving(env, tmp_path / "log", port) as process:
             job_id = submit(http, images)
-            while not status(http, job_id)["counts"]["processed"]:
-                pass
+            wait_for(lambda: status(http, job_id)["counts"]["processed"], "the job does not begin")
             process.kill()
             process.wait()
         with serving(env, tmp_path / "log", port) as process:
@@ -66,8 +65,7 @@ def test_a_graceful_stop_in_the_middle_is_resumed_too(env: dict[str, str], tmp_p
     with httpx.Client(base_url=f"http://127.0.0.1:{port}{API}", timeout=PATIENCE) as http:
         with serving(env, tmp_path / "log", port):
             job_id = submit(http, images)
-            while not status(http, job_id)["counts"]["processed"]:
-                pass
+            wait_for(lambda: status(http, job_id)["counts"]["processed"], "the job does not begin")
         with serving(env, tmp_path / "log", port):
             assert finished(http, job_id)["counts"]["processed"] == 40
             assert len(indexed_images(http)) == 40

@@ -16,7 +16,7 @@ from tests.integration.jobs.conftest import Stack
 from tests.support.drawings import encoded, photo
 from tests.support.hurtful_command import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, status, stored_originals, submit, working
-from tests.support.servers import PATIENCE
+from tests.support.servers import PATIENCE, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +35,7 @@ def assert_each_once(stack: Stack, images: dict[str, bytes]) -> None:
     assert indexed_images(stack.http) == expected
     # Those of images that a test before this one removed may still be waiting for the sweep.
     assert set(stored_originals(stack.folder / "data" / "images")) >= set(expected.values())
-    eventually(lambda: not (stack.folder / "data" / "pending").exists())
-
-
-def eventually(holds: object) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.1)
+    wait_for(lambda: not (stack.folder / "data" / "pending").exists(), "uploads are left")
 
 
 def waiting(stack: Stack) -> int:
@@ -50,7 +43,7 @@ def waiting(stack: Stack) -> int:
 
 
 def some_done(stack: Stack, job_id: str) -> None:
-    eventually(lambda: status(stack.http, job_id)["counts"]["processed"])
+    wait_for(lambda: status(stack.http, job_id)["counts"]["processed"], "the job does not begin")
 
 
 @contextmanager
@@ -83,12 +76,12 @@ def test_chunks_wait_in_the_broker_until_a_worker_takes_them(stack: Stack) -> No
     images = pictures(60)
     corrupt = {"image-0001": images["image-0001"][:100], "image-0020": b"text", "image-0059": b""}
     job_id = submit(stack.http, images | corrupt)
-    eventually(lambda: waiting(stack) == 8)
+    wait_for(lambda: waiting(stack) == 8, "the chunks do not arrive in the broker")
     assert stack.metric("image_similarity_job_queue_depth") == 8
     assert status(stack.http, job_id)["state"] == "queued"
     with working(stack.env, stack.log, concurrency=2) as worker:
         job = finished(stack.http, job_id)
-        eventually(lambda: waiting(stack) == 0)
+        wait_for(lambda: waiting(stack) == 0, "chunks are left in the broker")
         worker.terminate()
         assert worker.wait(PATIENCE) == 0
     assert job["state"] == "completed_with_errors"
@@ -137,7 +130,10 @@ def test_a_broker_that_is_killed_and_comes_back_goes_on(stack: Stack) -> None:
         query = {"image": ("x", images["image-0000"])}
         assert stack.http.post("/search", files=query).status_code == 200, "searches go on"
         health = stack.http.get("/health").json()
-        eventually(lambda: stack.http.get("/health").json()["services"]["jobs"]["status"] == "unavailable")
+        wait_for(
+            lambda: stack.http.get("/health").json()["services"]["jobs"]["status"] == "unavailable",
+            "nobody says that the broker is gone",
+        )
         assert health["services"]["vector_store"]["status"] == "ok"
         assert stack.http.get("/ready").status_code == 200
         later = {f"later-{n}": data for n, data in enumerate(pictures(9, first=900).values())}
@@ -161,7 +157,7 @@ def test_a_chunk_that_kills_its_workers_ends_as_a_dead_letter_and_only_the_culpr
     assert [(failure["image_id"], failure["code"]) for failure in job["failures"]] == [("image-0011", "poison_chunk")]
     del images["image-0011"]
     assert_each_once(stack, images)
-    eventually(lambda: stack.metric("image_similarity_job_dead_letters") == before + 1)
+    wait_for(lambda: stack.metric("image_similarity_job_dead_letters") == before + 1, "the dead letter is not counted")
 
 
 def test_while_the_store_is_away_chunks_are_postponed(stack: Stack) -> None:
@@ -170,7 +166,7 @@ def test_while_the_store_is_away_chunks_are_postponed(stack: Stack) -> None:
         stack.qdrant.kill()
         try:
             job_id = submit(stack.http, images)
-            eventually(lambda: 4 in pauses(stack, job_id, 0) and 4 in pauses(stack, job_id, 1))
+            wait_for(lambda: all(4 in pauses(stack, job_id, chunk) for chunk in (0, 1)), "chunks are not postponed")
             assert status(stack.http, job_id)["counts"]["processed"] == 0
         finally:
             stack.qdrant.start()
@@ -198,7 +194,7 @@ def test_a_second_copy_of_a_message_counts_nothing_twice(stack: Stack) -> None:
     app.close()
     with working(stack.env, stack.log, concurrency=4):
         job = finished(stack.http, job_id)
-        eventually(lambda: waiting(stack) == 0)
+        wait_for(lambda: waiting(stack) == 0, "chunks are left in the broker")
     assert (job["state"], job["counts"]["processed"]) == ("completed", 16)
     assert status(stack.http, job_id) == job
     assert_each_once(stack, images)

@@ -26,6 +26,7 @@ from image_similarity.vectors.qdrant_collection import Layout
 from image_similarity.vectors.server import ServerConfig, ServerStore, peek
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, read, record, towards
+from tests.support.servers import PATIENCE
 
 META = CollectionMeta("colours", DIMENSION)
 
@@ -254,7 +255,7 @@ async def test_what_was_acknowledged_is_there_when_the_server_returns(own_qdrant
         assert monotonic() - started < 6 * 2
 
         own_qdrant.start()
-        deadline = monotonic() + 5
+        deadline = monotonic() + PATIENCE
         while True:
             try:
                 await store.check()
