@@ -24,11 +24,17 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 """Photographs beside the repository; tests that need them are skipped where they are not."""
 
 
+QUALITY = "tests/quality/"
+"""Tests that share what the offline model makes of thousands of photographs and texts."""
+
+
 class ByFile(LoadScopeScheduling):
-    """Gives each process the tests of whole files, since those share servers, and all crowds to one."""
+    """Gives each process the tests of whole files, since those share servers; all crowds to one, and all quality."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "crowds" if nodeid.startswith(CROWDS) else nodeid.partition("::")[0]
+        if nodeid.startswith(CROWDS):
+            return "crowds"
+        return QUALITY if nodeid.startswith(QUALITY) else nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)

