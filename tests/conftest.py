@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from random_checkpoint import build_checkpoint
 from tests.support.qdrant_process import QdrantProcess
+
+# As the program does, and for the same reason; torch is not loaded before a test needs it.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # A busy machine is no defect of what is tested.
 settings.register_profile("ours", deadline=None)

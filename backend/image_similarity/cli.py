@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -51,6 +52,10 @@ app.add_typer(evaluation.app)
 
 def main() -> None:
     """Run the command; what goes wrong on purpose is a message on standard error and exit status 1."""
+    # torch's threads (GNU OpenMP) wait for each other by trying again, 300,000 times each. Beside another program that
+    # computes, they so keep those they wait for from the processor. 1,000 is what the library itself falls back to
+    # where it knows that threads outnumber processors, and must be there before torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()
     except ImageSimilarityError as error:

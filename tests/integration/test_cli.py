@@ -127,6 +127,17 @@ def test_the_installed_command_starts() -> None:
     assert result.stdout == f"image-similarity {__version__}\n"
 
 
+def test_two_programs_that_compute_do_not_hinder_each_other(env: Env, photos: Path) -> None:
+    """Where the library of torch's threads has been loaded, it says how often they try before they let others."""
+    of_its_own = environment({**env, "OMP_DISPLAY_ENV": "verbose"})
+    del of_its_own["GOMP_SPINCOUNT"]
+    arguments = command("index", photos)
+    result = subprocess.run(arguments, env=of_its_own, capture_output=True, text=True, check=True)
+    if "GOMP_" not in result.stderr:
+        pytest.skip("torch's threads are not those of GNU OpenMP here")
+    assert "GOMP_SPINCOUNT = '1000'" in result.stderr
+
+
 def test_a_wrong_setting_is_named(cli: Cli, env: Env) -> None:
     result = cli("stats", **env, BATCH_SIZE="many")
     assert result.status == 1
