@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 import pytest
@@ -49,11 +48,9 @@ def test_it_computes_in_the_precision_that_is_asked_for(checkpoint: Path, precis
 
 
 def test_a_description_takes_no_longer_than_allowed(tagger: CaptionTagger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caption, "MAX_TOKENS", 10_000)
-    monkeypatch.setattr(caption, "MAX_SECONDS", 0.05)
-    started = monotonic()
-    describe(tagger, photo(seed=2))
-    assert monotonic() - started < 5
+    whole = describe(tagger, photo(seed=2))
+    monkeypatch.setattr(caption, "MAX_SECONDS", 1e-6)
+    assert len(describe(tagger, photo(seed=2)).split()) < len(whole.split())
 
 
 def test_a_huge_image_is_made_small_first(tagger: CaptionTagger) -> None:
