@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
@@ -29,7 +31,10 @@ from image_similarity.telemetry.logging import configure_logging
 
 SHOWN_FAILURES = 20
 
-out = Console()
+_LONGEST_LINE = 10_000
+"""Characters of a line for a file or another program, of which Rich would make several of 80."""
+
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _LONGEST_LINE)
 err = Console(stderr=True)
 
 Url = Annotated[
