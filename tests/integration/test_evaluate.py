@@ -59,6 +59,16 @@ def test_folders_are_measured_compared_and_shown(cli: Cli, env: Env, album: Path
     assert not (tmp_path / "data").exists()
 
 
+def test_too_few_labels_for_a_calibration_cost_no_figure(cli: Cli, env: Env, album: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made.json"
+    done = cli("evaluate", album, "--calibrate", made, **env)
+    assert done.status == 1
+    assert "mAP" in done.stdout
+    assert "A calibration needs at least 10 labels" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not made.exists()
+
+
 def test_another_model_is_measured_by_its_name(cli: Cli, env: Env, album: Path, tiny_checkpoint: Path) -> None:
     done = cli("evaluate", album, "--limit", "8", "--json", **{**env, "MODEL_NAME": str(tiny_checkpoint)})
     assert done.status == 0, done.stderr

@@ -68,19 +68,20 @@ def evaluate(
     _tell(measured.report)
     if html:
         _write(html, render(measured.report, comparison, settings))
-    fit = fit_calibration(measured) if calibration else None
-    if calibration and fit:
-        write_calibration(calibration, measured, fit)
-        err.print(f"{calibration} written", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         # Not through Rich, which would wrap long lines.
         typer.echo(orjson.dumps(to_json(measured.report, comparison)))
-        return
-    _print_figures(measured.report)
-    if comparison:
-        _print_comparison(measured.report, comparison)
-    if fit:
-        _print_fit(fit)
+    else:
+        _print_figures(measured.report)
+        if comparison:
+            _print_comparison(measured.report, comparison)
+    # The last of all: where there are too few labels for it, the figures have been said.
+    if calibration:
+        fit = fit_calibration(measured)
+        write_calibration(calibration, measured, fit)
+        err.print(f"{calibration} written", highlight=False, markup=False, soft_wrap=True)
+        if not as_json:
+            _print_fit(fit)
 
 
 def _check_paths(html: Path | None, calibration: Path | None, other: Path | None) -> None:
