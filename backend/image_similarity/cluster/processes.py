@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ STOP_SECONDS = 45.0
 
 _children: list[subprocess.Popen[bytes]] = []
 """Those of this process that may still run: Python complains of a child that nobody holds any more."""
+
+_changing_children = threading.Lock()
+"""Services are stopped several at a time, each by a thread of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,11 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
             # Ctrl-C in the terminal must not reach it.
             start_new_session=True,
         )
-    _children.append(child)
+    with _changing_children:
+        _children.append(child)
     return Process(child.pid, psutil.Process(child.pid).create_time())
 
 
 def _forget_ended() -> None:
-    _children[:] = [child for child in _children if child.poll() is None]
+    with _changing_children:
+        _children[:] = [child for child in _children if child.poll() is None]

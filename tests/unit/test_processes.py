@@ -1,0 +1,57 @@
+"""Processes of a cluster, as whoever started them sees them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from image_similarity.cluster import processes
+from image_similarity.cluster.processes import start
+
+AT_ONCE = 8
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Have threads take turns all the time, so that they meet in the middle of things."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_runs_stays_known_while_others_that_ended_are_forgotten_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that nobody holds while it runs is a warning of Python's, whenever it happens to be noticed."""
+    monkeypatch.setattr(processes, "_children", [])
+
+    def started(command: str) -> set[int]:
+        return {start(command.split(), env={}, folder=tmp_path, log=tmp_path / "log").pid for _ in range(AT_ONCE)}
+
+    running = started("sleep 600")
+    together = threading.Barrier(AT_ONCE)
+
+    def forget() -> None:
+        together.wait()
+        processes._forget_ended()
+
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as stopping:
+            for _ in range(100):
+                started("true")
+                for one in [stopping.submit(forget) for _ in range(AT_ONCE)]:
+                    one.result()
+                assert running <= {child.pid for child in processes._children}
+    finally:
+        for child in list(processes._children):
+            child.kill()
+            child.wait()
+        processes._forget_ended()
+    assert processes._children == []
