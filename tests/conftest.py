@@ -24,12 +24,11 @@ settings.load_profile("ours")
 CROWDS = ("tests/cluster/", "tests/load/", "tests/integration/test_haproxy.py")
 """Tests that have a hundred clients, or a whole cluster, on this machine: never two of them at a time."""
 
-SHARED = Path(__file__).parent.parent.parent / "shared"
-"""Photographs beside the repository; tests that need them are skipped where they are not."""
-
-
 QUALITY = "tests/quality/"
 """Tests that share what the offline model makes of thousands of photographs and texts."""
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+"""Photographs beside the repository; tests that need them are skipped where they are not."""
 
 
 class ByFile(LoadScopeScheduling):

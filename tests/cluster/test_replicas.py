@@ -18,8 +18,7 @@ KNOWN_SYSTEM = 0.99997
 
 def test_dying_and_restarted_replicas_fail_no_request(stack: Stack, photos: list[bytes]) -> None:
     before = stack.images()
-    # Slower than the replicas could bear, for those that start need some seconds of a processor each.
-    with crowd(stack.cluster.url, photos, pause=2) as account:
+    with crowd(stack.cluster.url, photos) as account:
         account.wait_for(400)
         stack.cluster.kill("replica-1")
         account.wait_for(400)

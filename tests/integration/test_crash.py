@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.drawings import encoded, photo
-from tests.support.servers import API, ONCE, PATIENCE, free_port, server_process
+from tests.support.servers import API, ONCE, free_port, server_process, wait_for
 
 
 @pytest.mark.parametrize("kill_after", [7, 40])
@@ -93,9 +93,7 @@ def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(
     with server_process(port, env, tmp_path / "log"), httpx.Client(base_url=url, timeout=60) as client:
         assert client.post("/images/undone/restore").json() == before
         assert client.get("/images/undone/file").content == images["undone"]
-        deadline = time.monotonic() + PATIENCE
-        while files()["over"].exists():
-            assert time.monotonic() < deadline
+        wait_for(lambda: not files()["over"].exists(), "what cannot be undone is kept")
         assert client.post("/images/over/restore").status_code == 404
         assert client.get("/stats").json()["collection"]["images"] == 1
     assert [path for path in (tmp_path / "data" / "trash").rglob("*") if path.is_file()] == []

@@ -20,7 +20,7 @@ from image_similarity.settings import Settings
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
-from tests.support.servers import PATIENCE, make_settings, running_server
+from tests.support.servers import make_settings, running_server, wait_for
 
 Env = dict[str, str]
 
@@ -93,9 +93,7 @@ def test_replicas_share_a_collection_and_survive_its_server(
         assert monotonic() - started < 6 * settings.qdrant_timeout
 
         own_qdrant.start()
-        deadline = monotonic() + PATIENCE
-        while one.http.get("/ready").status_code != 200:
-            assert monotonic() < deadline
+        wait_for(lambda: one.http.get("/ready").status_code == 200, "the replica does not see its server again")
         for number, image in enumerate(images):
             assert one.search(image)["results"][0]["image_id"] == f"{number}"
         one.index(new, image_id="new")
@@ -125,9 +123,7 @@ def test_what_one_replica_deletes_another_restores_or_drops(
 
         other.http.delete("/images/a", params={"undo_seconds": 0.2})
         assert stored.exists()
-        deadline = monotonic() + PATIENCE
-        while stored.exists():
-            assert monotonic() < deadline
+        wait_for(lambda: not stored.exists(), "what cannot be undone is kept")
         assert one.http.post("/images/a/restore").status_code == 404
 
 

@@ -20,7 +20,7 @@ MOST_REQUESTS = 2_000
 """A client stops after so many, whatever happens."""
 
 PAUSE = 1.0
-"""Seconds that a client thinks between two requests, at most, unless told; half as long on average."""
+"""Seconds that a client thinks between two requests, at most; half as long on average."""
 
 
 @dataclass
@@ -67,20 +67,17 @@ class Account:
 
 
 @contextmanager
-def crowd(
-    url: str, photos: Sequence[bytes], *, clients: int = 100, indexing: float = 0.2, pause: float = PAUSE
-) -> Iterator[Account]:
+def crowd(url: str, photos: Sequence[bytes], *, clients: int = 100, indexing: float = 0.2) -> Iterator[Account]:
     """Let clients search for `photos`, a few of them much more often than the rest (Zipf), while the block runs.
 
-    A client thinks for up to `pause` seconds between two requests. `indexing` is the share of requests that add an
-    image instead: one of the photos with other bytes behind its end, without an id, so that the server has to choose
-    one. All clients have their last answer when the block ends.
+    `indexing` is the share of requests that add an image instead: one of the photos with other bytes behind its end,
+    without an id, so that the server has to choose one. All clients have their last answer when the block ends.
     """
     account = Account()
     enough = threading.Event()
     with ThreadPoolExecutor(clients) as pool:
         running = [
-            pool.submit(_work, enough, account, urlsplit(url).netloc, photos, indexing, pause, random.Random(number))
+            pool.submit(_work, enough, account, urlsplit(url).netloc, photos, indexing, random.Random(number))
             for number in range(clients)
         ]
         try:
@@ -97,7 +94,6 @@ def _work(
     netloc: str,
     photos: Sequence[bytes],
     indexing: float,
-    pause: float,
     chance: random.Random,
 ) -> None:
     weights = [1 / rank for rank in range(1, len(photos) + 1)]
@@ -106,7 +102,7 @@ def _work(
         for _ in range(MOST_REQUESTS):
             if enough.is_set():
                 return
-            enough.wait(chance.uniform(0, pause))
+            enough.wait(chance.uniform(0, PAUSE))
             (photo,) = chance.choices(photos, weights)
             if chance.random() < indexing:
                 answer = _post(connection, account, "/index", photo + os.urandom(16))

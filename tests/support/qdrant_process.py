@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from image_similarity.vectors.qdrant_calls import Connection
-from tests.support.servers import PATIENCE, answers, free_port
+from tests.support.servers import PATIENCE, free_port, wait_until_answers
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,13 +38,7 @@ class QdrantProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.qdrant_server", *arguments], cwd=ROOT, stdout=out, stderr=out
             )
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            assert self._process.poll() is None, log.read_text()
-            if answers(f"{self.url}/readyz"):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")
+        wait_until_answers(f"{self.url}/readyz", self._process, log)
 
     def kill(self) -> None:
         """Take it away at once, as `kill -9` does."""

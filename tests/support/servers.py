@@ -143,10 +143,15 @@ def wait_for(condition: Callable[[], object], failure: str) -> None:
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    wait_until_answers(f"{url}{API}/ready", process, log)
+
+
+def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the process to serve that address; fail, with its log, where it ends or never does."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
-        if answers(f"{url}{API}/ready"):
+        if answers(url):
             return
         time.sleep(0.05)
     raise AssertionError(f"not ready after {PATIENCE} s: {log.read_text()}")

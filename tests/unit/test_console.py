@@ -40,7 +40,6 @@ def test_another_program_gets_a_line_a_row() -> None:
     row = """
 from image_similarity.console import matches_table, out
 from image_similarity.domain import Match
-from tests.support.servers import environment
 out.print(matches_table([Match("x" * 200, 0.5, "sha", 1, 1, {"y": "z" * 200})]))
 """
     env = environment({})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from tests.support.commands import make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.redis_server import RedisServer
 from tests.support.replicas import redis_cache
-from tests.support.servers import PATIENCE, make_settings, running_server
+from tests.support.servers import make_settings, running_server, wait_for
 
 Make = Callable[..., Any]
 
@@ -100,10 +99,7 @@ def test_a_server_warms_itself_at_its_start_and_on_command(
         assert (health["status"], health["services"]["cache"]) == ("ok", {"status": "ok", "detail": None})
         assert [tier["breaker"] for tier in server.http.get("/stats").json()["cache"]] == [None, "closed"]
         # Counts go to Redis once a second or so.
-        deadline = time.monotonic() + PATIENCE
-        while server.http.post("/cache/warm").json()["loaded"] < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: server.http.post("/cache/warm").json()["loaded"] >= 3, "the queries are not counted")
 
     with running_server(settings) as server:
         assert server.http.get("/stats").json()["cache"][0]["entries"] == 3
