@@ -365,6 +365,10 @@ class StoreUnavailable(ImageSimilarityError):
     code = "store_unavailable"
 
 
+class WriteOutcomeUnknown(StoreUnavailable):
+    """The vector store did not confirm a write that may have reached it: it is done, will be, or was lost."""
+
+
 class StoreLocked(StoreUnavailable):
     """Another process has the data directory open."""
 

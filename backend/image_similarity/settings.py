@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.prompts import check_template
 from image_similarity.images.addresses import Allowed
+from image_similarity.vectors.qdrant_addresses import read_addresses
 
 
 def _split_commas(value: object) -> object:
@@ -104,8 +105,8 @@ class Settings(BaseSettings):
     )
     qdrant_url: str | None = Field(
         None,
-        pattern=r"^https?://[^/?#@]+(/[^?#]*)?$",
-        description="Qdrant server to use instead of the embedded store: `http://host:6333` or `https://…`.",
+        description="Qdrant server to use instead of the embedded store: `http://host:6333` or `https://…`; "
+        "several nodes of one cluster with commas between them, or a DNS name that has an address per node.",
     )
     qdrant_host: str | None = Field(None, description="Host of the Qdrant server, where QDRANT_URL is not set.")
     qdrant_port: int = Field(6333, ge=1, le=65535, description="REST port of the server at QDRANT_HOST.")
@@ -113,14 +114,21 @@ class Settings(BaseSettings):
     qdrant_prefer_grpc: bool = Field(True, description="Talk gRPC to the Qdrant server; false: REST.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
     qdrant_timeout: float = Field(
-        5, gt=0, description="Seconds that the Qdrant server may take for a call, repetitions included; then a 503."
+        5,
+        gt=0,
+        description="Seconds that Qdrant may take for a read, and one node for a write before another is tried, "
+        "twice at most; then a 503.",
+    )
+    qdrant_settle_seconds: float = Field(
+        60, ge=0, description="Seconds that calls wait for shards of a new collection, or of a node that came back."
     )
     qdrant_shard_number: int = Field(3, ge=1, description="Shards of a new collection on the Qdrant server.")
     qdrant_replication_factor: int = Field(1, ge=1, description="Copies of each shard of a new collection.")
     qdrant_write_consistency_factor: int | None = Field(
         None,
         ge=1,
-        description="Copies that a write waits for; default all of them, so that any answers the next query.",
+        description="Configured copies, dead ones included, that must take a write; default 1, which sends it to all "
+        "living copies and drops one that fails. More: a dead node refuses writes.",
     )
     qdrant_hnsw_m: int = Field(16, ge=4, le=128, description="Edges of a vector in a new collection's search graph.")
     qdrant_hnsw_ef_construct: int = Field(
@@ -253,6 +261,13 @@ class Settings(BaseSettings):
             return None if template is None else check_template(template)
         except InvalidRequest as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("qdrant_url")
+    @classmethod
+    def _check_qdrant_url(cls, text: str | None) -> str | None:
+        if text is not None:
+            read_addresses(text)
+        return text
 
     @field_validator("url_fetch_allow")
     @classmethod

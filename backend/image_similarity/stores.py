@@ -105,8 +105,8 @@ async def migrate(
 
 def _server_config(settings: Settings) -> ServerConfig:
     # The client and gRPC take a second to import, which the embedded store is spared.
-    from image_similarity.vectors.qdrant_calls import Connection
     from image_similarity.vectors.qdrant_collection import Layout
+    from image_similarity.vectors.qdrant_nodes import Connection
     from image_similarity.vectors.server import Searching, ServerConfig
 
     if store_kind(settings) is not StoreKind.SERVER:
@@ -119,11 +119,12 @@ def _server_config(settings: Settings) -> ServerConfig:
             prefer_grpc=settings.qdrant_prefer_grpc,
             api_key=settings.qdrant_api_key,
             timeout=settings.qdrant_timeout,
+            settle_seconds=settings.qdrant_settle_seconds,
         ),
         layout=Layout(
             shards=settings.qdrant_shard_number,
             replicas=settings.qdrant_replication_factor,
-            acknowledging=settings.qdrant_write_consistency_factor,
+            write_consistency_factor=settings.qdrant_write_consistency_factor,
             hnsw_m=settings.qdrant_hnsw_m,
             hnsw_ef_construct=settings.qdrant_hnsw_ef_construct,
             quantize=settings.qdrant_quantization == "int8",

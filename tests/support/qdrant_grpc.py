@@ -105,6 +105,23 @@ class _Collections(_Servicer, grpc.CollectionsServicer):
         await self._answer(context, self._node.create(request.collection_name, config))
         return grpc.CollectionOperationResponse(result=True)
 
+    async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+        body = models.UpdateCollection(params=_given(request, "params", GrpcToRest.convert_collection_params_diff))
+        await self._answer(context, self._node.on(request.collection_name, lambda shard: shard.update(body)))
+        return grpc.CollectionOperationResponse(result=True)
+
+    async def CollectionClusterInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+        placed = await self._answer(context, self._node.on(request.collection_name, Shard.placement))
+        shards = [
+            grpc.LocalShardInfo(
+                shard_id=shard.shard_id, points_count=shard.points_count, state=grpc.ReplicaState.Active
+            )
+            for shard in placed.local_shards
+        ]
+        return grpc.CollectionClusterInfoResponse(
+            peer_id=placed.peer_id, shard_count=placed.shard_count, local_shards=shards
+        )
+
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         return grpc.CollectionOperationResponse(result=await self._node.drop(request.collection_name))
 

@@ -122,6 +122,17 @@ async def create_collection(request: Request) -> Any:
     return True
 
 
+async def update_collection(request: Request) -> Any:
+    _only_parameters(request, "timeout")
+    body = await _body(request, models.UpdateCollection)
+    await _node(request).on(_name(request), lambda shard: shard.update(body))
+    return True
+
+
+async def collection_cluster(request: Request) -> Any:
+    return await _node(request).on(_name(request), Shard.placement)
+
+
 async def delete_collection(request: Request) -> Any:
     _only_parameters(request, "timeout")
     return await _node(request).drop(_name(request))
@@ -175,7 +186,9 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", "/collections", list_collections),
     ("GET", _COLLECTION, get_collection),
     ("PUT", _COLLECTION, create_collection),
+    ("PATCH", _COLLECTION, update_collection),
     ("DELETE", _COLLECTION, delete_collection),
+    ("GET", f"{_COLLECTION}/cluster", collection_cluster),
     ("GET", f"{_COLLECTION}/exists", collection_exists),
     ("PUT", f"{_COLLECTION}/index", writing(models.CreateFieldIndex, Shard.create_index)),
     ("DELETE", f"{_COLLECTION}/index/{{path:path}}", delete_index),

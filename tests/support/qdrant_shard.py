@@ -97,6 +97,25 @@ class Shard:
             payload_schema={path: _index_info(index) for path, index in state.payload_schema.items()},
         )
 
+    def update(self, request: models.UpdateCollection) -> None:
+        only(request, "params")
+        params = request.params or models.CollectionParamsDiff()
+        only(params, "write_consistency_factor")
+        self._config = self._config.model_copy(update=params.model_dump(exclude_none=True))
+        (self._folder / "config.json").write_text(self._config.model_dump_json(exclude_none=True))
+
+    def placement(self) -> models.CollectionClusterInfo:
+        """Say that all shards are here, active, as a single node does."""
+        count = self._config.shard_number or 1
+        points = self._shard.info().points_count
+        shards = [
+            models.LocalShardInfo(shard_id=shard, points_count=points // count, state=models.ReplicaState.ACTIVE)
+            for shard in range(count)
+        ]
+        return models.CollectionClusterInfo(
+            peer_id=1, shard_count=count, local_shards=shards, remote_shards=[], shard_transfers=[]
+        )
+
     def create_index(self, request: models.CreateFieldIndex) -> None:
         schema: Any = request.field_schema
         if isinstance(schema, models.TextIndexParams):

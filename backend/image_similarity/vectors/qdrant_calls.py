@@ -1,152 +1,210 @@
-"""Calls to a Qdrant server: within a time limit, repeated where that is safe, their failures in our words."""
+"""Calls to a Qdrant cluster: within a time limit, repeated on another node, errors translated to ours.
+
+A read that one node has not answered after `HEDGE_SECONDS` is sent to a second one as well, and the first answer counts
+(Dean and Barroso, "The Tail at Scale", 2013). A write goes to one node after the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-import grpc
-import httpx
 import stamina
-from pydantic import SecretStr
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.vectors.qdrant_failures import (
+    FAILURES,
+    blames_node,
+    is_not_found,
+    is_refusal,
+    is_transient,
+    may_be_settling,
+    reason,
+)
+from image_similarity.vectors.qdrant_nodes import Connection, Node, Nodes
+from image_similarity.vectors.qdrant_settling import Settling
 
 T = TypeVar("T")
+Call = Callable[[AsyncQdrantClient], Awaitable[T]]
 
 ATTEMPTS = 3
-"""Times that a call is tried; a node that restarts takes longer, a lost connection or an elected leader does not."""
+"""Times that a read is tried; a node that restarts takes longer, a lost connection or an elected leader does not."""
 
-MAX_CONNECTIONS = 64
-"""Of one process over REST; the client itself would keep none alive to a server on the same machine."""
+WRITE_ATTEMPTS = 5
+"""Times that a write is tried: after a leader died, each other node fails once before they agree on a new one."""
 
-_FAILURES = (ApiException, ResourceExhaustedResponse, grpc.aio.AioRpcError, grpc.aio.UsageError)
-_TRANSIENT_STATUS = {429, 502, 503, 504}
+WRITE_TIMEOUTS = 3
+"""A write may take so many times as long as one attempt of it."""
 
-_CHANNEL = {
-    # Left alone, gRPC waits up to two minutes before it looks for a server again that was away.
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.min_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 1_000,
-    # A host that vanished without a goodbye is noticed, and its name looked up again.
-    "grpc.keepalive_time_ms": 20_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-    # A name may stand for every node of a cluster.
-    "grpc.lb_policy_name": "round_robin",
-}
+HEDGE_SECONDS = 0.4
+"""How long a read waits for one node before it asks a second one too; searches take tens of milliseconds."""
+
+MAX_HEDGES = 8
+"""Reads per process that two nodes work on at a time: a cluster that is slow as a whole gets no double load."""
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the server is and how to talk to it."""
+class Written(Generic[T]):
+    """The answer to a write."""
 
-    url: str
-    """Of its REST interface."""
-    grpc_port: int = 6334
-    prefer_grpc: bool = True
-    api_key: SecretStr | None = None
-    timeout: float = 5.0
-    """Seconds for a call, repetitions and pauses included."""
+    answer: T
+    abandoned: bool
+    """Whether an earlier attempt was given up that may have reached Qdrant: it may still be applied, later."""
 
 
 class QdrantCalls:
-    """A connection pool; opened at the first call."""
+    """Calls about one collection; the connections are opened at the first one."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, collection: str = "") -> None:
+        """Raises ValueError for an address that cannot be read."""
         self._url = connection.url
         self._timeout = connection.timeout
+        self._nodes = Nodes(connection)
+        self._settling = Settling(collection, connection.settle_seconds)
+        self._hedges = 0
         self._closed = False
-        key = connection.api_key
-        self._client = AsyncQdrantClient(
-            url=connection.url,
-            grpc_port=connection.grpc_port,
-            prefer_grpc=connection.prefer_grpc,
-            # As a header, for the client's own parameter warns of every http: URL, also within a private network.
-            headers={"api-key": key.get_secret_value()} if key is not None else None,
-            timeout=math.ceil(connection.timeout),
-            grpc_options=dict(_CHANNEL),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            # Would ask from a thread of its own, and warn instead of fail.
-            check_compatibility=False,
-        )
 
-    async def run(self, call: Callable[[AsyncQdrantClient], Awaitable[T]], *, attempts: int = ATTEMPTS) -> T:
-        """Make a call that does no harm when it is made twice: reading, and writing what an id fixes.
+    async def run(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
+        """Make a call that does no harm when it is made twice, even at the same time.
 
-        Raises StoreUnavailable where it fails, or does not succeed within the time limit.
+        Raises StoreUnavailable if it fails, or does not succeed within the time limit.
         """
-        if self._closed:
-            raise StoreUnavailable("The connection to Qdrant is closed.")
-        try:
+
+        async def read() -> T:
+            several = await self._nodes.are_several()
             async with asyncio.timeout(self._timeout):
-                async for attempt in stamina.retry_context(
-                    _pause_before_retry,
-                    attempts=attempts,
-                    timeout=None,
-                    wait_initial=0.05,
-                    wait_max=0.5,
-                    wait_jitter=0.1,
-                ):
+                async for attempt in _retries(attempts, several=several):
                     with attempt:
-                        return await call(self._client)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"Qdrant at {self._url} did not answer within {self._timeout:g} s.") from error
-        except _FAILURES as error:
-            raise StoreUnavailable(f"Qdrant at {self._url} failed: {_reason(error)}") from error
-        raise AssertionError("stamina returns or raises")
+                        return await self._hedged(call)
+            raise AssertionError("stamina returns or raises")
+
+        try:
+            return await self._settled(read)
+        except (TimeoutError, *FAILURES) as error:
+            raise StoreUnavailable(self._failure(error, self._timeout)) from error
+
+    async def write(self, call: Call[T], *, attempts: int = WRITE_ATTEMPTS) -> Written[T]:
+        """Make a call that changes something and may be made twice, one attempt after the other.
+
+        Raises WriteOutcomeUnknown if it fails but may have been done, or may still be, and StoreUnavailable if not.
+        """
+        lost, limit = False, self._timeout
+
+        async def change() -> T:
+            nonlocal lost, limit
+            several = await self._nodes.are_several()
+            limit = self._timeout * (WRITE_TIMEOUTS if several and attempts > 1 else 1)
+            async with asyncio.timeout(limit):
+                async for attempt in _retries(attempts, several=several):
+                    with attempt:
+                        node = (await self._open_nodes())[0]
+                        try:
+                            return await self._ask(node, call)
+                        except BaseException as error:
+                            lost = lost or not is_refusal(error)
+                            raise
+            raise AssertionError("stamina returns or raises")
+
+        try:
+            return Written(await self._settled(change), lost)
+        except (TimeoutError, *FAILURES) as error:
+            failed = self._failure(error, limit)
+            if lost:
+                raise WriteOutcomeUnknown(
+                    f"{failed} The change may have been made all the same, or may still be; repeating it is safe."
+                ) from error
+            raise StoreUnavailable(failed) from error
 
     async def close(self) -> None:
         """Close the connections; closing twice is harmless."""
         if not self._closed:
             self._closed = True
-            await self._client.close()
+            self._settling.close()
+            await self._nodes.close()
+
+    async def _settled(self, make: Callable[[], Awaitable[T]]) -> T:
+        """Make a call again if it failed because shards were not active yet, once they are."""
+        try:
+            return await make()
+        except FAILURES as error:
+            if not may_be_settling(error) or not await self._has_settled():
+                raise
+        return await make()
+
+    async def _has_settled(self) -> bool:
+        node = (await self._open_nodes())[0]
+        return await self._settling.wait(node.client)
+
+    async def _hedged(self, call: Call[T]) -> T:
+        """Return the first answer, of one node or, if that one is slow, of a second one."""
+        first, *others = await self._open_nodes()
+        if not others:
+            return await self._ask(first, call)
+        asked = [asyncio.ensure_future(self._ask(first, call))]
+        try:
+            while not (await asyncio.wait(asked, timeout=HEDGE_SECONDS))[0]:
+                if self._hedges < MAX_HEDGES or first.suspected:
+                    break
+            else:
+                return await asked[0]
+            self._hedges += 1
+            try:
+                asked.append(asyncio.ensure_future(self._ask(others[0], call)))
+                return await _first_answer(asked)
+            finally:
+                self._hedges -= 1
+                if not asked[0].done():
+                    self._nodes.suspect(first, "another node answered sooner")
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _ask(self, node: Node, call: Call[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call(node.client)
+        except (TimeoutError, *FAILURES) as error:
+            if blames_node(error):
+                self._nodes.suspect(node, reason(error))
+            raise
+
+    async def _open_nodes(self) -> list[Node]:
+        if self._closed:
+            raise StoreUnavailable("The connection to Qdrant is closed.")
+        return await self._nodes.in_order()
+
+    def _failure(self, error: BaseException, limit: float) -> str:
+        if isinstance(error, TimeoutError):
+            return f"Qdrant at {self._url} did not answer within {limit:g} s."
+        failed = f"Qdrant at {self._url} failed: {reason(error)}"
+        if self._settling.shards:
+            failed += f" (no copy is active of shard {', '.join(map(str, self._settling.shards))})"
+        return failed
 
 
-def _pause_before_retry(error: Exception) -> bool | float:
-    """Tell whether a failure may pass by itself, or after how many seconds the server says that it will."""
-    match error:
-        case ResourceExhaustedResponse():
+async def _first_answer(tasks: Sequence[asyncio.Future[T]]) -> T:
+    """Return the first success, or raise the last failure."""
+    for finished in asyncio.as_completed(tasks):
+        try:
+            return await finished
+        except (TimeoutError, *FAILURES) as error:
+            failure = error
+    raise failure
+
+
+def _retries(attempts: int, *, several: bool) -> AsyncIterable[stamina.Attempt]:
+    """Return the attempts at a call, with growing pauses between them."""
+
+    def pause(error: Exception) -> bool | float:
+        if isinstance(error, ResourceExhaustedResponse):
             return float(error.retry_after_s)
-        case UnexpectedResponse():
-            return error.status_code in _TRANSIENT_STATUS
-        case ResponseHandlingException(source=httpx.TransportError() as source):
-            # Who waited for as long as the limit has no time left to wait again.
-            return not isinstance(source, httpx.TimeoutException)
-        case grpc.aio.AioRpcError():
-            return error.code() is grpc.StatusCode.UNAVAILABLE
-        case _:
-            return False
+        return is_transient(error) or (several and is_not_found(error))
 
-
-def _reason(error: BaseException) -> str:
-    match error:
-        case UnexpectedResponse(status_code=401 | 403):
-            return "it wants another API key (QDRANT_API_KEY)."
-        case UnexpectedResponse():
-            return f"{error.status_code} {_stated(error.content)}"
-        case ResponseHandlingException():
-            return f"{type(error.source).__name__}: {error.source}"
-        case grpc.aio.AioRpcError() if error.code() in (
-            grpc.StatusCode.UNAUTHENTICATED,
-            grpc.StatusCode.PERMISSION_DENIED,
-        ):
-            return "it wants another API key (QDRANT_API_KEY)."
-        case grpc.aio.AioRpcError():
-            return f"{error.code().name}: {error.details()}"
-        case _:
-            return str(error)
-
-
-def _stated(content: bytes) -> str:
-    """Return the reason that Qdrant gives in the body of a failure."""
-    try:
-        return str(json.loads(content)["status"]["error"])
-    except (ValueError, TypeError, KeyError):
-        return content[:200].decode(errors="replace")
+    return stamina.retry_context(
+        pause, attempts=attempts, timeout=None, wait_initial=0.05, wait_max=0.5, wait_jitter=0.1
+    )

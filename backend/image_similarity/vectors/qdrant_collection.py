@@ -8,15 +8,17 @@ from time import monotonic
 
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import ModelMismatch, StoreUnavailable
+from image_similarity.domain import ModelMismatch, StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta, mismatch
 from image_similarity.vectors.conditions import OWN_INDEXES, IndexKind
 from image_similarity.vectors.payload import REVISION, VECTOR
 from image_similarity.vectors.qdrant_calls import QdrantCalls
+from image_similarity.vectors.qdrant_failures import is_conflict
 
 INDEX_TYPES = {kind: models.PayloadSchemaType(kind.value) for kind in IndexKind}
 
-_SETTLING = 10.0
+_KNOWN_EVERYWHERE = 10.0
 """Seconds until every node of a cluster knows of a collection that one of them has just made."""
 
 
@@ -27,8 +29,8 @@ class Layout:
     shards: int = 3
     replicas: int = 1
     """Copies of each shard."""
-    acknowledging: int | None = None
-    """Copies that a write waits for; None is all that are alive, so that any of them answers the next query."""
+    write_consistency_factor: int | None = None
+    """Copies that must have taken a write for it to succeed; None is 1, see docs/decisions/0001-qdrant-writes.md."""
     hnsw_m: int = 16
     """Edges a vector has in the graph."""
     hnsw_ef_construct: int = 100
@@ -65,6 +67,8 @@ async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: La
     # An empty one too: another process may be about to fill it, so it is never replaced.
     if made_with != meta:
         raise mismatch(name, made_with=made_with, running=meta)
+    if layout.write_consistency_factor is None:
+        await _lower_write_consistency(calls, name, info)
     for path, kind in OWN_INDEXES.items():
         # The first process may have stopped between the collection and its indexes.
         if path not in info.payload_schema:
@@ -76,7 +80,7 @@ async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: La
 
 async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind, *, wait: bool) -> None:
     """Make an index of a payload field; harmless where it is there. Raises StoreUnavailable."""
-    await calls.run(
+    await calls.write(
         lambda client: client.create_payload_index(name, field_name=path, field_schema=INDEX_TYPES[kind], wait=wait)
     )
 
@@ -87,18 +91,39 @@ async def _create(
     failure: StoreUnavailable | None = None
     try:
         # Once: a repetition would find the collection that the first attempt has made.
-        await calls.run(lambda client: _request(client, name, meta, layout), attempts=1)
+        await calls.write(lambda client: _request(client, name, meta, layout), attempts=1)
     except StoreUnavailable as error:
         # Another process was first, or the answer got lost. Whatever it was: what counts is what is there now.
         failure = error
-    deadline = monotonic() + _SETTLING
+    deadline = monotonic() + _KNOWN_EVERYWHERE
     while (found := await find(calls, name)) is None:
-        if failure is not None and "exist" not in str(failure):
+        if failure is not None and not _may_come(failure):
             raise failure
         if monotonic() > deadline:
             raise StoreUnavailable(f'Qdrant made the collection "{name}" but does not know it.') from failure
         await asyncio.sleep(0.1)
     return found
+
+
+def _may_come(failure: StoreUnavailable) -> bool:
+    """Return whether the collection may be there a moment after this failure to make it."""
+    return isinstance(failure, WriteOutcomeUnknown) or is_conflict(failure.__cause__)
+
+
+async def _lower_write_consistency(calls: QdrantCalls, name: str, info: models.CollectionInfo) -> None:
+    """Change a collection of an earlier release, which asked for all copies: one dead node stopped every write."""
+    factor = info.config.params.write_consistency_factor or 1
+    if factor == 1:
+        return
+    once = models.CollectionParamsDiff(write_consistency_factor=1)
+    await calls.write(lambda client: client.update_collection(name, collection_params=once))
+    get_logger().warning(
+        "write_consistency_factor_lowered",
+        collection=name,
+        was=factor,
+        now=1,
+        advice="Set QDRANT_WRITE_CONSISTENCY_FACTOR to keep a factor of your own.",
+    )
 
 
 def _wants_indexes(info: models.CollectionInfo) -> bool:
@@ -116,7 +141,7 @@ async def _request(client: AsyncQdrantClient, name: str, meta: CollectionMeta, l
         vectors_config={VECTOR: models.VectorParams(size=meta.dimension, distance=models.Distance.COSINE)},
         shard_number=layout.shards,
         replication_factor=layout.replicas,
-        write_consistency_factor=layout.acknowledging or layout.replicas,
+        write_consistency_factor=layout.write_consistency_factor or 1,
         hnsw_config=models.HnswConfigDiff(m=layout.hnsw_m, ef_construct=layout.hnsw_ef_construct),
         quantization_config=int8 if layout.quantize else None,
         metadata={"model": meta.model, "dimension": meta.dimension},

@@ -84,7 +84,7 @@ class TextIndexes:
         )
         changes: list[Any] = [_change(point) for point in points]
         if changes:
-            await self._calls.run(lambda client: client.batch_update_points(self._name, changes, wait=True))
+            await self._calls.write(lambda client: client.batch_update_points(self._name, changes, wait=True))
         return len(changes)
 
     async def ensure(self) -> None:
@@ -118,12 +118,12 @@ class TextIndexes:
         return True
 
     async def _create(self, path: str, wanted: models.TextIndexParams, *, wait: bool) -> None:
-        await self._calls.run(
+        await self._calls.write(
             lambda client: client.create_payload_index(self._name, field_name=path, field_schema=wanted, wait=wait)
         )
 
     async def _delete(self, path: str) -> None:
-        await self._calls.run(lambda client: client.delete_payload_index(self._name, field_name=path, wait=True))
+        await self._calls.write(lambda client: client.delete_payload_index(self._name, field_name=path, wait=True))
 
     async def _check_version(self) -> None:
         # Asked, for an older server makes the indexes all the same and leaves out what it does not know.

@@ -8,7 +8,16 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
+from image_similarity.domain import (
+    Condition,
+    Embedding,
+    ImageRecord,
+    Match,
+    Metadata,
+    Page,
+    Tagging,
+    WriteOutcomeUnknown,
+)
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
@@ -24,17 +33,18 @@ from image_similarity.vectors.payload import (
     to_match,
     to_record,
 )
-from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
+from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
 from image_similarity.vectors.qdrant_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_keywords import TextIndexes
+from image_similarity.vectors.qdrant_nodes import Connection
 from image_similarity.vectors.qdrant_queries import qdrant_ranking
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
 
 ORDERING = models.WriteOrdering.MEDIUM
-"""Writes go through one copy of a shard, so that all copies see those to one image in the same order; `strong` would
-refuse them while the node that was elected first is away."""
+"""Writes go through one living copy of a shard, so that all copies see those to one image in the same order; see
+docs/decisions/0001-qdrant-writes.md."""
 
 _TERMS = QdrantTerms()
 
@@ -69,7 +79,7 @@ async def peek(config: ServerConfig) -> Found | None:
 
     Raises ModelMismatch where something else than this program made it, StoreUnavailable.
     """
-    calls = QdrantCalls(config.connection)
+    calls = QdrantCalls(config.connection, config.name)
     try:
         found = await find(calls, config.name)
         if found is None:
@@ -97,7 +107,7 @@ class ServerStore:
 
         Raises ModelMismatch where it was made with another model, even where it is empty, and StoreUnavailable.
         """
-        store = cls(config, meta, calls := QdrantCalls(config.connection))
+        store = cls(config, meta, calls := QdrantCalls(config.connection, config.name))
         try:
             await ensure(calls, config.name, meta, config.layout)
             await store._texts.try_to_ensure()
@@ -257,10 +267,12 @@ class ServerStore:
         await self._calls.close()
 
     async def _write(self, call: Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]) -> None:
-        result = await self._calls.run(call)
+        result = (await self._calls.write(call)).answer
         # Anything less is a promise: what is not visible yet must not be acknowledged.
         if result.status is not models.UpdateStatus.COMPLETED:
-            raise StoreUnavailable(f"Qdrant accepted a write but did not finish it in time ({result.status.value}).")
+            raise WriteOutcomeUnknown(
+                f"Qdrant accepted a write but did not finish it in time ({result.status.value}); repeating it is safe."
+            )
 
 
 def _search_params(config: ServerConfig) -> models.SearchParams:

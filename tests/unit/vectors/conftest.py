@@ -12,7 +12,8 @@ import pytest
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.embedded import EmbeddedStore
-from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
+from image_similarity.vectors.qdrant_calls import QdrantCalls
+from image_similarity.vectors.qdrant_nodes import Connection
 from image_similarity.vectors.server import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION

@@ -21,8 +21,9 @@ from image_similarity.filters import parse_filter
 from image_similarity.vectors import qdrant_indexes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.payload import VECTOR
-from image_similarity.vectors.qdrant_calls import Connection, QdrantCalls
+from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout
+from image_similarity.vectors.qdrant_nodes import Connection
 from image_similarity.vectors.server import ServerConfig, ServerStore, peek
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, read, record, towards
@@ -100,11 +101,31 @@ async def test_the_collection_is_laid_out_as_the_settings_say(config: ServerConf
 
     made = (await raw(config)).config
     assert (made.params.shard_number, made.params.replication_factor) == (5, 2)
-    assert made.params.write_consistency_factor == 2, "what is acknowledged is on every copy"
+    assert made.params.write_consistency_factor == 1, "with more, one dead node stops every write"
     assert (made.hnsw_config.m, made.hnsw_config.ef_construct) == (24, 200)
     assert made.quantization_config is not None
     assert made.quantization_config.scalar.type is models.ScalarType.INT8
     assert made.metadata == {"model": "colours", "dimension": DIMENSION}
+
+
+async def test_a_factor_of_ones_own_is_kept(config: ServerConfig) -> None:
+    layout = Layout(replicas=2, write_consistency_factor=2)
+    for _ in range(2):
+        await (await ServerStore.open(ServerConfig(config.name, config.connection, layout), META)).close()
+
+    assert (await raw(config)).config.params.write_consistency_factor == 2
+
+
+async def test_the_factor_of_an_earlier_release_is_lowered_once_and_said(config: ServerConfig) -> None:
+    earlier = Layout(replicas=2, write_consistency_factor=2)
+    await (await ServerStore.open(ServerConfig(config.name, config.connection, earlier), META)).close()
+
+    for lowered in (1, 0):
+        with capture_logs() as events:
+            await (await ServerStore.open(config, META)).close()
+        said = [event for event in events if event["event"] == "write_consistency_factor_lowered"]
+        assert [(event["was"], event["now"]) for event in said] == [(2, 1)] * lowered
+        assert (await raw(config)).config.params.write_consistency_factor == 1
 
 
 async def test_quantization_can_be_left_out(config: ServerConfig) -> None:

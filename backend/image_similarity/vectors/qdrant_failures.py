@@ -1,0 +1,134 @@
+"""What a failed call to Qdrant means: whether it passes by itself, whether a write may have been done, why it failed.
+
+The classes follow Qdrant 1.19: `CollectionError::is_transient` (lib/collection/src/operations/types.rs) and its status
+over REST (src/actix/helpers.rs) and gRPC (lib/storage/src/content_manager/conversions.rs).
+"""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+import httpx
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
+
+FAILURES = (ApiException, ResourceExhaustedResponse, grpc.aio.AioRpcError, grpc.aio.UsageError)
+"""All that the client raises when a call fails."""
+
+_BUSY_STATUS = {429, 502, 504}
+_SERVICE_STATUS = {408, 500, 503, 507}
+"""Qdrant's transient errors: time-out, service error, shard unavailable, node over its quota."""
+_SERVICE_CODE = {
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.CANCELLED,
+}
+_NEVER_SENT = ("failed to connect to all addresses", "connections to all backends failing")
+"""gRPC's own words: it has no code for a call that was never sent. Without them the outcome counts as unknown."""
+_NOT_ALLOWED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same call may succeed a moment later, or on another node."""
+    match error:
+        case UnexpectedResponse():
+            return error.status_code in _BUSY_STATUS | _SERVICE_STATUS
+        case ResponseHandlingException():
+            return isinstance(error.source, httpx.TransportError)
+        case grpc.aio.AioRpcError():
+            return error.code() in _SERVICE_CODE | {grpc.StatusCode.DEADLINE_EXCEEDED}
+        case _:
+            return isinstance(error, ResourceExhaustedResponse | TimeoutError)
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Return whether the node does not know the collection; one that has just come back learns of it later."""
+    match error:
+        case UnexpectedResponse():
+            return error.status_code == 404
+        case grpc.aio.AioRpcError():
+            return error.code() is grpc.StatusCode.NOT_FOUND
+        case _:
+            return False
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Return whether what was to be made is there already."""
+    match error:
+        case UnexpectedResponse():
+            return error.status_code == 409
+        case grpc.aio.AioRpcError():
+            return error.code() is grpc.StatusCode.ALREADY_EXISTS
+        case _:
+            return False
+
+
+def may_be_settling(error: BaseException) -> bool:
+    """Return whether Qdrant answered with what it also answers while shards are not active yet."""
+    match error:
+        case UnexpectedResponse():
+            return error.status_code in _SERVICE_STATUS
+        case grpc.aio.AioRpcError():
+            return error.code() in _SERVICE_CODE
+        case _:
+            return False
+
+
+def blames_node(error: BaseException) -> bool:
+    """Return whether the node itself did not answer: no connection, or none that lasted, or silence."""
+    match error:
+        case TimeoutError():
+            return True
+        case ResponseHandlingException():
+            return isinstance(error.source, httpx.TransportError)
+        case grpc.aio.AioRpcError():
+            return error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+        case _:
+            return False
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether it is certain that Qdrant did not do what it was asked, and will not.
+
+    Qdrant refused the call, is too busy to begin it, or was never reached.
+    """
+    match error:
+        case UnexpectedResponse():
+            return error.status_code not in _SERVICE_STATUS | {502, 504}
+        case ResponseHandlingException():
+            return isinstance(error.source, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        case grpc.aio.AioRpcError() if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return (error.details() or "").startswith(_NEVER_SENT)
+        case grpc.aio.AioRpcError():
+            return error.code() not in _SERVICE_CODE | {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN}
+        case _:
+            return isinstance(error, ResourceExhaustedResponse)
+
+
+def reason(error: BaseException) -> str:
+    """Return the failure as a text that holds no secret."""
+    match error:
+        case UnexpectedResponse(status_code=401 | 403):
+            return "it wants another API key (QDRANT_API_KEY)."
+        case UnexpectedResponse():
+            return f"{error.status_code} {_stated(error.content)}"
+        case ResponseHandlingException():
+            return f"{type(error.source).__name__}: {error.source}"
+        case grpc.aio.AioRpcError() if error.code() in _NOT_ALLOWED:
+            return "it wants another API key (QDRANT_API_KEY)."
+        case grpc.aio.AioRpcError():
+            return f"{error.code().name}: {error.details()}"
+        case TimeoutError():
+            return "it did not answer in time."
+        case _:
+            return str(error)
+
+
+def _stated(content: bytes) -> str:
+    """Return the reason that Qdrant gives in the body of a failure."""
+    try:
+        return str(json.loads(content)["status"]["error"])
+    except (ValueError, TypeError, KeyError):
+        return content[:200].decode(errors="replace")
