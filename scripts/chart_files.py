@@ -15,6 +15,7 @@ from generated_files import ROOT
 FILES = ROOT / "helm" / "image-similarity" / "files"
 COPIES = {
     "haproxy": "haproxy/haproxy.cfg",
+    "qdrant": "qdrant/start.sh",
     "rules": "monitoring/rules/*.yml",
     "dashboards": "monitoring/grafana/dashboards/*.json",
 }
@@ -25,14 +26,14 @@ def wanted() -> dict[Path, bytes]:
     files: dict[Path, bytes] = {}
     for name, pattern in COPIES.items():
         for source in sorted(ROOT.glob(pattern)):
-            folder = FILES if name == "haproxy" else FILES / name
+            folder = FILES / name if "*" in pattern else FILES
             files[folder / source.name] = source.read_bytes()
     return files
 
 
 def there() -> set[Path]:
     """Return the copies that there are."""
-    return {*FILES.glob("*.cfg"), *FILES.glob("rules/*"), *FILES.glob("dashboards/*")}
+    return {*FILES.glob("*.cfg"), *FILES.glob("*.sh"), *FILES.glob("rules/*"), *FILES.glob("dashboards/*")}
 
 
 def stale() -> list[Path]:

@@ -53,4 +53,4 @@ def test_commands_of_the_documents_work() -> None:
 
 
 def test_what_is_copied_into_the_chart_is_found() -> None:
-    assert len(chart_files.wanted()) == 8
+    assert len(chart_files.wanted()) == 9
