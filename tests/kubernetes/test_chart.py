@@ -114,6 +114,7 @@ def test_settings_that_may_be_given_are_those_that_the_chart_does_not_set() -> N
         ("model.source=s3", "download"),
         ("qdrant.replicas=1", "replicationFactor is 2, more than the 1 node"),
         ("qdrant.enabled=false", "set externalQdrant.url"),
+        ("qdrant.enabled=false,externalQdrant.url=http://user@qdrant:6333", "externalQdrant"),
         ("externalQdrant.url=http://qdrant:6333", "set qdrant.enabled to false"),
         ("externalRedis.enabled=true", "both true; choose one"),
         ("externalRabbitmq.enabled=true,rabbitmq.enabled=false", "externalRabbitmq.url is empty"),

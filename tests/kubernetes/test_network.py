@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.support.charts import MATRIX, Object, of_kind, pods, rendered, selected
+from tests.support.charts import MATRIX, Object, named, of_kind, pods, render, rendered, selected
 
 COMPONENT = "app.kubernetes.io/component"
 
@@ -87,6 +89,14 @@ def test_only_the_program_reaches_the_world() -> None:
 def test_stores_outside_can_be_reached() -> None:
     reached = {port for name, port in outside("external", "egress") if name == "api"}
     assert reached == {53, 443, 6333, 6334, 6380, 5671}
+
+
+def test_every_node_of_a_qdrant_outside_can_be_reached() -> None:
+    nodes = ["https://a.example.com", "http://b:7333/path?grpc_port=7334", "http://c"]
+    chosen = ["--set", "qdrant.enabled=false", "--set-json", f"externalQdrant.url={json.dumps(','.join(nodes))}"]
+    policy = named(render(*chosen), "NetworkPolicy", "image-similarity-api")
+    opened = {port["port"] for rule in policy["spec"]["egress"] if "to" not in rule for port in rule["ports"]}
+    assert opened == {53, 443, 6334, 7333, 7334, 80}
 
 
 def test_prometheus_reaches_every_monitored_port() -> None:

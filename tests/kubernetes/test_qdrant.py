@@ -53,6 +53,23 @@ def test_nodes_find_each_other_before_they_are_ready(nodes: Object) -> None:
     assert container["command"][2].strip() == SCRIPT.read_text().strip()
 
 
+def test_the_program_knows_the_nodes_that_are_ready() -> None:
+    """A Service with an address of its own would hold each connection at one node."""
+    objects = rendered("defaults")
+    service = named(objects, "Service", "image-similarity-qdrant-nodes")["spec"]
+    assert service["clusterIP"] == "None"
+    assert not service.get("publishNotReadyAddresses"), "a node that has not joined says that there is no collection"
+    assert {port["port"] for port in service["ports"]} == {6333, 6334}
+    for name in ("api", "worker"):
+        pod = named(objects, "Deployment", f"image-similarity-{name}")["spec"]["template"]["spec"]
+        assert environment(pod["containers"][0])["QDRANT_URL"] == "http://image-similarity-qdrant-nodes:6333"
+
+
+def test_a_hook_asks_by_a_service_that_earlier_releases_have() -> None:
+    pod = named(rendered("defaults"), "Job", "image-similarity-init-db")["spec"]["template"]["spec"]
+    assert environment(pod["containers"][0])["QDRANT_URL"] == "http://image-similarity-qdrant:6333"
+
+
 def test_nodes_of_compose_start_by_the_same_script() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.scale.yml").read_text())["services"]
     assert {number for number in range(9) if f"qdrant-{number}" in services} == {1, 2, 3}
@@ -63,6 +80,7 @@ def test_nodes_of_compose_start_by_the_same_script() -> None:
         assert "./qdrant:/start:ro" in node["volumes"]
         assert (node["environment"]["FIRST"], node["environment"]["PEERS"]) == ("1", "qdrant")
         assert node["networks"]["stores"]["aliases"] == ["qdrant"]
+        assert f"http://qdrant-{number}:6333" in services["backend-1"]["environment"]["QDRANT_URL"].split(",")
         assert "depends_on" not in node, "else nodes that wait for each other never start"
 
 

@@ -5,7 +5,7 @@
 {{- $name := include "is.fullname" . -}}
 {{- $settings := dict "MODEL_NAME" .Values.model.name "MODEL_FALLBACK" "false" "STORAGE_URL" (include "is.storageUrl" .) -}}
 {{- if .Values.qdrant.enabled -}}
-{{- $_ := set $settings "QDRANT_HOST" (printf "%s-qdrant" $name) -}}
+{{- $_ := set $settings "QDRANT_URL" (printf "http://%s-qdrant-nodes:6333" $name) -}}
 {{- $_ := set $settings "QDRANT_SHARD_NUMBER" .Values.qdrant.shards -}}
 {{- $_ := set $settings "QDRANT_REPLICATION_FACTOR" .Values.qdrant.replicationFactor -}}
 {{- else -}}
