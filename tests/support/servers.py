@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +140,14 @@ def wait_for(condition: Callable[[], object], failure: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, failure
         time.sleep(0.05)
+
+
+async def answer_becomes(expected: object, ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask until the answer is this one; fail, with the last one, where it never is."""
+    deadline = time.monotonic() + PATIENCE
+    while (told := await ask()) != expected and time.monotonic() < deadline:  # noqa: ASYNC110 - there is nothing to be told by
+        await asyncio.sleep(0.05)
+    assert told == expected
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
