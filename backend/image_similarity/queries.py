@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 from image_similarity.domain import Condition, InvalidRequest, Match
 from image_similarity.filters import is_field
-from image_similarity.vectors.diverse import MAX_DIVERSE
 
 MAX_PARTS = 16
 """Of one query."""
@@ -23,6 +22,9 @@ MAX_URLS = 8
 """Of one query: each is a request to somebody else's server, and an image in memory."""
 
 MAX_GROUP_SIZE = 100
+
+MAX_DIVERSE = 256
+"""Results of a query with diversity: the vectors of twice as many images are fetched for it."""
 
 MAX_KEYWORD_SCORE = 1000.0
 """Highest threshold for BM25, whose scores have no bound of their own."""

@@ -31,9 +31,6 @@ def to_edge_query(query: Any, using: str | None) -> Any:
             if using is None:
                 raise Refused(400, "A text query names its field in `using`.")
             return edge.TextQuery(using, text)
-        case models.NearestQuery(nearest=list() as vector, mmr=models.Mmr(diversity=float() as d, candidates_limit=n)):
-            # Edge asks for the weight of relevance, a server for that of diversity.
-            return edge.Mmr(vector, 1.0 - d, n, using=using)
         case models.RecommendQuery() | models.RelevanceFeedbackQuery():
             return _by_examples(query, using)
         case models.RrfQuery(rrf=models.Rrf(k=k, weights=None)):

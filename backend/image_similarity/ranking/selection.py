@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from image_similarity.domain import AllOf, Embedding, Exists, InvalidRequest, Match
-from image_similarity.queries import AUTO, SearchOptions
+from image_similarity.queries import AUTO, MAX_DIVERSE, SearchOptions
+from image_similarity.ranking.diversity import candidate_count, diversify
 from image_similarity.ranking.duplicates import collapse
 from image_similarity.ranking.groups import group, has_group
 from image_similarity.ranking.threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
 from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
-from image_similarity.vectors.diverse import MAX_DIVERSE, diverse
 from image_similarity.vectors.examples import direction_of
 
 BACKGROUND = 256
@@ -30,6 +30,9 @@ MOST_CANDIDATES = 2000
 _FEWEST_CANDIDATES = 64
 _GROWTH = 4
 """More candidates each time that too few were left of them."""
+
+_FETCHED_AT_ONCE = 64
+"""Embeddings: reading a store's answer takes 50 microseconds each, for which the event loop waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Selection:
 
         `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
         """
-        search = _Search(self._vectors, wanted, options, exclude)
+        search = _Search(self._vectors, wanted, options, exclude, _Embeddings(self._vectors))
         if not isinstance(options.threshold, str):
             return Selected(await self._choose(search, options.threshold), options.threshold)
         nearest, threshold = await self._gap(search, FALSE_ALARMS_OF_TEXTS if by_texts else FALSE_ALARMS)
@@ -96,13 +99,11 @@ class Selection:
         most = MAX_DIVERSE if options.diversity else MOST_CANDIDATES
         hits = options.top_k * (options.group_size if options.group_by is not None else 1)
         size = min(most, max(_FEWEST_CANDIDATES, 2 * hits))
-        vectors: dict[str, Embedding] = {}
         while True:
             candidates = await search.ask(size, threshold)
             chosen = candidates
             if options.collapse_duplicates:
-                unknown = [match.image_id for match in candidates if match.image_id not in vectors]
-                vectors |= await self._vectors.get_vectors(unknown)
+                vectors = await search.embeddings.of(candidates)
                 # Tens of milliseconds for a thousand candidates, which the event loop cannot spare.
                 chosen = await asyncio.to_thread(collapse, candidates, vectors, alike=self._alike)
             matches, enough = _best(chosen, options)
@@ -116,6 +117,21 @@ class Selection:
                 size = min(most, _GROWTH * size)
 
 
+class _Embeddings:
+    """Those of the candidates of one search, each fetched once."""
+
+    def __init__(self, vectors: VectorStore) -> None:
+        self._vectors = vectors
+        self._known: dict[str, Embedding] = {}
+
+    async def of(self, matches: Sequence[Match]) -> dict[str, Embedding]:
+        """Return those of the matches, unless their image was deleted meanwhile, and maybe others."""
+        unknown = [match.image_id for match in matches if match.image_id not in self._known]
+        for start in range(0, len(unknown), _FETCHED_AT_ONCE):
+            self._known |= await self._vectors.get_vectors(unknown[start : start + _FETCHED_AT_ONCE])
+        return self._known
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Search:
     """A question that is asked again with other limits."""
@@ -124,6 +140,7 @@ class _Search:
     wanted: Wanted
     options: SearchOptions
     exclude: Sequence[str]
+    embeddings: _Embeddings
     only_grouped: bool = False
     """Whether only images are asked for that have the field to group by. It saves candidates, and costs a look at the
     metadata of every image."""
@@ -136,22 +153,34 @@ class _Search:
 
     async def ask(self, size: int, threshold: float | None) -> list[Match]:
         """Return up to `size` candidates, in the order in which they are to be answered."""
+        diversity = self.options.diversity
+        if not diversity:
+            return await self._query(self.wanted, size, threshold)
+        direction = direction_of(self.wanted)
+        if direction is None:
+            raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
+        nearest = await self._query(direction, candidate_count(size), threshold)
+        vectors = await self.embeddings.of(nearest)
+        # Milliseconds, which the event loop cannot spare.
+        return await asyncio.to_thread(diversify, nearest, vectors, direction, diversity=diversity, top_k=size)
+
+    async def nearest(self, size: int) -> list[Match]:
+        """Return the best candidates by their score."""
+        return await self._query(self.wanted, size, None)
+
+    async def _query(self, wanted: Wanted, size: int, threshold: float | None) -> list[Match]:
         options, condition = self.options, self.options.filter
         if self.only_grouped and options.group_by is not None:
             has_field = Exists(options.group_by)
             condition = has_field if condition is None else AllOf((condition, has_field))
         return await self.vectors.query(
-            self._diverse(size) if options.diversity else self.wanted,
+            wanted,
             top_k=size,
             threshold=threshold,
             condition=condition,
             with_metadata=options.with_metadata or options.group_by is not None,
             exclude=self.exclude,
         )
-
-    async def nearest(self, size: int) -> list[Match]:
-        """Return the best candidates by their score."""
-        return await replace(self, options=replace(self.options, diversity=0.0)).ask(size, None)
 
     def is_wasteful(self, candidates: Sequence[Match]) -> bool:
         """Tell whether most candidates lack the field to group by, which a filter would change."""
@@ -161,12 +190,6 @@ class _Search:
             and not self.only_grouped
             and sum(has_group(match, by) for match in candidates) < len(candidates) / 2
         )
-
-    def _diverse(self, size: int) -> Wanted:
-        direction = direction_of(self.wanted)
-        if direction is None:
-            raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
-        return diverse(direction, self.options.diversity, top_k=size)
 
 
 def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bool]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page, Tagging
-from image_similarity.vectors.diverse import Diverse
 from image_similarity.vectors.examples import Examples
 from image_similarity.vectors.keywords import Words
 
@@ -21,7 +20,7 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
-Near = Embedding | Diverse | Examples
+Near = Embedding | Examples
 """What is ranked by looks."""
 
 

@@ -6,16 +6,13 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from image_similarity.domain import Embedding
-from image_similarity.vectors.base import Hybrid, Wanted
-from image_similarity.vectors.diverse import Diverse
+from image_similarity.vectors.base import Hybrid, Near, Wanted
 from image_similarity.vectors.edge_keywords import word_ranking
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
     TARGET_WEIGHT,
     BestScore,
-    Examples,
     RelevanceFeedback,
     SumScores,
 )
@@ -37,7 +34,7 @@ def edge_ranking(wanted: Wanted, top_k: int, condition: edge.Filter | None, para
             return edge.Prefetch(top_k, edge_query(wanted), filter=condition, params=params)
 
 
-def edge_query(wanted: Embedding | Diverse | Examples) -> edge.Query | edge.Mmr:
+def edge_query(wanted: Near) -> edge.Query:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():
@@ -46,9 +43,6 @@ def edge_query(wanted: Embedding | Diverse | Examples) -> edge.Query | edge.Mmr:
             return edge.Query.RecommendSumScores(_examples(wanted), using=VECTOR)
         case RelevanceFeedback():
             return edge.Query.FeedbackNaive(_feedback(wanted), using=VECTOR)
-        case Diverse():
-            near: Any = wanted.near
-            return edge.Mmr(near, wanted.relevance, wanted.candidates, using=VECTOR)
         case _:
             # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
             vector: Any = wanted

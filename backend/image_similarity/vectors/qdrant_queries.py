@@ -8,14 +8,12 @@ from typing import Any
 from qdrant_client import models
 
 from image_similarity.domain import Embedding
-from image_similarity.vectors.base import Hybrid, Wanted
-from image_similarity.vectors.diverse import Diverse
+from image_similarity.vectors.base import Hybrid, Near, Wanted
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
     TARGET_WEIGHT,
     BestScore,
-    Examples,
     RelevanceFeedback,
     SumScores,
 )
@@ -23,7 +21,7 @@ from image_similarity.vectors.keywords import RRF_K, Words, candidates
 from image_similarity.vectors.payload import VECTOR
 from image_similarity.vectors.qdrant_keywords import word_ranking
 
-Asked = list[float] | models.NearestQuery | models.RecommendQuery | models.RelevanceFeedbackQuery
+Asked = list[float] | models.RecommendQuery | models.RelevanceFeedbackQuery
 
 
 def qdrant_ranking(
@@ -43,7 +41,7 @@ def qdrant_ranking(
             return models.Prefetch(query=query, using=VECTOR, filter=condition, params=params, limit=top_k)
 
 
-def qdrant_query(wanted: Embedding | Diverse | Examples) -> Asked:
+def qdrant_query(wanted: Near) -> Asked:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():
@@ -52,9 +50,6 @@ def qdrant_query(wanted: Embedding | Diverse | Examples) -> Asked:
             return _examples(wanted, models.RecommendStrategy.SUM_SCORES)
         case RelevanceFeedback():
             return _feedback(wanted)
-        case Diverse(near, diversity, candidates):
-            mmr = models.Mmr(diversity=diversity, candidates_limit=candidates)
-            return models.NearestQuery(nearest=_listed(near), mmr=mmr)
         case _:
             return _listed(wanted)
 
