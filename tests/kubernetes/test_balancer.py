@@ -26,8 +26,11 @@ def test_only_the_servers_differ_from_the_repositorys_configuration(configuratio
     ]
     # A slot for each replica that the autoscaler may add, and for the one that an upgrade adds.
     assert [line.removeprefix("+ ").strip() for line in changed if line.startswith("+ ")] == [
-        "server-template replica- 11 image-similarity-api-headless.pictures.svc.cluster.local:8000"
+        'server-template replica- 11 "${REPLICAS_HOST}:8000"'
     ]
+    pod = named(rendered("defaults"), "Deployment", "image-similarity-haproxy")["spec"]["template"]["spec"]
+    host = "image-similarity-api-headless.pictures.svc.cluster.local"
+    assert environment(pod["containers"][0])["REPLICAS_HOST"] == host
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import subprocess
 from functools import cache
 from typing import Any
@@ -68,13 +71,17 @@ def test_kubernetes_would_take_it(folder: str, version: str) -> None:
         check_schema(found, version)
 
 
+NAMESPACES = {"base": "image-similarity", "overlays/dev": "image-similarity-dev", "overlays/prod": "image-similarity"}
+"""Overlays that cannot follow each other have a namespace each: claims cannot be changed, passwords would stay."""
+
+
 @pytest.mark.parametrize("folder", BUILDS)
 def test_all_of_it_is_in_one_namespace_that_demands_restricted_pods(folder: str) -> None:
     (namespace,) = of_kind(build(folder), "Namespace")
-    assert namespace["metadata"]["name"] == "image-similarity"
+    assert namespace["metadata"]["name"] == NAMESPACES[folder]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     others = [found for found in build(folder) if found["kind"] != "Namespace"]
-    assert {found["metadata"]["namespace"] for found in others} == {"image-similarity"}
+    assert {found["metadata"]["namespace"] for found in others} == {NAMESPACES[folder]}
 
 
 @pytest.mark.parametrize("folder", BUILDS)
@@ -84,6 +91,15 @@ def test_variables_are_valid_settings(folder: str) -> None:
             if own_image(container) and "command" not in container:
                 given = {name.lower(): value for name, value in environment(container).items()}
                 Settings(_env_file=None, **{name: given[name] for name in given if name in Settings.model_fields})
+
+
+@pytest.mark.parametrize("folder", BUILDS)
+def test_names_with_a_namespace_lead_into_their_own(folder: str) -> None:
+    texts = [json.dumps(found) for found in build(folder)]
+    for secret in of_kind(build(folder), "Secret"):
+        texts += [base64.b64decode(value).decode() for value in secret["data"].values()]
+    named_in = {name for text in texts for name in re.findall(r"[a-z]\.([a-z-]+)\.svc\b", text)}
+    assert named_in == {NAMESPACES[folder]}
 
 
 def test_dev_brings_every_secret_that_is_asked_for() -> None:
@@ -113,6 +129,10 @@ def test_dev_fits_one_node() -> None:
     assert {found["spec"].get("replicas", 1) for found in of_kind(objects, "Deployment", "StatefulSet")} == {1}
     claim = named(objects, "PersistentVolumeClaim", "image-similarity-images")
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    qdrant = named(objects, "StatefulSet", "image-similarity-qdrant")["spec"]["volumeClaimTemplates"]
+    assert {claim["spec"]["resources"]["requests"]["storage"] for claim in qdrant} == {"5Gi"}
+    backup = named(objects, "CronJob", "image-similarity-snapshots")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert "," not in environment(backup["containers"][0])["SNAPSHOT_NODES"]
     for owner, _, spec in pods(objects):
         assert not any(container["name"] == "model" for container in spec.get("initContainers", [])), owner
 

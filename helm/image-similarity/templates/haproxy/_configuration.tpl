@@ -2,7 +2,6 @@
 {{- define "is.haproxyConfiguration" -}}
 {{- $slots := max (int .Values.api.replicas) (int .Values.api.autoscaling.maxReplicas) -}}
 {{- /* One more for the replica that an upgrade adds. */ -}}
-{{- $host := printf "%s-api-headless.%s.svc.%s" (include "is.fullname" .) .Release.Namespace .Values.clusterDomain -}}
-{{- $servers := printf "    server-template replica- %d %s:8000\n" (add1 $slots) $host -}}
+{{- $servers := printf "    server-template replica- %d \"${REPLICAS_HOST}:8000\"\n" (add1 $slots) -}}
 {{- regexReplaceAllLiteral "(    server replica-\\d .*\n)+" (.Files.Get "files/haproxy.cfg") $servers -}}
 {{- end -}}
