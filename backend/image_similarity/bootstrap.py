@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import platform
 
+from image_similarity.buckets import check_bucket
 from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
@@ -42,6 +43,8 @@ async def build_engine(settings: Settings) -> SearchEngine:
 
     Raises what `load_model` does, StoreLocked and StoreUnavailable; what was opened by then is closed.
     """
+    # First, because a model takes seconds to load.
+    await check_bucket(settings.storage_url)
     kind = store_kind(settings)
     found = await find_collection(settings, kind)
     model = await asyncio.to_thread(load_model, settings, found)
@@ -123,6 +126,11 @@ def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
     )
 
 
+async def check_feedback(settings: Settings) -> None:
+    """Raise StoreUnavailable, with what is to be changed, where the record of feedback cannot be read."""
+    await check_bucket(_records_url(settings))
+
+
 def open_feedback(settings: Settings, model: str) -> FeedbackLog:
     """Open the record of what users think of results; `model` is noted with what is added. Raises StoreUnavailable."""
     return FeedbackLog(
@@ -134,9 +142,12 @@ def open_feedback(settings: Settings, model: str) -> FeedbackLog:
 
 
 def _records(settings: Settings) -> Objects:
+    return Objects.open(_records_url(settings), default=settings.data_dir)
+
+
+def _records_url(settings: Settings) -> str | None:
     # Beside an embedded collection, for a bucket may be shared with others of its name.
-    url = None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url
-    return Objects.open(url, default=settings.data_dir)
+    return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url
 
 
 async def open_cache(settings: Settings, metrics: Metrics) -> Cache:

@@ -14,8 +14,9 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
+from image_similarity.buckets import in_one_line, open_bucket
 from image_similarity.domain import StoreUnavailable
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Objects:
             # A folder that another process removed while it was being read.
             return []
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"The image storage failed: {error}") from error
+            raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
         return sorted(found, key=lambda entry: entry.key)
 
     async def names(self, prefix: str, *, after: str, limit: int) -> list[str]:
@@ -102,7 +103,7 @@ class Objects:
                 if len(found) >= limit:
                     break
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"The image storage failed: {error}") from error
+            raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
         return found[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
@@ -134,7 +135,7 @@ def _names(folder: Path, after: str, limit: int) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StoreUnavailable(f"The image storage failed: {error}") from error
+        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
 
 
 async def guard_all(call: Awaitable[T]) -> T:
@@ -142,7 +143,7 @@ async def guard_all(call: Awaitable[T]) -> T:
     try:
         return await guard(call)
     except FileNotFoundError as error:
-        raise StoreUnavailable(f"The image storage failed: {error}") from error
+        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
 
 
 async def guard(call: Awaitable[T]) -> T:
@@ -152,7 +153,7 @@ async def guard(call: Awaitable[T]) -> T:
     except (FileNotFoundError, AlreadyExistsError):
         raise
     except (BaseError, OSError) as error:
-        raise StoreUnavailable(f"The image storage failed: {error}") from error
+        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
 
 
 def open_store(url: str | None, *, default: Path) -> ObjectStore:
@@ -164,9 +165,9 @@ def open_store(url: str | None, *, default: Path) -> ObjectStore:
         if url is None or url.startswith("file://"):
             folder = default if url is None else _folder(url)
             return LocalStore(folder, mkdir=True, automatic_cleanup=True)
-        return from_url(url)
+        return open_bucket(url)
     except (BaseError, OSError, ValueError) as error:
-        raise StoreUnavailable(f"The image storage {url or default} cannot be opened: {error}") from error
+        raise StoreUnavailable(f"The image storage {url or default} cannot be opened: {in_one_line(error)}") from error
 
 
 def _folder(url: str) -> Path:

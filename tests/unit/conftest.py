@@ -19,7 +19,6 @@ def bucket() -> Iterator[str]:
         for name, value in {
             "ENDPOINT": f"http://{host}:{port}",
             "ENDPOINT_URL": f"http://{host}:{port}",
-            "ALLOW_HTTP": "true",
             "ACCESS_KEY_ID": "test",
             "SECRET_ACCESS_KEY": "test",
             "REGION": "us-east-1",

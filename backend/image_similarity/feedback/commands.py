@@ -93,8 +93,9 @@ def clear(
         if url is not None:
             async with RemoteClient(url, api_key=api_key) as client:
                 return await client.delete_feedback()
-        from image_similarity.bootstrap import open_feedback
+        from image_similarity.bootstrap import check_feedback, open_feedback
 
+        await check_feedback(settings)
         return await open_feedback(settings, "").delete_all()
 
     out.print(f"{asyncio.run(run())} verdicts deleted.", highlight=False)
@@ -132,8 +133,9 @@ async def _events(
     settings: Settings, url: str | None, api_key: str | None
 ) -> AsyncIterator[AsyncIterator[FeedbackEvent]]:
     if url is None:
-        from image_similarity.bootstrap import open_feedback
+        from image_similarity.bootstrap import check_feedback, open_feedback
 
+        await check_feedback(settings)
         yield open_feedback(settings, "").export()
         return
     async with RemoteClient(url, api_key=api_key) as client:
