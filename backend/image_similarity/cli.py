@@ -12,7 +12,7 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from image_similarity import __version__, maintenance, search_command
+from image_similarity import __version__, maintenance, search_command, shards_command
 from image_similarity.bulk import Tally, index_files
 from image_similarity.client import RemoteClient
 from image_similarity.cluster import commands as cluster
@@ -44,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(maintenance.app)
+app.add_typer(shards_command.app)
 app.add_typer(cluster.app)
 app.add_typer(search_command.app)
 app.add_typer(feedback.app)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ from image_similarity.settings import Settings
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.embedded import EmbeddedStore, peek
+from image_similarity.vectors.placement import Placement
 
 if TYPE_CHECKING:
+    from image_similarity.vectors.qdrant_balance import Progress as BalanceProgress
+    from image_similarity.vectors.qdrant_calls import QdrantCalls
     from image_similarity.vectors.server import ServerConfig
 
 
@@ -101,6 +105,51 @@ async def migrate(
         copy = await open_collection(settings, target, found.meta)
         opened.push_async_callback(copy.close)
         return await copy_collection(origin, copy, on_progress)
+
+
+async def read_placement(settings: Settings, copies: int | None = None) -> Placement:
+    """Return where the shards of the collection on the Qdrant server lie, of which each should have `copies`.
+
+    None is as many as the collection says. Raises InvalidRequest where no server is set, StoreUnavailable.
+    """
+    from image_similarity.vectors.qdrant_placement import copies_wanted, read
+
+    async with _administering(settings) as calls:
+        name = settings.qdrant_collection_name
+        return await read(calls, name, copies or await copies_wanted(calls, name))
+
+
+async def balance_placement(
+    settings: Settings, *, copies: int | None, lost: Iterable[int], on_progress: Callable[[BalanceProgress], None]
+) -> Placement:
+    """Bring the shards' copies to where they should be, and return where they are then.
+
+    `copies` changes first how many each shard should have.
+    May be stopped at any time, and goes on when it is called again. Raises as `read_placement`.
+    """
+    from image_similarity.vectors.qdrant_balance import Balance
+    from image_similarity.vectors.qdrant_placement import copies_wanted, want_copies
+
+    async with _administering(settings) as calls:
+        name = settings.qdrant_collection_name
+        if copies is not None:
+            await want_copies(calls, name, copies)
+        wanted = copies or await copies_wanted(calls, name)
+        return await Balance(calls, name, wanted=wanted, lost=lost, on_progress=on_progress).run()
+
+
+@asynccontextmanager
+async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
+    from image_similarity.vectors.qdrant_calls import QdrantCalls
+
+    connection = _server_config(settings).connection
+    # The nodes agree on a change within ten seconds, which no search waits for. Without the collection's name nothing
+    # waits for its shards to be active, because that they are not is what is looked at here.
+    calls = QdrantCalls(replace(connection, timeout=max(connection.timeout, 15.0)))
+    try:
+        yield calls
+    finally:
+        await calls.close()
 
 
 def _server_config(settings: Settings) -> ServerConfig:

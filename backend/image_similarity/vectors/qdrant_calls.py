@@ -68,6 +68,11 @@ class QdrantCalls:
         self._hedges = 0
         self._closed = False
 
+    @property
+    def url(self) -> str:
+        """Where the server is, as it was configured."""
+        return self._url
+
     async def run(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
         """Make a call that does no harm when it is made twice, even at the same time.
 
