@@ -220,6 +220,17 @@ DASHBOARDS = {
             "bool_yes_no",
             {"{{part}} {{instance}}": f'image_similarity_part_up{{part!="broker", {HERE}}}'},
         ),
+        Panel(
+            "Copies of the collection's shards",
+            "short",
+            {
+                "wanted": f"max(image_similarity_collection_copies_wanted{{{HERE}}})",
+                "active": f"min(image_similarity_collection_copies_active{{{HERE}}})",
+                "shards": f"max(image_similarity_collection_shards{{{HERE}}})",
+                "shards on one node": f"max(image_similarity_collection_shards_on_one_node{{{HERE}}})",
+            },
+            "`image-similarity shards` shows where they are.",
+        ),
         Panel("Nodes of Qdrant", "short", {"answer Prometheus": f'sum(up{{job="qdrant", {HERE}}})'}),
     ],
 }

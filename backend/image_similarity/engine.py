@@ -9,6 +9,7 @@ from datetime import datetime
 
 import orjson
 
+from image_similarity.advice import recommend
 from image_similarity.cache.answers import Answers
 from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
@@ -38,9 +39,6 @@ from image_similarity.trash import Trash
 from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.writes import Writes, not_found
-
-EXACT_SEARCH_LIMIT = 200_000
-"""Images without a graph up to which exact search is quick enough (15 ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +233,20 @@ class SearchEngine:
         """Return the state of the parts in numbers, and what an operator should do next."""
         collection = await self._vectors.info()
         self.metrics.collection_images.set(collection.images)
+        if collection.placement is not None:
+            self.metrics.set_placement(
+                shards=collection.placement.shards,
+                wanted=collection.placement.copies_wanted,
+                active=collection.placement.copies_active,
+                on_one_node=collection.placement.shards_on_one_node,
+            )
         return EngineStats(
             model=self.model,
             text_model=self._texts.state() if "text" in self.model.spec.towers else None,
             collection=collection,
             queue_depth=self._embedder.queue_depth,
             cache=self._cache.stats(),
-            recommendations=_recommend(collection),
+            recommendations=recommend(collection),
         )
 
     async def warm(self, top: int) -> int:
@@ -285,13 +290,3 @@ class SearchEngine:
         await self._urls.close()
         await self._vectors.close()
         await self._cache.close()
-
-
-def _recommend(collection: CollectionInfo) -> list[str]:
-    exact = collection.images - collection.indexed_vectors
-    if collection.builds_graph or exact <= EXACT_SEARCH_LIMIT:
-        return []
-    return [
-        f"{exact} images are searched one by one; stop the server and run `image-similarity optimize` to build the "
-        "search graph."
-    ]

@@ -112,6 +112,10 @@ async def get_collection(request: Request) -> Any:
     return await _node(request).on(_name(request), Shard.info)
 
 
+async def cluster_status(_: Request) -> Any:
+    return {"status": "disabled"}
+
+
 async def collection_exists(request: Request) -> Any:
     return {"exists": _name(request) in _node(request).names}
 
@@ -190,6 +194,7 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("DELETE", _COLLECTION, delete_collection),
     ("GET", f"{_COLLECTION}/cluster", collection_cluster),
     ("GET", f"{_COLLECTION}/exists", collection_exists),
+    ("GET", "/cluster", cluster_status),
     ("PUT", f"{_COLLECTION}/index", writing(models.CreateFieldIndex, Shard.create_index)),
     ("DELETE", f"{_COLLECTION}/index/{{path:path}}", delete_index),
     ("PUT", _POINTS, writing(models.PointsList, Shard.upsert)),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from uuid_utils import UUID
 
+from image_similarity import advice
 from image_similarity import engine as engine_module
 from image_similarity.domain import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded
 from image_similarity.filters import parse_filter
@@ -198,11 +199,11 @@ async def test_stats_tell_the_state_in_numbers(rig: Rig) -> None:
 
 
 async def test_a_large_collection_without_a_graph_is_told_what_to_do(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "EXACT_SEARCH_LIMIT", 0)
+    monkeypatch.setattr(advice, "EXACT_SEARCH_LIMIT", 0)
     await rig.engine.index_image(RED, image_id="a")
 
-    [advice] = (await rig.engine.stats()).recommendations
-    assert "image-similarity optimize" in advice
+    [recommended] = (await rig.engine.stats()).recommendations
+    assert "image-similarity optimize" in recommended
 
 
 async def test_failures_name_the_part(rig: Rig) -> None:

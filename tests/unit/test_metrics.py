@@ -59,3 +59,13 @@ def test_a_stage_that_fails_is_timed_too_and_its_error_goes_on() -> None:
         raise KeyError
 
     assert stage(metrics, "query", "count") == 1
+
+
+def test_the_placement_of_a_collection_is_shown() -> None:
+    metrics = Metrics()
+    metrics.set_placement(shards=3, wanted=6, active=4, on_one_node=2)
+    shown = {
+        name: metrics.registry.get_sample_value(f"image_similarity_collection_{name}")
+        for name in ("shards", "copies_wanted", "copies_active", "shards_on_one_node")
+    }
+    assert shown == {"shards": 3, "copies_wanted": 6, "copies_active": 4, "shards_on_one_node": 2}

@@ -33,6 +33,21 @@ class TextModelStatus(BaseModel):
     max_tokens: int = Field(description="Most tokens of a text that it reads; what comes after them is ignored.")
 
 
+class PlacementStatus(BaseModel):
+    """Where the copies of the collection's shards are on the Qdrant server; up to 15 s old."""
+
+    nodes: int
+    silent_nodes: int = Field(description="Those that do not answer the others.")
+    shards: int
+    copies_wanted: int = Field(description="Of all shards together, as is copies_active.")
+    copies_active: int = Field(description="Those that answer searches and take writes.")
+    shards_short: int = Field(description="Shards with fewer active copies than wanted.")
+    shards_over: int = Field(description="Shards with more.")
+    shards_on_one_node: int = Field(
+        description="Shards with active copies on one node at most, although more than one copy is wanted."
+    )
+
+
 class CollectionStatus(BaseModel):
     """The collection."""
 
@@ -42,6 +57,9 @@ class CollectionStatus(BaseModel):
     dimension: int
     indexed_vectors: int = Field(description="Covered by an HNSW graph; the others are searched exactly.")
     field_indexes: list[str]
+    placement: PlacementStatus | None = Field(
+        description="null where the collection is in this process, and while the cluster does not tell."
+    )
 
 
 class CacheTierStatus(BaseModel):
@@ -109,6 +127,16 @@ class StatsResponse(BaseModel):
                         "dimension": 512,
                         "indexed_vectors": 0,
                         "field_indexes": ["species"],
+                        "placement": {
+                            "nodes": 3,
+                            "silent_nodes": 0,
+                            "shards": 3,
+                            "copies_wanted": 6,
+                            "copies_active": 6,
+                            "shards_short": 0,
+                            "shards_over": 0,
+                            "shards_on_one_node": 0,
+                        },
                     },
                     "queue": {"depth": 0, "limit": 256},
                     "cache": [

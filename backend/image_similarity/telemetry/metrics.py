@@ -57,14 +57,14 @@ class Metrics:
         )
         self.image_queue = QueueMetrics(
             items="images",
-            depth=self._depth("image_similarity_encode_queue_depth", "Images being decoded or waiting for the model."),
+            depth=self._gauge("image_similarity_encode_queue_depth", "Images being decoded or waiting for the model."),
             batch_size=self._batch_size("image_similarity_encode_batch_size", "Images that the model took at once."),
             shed=shed,
             stage=lambda: self.stage("encode"),
         )
         self.text_queue = QueueMetrics(
             items="texts",
-            depth=self._depth("image_similarity_encode_text_queue_depth", "Texts waiting for the model."),
+            depth=self._gauge("image_similarity_encode_text_queue_depth", "Texts waiting for the model."),
             batch_size=self._batch_size(
                 "image_similarity_encode_text_batch_size", "Texts that the model took at once."
             ),
@@ -100,6 +100,17 @@ class Metrics:
         self.collection_images = Gauge(
             "image_similarity_collection_images", "Images in the collection.", registry=self.registry
         )
+        self._shards = self._gauge("image_similarity_collection_shards", "Shards of the collection on the server.")
+        self._copies_wanted = self._gauge(
+            "image_similarity_collection_copies_wanted", "Copies that all shards together should have."
+        )
+        self._copies_active = self._gauge(
+            "image_similarity_collection_copies_active", "Copies of shards that answer searches and take writes."
+        )
+        self._shards_on_one_node = self._gauge(
+            "image_similarity_collection_shards_on_one_node",
+            "Shards whose active copies are on one node at most, although more than one copy is wanted.",
+        )
         self.part_up = Gauge(
             "image_similarity_part_up",
             "1 while a part answers (vector_store, storage, broker), 0 while it does not; looked at for each scrape.",
@@ -132,11 +143,18 @@ class Metrics:
         finally:
             self.stages.labels(name).observe(perf_counter() - started)
 
-    def _depth(self, name: str, text: str) -> Gauge:
+    def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
     def _batch_size(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=self.registry)
+
+    def set_placement(self, *, shards: int, wanted: int, active: int, on_one_node: int) -> None:
+        """Show where the copies of the collection's shards are; `wanted` and `active` are those of all shards."""
+        self._shards.set(shards)
+        self._copies_wanted.set(wanted)
+        self._copies_active.set(active)
+        self._shards_on_one_node.set(on_one_node)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

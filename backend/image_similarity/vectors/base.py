@@ -10,6 +10,7 @@ from typing import Protocol
 from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.examples import Examples
 from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.placement import PlacementSummary
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
 """Fixed for ever: with another namespace no stored image could be found by its id again."""
@@ -57,6 +58,8 @@ class CollectionInfo:
     """Metadata fields that have an index."""
     builds_graph: bool = field(default=False, compare=False)
     """Whether the store extends its graph by itself while it serves."""
+    placement: PlacementSummary | None = field(default=None, compare=False)
+    """Where its copies are, some seconds old; None for a store in this process, and while the cluster does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

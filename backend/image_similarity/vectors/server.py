@@ -33,12 +33,14 @@ from image_similarity.vectors.payload import (
     to_match,
     to_record,
 )
+from image_similarity.vectors.placement_watch import PlacementWatch
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, ensure, find
 from image_similarity.vectors.qdrant_facets import QdrantFacets
 from image_similarity.vectors.qdrant_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_keywords import TextIndexes
 from image_similarity.vectors.qdrant_nodes import Connection
+from image_similarity.vectors.qdrant_placement import read
 from image_similarity.vectors.qdrant_queries import qdrant_ranking
 from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
 
@@ -100,6 +102,7 @@ class ServerStore:
         self._params = _search_params(config)
         self._texts = TextIndexes(calls, config.name, config.language)
         self._fields = FieldIndexes(calls, config.name)
+        self._placement = PlacementWatch(lambda wanted: read(calls, config.name, wanted))
 
     @classmethod
     async def open(cls, config: ServerConfig, meta: CollectionMeta) -> ServerStore:
@@ -260,10 +263,12 @@ class ServerStore:
             indexed_vectors=state.indexed_vectors_count or 0,
             field_indexes=tuple(sorted(fields)),
             builds_graph=True,
+            placement=await self._placement.summary(state.config.params.replication_factor or 1),
         )
 
     async def close(self) -> None:
         """Close the connections; closing twice is harmless."""
+        await self._placement.close()
         await self._calls.close()
 
     async def _write(self, call: Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]) -> None:

@@ -322,3 +322,11 @@ async def test_a_wrong_key_is_named_and_no_key_is_shown(
 
 def test_a_connection_waits_five_seconds_unless_told_otherwise() -> None:
     assert Connection("http://localhost:6333").timeout == 5
+
+
+async def test_the_state_tells_where_the_copies_are(config: ServerConfig, store: ServerStore) -> None:
+    placement = (await store.info()).placement
+    assert placement is not None
+    shards = config.layout.shards
+    assert (placement.nodes, placement.shards, placement.copies_active) == (1, shards, shards)
+    assert (placement.shards_short, placement.shards_over, placement.shards_on_one_node) == (0, 0, 0)
