@@ -124,6 +124,13 @@ class Settings(BaseSettings):
     )
     qdrant_shard_number: int = Field(3, ge=1, description="Shards of a new collection on the Qdrant server.")
     qdrant_replication_factor: int = Field(1, ge=1, description="Copies of each shard of a new collection.")
+    qdrant_expected_peers: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Nodes that the Qdrant cluster must have before the collection is made, which places its shards on "
+        "those there are; waits up to QDRANT_SETTLE_SECONDS.",
+    )
     qdrant_write_consistency_factor: int | None = Field(
         None,
         ge=1,

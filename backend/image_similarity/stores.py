@@ -173,6 +173,7 @@ def _server_config(settings: Settings) -> ServerConfig:
         layout=Layout(
             shards=settings.qdrant_shard_number,
             replicas=settings.qdrant_replication_factor,
+            expected_nodes=settings.qdrant_expected_peers,
             write_consistency_factor=settings.qdrant_write_consistency_factor,
             hnsw_m=settings.qdrant_hnsw_m,
             hnsw_ef_construct=settings.qdrant_hnsw_ef_construct,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.placement import ACTIVE, Action, Placement, Step, Transfer, describe, plan
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_placement import carry_out, read
@@ -75,15 +75,18 @@ class Balance:
         self.done: list[str] = []
         """The steps so far, in words."""
         self.under_way: str | None = None
+        self._repaired_until: float | None = None
 
     async def run(self) -> Placement:
         """Carry out steps until none is left, and return the placement then.
 
-        Raises StoreUnavailable where a step fails again and again, or does not end in time.
+        Raises StoreUnavailable where a step fails again and again, or does not end in time, and InvalidRequest where a
+        node that is given up answers.
         """
         failures, most = 0, 0
         while True:
             placement = await self._settled()
+            self._check_lost(placement)
             steps = plan(placement, self._lost)
             if not steps:
                 return placement
@@ -143,7 +146,10 @@ class Balance:
                 copy.state != ACTIVE and copy.node in living and len(now.active(copy.shard)) < now.wanted
                 for copy in now.copies
             )
-            if not moving and not (broken and monotonic() - started < self._pace.repair):
+            if broken and self._repaired_until is None:
+                # Once a run: what was not repaired by then will not be.
+                self._repaired_until = monotonic() + self._pace.repair
+            if not moving and not (broken and monotonic() < (self._repaired_until or 0.0)):
                 return now
             if moving:
                 doing = f"wait for the transfer of shard {moving[0].shard} to {now.name(moving[0].target)}"
@@ -164,6 +170,14 @@ class Balance:
                     raise
                 self._tell("wait for Qdrant to answer", len(self.done), str(error))
                 await asyncio.sleep(self._pace.look)
+
+    def _check_lost(self, now: Placement) -> None:
+        for node in now.nodes:
+            if node.id in self._lost and node.answers:
+                raise InvalidRequest(
+                    f"The node {node.name} answers again, so it is not lost. What was done before stays; run "
+                    "the command again without --lost, or after the node was stopped for good."
+                )
 
     def _check_time(self, started: float, doing: str) -> None:
         if monotonic() - started > self._pace.transfer:

@@ -63,6 +63,8 @@ class QdrantCalls:
         """Raises ValueError for an address that cannot be read."""
         self._url = connection.url
         self._timeout = connection.timeout
+        self.settle_seconds = connection.settle_seconds
+        """How long to wait for a cluster that is not complete yet."""
         self._nodes = Nodes(connection)
         self._settling = Settling(collection, connection.settle_seconds)
         self._hedges = 0

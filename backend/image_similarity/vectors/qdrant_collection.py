@@ -15,6 +15,7 @@ from image_similarity.vectors.conditions import OWN_INDEXES, IndexKind
 from image_similarity.vectors.payload import REVISION, VECTOR
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_failures import is_conflict
+from image_similarity.vectors.qdrant_placement import wait_for_peers
 
 INDEX_TYPES = {kind: models.PayloadSchemaType(kind.value) for kind in IndexKind}
 
@@ -29,6 +30,8 @@ class Layout:
     shards: int = 3
     replicas: int = 1
     """Copies of each shard."""
+    expected_nodes: int | None = None
+    """Of the cluster, before the collection is made; None is any."""
     write_consistency_factor: int | None = None
     """Copies that must have taken a write for it to succeed; None is 1, see docs/decisions/0001-qdrant-writes.md."""
     hnsw_m: int = 16
@@ -88,6 +91,8 @@ async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind
 async def _create(
     calls: QdrantCalls, name: str, meta: CollectionMeta, layout: Layout
 ) -> tuple[CollectionMeta, models.CollectionInfo]:
+    if layout.expected_nodes is not None:
+        await _wait_for_nodes(calls, layout.expected_nodes)
     failure: StoreUnavailable | None = None
     try:
         # Once: a repetition would find the collection that the first attempt has made.
@@ -103,6 +108,15 @@ async def _create(
             raise StoreUnavailable(f'Qdrant made the collection "{name}" but does not know it.') from failure
         await asyncio.sleep(0.1)
     return found
+
+
+async def _wait_for_nodes(calls: QdrantCalls, expected: int) -> None:
+    """Wait for the nodes among which Qdrant shares out the shards, once and for all."""
+
+    def tell(nodes: list[str]) -> None:
+        get_logger().info("waiting_for_qdrant_nodes", expected=expected, there=nodes)
+
+    await wait_for_peers(calls, expected, calls.settle_seconds, tell)
 
 
 def _may_come(failure: StoreUnavailable) -> bool:

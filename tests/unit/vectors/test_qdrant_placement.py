@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.placement import ACTIVE, Node, Transfer
 from image_similarity.vectors.qdrant_balance import Balance, Pace, Progress
 from image_similarity.vectors.qdrant_calls import QdrantCalls
@@ -155,6 +155,19 @@ async def test_a_lost_node_is_replaced_and_leaves() -> None:
         cluster.nodes.add(4)
         await balance(cluster)
         assert is_even(cluster)
+
+
+async def test_a_lost_node_that_comes_back_stays() -> None:
+    with running_cluster(QdrantCluster({0: on(1, 2), 1: on(2, 3), 2: on(1, 3)}, silent={3})) as cluster:
+
+        def look() -> None:
+            if cluster.asked:
+                cluster.silent.clear()
+
+        cluster.on_look = look
+        with pytest.raises(InvalidRequest, match="answers again"):
+            await balance(cluster, lost={3})
+        assert cluster.nodes == {1, 2, 3}
 
 
 async def test_an_aborted_transfer_is_tried_again(late: QdrantCluster) -> None:

@@ -7,7 +7,7 @@ import logging
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
 
@@ -93,6 +93,19 @@ async def test_a_write_through_one_is_found_by_the_next_query_through_another(co
     finally:
         await one.close()
         await other.close()
+
+
+async def test_a_collection_is_not_made_before_all_nodes_are_there(config: ServerConfig) -> None:
+    impatient = replace(config.connection, settle_seconds=0.1)
+    two = replace(config, connection=impatient, layout=Layout(expected_nodes=2))
+    with capture_logs() as logged, pytest.raises(StoreUnavailable, match="1 of the 2 nodes that QDRANT_EXPECTED_PEERS"):
+        await ServerStore.open(two, META)
+    assert [line["there"] for line in logged if line["event"] == "waiting_for_qdrant_nodes"] == [[impatient.url]]
+    assert await peek(two) is None
+
+    await (await ServerStore.open(replace(two, layout=Layout(expected_nodes=1)), META)).close()
+    # What is there needs no node more.
+    await (await ServerStore.open(two, META)).close()
 
 
 async def test_the_collection_is_laid_out_as_the_settings_say(config: ServerConfig) -> None:
