@@ -134,6 +134,9 @@ def test_dev_fits_one_node() -> None:
     backup = named(objects, "CronJob", "image-similarity-snapshots")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert "," not in environment(backup["containers"][0])["SNAPSHOT_NODES"]
     for owner, _, spec in pods(objects):
+        for container in spec["containers"]:
+            if own_image(container) and "command" not in container:
+                assert environment(container)["QDRANT_EXPECTED_PEERS"] == "1", owner
         assert not any(container["name"] == "model" for container in spec.get("initContainers", [])), owner
 
 

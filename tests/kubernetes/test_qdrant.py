@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.charts import ROOT, Object, environment, named, render, rendered
+from tests.support.charts import ROOT, Object, environment, named, own_image, pods, render, rendered
 
 SCRIPT = ROOT / "qdrant" / "start.sh"
 FOUNDS = "--uri http://qdrant-0.peers:6335"
@@ -65,6 +65,16 @@ def test_the_program_knows_the_nodes_that_are_ready() -> None:
         assert environment(pod["containers"][0])["QDRANT_URL"] == "http://image-similarity-qdrant-nodes:6333"
 
 
+@pytest.mark.parametrize("replicas", [2, 5])
+def test_the_collection_is_made_once_all_nodes_are_there(replicas: int) -> None:
+    objects = render("--set", f"qdrant.replicas={replicas}")
+    assert named(objects, "StatefulSet", "image-similarity-qdrant")["spec"]["replicas"] == replicas
+    for owner, _, spec in pods(objects):
+        for container in spec["containers"]:
+            if own_image(container) and "command" not in container:
+                assert environment(container)["QDRANT_EXPECTED_PEERS"] == str(replicas), owner
+
+
 def test_a_hook_asks_by_a_service_that_earlier_releases_have() -> None:
     pod = named(rendered("defaults"), "Job", "image-similarity-init-db")["spec"]["template"]["spec"]
     assert environment(pod["containers"][0])["QDRANT_URL"] == "http://image-similarity-qdrant:6333"
@@ -73,6 +83,7 @@ def test_a_hook_asks_by_a_service_that_earlier_releases_have() -> None:
 def test_nodes_of_compose_start_by_the_same_script() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.scale.yml").read_text())["services"]
     assert {number for number in range(9) if f"qdrant-{number}" in services} == {1, 2, 3}
+    assert services["init-db"]["environment"]["QDRANT_EXPECTED_PEERS"] == "3"
     for number in (1, 2, 3):
         node = services[f"qdrant-{number}"]
         assert node["hostname"] == f"qdrant-{number}"

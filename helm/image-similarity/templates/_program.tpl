@@ -8,6 +8,7 @@
 {{- $_ := set $settings "QDRANT_URL" (printf "http://%s-qdrant-nodes:6333" $name) -}}
 {{- $_ := set $settings "QDRANT_SHARD_NUMBER" .Values.qdrant.shards -}}
 {{- $_ := set $settings "QDRANT_REPLICATION_FACTOR" .Values.qdrant.replicationFactor -}}
+{{- $_ := set $settings "QDRANT_EXPECTED_PEERS" .Values.qdrant.replicas -}}
 {{- else -}}
 {{- $_ := set $settings "QDRANT_URL" .Values.externalQdrant.url -}}
 {{- $_ := set $settings "QDRANT_GRPC_PORT" .Values.externalQdrant.grpcPort -}}
