@@ -24,6 +24,7 @@ from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.models import load_calibrations, load_model
 from image_similarity.objects import Objects
+from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
 from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
@@ -34,8 +35,10 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
+from image_similarity.unsettled import Notes, Settler
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta
+from image_similarity.writes import Writes
 
 
 async def build_engine(settings: Settings) -> SearchEngine:
@@ -50,8 +53,9 @@ async def build_engine(settings: Settings) -> SearchEngine:
     model = await asyncio.to_thread(load_model, settings, found)
     encoder = model.image
     calibrations = load_calibrations(model, settings)
-    vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension))
-    metrics = Metrics()
+    metrics, records, name = Metrics(), _records(settings), settings.qdrant_collection_name
+    notes = Notes(records, metrics, collection=name)
+    vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension), notes)
     try:
         storage = ImageStorage.open(
             settings.storage_url,
@@ -59,10 +63,10 @@ async def build_engine(settings: Settings) -> SearchEngine:
             store_originals=settings.store_originals,
         )
         trash = Trash(
-            _records(settings),
+            records,
             storage,
             vectors,
-            collection=settings.qdrant_collection_name,
+            collection=name,
             model=encoder.spec.name,
             alone=kind is StoreKind.EMBEDDED,
         )
@@ -97,7 +101,15 @@ async def build_engine(settings: Settings) -> SearchEngine:
         filler=Filler(make_tagger(settings), metrics, max_queue=settings.max_queue),
         vectors=vectors,
         storage=storage,
-        trash=trash,
+        writes=Writes(
+            vectors,
+            storage,
+            cache,
+            trash,
+            metrics,
+            Repeats(records, collection=name),
+            Settler(notes, vectors, cache, trash, metrics) if kind is StoreKind.SERVER else None,
+        ),
         cache=cache,
         metrics=metrics,
         # Redis keeps answers while a deployment is given other settings, or other weights under the same names;

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -109,9 +110,8 @@ class LocalClient:
             await self._engine.tag_image(image_id)
         return result
 
-    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
+    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:  # noqa: ARG002
         """Find what the query asks for."""
-        del raw_filter
         if query.mode is not Mode.VECTOR:
             # Nothing has looked after the collection here, as a server does from its start on.
             await self._engine.bring_up_to_date()
@@ -258,7 +258,8 @@ class RemoteClient:
         raise StoreUnavailable(f"{self._url} does not tell any more how far job {job_id} is; it may go on.")
 
     async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        """Send a request; every call here may be repeated without harm, so a busy server is asked again."""
+        """Send a request; every call may be repeated without harm under its key, so a busy server is asked again."""
+        content["headers"] = {"Idempotency-Key": str(uuid4())}
         for attempt in range(RETRIES + 1):
             try:
                 response = await self._http.request(method, path, **content)

@@ -35,7 +35,6 @@ from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder, TextModelState
-from image_similarity.trash import Trash
 from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
 from image_similarity.writes import Writes, not_found
@@ -88,7 +87,7 @@ class SearchEngine:
         filler: Filler,
         vectors: VectorStore,
         storage: ImageStorage,
-        trash: Trash,
+        writes: Writes,
         cache: Cache,
         metrics: Metrics,
         answer_settings: str = "",
@@ -107,8 +106,7 @@ class SearchEngine:
         self._searches = Searches(
             embedder, texts, urls, vectors, self._answers, metrics, model.calibrations, alike=model.duplicate_similarity
         )
-        self._trash = trash
-        self._writes = Writes(vectors, storage, cache, trash, metrics)
+        self._writes = writes
         self._ids = KeyedLocks()
         self._filler = filler
         self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids)
@@ -179,21 +177,24 @@ class SearchEngine:
         """Whether images are tagged while they are indexed, and not later."""
         return self._filler.quick
 
-    async def delete_image(self, image_id: str, *, undo_seconds: float = 0) -> datetime | None:
+    async def delete_image(
+        self, image_id: str, *, undo_seconds: float = 0, request_key: str | None = None
+    ) -> datetime | None:
         """Remove an image, for good unless it is restored within so many seconds; returns when they are over.
 
-        Its bytes go too where no other image has the same. Raises ImageNotFound.
+        Its bytes go too where no other image has the same. Sent again under its `request_key`, a request that did it
+        is answered as it was to be; any other raises ImageNotFound.
         """
         async with self._ids.of(image_id):
-            return await to_the_end(self._writes.remove(image_id, undo_seconds))
+            return await to_the_end(self._writes.remove(image_id, undo_seconds, request_key))
 
-    async def restore_image(self, image_id: str) -> ImageRecord:
-        """Bring a deleted image back as it was, its time of indexing included.
+    async def restore_image(self, image_id: str, *, request_key: str | None = None) -> ImageRecord:
+        """Bring a deleted image back as it was, its time of indexing included; `request_key` as for `delete_image`.
 
         Raises ImageExists where there is an image of that id, ImageNotFound where none can be restored (any more).
         """
         async with self._ids.of(image_id):
-            return await to_the_end(self._writes.restore(image_id))
+            return await to_the_end(self._writes.restore(image_id, request_key))
 
     async def get_image(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""
@@ -275,11 +276,11 @@ class SearchEngine:
     async def keep_tidy(self, stop: asyncio.Event) -> None:
         """Look after the collection until told to stop; never raises.
 
-        What an earlier version indexed is brought up to date; what deleted and replaced images have left, and feedback
-        that is too old, are dropped as they become due.
+        What an earlier version indexed is brought up to date; what deleted and replaced images have left, and what is
+        too old, is dropped as it becomes due; what landed late is mended.
         """
         await asyncio.gather(
-            keep_trying(self._vectors, self._cache, stop), self._trash.keep_swept(stop), self.feedback.keep_swept(stop)
+            keep_trying(self._vectors, self._cache, stop), self._writes.keep_swept(stop), self.feedback.keep_swept(stop)
         )
 
     async def close(self) -> None:

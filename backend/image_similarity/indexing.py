@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from time import perf_counter
 
@@ -15,11 +15,8 @@ from image_similarity.embedder import ImageEmbedder
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler, own_metadata, patched
-from image_similarity.vectors.base import VectorStore
+from image_similarity.vectors.base import CHANGES, VectorStore
 from image_similarity.writes import NewImage, Writes, not_found
-
-ATTEMPTS = 16
-"""Times that a change of metadata is begun anew where other processes were quicker."""
 
 LONGEST_PAUSE = 0.2
 """Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""
@@ -57,20 +54,9 @@ class Indexing:
         digest = await self._embedder.digest(data)
         image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
         async with self._ids.of(image_id):
-            before = await self._vectors.get(image_id)
-            same_bytes = before if before is not None and before.sha256 == digest else None
-            same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
-            lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
-            changed = not (same and await self._storage.has(digest)) or (lacking and self._filler.quick)
-            if changed:
-                image = await self._prepare(data, digest, image_id, metadata, same_bytes)
-                await to_the_end(self._writes.put(image, before))
-                lacking = self._filler.lacks(metadata, image.tagging)
-            else:
-                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
-                await self._cache.advance_generation()
+            created, changed, lacking = await self._put(data, digest, image_id, metadata)
         taken = round((perf_counter() - started) * 1000, 3)
-        return IndexResult(image_id, before is None, changed, taken, untagged=lacking)
+        return IndexResult(image_id, created, changed, taken, untagged=lacking)
 
     async def patch(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata; see `SearchEngine.patch_metadata`."""
@@ -104,25 +90,35 @@ class Indexing:
             await self._change(image_id, fill)
         return filled
 
+    async def _put(self, data: bytes, digest: str, image_id: str, metadata: Metadata) -> tuple[bool, bool, bool]:
+        """Write an image, unless the very same is there; tells whether it was created, changed, and lacks tags."""
+        async for _ in _attempts(image_id):
+            before = await self._vectors.get(image_id)
+            same_bytes = before if before is not None and before.sha256 == digest else None
+            same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
+            lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
+            kept = same and not (lacking and self._filler.quick) and await self._storage.has(digest)
+            if kept and before is not None and not await self._writes.is_condemned(before):
+                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
+                await self._cache.advance_generation()
+                return False, False, lacking
+            image = await self._prepare(data, digest, image_id, metadata, same_bytes)
+            if await to_the_end(self._writes.put(image, before)):
+                return before is None, True, self._filler.lacks(metadata, image.tagging)
+        raise AssertionError("the attempts end with an error")
+
     async def _change(self, image_id: str, change: Callable[[ImageRecord], ImageRecord]) -> ImageRecord:
         """Write what `change` makes of a record, beginning anew where another process wrote it in between.
 
         Anew even where the change was made and overwritten before this could be known, so it is as if it came later.
         """
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                # At random, or two processes might keep each other from it for ever.
-                await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+        async for _ in _attempts(image_id):
             before = await self._get(image_id)
             after = change(before)
             # What nobody changed is not written, and leaves the answers in the cache as they are.
             if after is before or await to_the_end(self._writes.set_metadata(before, after)):
                 return after
-        raise Overloaded(
-            f'"{image_id}" was changed elsewhere whenever it was to be changed here, {ATTEMPTS} times in a row; '
-            "try again in a moment.",
-            retry_after=1.0,
-        )
+        raise AssertionError("the attempts end with an error")
 
     async def _prepare(
         self, data: bytes, digest: str, image_id: str, metadata: Metadata, before: ImageRecord | None
@@ -147,3 +143,17 @@ class Indexing:
         if record is None:
             raise not_found(image_id)
         return record
+
+
+async def _attempts(image_id: str) -> AsyncIterator[None]:
+    """Yield once for each attempt at a change, after a pause; raises Overloaded when there have been too many."""
+    for attempt in range(CHANGES):
+        if attempt:
+            # At random, or two processes might keep each other from it for ever.
+            await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+        yield
+    raise Overloaded(
+        f'"{image_id}" was changed elsewhere whenever it was to be changed here, {CHANGES} times in a row; '
+        "try again in a moment.",
+        retry_after=1.0,
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from image_similarity.domain import InvalidRequest
 from image_similarity.migration import Progress, Report, copy_collection
 from image_similarity.settings import Settings
-from image_similarity.vectors.base import CollectionInfo, VectorStore
+from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNotes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.embedded import EmbeddedStore, peek
 from image_similarity.vectors.placement import Placement
@@ -49,14 +49,19 @@ async def find_collection(settings: Settings, kind: StoreKind) -> Found | None:
     return await server.peek(_server_config(settings))
 
 
-async def open_collection(settings: Settings, kind: StoreKind, meta: CollectionMeta) -> VectorStore:
-    """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do."""
+async def open_collection(
+    settings: Settings, kind: StoreKind, meta: CollectionMeta, notes: WriteNotes | None = None
+) -> VectorStore:
+    """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do.
+
+    `notes` is where a store that is shared notes the writes that it gave up.
+    """
     if kind is StoreKind.EMBEDDED:
         folder, language = collection_folder(settings), settings.keyword_language
         return await asyncio.to_thread(lambda: EmbeddedStore.open(folder, meta, language=language))
     from image_similarity.vectors.server import ServerStore
 
-    return await ServerStore.open(_server_config(settings), meta)
+    return await ServerStore.open(_server_config(settings), meta, notes)
 
 
 def collection_folder(settings: Settings) -> Path:

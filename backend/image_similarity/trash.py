@@ -121,9 +121,9 @@ class Trash:
         await self._objects.write(f"{folder}/{deletion}", orjson.dumps(document))
         return until
 
-    async def note(self, sha256: str) -> None:
-        """Note that a record is about to lose these bytes, and that they may then be unused."""
-        await self._write(sha256, f"{_NOBODY}.{uuid7()}", 0)
+    async def note(self, sha256: str, seconds: float = 0) -> None:
+        """Note that a record is about to lose these bytes, or may never have them; keep them for so many seconds."""
+        await self._write(sha256, f"{_NOBODY}.{uuid7()}", seconds)
 
     async def find(self, image_id: str) -> Deleted | None:
         """Return the image as it was when it was last deleted, or None where it is too late to restore it."""

@@ -20,6 +20,7 @@ from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.queries import SearchOptions
+from image_similarity.repeats import Repeats
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
@@ -27,6 +28,7 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
+from image_similarity.writes import Writes
 from tests.support.encoders import ColourEncoder, ColourWords
 
 
@@ -101,7 +103,15 @@ async def running_engine(
         filler=Filler(tagger or NoTagger(), metrics),
         vectors=vectors,
         storage=storage,
-        trash=trash,
+        writes=Writes(
+            vectors,
+            storage,
+            cache,
+            trash,
+            metrics,
+            Repeats(Objects.open(None, default=data_dir), collection="photos"),
+            None,
+        ),
         cache=cache,
         metrics=metrics,
     )

@@ -143,7 +143,10 @@ class _Points(_Servicer, grpc.PointsServicer):
         return grpc.UpdateBatchResponse(result=[answer.result] * len(operations), time=answer.time)
 
     async def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
-        body = models.PointsList(points=[GrpcToRest.convert_point_struct(point) for point in request.points])
+        body = models.PointsList(
+            points=[GrpcToRest.convert_point_struct(point) for point in request.points],
+            update_filter=_given(request, "update_filter", GrpcToRest.convert_filter),
+        )
         return await self._write(request, context, lambda shard: shard.upsert(body))
 
     async def SetPayload(self, request: Any, context: Any) -> Any:  # noqa: N802

@@ -200,7 +200,7 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("PUT", _POINTS, writing(models.PointsList, Shard.upsert)),
     ("POST", f"{_POINTS}/payload", writing(models.SetPayload, Shard.set_payload)),
     ("POST", f"{_POINTS}/batch", batch),
-    ("POST", f"{_POINTS}/delete", writing(models.PointIdsList, Shard.delete)),
+    ("POST", f"{_POINTS}/delete", writing(models.FilterSelector, Shard.delete)),
     ("POST", _POINTS, reading(models.PointRequest, Shard.retrieve)),
     ("POST", f"{_POINTS}/query", reading(models.QueryRequest, _query)),
     ("POST", f"{_POINTS}/scroll", reading(models.ScrollRequest, Shard.scroll)),

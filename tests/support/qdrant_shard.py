@@ -136,10 +136,13 @@ class Shard:
             self.set_payload(operation.set_payload)
 
     def upsert(self, request: models.PointsList) -> None:
-        only(request, "points")
+        only(request, "points", "update_filter")
+        if request.update_filter is not None:
+            self._check_indexed(request.update_filter)
         self._update(
             edge.UpdateOperation.upsert_points(
-                [edge.Point(str(point.id), point.vector, point.payload) for point in request.points]
+                [edge.Point(str(point.id), point.vector, point.payload) for point in request.points],
+                condition=to_edge(request.update_filter),
             )
         )
 
@@ -156,9 +159,11 @@ class Shard:
             raise Refused(404, f"Not found: No point with id {missing[0]} found")
         self._update(edge.UpdateOperation.set_payload(points, request.payload))
 
-    def delete(self, request: models.PointIdsList) -> None:
-        only(request, "points")
-        self._update(edge.UpdateOperation.delete_points([str(point) for point in request.points]))
+    def delete(self, request: models.FilterSelector) -> None:
+        only(request, "filter")
+        self._check_indexed(request.filter)
+        selected = to_edge(request.filter)
+        self._update(edge.UpdateOperation.delete_points_by_filter(selected))
 
     def retrieve(self, request: models.PointRequest) -> list[models.Record]:
         only(request, "ids", "with_payload", "with_vector")

@@ -20,13 +20,16 @@ from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
+from image_similarity.repeats import Repeats
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder
 from image_similarity.trash import Trash
+from image_similarity.unsettled import Notes, Settler
 from image_similarity.vectors.base import VectorStore
+from image_similarity.writes import Writes
 from tests.support.encoders import ColourEncoder, ColourWords
 
 TIMEOUT = 1.0
@@ -78,7 +81,11 @@ class SharedStore:
     async def get_vector(self, image_id: str) -> Embedding | None:
         return self._vectors[image_id] if image_id in self._records else None
 
-    async def delete(self, image_id: str) -> ImageRecord | None:
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:
+        await self.upsert([(record, vector)])
+        return True
+
+    async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
         await self._dawdle()
         return self._records.pop(image_id, None)
 
@@ -97,20 +104,30 @@ class SharedStore:
 
 
 def engine_over(
-    store: SharedStore | VectorStore, cache: Cache, folder: Path, *, tagger: Tagger | None = None
+    store: SharedStore | VectorStore,
+    cache: Cache,
+    folder: Path,
+    *,
+    tagger: Tagger | None = None,
+    notes: Notes | None = None,
+    metrics: Metrics | None = None,
 ) -> SearchEngine:
-    encoder, metrics = ColourEncoder(), Metrics()
+    """Put an engine together; `notes` is what the store was given."""
+    encoder, metrics = ColourEncoder(), metrics or Metrics()
     batching = batch_images(encoder, batch_size=8, max_queue=64, metrics=metrics)
     limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
     storage = ImageStorage.open(None, default=folder / "images", store_originals=True)
+    records = Objects.open(None, default=folder)
     trash = Trash(
-        Objects.open(None, default=folder),
+        records,
         storage,
         store,  # type: ignore[arg-type]
         collection="photos",
         model=encoder.spec.name,
         alone=False,
     )
+    vectors: Any = store
+    settler = Settler(notes or Notes(records, metrics, collection="photos"), vectors, cache, trash, metrics)
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
@@ -120,9 +137,9 @@ def engine_over(
             Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0
         ),
         filler=Filler(tagger or NoTagger(), metrics),
-        vectors=store,  # type: ignore[arg-type]
+        vectors=vectors,
         storage=storage,
-        trash=trash,
+        writes=Writes(vectors, storage, cache, trash, metrics, Repeats(records, collection="photos"), settler),
         cache=cache,
         metrics=metrics,
     )

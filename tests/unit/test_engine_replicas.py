@@ -15,6 +15,7 @@ from image_similarity.cache.local import LocalCache
 from image_similarity.domain import ImageNotFound, Metadata, Overloaded, Tagging
 from image_similarity.engine import SearchEngine
 from image_similarity.telemetry.metrics import Metrics
+from image_similarity.vectors.base import CHANGES
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.server import ServerConfig, ServerStore
 from tests.support.encoders import ColourEncoder
@@ -60,16 +61,17 @@ async def pair(qdrant: QdrantProcess, tmp_path: Path) -> AsyncIterator[Pair]:
         for store in stores
     ]
     pair = Pair(slow, quick, before=[], after=[])
-    writes: Any = stores[0]._write
+    write: Any = stores[0]._calls.write
 
-    async def overtaken(call: Any) -> None:
+    async def overtaken(call: Any) -> Any:
         if pair.before:
             await pair.before.pop(0)()
-        await writes(call)
+        written = await write(call)
         if pair.after:
             await pair.after.pop(0)()
+        return written
 
-    stores[0]._write = overtaken  # type: ignore[method-assign]
+    stores[0]._calls.write = overtaken  # type: ignore[method-assign]
     await quick.index_image(RED, image_id="a", metadata={"v": 1})
     yield pair
     for engine in (slow, quick):
@@ -126,7 +128,7 @@ async def test_an_image_that_is_deleted_before_it_is_changed_does_not_come_back(
 
 async def test_who_is_overtaken_every_time_is_told_so(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "LONGEST_PAUSE", 0)
-    pair.before.extend(pair.patch({"n": n}) for n in range(indexing.ATTEMPTS))
+    pair.before.extend(pair.patch({"n": n}) for n in range(CHANGES))
     with pytest.raises(Overloaded, match='"a" was changed elsewhere'):
         await pair.slow.patch_metadata("a", {"v": 2})
-    assert await pair.metadata() == {"v": 1, "n": indexing.ATTEMPTS - 1}
+    assert await pair.metadata() == {"v": 1, "n": CHANGES - 1}

@@ -169,7 +169,7 @@ async def test_whatever_several_processes_do_at_once_what_is_found_can_be_shown(
 
 
 async def sweep(engine: SearchEngine) -> int:
-    return await engine._trash.sweep()
+    return await engine._writes._trash.sweep()
 
 
 def _hesitant(works: Callable[..., Any], random: Random) -> Callable[..., Any]:

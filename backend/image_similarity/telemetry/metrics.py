@@ -81,6 +81,21 @@ class Metrics:
             "Images removed from the collection.",
             registry=self.registry,
         )
+        self.writes_unsettled = Gauge(
+            "image_similarity_writes_unsettled",
+            "Writes that were given up and may land later, as the last sweep of this process saw them.",
+            registry=self.registry,
+        )
+        self.writes_mended = Counter(
+            "image_similarity_writes_mended_total",
+            "Deleted images that a write brought back which had been given up, and that were deleted again.",
+            registry=self.registry,
+        )
+        self.write_notes_lost = Counter(
+            "image_similarity_write_notes_lost_total",
+            "Notes of writes that may land later which the storage did not take or give.",
+            registry=self.registry,
+        )
         self.cache_requests = Counter(
             "image_similarity_cache_requests_total",
             "Look-ups in the cache.",

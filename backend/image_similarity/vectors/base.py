@@ -86,15 +86,46 @@ class IndexedFacet:
     maximum: float | str | None = None
 
 
+CHANGES = 16
+"""Times that a change of one image is begun anew because other processes were quicker."""
+
+
+class WriteNotes(Protocol):
+    """Where a store notes what it gave up and what may land late all the same; see `unsettled.py`."""
+
+    async def note(self, image_id: str, revision: str | None) -> None:
+        """Note an attempt that was given up, before another is made.
+
+        The revision is the one that a write makes, or that a deletion removes. Raises nothing.
+        """
+        ...
+
+    async def is_condemned(self, image_id: str, revision: str) -> bool:
+        """Tell whether somebody deleted the image while this write was under way, and what lands of it goes too.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+
 class VectorStore(Protocol):
     """One collection of embeddings with their records.
 
-    Every method raises StoreUnavailable where the store does not answer or fails.
+    Every method raises StoreUnavailable if the store does not answer or fails: WriteOutcomeUnknown for a write that was
+    looked for and not found, and may be done later.
     A write is visible to the next query once the method has returned, and survives the process's death.
     """
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their unit vectors, shape (dimension,), float32; the same image_id overwrites."""
+        ...
+
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:
+        """Write a record with its unit vector, shape (dimension,), float32, as long as the image is `before`, or gone.
+
+        Tells whether it stands, in the way of `set_metadata`. What lands late of it overwrites nothing, but brings back
+        an image that was deleted meanwhile.
+        """
         ...
 
     async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
@@ -157,8 +188,12 @@ class VectorStore(Protocol):
         """Return what the field indexes know of metadata, with up to `values` values a field; quick, not exact."""
         ...
 
-    async def delete(self, image_id: str) -> ImageRecord | None:
-        """Remove one image and return its record, or None where there was none."""
+    async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
+        """Remove one image and return its record, or None if there was none; given a revision, only in that state.
+
+        What lands late of it removes nothing that was written since. Raises Overloaded if other processes write the
+        image all the time.
+        """
         ...
 
     async def count_content(self, sha256: str) -> int:

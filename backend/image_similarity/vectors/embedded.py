@@ -102,6 +102,11 @@ class EmbeddedStore:
         await self._run(lambda: self._shard.update(operation))
         self._flush_later()
 
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:  # noqa: ARG002
+        """Write one record: within one process nothing comes in between, or lands late; see `VectorStore`."""
+        await self.upsert([(record, vector)])
+        return True
+
     async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
         """Replace the metadata; see `VectorStore`."""
         unchanged = edge.CountRequest(exact=True, filter=as_read(before, _TERMS))
@@ -159,9 +164,7 @@ class EmbeddedStore:
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""
-        ids: list[Any] = [point_id(image_id)]
-        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=True, with_vector=False))
-        return to_record(found[0].payload) if found else None
+        return (await self.get_many([image_id])).get(image_id)
 
     async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
         """Return the records of those that are indexed; see `VectorStore`."""
@@ -210,12 +213,13 @@ class EmbeddedStore:
         queries = EdgeFacets(self._shard, self._run)
         return await indexed_facets(await queries.indexes(), queries, values=values)
 
-    async def delete(self, image_id: str) -> ImageRecord | None:
+    async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
 
         def remove() -> list[edge.Record]:
-            found = self._shard.retrieve(ids, with_payload=True, with_vector=False)
+            there = self._shard.retrieve(ids, with_payload=True, with_vector=False)
+            found = [point for point in there if revision in (None, to_record(point.payload).revision)]
             if found:
                 self._shard.update(edge.UpdateOperation.delete_points(ids))
             return found
@@ -265,8 +269,7 @@ class EmbeddedStore:
     async def optimize(self) -> bool:
         """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
 
-        Stops the whole interpreter for as long as it runs (20 s for 50,000 vectors): for a command line, never
-        for a serving process.
+        Stops the whole interpreter while it runs (20 s for 50,000 vectors): never to be called while serving.
         """
         done = await self._run(self._shard.optimize)
         await self._run(self._shard.flush)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import models
 
-from image_similarity.domain import (
-    Condition,
-    Embedding,
-    ImageRecord,
-    Match,
-    Metadata,
-    Page,
-    Tagging,
-    WriteOutcomeUnknown,
+from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, Tagging
+from image_similarity.vectors.base import (
+    Batch,
+    CollectionInfo,
+    IndexedFacet,
+    Wanted,
+    WriteNotes,
+    is_cosine,
+    point_id,
 )
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found
-from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
+from image_similarity.vectors.conditions import behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
-from image_similarity.vectors.payload import (
-    REVISION,
-    VECTOR,
-    match_fields,
-    metadata_field,
-    metadata_fields,
-    to_match,
-    to_record,
-)
+from image_similarity.vectors.payload import VECTOR, match_fields, metadata_field, to_match, to_record
 from image_similarity.vectors.placement_watch import PlacementWatch
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_collection import Layout, ensure, find
@@ -42,11 +33,8 @@ from image_similarity.vectors.qdrant_keywords import TextIndexes
 from image_similarity.vectors.qdrant_nodes import Connection
 from image_similarity.vectors.qdrant_placement import read
 from image_similarity.vectors.qdrant_queries import qdrant_ranking
-from image_similarity.vectors.qdrant_terms import QdrantTerms, to_point, to_vector
-
-ORDERING = models.WriteOrdering.MEDIUM
-"""Writes go through one living copy of a shard, so that all copies see those to one image in the same order; see
-docs/decisions/0001-qdrant-writes.md."""
+from image_similarity.vectors.qdrant_terms import QdrantTerms, to_vector
+from image_similarity.vectors.qdrant_writes import NoNotes, QdrantWrites
 
 _TERMS = QdrantTerms()
 
@@ -95,22 +83,25 @@ async def peek(config: ServerConfig) -> Found | None:
 class ServerStore:
     """Implements `VectorStore`; made by `open`."""
 
-    def __init__(self, config: ServerConfig, meta: CollectionMeta, calls: QdrantCalls) -> None:
+    def __init__(
+        self, config: ServerConfig, meta: CollectionMeta, calls: QdrantCalls, notes: WriteNotes | None = None
+    ) -> None:
         self._name = config.name
         self._meta = meta
         self._calls = calls
         self._params = _search_params(config)
+        self._writes = QdrantWrites(calls, config.name, notes or NoNotes())
         self._texts = TextIndexes(calls, config.name, config.language)
         self._fields = FieldIndexes(calls, config.name)
         self._placement = PlacementWatch(lambda wanted: read(calls, config.name, wanted))
 
     @classmethod
-    async def open(cls, config: ServerConfig, meta: CollectionMeta) -> ServerStore:
+    async def open(cls, config: ServerConfig, meta: CollectionMeta, notes: WriteNotes | None = None) -> ServerStore:
         """Connect to the collection, or make it; any number of processes may do so at once.
 
         Raises ModelMismatch where it was made with another model, even where it is empty, and StoreUnavailable.
         """
-        store = cls(config, meta, calls := QdrantCalls(config.connection, config.name))
+        store = cls(config, meta, calls := QdrantCalls(config.connection, config.name), notes)
         try:
             await ensure(calls, config.name, meta, config.layout)
             await store._texts.try_to_ensure()
@@ -121,18 +112,15 @@ class ServerStore:
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
-        written = [to_point(*point) for point in points]
-        await self._write(lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING))
+        await self._writes.upsert(points)
+
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:
+        """Write one record, and look whether it stands; see `VectorStore`."""
+        return await self._writes.put(record, vector, before)
 
     async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
-        """Replace the metadata under a condition, whose outcome Qdrant does not tell; see `VectorStore`."""
-        fields = metadata_fields(metadata, tagging, for_wire=True)
-        unchanged = as_read(before, _TERMS)
-        await self._write(
-            lambda client: client.set_payload(self._name, fields, points=unchanged, wait=True, ordering=ORDERING)
-        )
-        now = await self.get(before.image_id)
-        return now is not None and now.revision == fields[REVISION]
+        """Replace the metadata, and look whether it stands; see `VectorStore`."""
+        return await self._writes.set_metadata(before, metadata, tagging)
 
     async def query(
         self,
@@ -231,14 +219,9 @@ class ServerStore:
         queries = QdrantFacets(self._calls, self._name)
         return await indexed_facets(await queries.indexes(), queries, values=values)
 
-    async def delete(self, image_id: str) -> ImageRecord | None:
-        """Remove one image; see `VectorStore`."""
-        record = await self.get(image_id)
-        if record is not None:
-            ids: list[Any] = [point_id(image_id)]
-            selector = models.PointIdsList(points=ids)
-            await self._write(lambda client: client.delete(self._name, selector, wait=True, ordering=ORDERING))
-        return record
+    async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
+        """Remove one image, and look whether it is gone; see `VectorStore`."""
+        return await self._writes.delete(image_id, revision)
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content; see `VectorStore`."""
@@ -270,14 +253,6 @@ class ServerStore:
         """Close the connections; closing twice is harmless."""
         await self._placement.close()
         await self._calls.close()
-
-    async def _write(self, call: Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]) -> None:
-        result = (await self._calls.write(call)).answer
-        # Anything less is a promise: what is not visible yet must not be acknowledged.
-        if result.status is not models.UpdateStatus.COMPLETED:
-            raise WriteOutcomeUnknown(
-                f"Qdrant accepted a write but did not finish it in time ({result.status.value}); repeating it is safe."
-            )
 
 
 def _search_params(config: ServerConfig) -> models.SearchParams:

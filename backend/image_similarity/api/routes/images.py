@@ -32,7 +32,8 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="Names the request: sent again with the same key, an image without an `image_id` is added once.",
+        description="Names the request: sent again with the same key, an image without an `image_id` is added once, "
+        "and a deletion or restoration that was done is answered as done.",
         examples=["5f0c1a9e-6f0b-4a8e-9d0c-2f9a3f4b7c11"],
     ),
 ]
@@ -195,10 +196,11 @@ async def delete(
     undo_seconds: Annotated[
         float | None, Query(ge=0, le=86_400, description="How long it can be restored; default UNDO_SECONDS.")
     ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> DeleteResponse:
     """Nothing finds it any more; it can be restored for a while, then its bytes go, unless another has the same."""
     seconds = settings.undo_seconds if undo_seconds is None else undo_seconds
-    until = await engine.delete_image(image_id, undo_seconds=seconds)
+    until = await engine.delete_image(image_id, undo_seconds=seconds, request_key=idempotency_key)
     return DeleteResponse(image_id=image_id, success=True, message="deleted", restorable_until=until)
 
 
@@ -208,9 +210,9 @@ async def delete(
     response_model=ImageDocument,
     responses=responses(404, 409, 422, 503),
 )
-async def restore(image_id: ImageId, engine: EngineDep) -> ImageDocument:
+async def restore(image_id: ImageId, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> ImageDocument:
     """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""
-    return ImageDocument.of(await engine.restore_image(image_id))
+    return ImageDocument.of(await engine.restore_image(image_id, request_key=idempotency_key))
 
 
 async def _tag_later(jobs: BulkJobs, image_id: str) -> str | None:
