@@ -62,15 +62,15 @@ install_for_tests() {
 
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
-# On Linux for x86-64 the default wheel of torch brings gigabytes of CUDA libraries; elsewhere it does not.
+# On Linux the default wheel of torch brings gigabytes of CUDA libraries, on x86-64 and on arm64; on macOS it does not.
 install_torch() {
   .venv/bin/python -c 'import torch' 2>/dev/null && return
-  if has_nvidia_gpu || [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
+  if has_nvidia_gpu || [ "$(uname -s)" != Linux ]; then
     say "Installing torch"
     .venv/bin/pip install --quiet torch
     return
   fi
-  say "Installing torch, its CPU build, for no NVIDIA GPU was found"
+  say "Installing torch, its CPU build, because no NVIDIA GPU was found"
   .venv/bin/pip install --quiet "torch==$TORCH_VERSION+cpu" 2>/dev/null && return
   # uv knows where the builds for each backend are kept.
   if .venv/bin/pip install --quiet uv && .venv/bin/uv pip install --quiet --torch-backend=cpu "torch==$TORCH_VERSION" --python .venv/bin/python; then
