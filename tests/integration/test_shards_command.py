@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from image_similarity.vectors import qdrant_balance
 from image_similarity.vectors.qdrant_balance import Pace
 from tests.support.commands import Cli, make_cli
 from tests.support.qdrant_cluster import ACTIVE, QdrantCluster, running_cluster
-from tests.support.servers import PATIENCE, command, environment, wait_for
+from tests.support.servers import PATIENCE, environment, wait_for
 
 
 @pytest.fixture
@@ -133,8 +134,13 @@ def test_ctrl_c_says_where_it_stopped_and_the_next_run_goes_on(
     cli: Cli, cluster: QdrantCluster, tmp_path: Path
 ) -> None:
     cluster.stuck = True
+    # A shell has whatever it starts in the background ignore Ctrl-C, tests and all that they start included.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from image_similarity.cli import main; main()"
+    )
     running = subprocess.Popen(
-        command("shards", "--balance", "--yes"),
+        [sys.executable, "-c", program, "shards", "--balance", "--yes"],
         env=environment(at(cluster)),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
