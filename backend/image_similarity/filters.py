@@ -35,6 +35,15 @@ MAX_DEPTH = 8
 MAX_CONDITIONS = 256
 """Leaves, each value of an any-of list counted, so that one search stays cheap."""
 
+MAX_FIELDS = 16
+"""Fields that one filter may name: the store looks through the collection for each one that has no index yet."""
+
+MAX_FIELD_NAME = 256
+"""Characters of a field's name."""
+
+MAX_FIELD_STEPS = 32
+"""Steps of a path into nested objects."""
+
 _COMBINATIONS = ("and", "or", "not")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _OPERATORS = ("eq", "ne", "in", "not_in", *_BOUNDS, "exists")
@@ -67,10 +76,11 @@ def is_field(name: str) -> bool:
 
 
 class _Parser:
-    """Carries the one thing a recursive descent must remember: how many conditions it has read."""
+    """Carries what a recursive descent must remember: how many conditions it has read, and of which fields."""
 
     def __init__(self) -> None:
         self._budget = MAX_CONDITIONS
+        self._fields: set[str] = set()
         self._readers: dict[str, Callable[[str, object], Condition]] = {
             "eq": self._equals,
             "ne": lambda field, value: Not(self._equals(field, value)),
@@ -97,7 +107,7 @@ class _Parser:
             case "not":
                 return Not(self.parse_object(value, depth=depth + 1))
             case _:
-                return self._parse_field(_check_field(key), value)
+                return self._parse_field(self._count_field(_check_field(key)), value)
 
     def _parse_list(self, key: str, value: object, depth: int) -> list[Condition]:
         if not isinstance(value, list) or not value:
@@ -114,7 +124,7 @@ class _Parser:
     def _parse_operators(self, field: str, operators: dict[str, Any]) -> Condition:
         if unknown := [name for name in operators if name not in _OPERATORS]:
             raise InvalidFilter(
-                f'"{field}" has the unknown operator "{unknown[0]}"; known: {", ".join(_OPERATORS)}. '
+                f'"{field}" has the unknown operator "{unknown[0][:60]}"; known: {", ".join(_OPERATORS)}. '
                 'Fields of a nested object are written with a dot: {"camera.model": …}.'
             )
         if not operators:
@@ -144,6 +154,12 @@ class _Parser:
         self._spend(1)
         return Exists(field) if value else Not(Exists(field))
 
+    def _count_field(self, field: str) -> str:
+        self._fields.add(field)
+        if len(self._fields) > MAX_FIELDS:
+            raise InvalidFilter(f"The filter names more than {MAX_FIELDS} fields; ask for fewer of them at a time.")
+        return field
+
     def _spend(self, conditions: int) -> None:
         self._budget -= conditions
         if self._budget < 0:
@@ -155,6 +171,11 @@ def _join(kind: Callable[[tuple[Condition, ...]], Condition], conditions: list[C
 
 
 def _check_field(field: str) -> str:
+    if len(field) > MAX_FIELD_NAME or field.count(".") >= MAX_FIELD_STEPS:
+        raise InvalidFilter(
+            f"{_show(field)} is too long a field name: it has at most {MAX_FIELD_NAME} characters and "
+            f"{MAX_FIELD_STEPS} steps."
+        )
     # Quotes delimit the steps of a path inside the store; a store must not be able to misread a name.
     if not field or '"' in field or "\\" in field or not all(field.split(".")) or not _is_unicode(field):
         raise InvalidFilter(

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_similarity.domain import AllOf, AnyOf, Condition, Exists, InRange, InvalidFilter, Not, OneOf
-from image_similarity.filters import MAX_CONDITIONS, MAX_DEPTH, parse_filter, read_time
+from image_similarity.filters import (
+    MAX_CONDITIONS,
+    MAX_DEPTH,
+    MAX_FIELD_NAME,
+    MAX_FIELD_STEPS,
+    MAX_FIELDS,
+    parse_filter,
+    read_time,
+)
 from tests.support.conditions import holds
 
 
@@ -143,6 +151,29 @@ def test_conditions_are_counted_wherever_they_stand(raw: dict[str, Any]) -> None
 
 def test_the_limit_itself_is_allowed() -> None:
     parse_filter({"or": [{"a": 1}] * MAX_CONDITIONS})
+    parse_filter({"or": [{f"f{number}": number} for number in range(MAX_FIELDS)] * 2})
+    parse_filter({".".join(["a"] * MAX_FIELD_STEPS): 1, "x" * MAX_FIELD_NAME: 1})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {f"f{number}": number for number in range(MAX_FIELDS + 1)},
+        {"or": [{"not": {f"f{number}": None}} for number in range(MAX_FIELDS + 1)]},
+        {".".join(["a"] * (MAX_FIELD_STEPS + 1)): 1},
+        {"x" * (MAX_FIELD_NAME + 1): 1},
+        {".".join(["a"] * 1_000_000): 1},
+    ],
+)
+def test_fields_their_steps_and_their_characters_are_counted(raw: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFilter, match=f"{MAX_FIELDS} fields|{MAX_FIELD_NAME} characters.*{MAX_FIELD_STEPS}"):
+        parse_filter(raw)
+
+
+def test_a_long_operator_is_not_repeated_whole() -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        parse_filter({"a": {"x" * 100_000: 1}})
+    assert len(str(caught.value)) < 400
 
 
 json_values = st.recursive(

@@ -53,23 +53,25 @@ async def read_batch(request: Request, draft: Draft, settings: Settings) -> Meta
         if given in ARCHIVE_TYPES:
             await _read_archive_body(request, draft, limits)
             return {}
-        if given in {"application/json", ""}:
-            await _read_json_images(request, draft)
+        if given == "application/json":
+            await _read_json_images(request, draft, limits.members)
             return {}
     except ClientDisconnect as error:
         raise ProblemError(400, "bad_request", "The connection was closed before the body had arrived.") from error
     raise ProblemError(
         415,
         "unsupported_media_type",
-        f"The body is {given}; send application/json, multipart/form-data, or an archive as "
+        f"The body is {given or 'of no named type'}; send application/json, multipart/form-data, or an archive as "
         f"{', '.join(ARCHIVE_TYPES[:3])}.",
     )
 
 
-async def _read_json_images(request: Request, draft: Draft) -> None:
+async def _read_json_images(request: Request, draft: Draft, most: int) -> None:
     images = (await read_json(request)).get("images")
     if not isinstance(images, list) or not images:
         raise InvalidRequest('"images" must be a list of objects with image_data or storage_key.')
+    if len(images) > most:
+        raise InvalidRequest(f'"images" has {len(images)} items; the limit is {most} (MAX_BATCH_IMAGES).')
     for number, fields in enumerate(images):
         if not isinstance(fields, dict) or ("image_data" in fields) == ("storage_key" in fields):
             raise InvalidRequest(f"images.{number} must be an object with either image_data or storage_key.")

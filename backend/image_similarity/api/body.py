@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from image_similarity.api.errors import ProblemError
-from image_similarity.domain import InvalidImageData, InvalidRequest
+from image_similarity.domain import BodyTooLarge, InvalidImageData, InvalidRequest
 from image_similarity.queries import AUTO
 
 P = TypeVar("P", bound=BaseModel)
@@ -27,6 +27,13 @@ _PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "promp
 
 _PLAIN_VALUES = {("threshold", AUTO)}
 """Of fields that are JSON otherwise."""
+
+JSON_BYTES = 2**20
+"""Most bytes of a JSON body without an image: metadata has at most 64 KiB, and a text 2,000 characters."""
+
+JSON_VALUES = 2**20
+"""Most values in a JSON body. Base64 holds no comma or bracket, so an image of any size is one value, and any more
+would be objects of Python, each many times larger than its text."""
 
 _LARGE = 2**20
 """Characters of base64 above which decoding (0.3 ms a megabyte) is worth a hop to another thread."""
@@ -52,6 +59,9 @@ async def read_fields(request: Request, *, max_fields: int) -> tuple[bytes | Non
     """
     if media_type(request) == "multipart/form-data":
         return await _read_multipart(request, max_fields)
+    body = await request.body()
+    if b'"image_data"' not in body:
+        _check_size(body)
     fields = await read_json(request)
     # Taken out before any check, so that no copy of it is made and no error repeats it.
     image = await decode_image_data(fields.pop("image_data")) if "image_data" in fields else None
@@ -60,8 +70,9 @@ async def read_fields(request: Request, *, max_fields: int) -> tuple[bytes | Non
 
 async def read_parameters(parameters: type[P], request: Request) -> P:
     """Read a JSON body without an image; an empty body stands for an empty object. Raises as above."""
-    if not await request.body():
+    if not (body := await request.body()):
         return parameters.model_validate({})
+    _check_size(body)
     return parameters.model_validate(await read_json(request))
 
 
@@ -90,15 +101,19 @@ def _decode_base64(text: str) -> bytes:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """Return a JSON object. Raises ProblemError (400, 415) and InvalidRequest."""
-    if (given := media_type(request)) not in {"application/json", ""}:
+    """Return a JSON object. Raises ProblemError (400, 415), BodyTooLarge and InvalidRequest."""
+    # A body without a type is no JSON: any page on the web may send one to this server without asking first.
+    if (given := media_type(request)) != "application/json":
         raise ProblemError(
             415,
             "unsupported_media_type",
-            f"The body is {given}; send application/json or multipart/form-data.",
+            f"The body is {given or 'of no named type'}; send application/json or multipart/form-data.",
         )
+    body = await request.body()
+    if sum(body.count(mark) for mark in (b",", b"{", b"[")) > JSON_VALUES:
+        raise BodyTooLarge(f"The JSON body has more than {JSON_VALUES} values; send several smaller requests.")
     try:
-        fields = orjson.loads(await request.body())
+        fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ProblemError(400, "invalid_json", f"The body is not JSON: {error}.") from error
     if not isinstance(fields, dict):
@@ -135,6 +150,13 @@ def _parse_field(name: str, text: str) -> Any:
         raise InvalidRequest(f'The form field "{name}" must be JSON, such as 10 or {{"species": "cat"}}.') from error
 
 
+def _check_size(body: bytes) -> None:
+    if len(body) > JSON_BYTES:
+        raise BodyTooLarge(
+            f"The JSON body has {len(body)} bytes; the limit without an image is {JSON_BYTES}. Ask for less at a time."
+        )
+
+
 def media_type(request: Request) -> str:
-    """Return the body's media type without its parameters; empty where the request names none."""
+    """Return the body's media type without its parameters; empty if the request names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -39,6 +39,12 @@ STATUS: dict[type[domain.ImageSimilarityError], int] = {
 }
 """The most specific class decides; what is not listed is a 500."""
 
+MAX_ERRORS = 20
+"""Complaints in one answer; whoever sends thousands of mistakes needs no more to see what is wrong."""
+
+_MAX_NAME = 120
+"""Characters of a field's name in an answer: the caller chooses it."""
+
 _TITLES = {
     413: "Too large",
     415: "Unsupported format",
@@ -135,8 +141,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101
     # What was sent is left out: it may be an image of megabytes.
     found = [
-        {"field": ".".join(str(step) for step in entry["loc"]), "message": _in_words_of_json(entry)}
-        for entry in error.errors()
+        {"field": ".".join(str(step) for step in entry["loc"])[:_MAX_NAME], "message": _in_words_of_json(entry)}
+        for entry in error.errors()[:MAX_ERRORS]
     ]
     field, message = found[0]["field"], found[0]["message"]
     detail = f"{field}: {message}." if field else f"{message[0].upper()}{message[1:]}."

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from image_similarity.api.schemas import Schema
+from image_similarity.api.schemas import Schema, at_most
 from image_similarity.api.search_schemas import QueryId, QueryText
 from image_similarity.feedback.events import FeedbackEvent, Verdict, to_json
 from image_similarity.inputs import MAX_IMAGE_ID
@@ -49,7 +49,7 @@ class Asked(Schema):
 
     image_id: QueryId | None = None
     text: QueryText | None = None
-    query: Sequence[AskedPart] = Field(default=(), max_length=MAX_PARTS)
+    query: Annotated[Sequence[AskedPart], at_most(MAX_PARTS)] = Field(default=(), max_length=MAX_PARTS)
 
     @model_validator(mode="after")
     def _something(self) -> Asked:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA
+from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, Schema
 from image_similarity.jobs.base import Job, JobState
 
 _EXAMPLE_JOB: dict[str, JsonValue] = {
@@ -30,11 +30,7 @@ EXAMPLE_EVENTS = (
 )
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class BatchImage(_Schema):
+class BatchImage(Schema):
     """One image of a batch: its bytes, or where they are in the storage."""
 
     image_data: str | None = Field(None, description="The image as base64, or a `data:` URL.")
@@ -47,7 +43,7 @@ class BatchImage(_Schema):
     metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Any JSON object up to 64 KiB.")
 
 
-class BatchRequest(_Schema):
+class BatchRequest(Schema):
     """Images to add in the background."""
 
     images: list[BatchImage] = Field(min_length=1)

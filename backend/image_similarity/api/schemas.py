@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from image_similarity.domain import ImageRecord
 
@@ -32,10 +35,35 @@ EXAMPLE_METADATA: dict[str, JsonValue] = {"species": "cat", "year": 2024}
 ImageData = Annotated[str, Field(min_length=1, description="The image as base64, or a `data:` URL.")]
 
 
+MAX_FIELDS = 64
+"""Of one object; no schema has half as many."""
+
+
 class Schema(BaseModel):
     """What a request may say: nothing else, and of these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, given: object) -> object:
+        # Before pydantic complains of each one that it does not know.
+        if isinstance(given, dict) and len(given) > MAX_FIELDS:
+            raise ValueError(f"Object should have at most {MAX_FIELDS} fields, not {len(given)}")
+        return given
+
+
+def at_most(items: int) -> BeforeValidator:
+    """Refuse a longer list before any of its items is looked at; `Field(max_length=…)` does so only after them."""
+
+    def validate(given: object) -> object:
+        if isinstance(given, Sequence) and not isinstance(given, str) and len(given) > items:
+            raise PydanticKnownError(
+                "too_long", {"field_type": "List", "max_length": items, "actual_length": len(given)}
+            )
+        return given
+
+    return BeforeValidator(validate)
 
 
 def one_complaint(said: str) -> WrapValidator:
@@ -202,4 +230,6 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened and what to change.")
     code: str = Field(description="Stable, for programs.")
     request_id: str | None = None
-    errors: list[dict[str, Any]] | None = Field(None, description="Field by field, where the request is invalid.")
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="Field by field, if the request is invalid; the first 20."
+    )

@@ -13,6 +13,7 @@ from image_similarity.api.schemas import (
     EXAMPLE_SHA256,
     ImageData,
     Schema,
+    at_most,
     one_complaint,
 )
 from image_similarity.images.fetch import MAX_URL
@@ -155,11 +156,13 @@ class QueryFields(SearchParameters):
     image_url: QueryUrl | None = None
     text: QueryText | None = None
     prompt_template: PromptTemplate | None = None
-    query: Sequence[QueryPartFields] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
-    positive: Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]] = Field(
+    query: Annotated[Sequence[QueryPartFields], at_most(MAX_PARTS)] = Field(
+        default=(), max_length=MAX_PARTS, description=_QUERY
+    )
+    positive: Annotated[Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]], at_most(MAX_EXAMPLES)] = Field(
         default=(), max_length=MAX_EXAMPLES, description=_POSITIVE
     )
-    negative: Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]] = Field(
+    negative: Annotated[Sequence[Annotated[QueryId | ExampleFields, _NO_EXAMPLE]], at_most(MAX_EXAMPLES)] = Field(
         default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE
     )
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
@@ -184,11 +187,13 @@ class SearchRequest(QueryFields):
     """
 
     image_data: ImageData | None = None
-    query: Sequence[QueryPartBody] = Field(default=(), max_length=MAX_PARTS, description=_QUERY)
-    positive: Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]] = Field(
+    query: Annotated[Sequence[QueryPartBody], at_most(MAX_PARTS)] = Field(
+        default=(), max_length=MAX_PARTS, description=_QUERY
+    )
+    positive: Annotated[Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]], at_most(MAX_EXAMPLES)] = Field(
         default=(), max_length=MAX_EXAMPLES, description=_POSITIVE
     )
-    negative: Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]] = Field(
+    negative: Annotated[Sequence[Annotated[QueryId | ExampleBody, _NO_EXAMPLE]], at_most(MAX_EXAMPLES)] = Field(
         default=(), max_length=MAX_EXAMPLES, description=_NEGATIVE
     )
 

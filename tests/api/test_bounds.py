@@ -1,0 +1,95 @@
+"""What a request may cost: an invalid one never more than a valid one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from image_similarity.api.body import JSON_BYTES
+from image_similarity.api.errors import MAX_ERRORS
+from image_similarity.api.feedback_schemas import FeedbackRequest
+from image_similarity.api.schemas import MAX_FIELDS, IndexParameters, PatchRequest
+from image_similarity.api.search_schemas import LooksFields, SearchParameters
+from tests.api.test_errors import TEXT, check_problem
+from tests.support.servers import RunningServer
+
+MANY = 20_000
+BOMBS: list[tuple[str, dict[str, Any]]] = [
+    ("/search", {"positive": [0] * MANY}),
+    ("/search", {"negative": [{}] * MANY}),
+    ("/search", {"query": [{}] * MANY}),
+    ("/search", {"query": [{str(number): 0 for number in range(MANY)}]}),
+    ("/search", {str(number): 0 for number in range(MANY)}),
+    ("/search", {"query": [{str(number): 0 for number in range(MAX_FIELDS)}] * 16}),
+    ("/search", {"x" * 100_000: 0}),
+    ("/search", {"text": "a dog", "filter": {"a": {"x" * 100_000: 1}}}),
+    ("/search/text", {str(number): 0 for number in range(MANY)}),
+    ("/index", {"image_data": TEXT} | {str(number): 0 for number in range(MANY)}),
+    ("/index/batch", {"images": [{"storage_key": "inbox/x"} | {str(number): 0 for number in range(MANY)}]}),
+    ("/feedback", {"image_id": "x", "verdict": "positive", "query": {"query": [0] * MANY}}),
+    ("/feedback", {str(number): 0 for number in range(MANY)}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), BOMBS)
+def test_an_invalid_request_gets_a_short_answer(server: RunningServer, path: str, body: dict[str, Any]) -> None:
+    answer = server.http.post(path, json=body)
+    assert answer.status_code == 422
+    assert len(answer.json().get("errors", [])) <= MAX_ERRORS
+    assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields"),
+    [
+        (LooksFields, {"positive": [0] * MANY}),
+        (LooksFields, {"negative": [{}] * MANY}),
+        (LooksFields, {"query": [{}] * MANY}),
+        (LooksFields, {str(number): 0 for number in range(MANY)}),
+        (SearchParameters, {str(number): 0 for number in range(MANY)}),
+        (IndexParameters, {str(number): 0 for number in range(MANY)}),
+        (PatchRequest, {str(number): 0 for number in range(MANY)}),
+        (FeedbackRequest, {"image_id": "x", "verdict": "positive", "query": {"query": [0] * MANY}}),
+    ],
+)
+def test_validation_stops_before_it_looks_at_each_item(schema: type[BaseModel], fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        schema.model_validate(fields)
+    assert raised.value.error_count() == 1
+
+
+def test_json_without_an_image_has_a_limit_of_its_own(server: RunningServer) -> None:
+    long = {"text": "a dog", "filter": {"a": "x" * JSON_BYTES}}
+    for path in ("/search", "/search/text", "/images/x/similar", "/feedback"):
+        check_problem(server.http.post(path, json=long), 413, "body_too_large", str(JSON_BYTES))
+
+
+@pytest.mark.parametrize("items", [b"{}", b"0", b"[]"])
+def test_json_of_more_values_than_any_request_needs_is_refused_unread(server: RunningServer, items: bytes) -> None:
+    body = b'{"image_data": "", "query": [%s]}' % b",".join([items] * (2**20 + 1))
+    for path in ("/search", "/index", "/index/batch"):
+        answer = server.http.post(path, content=body, headers={"content-type": "application/json"})
+        check_problem(answer, 413, "body_too_large", "values")
+
+
+def test_a_large_image_is_no_json_without_an_image(server: RunningServer) -> None:
+    answer = server.http.post("/search", json={"image_data": "A" * (2 * JSON_BYTES)})
+    check_problem(answer, 415, "unsupported_format")
+
+
+def test_a_batch_has_no_more_images_than_a_job(server: RunningServer) -> None:
+    images = [{"storage_key": f"inbox/{number}"} for number in range(server.settings.max_batch_images + 1)]
+    answer = server.http.post("/index/batch", json={"images": images})
+    check_problem(answer, 422, "invalid_request", str(server.settings.max_batch_images))
+    assert not [*(server.settings.data_dir / "jobs").rglob("*.json")]
+
+
+@pytest.mark.parametrize("path", ["/search", "/index", "/index/batch", "/feedback"])
+def test_json_says_that_it_is_json(server: RunningServer, path: str) -> None:
+    body = json.dumps({"text": "a dog", "image_data": TEXT}).encode()
+    check_problem(server.http.post(path, content=body), 415, "unsupported_media_type", "application/json")
+    answer = server.http.post(path, content=b"{", headers={"content-type": "Application/JSON; charset=utf-8"})
+    check_problem(answer, 400, "invalid_json")
