@@ -231,6 +231,11 @@ DASHBOARDS = {
             },
             "`image-similarity shards` shows where they are.",
         ),
+        Panel(
+            "Flushes of an embedded collection that fail",
+            "short",
+            {"{{instance}}": f"increase(image_similarity_flush_failures_total{{{HERE}}}[$__rate_interval])"},
+        ),
         Panel("Nodes of Qdrant", "short", {"answer Prometheus": f'sum(up{{job="qdrant", {HERE}}})'}),
     ],
 }

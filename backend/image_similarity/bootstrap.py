@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import platform
 
 from image_similarity.buckets import check_bucket
-from image_similarity.cache.base import Cache
-from image_similarity.cache.local import LocalCache
-from image_similarity.cache.redis import RedisCache
-from image_similarity.cache.tiered import TieredCache
+from image_similarity.caches import open_cache
 from image_similarity.domain import InvalidRequest
 from image_similarity.embedder import ImageEmbedder, Limits
 from image_similarity.encoders.batching import batch_images
@@ -27,10 +22,15 @@ from image_similarity.objects import Objects
 from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
-from image_similarity.stores import StoreKind, collection_folder, find_collection, open_collection, store_kind
+from image_similarity.stores import (
+    StoreKind,
+    find_collection,
+    lock_collection,
+    open_collection,
+    store_kind,
+)
 from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
-from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
 from image_similarity.texts import TextEmbedder
@@ -38,24 +38,40 @@ from image_similarity.trash import Trash
 from image_similarity.unsettled import Notes, Settler
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta
+from image_similarity.vectors.folder_lock import FolderLock
 from image_similarity.writes import Writes
 
 
-async def build_engine(settings: Settings) -> SearchEngine:
+async def build_engine(settings: Settings, lock: FolderLock | None = None) -> SearchEngine:
     """Load the model, open the store, and put the engine together.
 
-    Raises what `load_model` does, StoreLocked and StoreUnavailable; what was opened by then is closed.
+    The folder of an embedded collection is locked before anything else, or was by the caller, whose `lock` is the
+    engine's from now on. Raises what `load_model` does, FolderInUse and StoreUnavailable; what was opened by then is
+    closed.
     """
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
     kind = store_kind(settings)
-    found = await find_collection(settings, kind)
-    model = await asyncio.to_thread(load_model, settings, found)
-    encoder = model.image
-    calibrations = load_calibrations(model, settings)
     metrics, records, name = Metrics(), _records(settings), settings.qdrant_collection_name
     notes = Notes(records, metrics, collection=name)
-    vectors = await open_collection(settings, kind, CollectionMeta(encoder.spec.name, encoder.spec.dimension), notes)
+    lock = lock or await lock_collection(settings)
+    try:
+        found = await find_collection(settings, kind, lock)
+        model = await asyncio.to_thread(load_model, settings, found)
+        encoder = model.image
+        calibrations = load_calibrations(model, settings)
+        vectors = await open_collection(
+            settings,
+            kind,
+            CollectionMeta(encoder.spec.name, encoder.spec.dimension),
+            notes,
+            lock=lock,
+            on_flush_failure=metrics.flush_failures.inc,
+        )
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
     try:
         storage = ImageStorage.open(
             settings.storage_url,
@@ -160,51 +176,6 @@ def _records(settings: Settings) -> Objects:
 def _records_url(settings: Settings) -> str | None:
     # Beside an embedded collection, for a bucket may be shared with others of its name.
     return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url
-
-
-async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
-    """Return L1, with L2 behind it where there is a Redis, and warm it. Raises InvalidRequest for an odd REDIS_URL."""
-    local = LocalCache(
-        max_entries=settings.cache_max_entries,
-        max_bytes=settings.cache_max_bytes,
-        ttl=settings.cache_ttl,
-        metrics=metrics,
-    )
-    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
-    if not url and not settings.redis_host:
-        return local
-    # Only its scheme, host and port make up the URL that is built here; IPv6 addresses stand in brackets.
-    host = f"[{settings.redis_host}]" if ":" in settings.redis_host else settings.redis_host
-    password = settings.redis_password
-    try:
-        shared = RedisCache(
-            url or f"redis://{host}:{settings.redis_port}",
-            password=password.get_secret_value() if password else None,
-            namespace=cache_namespace(settings),
-            ttl=settings.cache_ttl,
-            timeout=settings.redis_timeout,
-            metrics=metrics,
-            on_change=local.drop_results,
-        )
-    except ValueError as error:
-        raise InvalidRequest(f"REDIS_URL: {error}") from None
-    cache = TieredCache(local, shared)
-    loaded = await cache.warm(settings.cache_warm_top)
-    get_logger().info("cache_warmed", embeddings=loaded, redis=shared.failure() or "ok")
-    return cache
-
-
-def cache_namespace(settings: Settings) -> str:
-    """Return what the keys in Redis begin with: the same for all that share a collection, and for nobody else.
-
-    An embedded collection is this machine's and this folder's, whatever others call theirs. Servers that differ
-    in how they call one Qdrant server still share its collection; REDIS_PREFIX tells two deployments apart.
-    """
-    shared = f"{settings.redis_prefix}:{settings.qdrant_collection_name}"
-    if store_kind(settings) is StoreKind.SERVER:
-        return shared
-    place = f"{platform.node()}:{collection_folder(settings).resolve()}"
-    return f"{shared}:{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:

@@ -20,6 +20,7 @@ from image_similarity.console import (
     ApiKey,
     AsJson,
     Url,
+    alone,
     err,
     indexing_progress,
     load_settings,
@@ -27,12 +28,14 @@ from image_similarity.console import (
     out,
     print_json,
     report,
+    which_server,
 )
 from image_similarity.domain import ImageSimilarityError, InvalidRequest
 from image_similarity.evaluation import commands as evaluation
 from image_similarity.feedback import commands as feedback
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_metadata
 from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
+from image_similarity.running_server import Server
 from image_similarity.settings import Settings
 
 app = typer.Typer(
@@ -92,7 +95,8 @@ def serve(
     # Loads torch and the web framework, which no other command needs to wait for.
     from image_similarity.api.server import serve as run
 
-    run(settings)
+    with alone("Use that server, stop it, or serve another folder: set DATA_DIR, and another port with --port."):
+        run(settings)
 
 
 @app.command(epilog="Example: `BROKER_URL=amqp://broker QDRANT_HOST=qdrant image-similarity worker --concurrency 2`")
@@ -128,12 +132,13 @@ def index(
     check_distinct(files, id_from)
     metadata = read_metadata(metadata_json) if metadata_json else {}
     max_bytes = settings.max_body_bytes
+    server = which_server(settings, url, api_key)
 
     async def run_here() -> Tally:
         # A batch in the model, one waiting for it, and one being decoded or written.
         bulk = _for_bulk(settings)
         concurrency = min(3 * bulk.batch_size, bulk.max_queue, len(files))
-        async with open_client(bulk, None, api_key) as client:
+        async with open_client(bulk, None) as client:
             # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
             gc.freeze()
             with indexing_progress(len(files)) as show:
@@ -147,13 +152,13 @@ def index(
                     on_progress=show,
                 )
 
-    async def run_there(url: str) -> Tally:
-        async with RemoteClient(url, api_key=api_key, connections=2 * JOBS_AT_ONCE) as remote:
+    async def run_there(server: Server) -> Tally:
+        async with RemoteClient(server, connections=2 * JOBS_AT_ONCE) as remote:
             with indexing_progress(len(files)) as show:
                 bulk = RemoteBulk(remote, show)
                 return await bulk.index(files, id_from=id_from, metadata=metadata, max_bytes=max_bytes)
 
-    tally = asyncio.run(run_here() if url is None else run_there(url))
+    tally = asyncio.run(run_here() if server is None else run_there(server))
     report(tally)
     if tally.failures:
         raise typer.Exit(1)
@@ -166,9 +171,10 @@ def delete(
     api_key: ApiKey = None,
 ) -> None:
     """Remove images from the collection."""
+    settings = load_settings()
 
     async def run() -> None:
-        async with open_client(load_settings(), url, api_key) as client:
+        async with open_client(settings, which_server(settings, url, api_key)) as client:
             for image_id in image_ids:
                 await client.delete_image(image_id)
                 out.print(f"Deleted {image_id}", highlight=False, markup=False)
@@ -179,9 +185,10 @@ def delete(
 @app.command(epilog="Example: `image-similarity stats --url http://localhost:8000`")
 def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> None:
     """Show the collection, the model and the cache in numbers."""
+    settings = load_settings()
 
     async def run() -> dict[str, Any]:
-        async with open_client(load_settings(), url, api_key) as client:
+        async with open_client(settings, which_server(settings, url, api_key)) as client:
             return await client.stats()
 
     figures = asyncio.run(run())
@@ -195,15 +202,20 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
 def warm(
     top: Annotated[int, typer.Option(min=1, max=10_000, help="Most embeddings to bring.")] = 1000,
     url: Annotated[
-        str | None, typer.Option(help="The server; default http://localhost:API_PORT. Each replica has its own cache.")
+        str | None,
+        typer.Option(
+            help="The server; default: the one that has the data folder open, else http://localhost:API_PORT. "
+            "Each replica has its own cache."
+        ),
     ] = None,
     api_key: ApiKey = None,
 ) -> None:
     """Bring the most asked embeddings from Redis into a running server, as it does by itself at its start."""
-    server = url or f"http://localhost:{load_settings().api_port}"
+    settings = load_settings()
+    server = which_server(settings, url, api_key) or Server(f"http://localhost:{settings.api_port}", api_key)
 
     async def run() -> int:
-        async with RemoteClient(server, api_key=api_key) as client:
+        async with RemoteClient(server) as client:
             return await client.warm(top)
 
     out.print(f"{asyncio.run(run())} embeddings loaded.", highlight=False)

@@ -25,6 +25,7 @@ from image_similarity.domain import (
 from image_similarity.engine import SearchEngine
 from image_similarity.feedback.events import FeedbackEvent, from_json
 from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
+from image_similarity.running_server import Server
 from image_similarity.search_body import read_result, search_body
 from image_similarity.settings import Settings
 
@@ -75,15 +76,13 @@ class Client(Protocol):
 
 
 @asynccontextmanager
-async def connect(
-    settings: Settings, *, url: str | None, api_key: str | None, connections: int = 1
-) -> AsyncIterator[Client]:
-    """Open the data folder, or where there is a `url` that server.
+async def connect(settings: Settings, server: Server | None) -> AsyncIterator[Client]:
+    """Open the data folder, or where there is a `server` that one.
 
     Raises what `build_engine` raises.
     """
-    if url is not None:
-        async with RemoteClient(url, api_key=api_key, connections=connections) as remote:
+    if server is not None:
+        async with RemoteClient(server) as remote:
             yield remote
         return
     # Pulls in torch, which a client of a server does not need.
@@ -142,12 +141,13 @@ class LocalClient:
 class RemoteClient:
     """Implements `Client` over HTTP with one server; use it as an async context manager."""
 
-    def __init__(self, url: str, *, api_key: str | None, connections: int = 1) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, server: Server, *, connections: int = 1) -> None:
+        self._url = server.url.rstrip("/")
         self._http = httpx.AsyncClient(
             base_url=f"{self._url}/api/v1",
-            headers={"X-API-Key": api_key} if api_key else None,
+            headers={"X-API-Key": server.api_key} if server.api_key else None,
             timeout=httpx.Timeout(120, connect=5),
+            trust_env=server.trust_env,
             limits=httpx.Limits(max_connections=connections),
         )
 

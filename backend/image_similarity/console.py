@@ -26,8 +26,10 @@ from rich.text import Text
 from image_similarity.bulk import Tally
 from image_similarity.client import Client, connect
 from image_similarity.domain import Match, Scalar
+from image_similarity.running_server import Server, running_server
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging
+from image_similarity.vectors.folder_lock import FolderInUse
 
 SHOWN_FAILURES = 20
 
@@ -39,7 +41,7 @@ err = Console(stderr=True)
 
 Url = Annotated[
     str | None,
-    typer.Option(help="Talk to a running server, such as http://localhost:8000, not to the data folder."),
+    typer.Option(help="The server; default: the one that has the data folder open, else the folder is opened."),
 ]
 ApiKey = Annotated[str | None, typer.Option(envvar="IMAGE_SIMILARITY_API_KEY", help="An API key of that server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -52,16 +54,43 @@ def load_settings(**given: Any) -> Settings:
     return settings
 
 
+def which_server(settings: Settings, url: str | None, api_key: str | None) -> Server | None:
+    """Return the server at `url`, else the one that has the data folder open, which is said; None to open the folder.
+
+    Raises as `running_server`.
+    """
+    if url is not None:
+        return Server(url, api_key)
+    found = running_server(settings, api_key)
+    if found is None:
+        return None
+    server, holder = found
+    err.print(f"{settings.data_dir} is in use by {holder}: using it.", style="dim", markup=False, soft_wrap=True)
+    return server
+
+
 @asynccontextmanager
-async def open_client(settings: Settings, url: str | None, api_key: str | None) -> AsyncIterator[Client]:
-    """Open the data folder, which takes as long as loading the model does, or where there is a `url` that server.
+async def open_client(settings: Settings, server: Server | None) -> AsyncIterator[Client]:
+    """Open the data folder, which takes as long as loading the model does, or where there is a `server` that one.
 
     Raises as `client.connect`.
     """
-    if url is None:
+    if server is None:
         err.print("Loading the model …", style="dim")
-    async with connect(settings, url=url, api_key=api_key) as client:
+    async with connect(settings, server) as client:
         yield client
+
+
+@contextmanager
+def alone(advice: str) -> Iterator[None]:
+    """Do what needs the data folder to itself; where a server has it, the error says why, and what to do: `advice`.
+
+    Raises FolderInUse.
+    """
+    try:
+        yield
+    except FolderInUse as error:
+        raise FolderInUse(error.folder, error.holder, advice if error.holder.serves else None) from None
 
 
 def print_json(value: Any) -> None:

@@ -284,10 +284,12 @@ class SearchEngine:
         )
 
     async def close(self) -> None:
-        """Finish what is under way, write out what is pending, let go of everything."""
+        """Finish what is under way, write out what is pending, let go of everything; raises as the store does."""
         await asyncio.to_thread(self._embedder.close)
         await asyncio.to_thread(self._texts.close)
         await asyncio.to_thread(self._filler.close)
         await self._urls.close()
-        await self._vectors.close()
-        await self._cache.close()
+        try:
+            await self._vectors.close()
+        finally:
+            await self._cache.close()

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from image_similarity import migration
-from image_similarity.console import err, load_settings, out
+from image_similarity.console import alone, err, load_settings, out
 from image_similarity.stores import StoreKind
 from image_similarity.stores import migrate as run_migration
 from image_similarity.stores import optimize as run_optimize
@@ -40,7 +40,8 @@ def init_db() -> None:
     settings = load_settings()
     from image_similarity.bootstrap import initialize
 
-    info = asyncio.run(initialize(settings))
+    with alone("It made the collection when it started, and brings it up to date: there is nothing left to do."):
+        info = asyncio.run(initialize(settings))
     out.print(
         f"Collection {info.name} is ready: {info.images} images, {info.dimension} dimensions, {info.model}.",
         highlight=False,
@@ -55,7 +56,8 @@ def optimize() -> None:
     For embedded collections only; a Qdrant server does it by itself.
     """
     settings = load_settings()
-    with err.status("Building the search graph; about 20 s for every 50,000 images …"):
+    advice = "No image can be searched while the graph is built: stop that server, run this again, and start it anew."
+    with alone(advice), err.status("Building the search graph; about 20 s for every 50,000 images …"):
         info = asyncio.run(run_optimize(settings))
     out.print(f"{info.indexed_vectors} of {info.images} images are in the graph.")
 
@@ -72,7 +74,8 @@ def migrate(
     """
     settings = load_settings()
     columns = (TextColumn("Migrating"), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bar:
+    advice = "What is written to it during the copy would be missing: stop that server, and run this again."
+    with alone(advice), Progress(*columns, console=err) as bar:
         task = bar.add_task("Migrating", total=None)
 
         def show(progress: migration.Progress) -> None:

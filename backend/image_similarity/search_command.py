@@ -21,6 +21,7 @@ from image_similarity.console import (
     open_client,
     out,
     print_json,
+    which_server,
 )
 from image_similarity.domain import InvalidFilter, InvalidRequest
 from image_similarity.filters import parse_filter
@@ -125,7 +126,7 @@ def search(
     query = Query(tuple(map(QueryPart, sources, weights)), positive, negative, strategy, mode or Mode.VECTOR, keywords)
 
     async def run() -> SearchResult:
-        async with open_client(settings, url, api_key) as client:
+        async with open_client(settings, which_server(settings, url, api_key)) as client:
             return await client.search(query, options, raw_filter)
 
     _show(asyncio.run(run()), as_json=as_json, auto=options.threshold == AUTO)

@@ -16,6 +16,7 @@ from image_similarity.settings import Settings
 from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNotes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.embedded import EmbeddedStore, peek
+from image_similarity.vectors.folder_lock import FolderLock
 from image_similarity.vectors.placement import Placement
 
 if TYPE_CHECKING:
@@ -36,29 +37,48 @@ def store_kind(settings: Settings) -> StoreKind:
     return StoreKind.SERVER if settings.qdrant_url or settings.qdrant_host else StoreKind.EMBEDDED
 
 
-async def find_collection(settings: Settings, kind: StoreKind) -> Found | None:
-    """Look whether the collection is there, and what made it.
+async def lock_collection(settings: Settings) -> FolderLock | None:
+    """Take the folder of an embedded collection for this process; None for one on a server, which many may use.
+
+    Raises FolderInUse, StoreUnavailable.
+    """
+    if store_kind(settings) is StoreKind.SERVER:
+        return None
+    return await asyncio.to_thread(FolderLock.take, collection_folder(settings))
+
+
+async def find_collection(settings: Settings, kind: StoreKind, lock: FolderLock | None = None) -> Found | None:
+    """Look whether the collection is there, and what made it; with the `lock` of its folder, where the caller has it.
 
     Raises StoreLocked, StoreUnavailable, ModelMismatch where another program made it, InvalidRequest where no server
     is set.
     """
     if kind is StoreKind.EMBEDDED:
-        return await asyncio.to_thread(peek, collection_folder(settings))
+        return await asyncio.to_thread(peek, collection_folder(settings), lock)
     from image_similarity.vectors import server
 
     return await server.peek(_server_config(settings))
 
 
 async def open_collection(
-    settings: Settings, kind: StoreKind, meta: CollectionMeta, notes: WriteNotes | None = None
+    settings: Settings,
+    kind: StoreKind,
+    meta: CollectionMeta,
+    notes: WriteNotes | None = None,
+    *,
+    lock: FolderLock | None = None,
+    on_flush_failure: Callable[[], object] = lambda: None,
 ) -> VectorStore:
     """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do.
 
-    `notes` is where a store that is shared notes the writes that it gave up.
+    `notes` is where a store that is shared notes the writes that it gave up; `EmbeddedStore.open` says what the other
+    two are.
     """
     if kind is StoreKind.EMBEDDED:
         folder, language = collection_folder(settings), settings.keyword_language
-        return await asyncio.to_thread(lambda: EmbeddedStore.open(folder, meta, language=language))
+        return await asyncio.to_thread(
+            lambda: EmbeddedStore.open(folder, meta, language=language, lock=lock, on_flush_failure=on_flush_failure)
+        )
     from image_similarity.vectors.server import ServerStore
 
     return await ServerStore.open(_server_config(settings), meta, notes)

@@ -196,10 +196,6 @@ def test_the_commands_work_through_a_running_server_which_holds_the_data_folder(
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with server_process(port, {**env, "API_KEYS": "k1"}, tmp_path / "log"):
-        locked = cli("index", photos, **env)
-        assert locked.status == 1
-        assert "--url http://localhost:8000" in locked.stderr
-
         keyless = cli("index", photos, "--url", url, **env)
         assert keyless.status == 1
         assert "unauthorized" in keyless.stderr

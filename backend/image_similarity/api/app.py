@@ -17,9 +17,11 @@ from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.api.security import RequireKey
+from image_similarity.domain import StoreUnavailable
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.tracing import Tracing
 
 
@@ -37,7 +39,12 @@ def create_app(
         stop.set()
         await tidying
         await bulk_jobs.close()
-        await engine.close()
+        try:
+            await engine.close()
+        except StoreUnavailable as error:
+            # For who runs the server to tell: raised here it would be a traceback of uvicorn's.
+            get_logger().error("shutdown_failed", error=str(error))
+            app.state.lost = str(error)
 
     app = FastAPI(
         lifespan=lifespan,
@@ -52,6 +59,7 @@ def create_app(
     app.state.settings = settings
     app.state.started = monotonic()
     app.state.draining = False
+    app.state.lost = None
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
 

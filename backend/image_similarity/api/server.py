@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import socket
 from functools import partial
 from types import FrameType
 
@@ -15,8 +16,11 @@ from uvicorn.loops.auto import auto_loop_factory
 from image_similarity.api.app import create_app
 from image_similarity.api.whole_answers import WholeAnswers
 from image_similarity.bootstrap import build_engine, build_jobs, check_settings, open_tracing
+from image_similarity.domain import StoreUnavailable
 from image_similarity.settings import Settings
+from image_similarity.stores import lock_collection
 from image_similarity.telemetry.logging import get_logger
+from image_similarity.vectors.folder_lock import FolderLock
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the process is told to stop."""
@@ -25,7 +29,8 @@ GRACE_SECONDS = 30
 def serve(settings: Settings) -> None:
     """Load everything, then listen until told to stop.
 
-    Raises what `check_settings`, `build_engine` and `build_jobs` raise.
+    Raises what `check_settings`, `build_engine` and `build_jobs` raise, and StoreUnavailable in the end where what was
+    written last may be lost.
     """
     check_settings(settings)
     # uvloop where it is installed: a cached search takes 0.42 ms of the processor, on asyncio's own loop 0.50.
@@ -35,7 +40,9 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     tracing = open_tracing(settings, "api")
-    engine = await build_engine(settings)
+    # Before anything is loaded: the folder may be another's.
+    lock = await lock_collection(settings)
+    engine = await build_engine(settings, lock)
     try:
         if settings.broker_url is None or engine.tags_at_once:
             await engine.load_tagger()
@@ -68,19 +75,36 @@ async def _serve(settings: Settings) -> None:
     )
     for advice in (await engine.stats()).recommendations:
         get_logger().warning("recommendation", advice=advice)
-    await _DrainingServer(config, app, settings.drain_seconds).serve()
+    await _Server(config, app, settings.drain_seconds, lock).serve()
     if tracing is not None:
         await asyncio.to_thread(tracing.close)
 
 
-class _DrainingServer(uvicorn.Server):
-    """Turns not ready at SIGTERM and goes on serving for a while; then, or at a second signal, it stops as ever."""
+class _Server(uvicorn.Server):
+    """Says in the lock of the data folder where it serves.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    Turns not ready at SIGTERM and goes on serving for a while; then, or at a second signal, it stops as ever.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, lock: FolderLock | None) -> None:
         super().__init__(config)
         self._app = app
         self._drain_seconds = drain_seconds
+        self._lock = lock
         self._loop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn calls this once the application has started."""
+        await super().startup(sockets)
+        if self._lock is not None and self.started:
+            self._lock.announce(local_url(self.config.host, self.servers[0].sockets[0].getsockname()[1]))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish; uvicorn calls this last. Raises StoreUnavailable where what was written last may be lost."""
+        await super().shutdown(sockets)
+        # Here, for behind it uvicorn ends the process by the signal that stopped it, as if all were well.
+        if self._app.state.lost:
+            raise StoreUnavailable(self._app.state.lost)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by Python's own signal handling, between any two instructions of the main thread."""
@@ -90,3 +114,9 @@ class _DrainingServer(uvicorn.Server):
         self._app.state.draining = True
         stop = partial(super().handle_exit, sig, None)
         self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, stop)
+
+
+def local_url(host: str, port: int) -> str:
+    """Return where a server that listens on `host`, every interface perhaps, is reached from its own machine."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

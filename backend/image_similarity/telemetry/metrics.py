@@ -126,6 +126,11 @@ class Metrics:
             "image_similarity_collection_shards_on_one_node",
             "Shards whose active copies are on one node at most, although more than one copy is wanted.",
         )
+        self.flush_failures = Counter(
+            "image_similarity_flush_failures_total",
+            "Attempts of the embedded store to bring what was written to disk that failed.",
+            registry=self.registry,
+        )
         self.part_up = Gauge(
             "image_similarity_part_up",
             "1 while a part answers (vector_store, storage, broker), 0 while it does not; looked at for each scrape.",

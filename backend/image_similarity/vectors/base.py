@@ -201,7 +201,10 @@ class VectorStore(Protocol):
         ...
 
     async def check(self) -> None:
-        """Return where the store can serve, and raise StoreUnavailable where not; cheap enough for every probe."""
+        """Return where the store can serve, and raise StoreUnavailable where not; cheap enough for every probe.
+
+        A store in this process also raises it while what was written cannot be brought to disk.
+        """
         ...
 
     async def info(self) -> CollectionInfo:
@@ -209,5 +212,8 @@ class VectorStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Write out what is pending and let go of the files or connections."""
+        """Write out what is pending and let go of the files or connections.
+
+        Raises StoreUnavailable where what was written last may be lost.
+        """
         ...

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import orjson
 import qdrant_edge as edge
 
 from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
@@ -18,19 +16,16 @@ from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
-from image_similarity.vectors.edge_folder import create, load
+from image_similarity.vectors.edge_folder import count_images, create, load, read_meta
 from image_similarity.vectors.edge_indexes import ensure_field_indexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
 from image_similarity.vectors.edge_terms import EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
+from image_similarity.vectors.folder_lock import FolderLock
+from image_similarity.vectors.live_shard import LiveShard
 from image_similarity.vectors.payload import match_fields, metadata_field, metadata_fields, to_match, to_record
-
-T = TypeVar("T")
-
-FLUSH_SECONDS = 5.0
-"""A killed process loses nothing that was acknowledged (the log is in the page cache); a power cut at most this."""
 
 _SEARCH_EF = 128
 """Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
@@ -38,69 +33,60 @@ _SEARCH_EF = 128
 _TERMS = EdgeTerms()
 
 
-def peek(folder: Path) -> Found | None:
+def peek(folder: Path, lock: FolderLock | None = None) -> Found | None:
     """Look into the collection in `folder`, or return None where there is none.
 
-    Raises StoreLocked where another process has it open, StoreUnavailable where its files cannot be read.
+    A caller that holds the folder's `lock` hands it in. Raises FolderInUse where another process has it open,
+    StoreUnavailable where its files cannot be read.
     """
-    try:
-        meta = CollectionMeta(**orjson.loads((folder / "collection.json").read_bytes()))
-    except FileNotFoundError:
+    if not folder.exists():
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreUnavailable(f"{folder / 'collection.json'} cannot be read: {error}") from error
-    shard = load(folder)
-    try:
-        return Found(meta, shard.info().points_count)
-    finally:
-        shard.close()
+    with ExitStack() as locked:
+        if lock is None:
+            locked.callback(FolderLock.take(folder).release)
+        meta = read_meta(folder)
+        return None if meta is None else Found(meta, count_images(folder))
 
 
 class EmbeddedStore:
-    """One shard in one folder; implements `VectorStore`.
+    """One shard in one folder; implements `VectorStore`."""
 
-    Edge holds the interpreter's lock for the length of a call, so one thread serves all calls in turn: more
-    threads would only queue up for that lock.
-    """
-
-    def __init__(self, name: str, meta: CollectionMeta, shard: edge.EdgeShard) -> None:
+    def __init__(self, name: str, meta: CollectionMeta, shard: LiveShard, lock: FolderLock) -> None:
         self._name = name
         self._meta = meta
         self._shard = shard
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._lock = lock
 
     @classmethod
-    def open(cls, folder: Path, meta: CollectionMeta, *, language: str = "english") -> EmbeddedStore:
+    def open(
+        cls,
+        folder: Path,
+        meta: CollectionMeta,
+        *,
+        language: str = "english",
+        lock: FolderLock | None = None,
+        on_flush_failure: Callable[[], object] = lambda: None,
+    ) -> EmbeddedStore:
         """Open the collection in `folder`, or make it; `language` is that of its keywords (see `keywords.Language`).
 
-        Raises ModelMismatch where it was made with another model, StoreLocked where another process has it
+        A `lock` that the caller took is the store's from now on: it is released when the store is closed or cannot be
+        opened. `on_flush_failure` is called, in another thread, whenever what was written cannot be brought to disk.
+
+        Raises ModelMismatch where it was made with another model, FolderInUse where another process has it
         open, StoreUnavailable where its files cannot be read.
         """
-        found = peek(folder)
-        if found is not None and found.meta != meta:
-            if found.images:
-                raise mismatch(folder.name, made_with=found.meta, running=meta)
-            # Nobody's images are lost: an empty collection just follows the model.
-            shutil.rmtree(folder)
-            found = None
-        if found is None:
-            create(folder, meta)
-        shard = load(folder)
+        lock = lock or FolderLock.take(folder)
         try:
-            ensure_text_indexes(shard, language)
-        # Whatever Edge raises, as below; what is open keeps every other process out.
-        except BaseException as error:
-            shard.close()
-            raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error
-        return cls(folder.name, meta, shard)
+            shard = _open_shard(folder, meta, language)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder.name, meta, LiveShard(folder, shard, on_flush_failure), lock)
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""
         operation = edge.UpdateOperation.upsert_points([to_point(*point) for point in points])
-        await self._run(lambda: self._shard.update(operation))
-        self._flush_later()
+        await self._shard.write(lambda shard: shard.update(operation))
 
     async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:  # noqa: ARG002
         """Write one record: within one process nothing comes in between, or lands late; see `VectorStore`."""
@@ -112,16 +98,14 @@ class EmbeddedStore:
         unchanged = edge.CountRequest(exact=True, filter=as_read(before, _TERMS))
         operation = edge.UpdateOperation.set_payload([point_id(before.image_id)], metadata_fields(metadata, tagging))
 
-        def change() -> bool:
+        def change(shard: edge.EdgeShard) -> bool:
             # Nothing comes in between: there is one thread for all calls, and one process for the folder.
-            found = self._shard.count(unchanged) == 1
+            found = shard.count(unchanged) == 1
             if found:
-                self._shard.update(operation)
+                shard.update(operation)
             return found
 
-        changed = await self._run(change)
-        self._flush_later()
-        return changed
+        return await self._shard.write(change)
 
     async def query(
         self,
@@ -146,21 +130,19 @@ class EmbeddedStore:
             params=ranking.params,
         )
 
-        def search() -> list[edge.ScoredPoint]:
+        def search(shard: edge.EdgeShard) -> list[edge.ScoredPoint]:
             if condition is not None:
-                ensure_field_indexes(self._shard, condition)
-            return self._shard.query(request)
+                ensure_field_indexes(shard, condition)
+            return shard.query(request)
 
-        points, scale, cosine = await self._run(search), scale_of(wanted), is_cosine(wanted)
+        points, scale, cosine = await self._shard.run(search), scale_of(wanted), is_cosine(wanted)
         return [
             to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine) for point in points
         ]
 
     async def backfill(self) -> int:
         """Bring some points of an earlier version up to date; see `VectorStore`."""
-        changed = await self._run(lambda: backfill(self._shard))
-        self._flush_later()
-        return changed
+        return await self._shard.write(backfill)
 
     async def get(self, image_id: str) -> ImageRecord | None:
         """Return one record; see `VectorStore`."""
@@ -169,7 +151,7 @@ class EmbeddedStore:
     async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
         """Return the records of those that are indexed; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id) for image_id in image_ids]
-        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=True, with_vector=False))
+        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=True, with_vector=False))
         return {record.image_id: record for record in (to_record(point.payload) for point in found)}
 
     async def get_vector(self, image_id: str) -> Embedding | None:
@@ -180,7 +162,7 @@ class EmbeddedStore:
         """Return the embeddings of those that are indexed; see `VectorStore`."""
         names = {point_id(image_id): image_id for image_id in image_ids}
         ids: list[Any] = [*names]
-        found = await self._run(lambda: self._shard.retrieve(ids, with_payload=False, with_vector=True))
+        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=False, with_vector=True))
         return {names[str(point.id)]: to_vector(point) for point in found}
 
     async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
@@ -193,7 +175,7 @@ class EmbeddedStore:
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
             with_payload=True,
         )
-        points, _ = await self._run(lambda: self._shard.scroll(request))
+        points, _ = await self._shard.run(lambda shard: shard.scroll(request))
         records = tuple(to_record(point.payload) for point in points)
         if len(records) <= limit:
             return Page(records, next_cursor=None)
@@ -202,7 +184,7 @@ class EmbeddedStore:
     async def export(self, *, after: str | None, limit: int) -> Batch:
         """Return records with their vectors; see `VectorStore`."""
         request = edge.ScrollRequest(offset=after, limit=limit, with_payload=True, with_vector=True)
-        points, following = await self._run(lambda: self._shard.scroll(request))
+        points, following = await self._shard.run(lambda shard: shard.scroll(request))
         return Batch(
             [(to_record(point.payload), to_vector(point)) for point in points],
             after=None if following is None else str(following),
@@ -210,90 +192,81 @@ class EmbeddedStore:
 
     async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
         """Return what the field indexes know; see `VectorStore`."""
-        queries = EdgeFacets(self._shard, self._run)
+        queries = EdgeFacets(self._shard.run)
         return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
         """Remove one image; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
 
-        def remove() -> list[edge.Record]:
-            there = self._shard.retrieve(ids, with_payload=True, with_vector=False)
+        def remove(shard: edge.EdgeShard) -> list[edge.Record]:
+            there = shard.retrieve(ids, with_payload=True, with_vector=False)
             found = [point for point in there if revision in (None, to_record(point.payload).revision)]
             if found:
-                self._shard.update(edge.UpdateOperation.delete_points(ids))
+                shard.update(edge.UpdateOperation.delete_points(ids))
             return found
 
-        found = await self._run(remove)
-        self._flush_later()
+        found = await self._shard.write(remove)
         return to_record(found[0].payload) if found else None
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content; see `VectorStore`."""
         request = edge.CountRequest(exact=True, filter=of_content(sha256, _TERMS))
-        return await self._run(lambda: self._shard.count(request))
+        return await self._shard.run(lambda shard: shard.count(request))
 
     async def check(self) -> None:
-        """Do nothing but ask; see `VectorStore`."""
-        await self._run(self._shard.info)
+        """Ask, and tell what cannot be brought to disk; see `VectorStore`."""
+        self._shard.check()
+        await self._shard.run(lambda shard: shard.info())
 
     async def info(self) -> CollectionInfo:
         """Return the state of the collection; see `VectorStore`."""
-        shard = await self._run(lambda: self._shard.info())
+        state = await self._shard.run(lambda shard: shard.info())
         return CollectionInfo(
             name=self._name,
             model=self._meta.model,
             dimension=self._meta.dimension,
-            images=shard.points_count,
-            indexed_vectors=shard.indexed_vectors_count,
-            field_indexes=tuple(sorted({field for path in shard.payload_schema if (field := metadata_field(path))})),
+            images=state.points_count,
+            indexed_vectors=state.indexed_vectors_count,
+            field_indexes=tuple(sorted({field for path in state.payload_schema if (field := metadata_field(path))})),
         )
 
     async def close(self) -> None:
-        """Flush and close the shard, so that another process can open it; closing twice is harmless."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
+        """Flush and close the shard, so that another process can open it; closing twice is harmless.
 
-        def finish() -> None:
-            self._shard.flush()
-            self._shard.close()
-
+        Raises StoreUnavailable where what was written last may be lost.
+        """
         try:
-            await self._in_thread(finish)
+            await self._shard.close()
         finally:
-            self._thread.shutdown()
+            self._lock.release()
 
     async def optimize(self) -> bool:
         """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
 
         Stops the whole interpreter while it runs (20 s for 50,000 vectors): never to be called while serving.
         """
-        done = await self._run(self._shard.optimize)
-        await self._run(self._shard.flush)
+        done = await self._shard.run(lambda shard: shard.optimize())
+        await self._shard.run(lambda shard: shard.flush())
         return done
 
-    async def _run(self, call: Callable[[], T]) -> T:
-        if self._closed:
-            raise StoreUnavailable(f'The collection "{self._name}" is closed.')
-        return await self._in_thread(call)
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        def guarded() -> T:
-            try:
-                return call()
-            # Edge raises plain `Exception` for whatever goes wrong inside it, and a panic in it is not even one.
-            except BaseException as error:
-                raise StoreUnavailable(f"The vector store failed: {error}") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
-
-    def _flush_later(self) -> None:
-        if self._flush_timer is None and not self._closed:
-            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
-
-    def _flush(self) -> None:
-        self._flush_timer = None
-        self._thread.submit(self._shard.flush)
+def _open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeShard:
+    """Open the shard in a folder that is locked, or make it; raises as `EmbeddedStore.open`."""
+    found = read_meta(folder)
+    if found is not None and found != meta:
+        if count_images(folder):
+            raise mismatch(folder.name, made_with=found, running=meta)
+        # Nobody's images are lost: an empty collection just follows the model.
+        shutil.rmtree(folder)
+        found = None
+    if found is None:
+        create(folder, meta)
+    shard = load(folder)
+    try:
+        ensure_text_indexes(shard, language)
+    # Whatever Edge raises; what is open keeps every other process out.
+    except BaseException as error:
+        shard.close()
+        raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error
+    return shard

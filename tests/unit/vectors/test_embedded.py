@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
+import qdrant_edge as edge
 
 from image_similarity.domain import ModelMismatch, StoreLocked, StoreUnavailable
 from image_similarity.filters import parse_filter
-from image_similarity.vectors import edge_indexes, embedded
+from image_similarity.vectors import edge_folder, edge_indexes, embedded
+from image_similarity.vectors.edge_terms import to_point
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore, Found, peek
+from image_similarity.vectors.folder_lock import FolderInUse
 from tests.support.records import DIMENSION, record, towards
 
 META = CollectionMeta("colours", DIMENSION)
@@ -58,13 +62,29 @@ async def test_reopening_keeps_images_vectors_and_indexes(folder: Path) -> None:
         await again.close()
 
 
-async def test_a_second_opener_is_told_to_talk_to_the_first(store: EmbeddedStore, folder: Path) -> None:
+async def test_a_second_opener_is_told_who_has_it_and_does_no_harm(store: EmbeddedStore, folder: Path) -> None:
+    await store.upsert([(record("a", {"v": 1}), towards(0))])
     for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: peek(folder)):
-        with pytest.raises(StoreLocked, match=r"in use by another process.*--url") as caught:
+        with pytest.raises(FolderInUse, match=rf"{folder} is in use by .*\(pid {os.getpid()}\)"):
             open_again()
-        assert str(folder) in str(caught.value)
 
-    assert (await store.info()).images == 0
+    await store.upsert([(record("b", {"w": 1}), towards(0))])
+    assert await found(store, {"w": 1}) == ["b"]
+    await store.close()
+    assert peek(folder) == Found(META, 2)
+
+
+async def test_a_shard_that_another_program_has_open_is_left_alone(folder: Path) -> None:
+    """Such as a server of a version that had no lock of ours."""
+    await filled(folder)
+    shard = edge.EdgeShard.load(str(folder / "shard"))
+    shard.update(edge.UpdateOperation.upsert_points([to_point(record("c", {"w": 1}), towards(0))]))
+    for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: peek(folder)):
+        with pytest.raises(StoreLocked, match="in use by another program"):
+            open_again()
+    shard.flush()
+    shard.close()
+    assert peek(folder) == Found(META, 3)
 
 
 @pytest.mark.parametrize("other", [CollectionMeta("shapes", DIMENSION), CollectionMeta("colours", 2 * DIMENSION)])
@@ -124,14 +144,16 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
 
 
 async def test_a_failed_making_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> bytes:
+    def fail(*_: object) -> bytes:
         raise OSError("disk full")
 
-    monkeypatch.setattr(embedded.orjson, "dumps", fail)
-    with pytest.raises(StoreUnavailable, match="disk full"):
-        EmbeddedStore.open(folder, META)
+    with monkeypatch.context() as broken:
+        broken.setattr(edge_folder, "asdict", fail)
+        with pytest.raises(StoreUnavailable, match="disk full"):
+            EmbeddedStore.open(folder, META)
 
-    assert list(folder.parent.iterdir()) == []
+    assert [entry.name for entry in folder.parent.iterdir()] == ["photos.lock"]
+    await EmbeddedStore.open(folder, META).close()
 
 
 async def test_indexes_that_cannot_be_made_are_told_and_the_folder_is_let_go(
@@ -252,4 +274,4 @@ async def test_a_large_collection_gets_a_graph_and_finds_the_same(folder: Path) 
         assert await store.optimize() is False
     finally:
         await store.close()
-    assert [entry.name for entry in folder.parent.iterdir()] == ["photos"]
+    assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["photos"]

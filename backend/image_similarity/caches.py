@@ -1,0 +1,61 @@
+"""Which cache the settings ask for; with `bootstrap.py` the only place that names concrete ones."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+
+from image_similarity.cache.base import Cache
+from image_similarity.cache.local import LocalCache
+from image_similarity.cache.redis import RedisCache
+from image_similarity.cache.tiered import TieredCache
+from image_similarity.domain import InvalidRequest
+from image_similarity.settings import Settings
+from image_similarity.stores import StoreKind, collection_folder, store_kind
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.telemetry.metrics import Metrics
+
+
+async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
+    """Return L1, with L2 behind it where there is a Redis, and warm it. Raises InvalidRequest for an odd REDIS_URL."""
+    local = LocalCache(
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_bytes,
+        ttl=settings.cache_ttl,
+        metrics=metrics,
+    )
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    if not url and not settings.redis_host:
+        return local
+    # Only its scheme, host and port make up the URL that is built here; IPv6 addresses stand in brackets.
+    host = f"[{settings.redis_host}]" if ":" in settings.redis_host else settings.redis_host
+    password = settings.redis_password
+    try:
+        shared = RedisCache(
+            url or f"redis://{host}:{settings.redis_port}",
+            password=password.get_secret_value() if password else None,
+            namespace=cache_namespace(settings),
+            ttl=settings.cache_ttl,
+            timeout=settings.redis_timeout,
+            metrics=metrics,
+            on_change=local.drop_results,
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"REDIS_URL: {error}") from None
+    cache = TieredCache(local, shared)
+    loaded = await cache.warm(settings.cache_warm_top)
+    get_logger().info("cache_warmed", embeddings=loaded, redis=shared.failure() or "ok")
+    return cache
+
+
+def cache_namespace(settings: Settings) -> str:
+    """Return what the keys in Redis begin with: the same for all that share a collection, and for nobody else.
+
+    An embedded collection is this machine's and this folder's, whatever others call theirs. Servers that differ
+    in how they call one Qdrant server still share its collection; REDIS_PREFIX tells two deployments apart.
+    """
+    shared = f"{settings.redis_prefix}:{settings.qdrant_collection_name}"
+    if store_kind(settings) is StoreKind.SERVER:
+        return shared
+    place = f"{platform.node()}:{collection_folder(settings).resolve()}"
+    return f"{shared}:{hashlib.sha256(place.encode()).hexdigest()[:12]}"

@@ -1,0 +1,95 @@
+"""The server that has the data folder open: commands that find the folder taken talk to it."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from image_similarity.settings import Settings
+from image_similarity.stores import StoreKind, collection_folder, store_kind
+from image_similarity.vectors.folder_lock import FolderInUse, Holder, holder_of
+
+_TIMEOUT = 15.0
+"""Seconds that a server may take to say that it is one; `/health` asks its parts, too."""
+
+_MOST_BYTES = 65_536
+"""Read of what may be another program's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a command finds its server."""
+
+    url: str
+    api_key: str | None
+    trust_env: bool = True
+    """Whether to go through the proxy of the environment, which one on this machine has nothing to do with."""
+
+
+def running_server(settings: Settings, api_key: str | None) -> tuple[Server, Holder] | None:
+    """Return the server that has the collection's folder, None where the folder is free or vectors live elsewhere.
+
+    Its key is `api_key`, else one of API_KEYS, which it was started with. What the lock says is taken for what somebody
+    wrote: no other address is called than one of this machine, or API_HOST. Raises FolderInUse where another command
+    has the folder, or a server that does not answer from here.
+    """
+    if store_kind(settings) is StoreKind.SERVER:
+        return None
+    folder = collection_folder(settings)
+    holder = holder_of(folder)
+    if holder is None:
+        return None
+    if holder.url is None:
+        raise FolderInUse(folder, holder)
+    if holder.host != platform.node() or not _is_near(holder.url, settings.api_host):
+        raise FolderInUse(folder, holder, f"If you trust that address, say --url {holder.url}; else stop the server.")
+    problem = _problem(holder.url)
+    if problem is not None:
+        raise FolderInUse(
+            folder, holder, f"It does not answer as a server should ({problem}). Try again in a moment, or stop it."
+        )
+    own_key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
+    return Server(holder.url, api_key or own_key, trust_env=False), holder
+
+
+def _is_near(url: str, api_host: str) -> bool:
+    """Tell whether the URL is one of this machine, or of where the settings say that the server listens."""
+    try:
+        parts = urlsplit(url)
+        plain = (parts.scheme, parts.username, parts.path, parts.query) == ("http", None, "", "") and parts.port
+    except ValueError:
+        return False
+    if not plain or parts.hostname is None:
+        return False
+    try:
+        return ipaddress.ip_address(parts.hostname).is_loopback or parts.hostname == api_host.lower()
+    except ValueError:
+        return parts.hostname in {"localhost", api_host.lower()}
+
+
+def _problem(url: str) -> str | None:
+    """Return why what answers there is no server of ours, None where it is one."""
+    body, deadline = b"", monotonic() + _TIMEOUT
+    try:
+        with (
+            httpx.Client(timeout=_TIMEOUT, trust_env=False, headers={"Accept-Encoding": "identity"}) as client,
+            client.stream("GET", f"{url}/api/v1/health") as answer,
+        ):
+            for part in answer.iter_raw():
+                body += part
+                if len(body) > _MOST_BYTES or monotonic() > deadline:
+                    return "its /health does not end"
+        found = orjson.loads(body)
+        return (
+            None if {"version", "services"} <= found.keys() and "model" in found["services"] else "its /health is odd"
+        )
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    except (ValueError, TypeError, AttributeError):
+        return "its /health is not JSON"
