@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.prompts import check_template
-from image_similarity.images.addresses import Allowed
+from image_similarity.images.addresses import Allowed, is_name, read_address
 from image_similarity.vectors.qdrant_addresses import read_addresses
 
 
@@ -22,6 +22,8 @@ def _split_commas(value: object) -> object:
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split_commas)]
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Settings(BaseSettings):
@@ -256,10 +258,34 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Comma-separated keys; when set, `/api/v1` wants one as `X-API-Key` or `Authorization: Bearer`.",
     )
+    allow_anonymous: bool = Field(
+        False, description="Serve on another address than this machine's own without API_KEYS, to all who reach it."
+    )
+    allowed_hosts: CommaSeparated = Field(
+        default_factory=list,
+        description="Comma-separated names that clients call the server by, `*.example.com`, or `*`; default: any with "
+        "API_KEYS, else this machine's own and API_HOST.",
+    )
     cors_origins: CommaSeparated = Field(
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
     )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _check_api_keys(cls, keys: object) -> object:
+        # It would otherwise open the server to all.
+        if isinstance(keys, str) and not _split_commas(keys):
+            raise ValueError("it holds no key; unset it, or set keys with commas between them")
+        return keys
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name != "*" and not is_name(name.removeprefix("*.")) and read_address(name.strip("[]")) is None:
+                raise ValueError(f'"{name}" is no name of a host; write names without http:// and port, or *')
+        return names
 
     @field_validator("prompt_template")
     @classmethod

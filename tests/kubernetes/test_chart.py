@@ -91,7 +91,7 @@ def test_schema_refuses_what_it_does_not_know_at_every_level() -> None:
 
 def test_settings_that_may_be_given_are_those_that_the_chart_does_not_set() -> None:
     allowed = set(SCHEMA["properties"]["config"]["propertyNames"]["enum"])
-    set_by_chart = {"API_KEYS", "BROKER_URL", "DRAIN_SECONDS", "MODEL_NAME", "STORAGE_URL"}
+    set_by_chart = {"ALLOW_ANONYMOUS", "API_KEYS", "BROKER_URL", "DRAIN_SECONDS", "MODEL_NAME", "STORAGE_URL"}
     set_by_chart |= {"API_HOST", "API_PORT", "DATA_DIR"}  # in the image
     set_by_chart |= {"QDRANT_API_KEY", "QDRANT_GRPC_PORT", "QDRANT_HOST", "QDRANT_PORT", "QDRANT_URL"}
     set_by_chart |= {"QDRANT_REPLICATION_FACTOR", "QDRANT_SHARD_NUMBER", "WORKER_CONCURRENCY", "WORKER_PORT"}

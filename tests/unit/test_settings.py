@@ -91,6 +91,22 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: st
     assert Settings().cors_origins == origins
 
 
+@pytest.mark.parametrize("text", [" , ", ",", " "])
+def test_keys_that_are_none_open_no_server(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("API_KEYS", text)
+
+    with pytest.raises(ValidationError, match="holds no key"):
+        Settings()
+
+
+@pytest.mark.parametrize("text", ["https://a.example", "a.example:8000", "*.", "a*"])
+def test_what_is_no_name_of_a_host_is_not_allowed_as_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", text)
+
+    with pytest.raises(ValidationError, match="no name of a host"):
+        Settings()
+
+
 def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "first-secret, second-secret")
     settings = Settings()

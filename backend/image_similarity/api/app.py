@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from image_similarity import __version__
 from image_similarity.api import errors, openapi, page
+from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
@@ -53,6 +54,8 @@ def create_app(
         summary="Drop images in, find the ones that look alike.",
         docs_url="/docs",
         redoc_url=None,
+        # They would lead to whatever host the request names.
+        redirect_slashes=False,
     )
     app.state.engine = engine
     app.state.jobs = bulk_jobs
@@ -82,6 +85,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
+    app.add_middleware(RefuseForeignPages, hosts=allowed_hosts(settings), origins=settings.cors_origins)
     app.add_middleware(ObserveRequests, metrics=engine.metrics)
     if tracing is not None:
         app.add_middleware(TraceRequests, tracing=tracing)

@@ -23,8 +23,9 @@ _QUIET = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
 
 
 class ObserveRequests:
-    """Gives each request an id (the caller's, where it is a sane one), and logs and measures its answer.
+    """Gives each request an id (the caller's, if it is a sane one), and logs and measures its answer.
 
+    It also adds the headers that all answers have.
     Plain ASGI, because Starlette's base class for middleware costs a task and two queues a request.
     """
 
@@ -50,7 +51,11 @@ class ObserveRequests:
             if message["type"] == "http.response.start":
                 begun = True
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                # No page of another origin may embed what is here, and no browser may guess what it is.
+                headers["cross-origin-resource-policy"] = "same-origin"
+                headers["x-content-type-options"] = "nosniff"
             await send(message)
 
         try:

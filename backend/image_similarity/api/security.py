@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fastapi import Request
 from pydantic import SecretStr
+from starlette.datastructures import Headers
 
 from image_similarity.api.errors import ProblemError
 
@@ -15,20 +16,35 @@ class RequireKey:
     """A dependency that lets a request pass with one of the keys, or with any where none are set."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        self._keys = [key.get_secret_value().encode() for key in keys]
+        self._keys = [spelling for key in keys for spelling in _spellings(key.get_secret_value())]
 
     async def __call__(self, request: Request) -> None:
         """Raise ProblemError (401) without a valid key."""
         if not self._keys:
             return
-        bearer = request.headers.get("authorization", "")
-        given = request.headers.get("x-api-key") or bearer.removeprefix("Bearer ").strip()
+        given = _given(request.headers)
         # Every key is compared, in constant time, so that an answer's delay tells nothing about any of them.
-        matches = [hmac.compare_digest(key, given.encode()) for key in self._keys]
-        if not any(matches):
+        matches = [hmac.compare_digest(key, given) for key in self._keys]
+        if not given or not any(matches):
             raise ProblemError(
                 401,
                 "unauthorized",
                 "Send one of the server's API keys as X-API-Key or as a Bearer token.",
                 {"WWW-Authenticate": "Bearer"},
             )
+
+
+def _given(headers: Headers) -> bytes:
+    """Return the bytes of the key that a request carries; none where it carries none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
+    # Headers are decoded as Latin-1, which has a letter for every byte.
+    return given.strip().encode("latin-1")
+
+
+def _spellings(key: str) -> list[bytes]:
+    """Return the bytes that clients send for a key: programs write UTF-8, browsers Latin-1 if that has its letters."""
+    try:
+        return list(dict.fromkeys((key.encode(), key.encode("latin-1"))))
+    except UnicodeEncodeError:
+        return [key.encode()]
