@@ -16,6 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImageFile
 
 from image_similarity.domain import ImageSimilarityError, ImageTooLarge, ImageUndecodable, UnsupportedFormat
 from image_similarity.images.header import format_of, webp_canvas
@@ -120,16 +121,12 @@ def _openers() -> dict[str, Callable[[io.BytesIO], ImageFile]]:
         "GIF": GifImageFile,
         "BMP": BmpImageFile,
         "TIFF": _Tiff,
+        "HEIF": HeifImageFile,
     }
     if features.check("webp"):
         openers["WEBP"] = WebPImageFile
     if features.check("avif"):
         openers["AVIF"] = AvifImageFile
-    try:
-        from pillow_heif import HeifImageFile  # optional
-    except ImportError:
-        return openers
-    openers["HEIF"] = HeifImageFile
     return openers
 
 

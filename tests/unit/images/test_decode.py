@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, features
 
@@ -75,21 +76,19 @@ class TestFormats:
         data = encoded(photo(), "MPO", save_all=True, append_images=[photo(seed=1)])
         assert opened(data).format == "JPEG"
 
-    def test_heic_is_decoded_where_pillow_heif_is_installed(self):
-        heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+    def test_heic_as_of_an_iphone_is_decoded(self):
         out = io.BytesIO()
-        heif.from_pillow(photo(64, 48)).save(out, quality=90)
+        pillow_heif.from_pillow(photo(64, 48)).save(out, quality=90)
         result = opened(out.getvalue())
         assert (result.format, result.width, result.height) == ("HEIF", 64, 48)
         assert difference(result.image, photo(64, 48)) < 8
 
-    @pytest.mark.skipif("HEIF" in supported_formats(), reason="the extra heif is installed")
-    def test_heic_is_unsupported_by_name_where_it_is_not(self):
-        with pytest.raises(UnsupportedFormat, match="HEIF is not supported here"):
+    def test_heic_without_content_is_undecodable(self):
+        with pytest.raises(ImageUndecodable):
             opened(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + b"\0" * 40)
 
     def test_supported_formats_are_named(self):
-        assert {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"} <= set(supported_formats())
+        assert {"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "HEIF"} <= set(supported_formats())
 
 
 class TestOrientation:
