@@ -1,13 +1,15 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { lazy, Suspense, useCallback } from "react";
-import { Link, Route, Switch } from "wouter";
+import { Link, Route, Switch, useLocation } from "wouter";
 import { useConnection } from "@/api/connection";
 import { useKeyWanted } from "@/api/key";
 import { Problem, Unreachable } from "@/api/problem";
+import { chunks } from "@/chunks";
 import { count } from "@/format";
 import { UploadsProvider, useUploadProgress } from "@/library/uploads-context";
 import { QueryLost } from "@/search/run";
 import { SearchPage } from "@/search/page";
+import { Boundary } from "@/shell/boundary";
 import { DropAnywhere } from "@/shell/drop-anywhere";
 import { Header } from "@/shell/header";
 import { OfflineBanner } from "@/shell/offline";
@@ -15,9 +17,9 @@ import { ToastProvider, useToast } from "@/shell/toasts";
 import { buttonClass } from "@/ui/button";
 import { Note } from "@/ui/notes";
 
-const LibraryPage = lazy(() => import("@/library/page"));
-const KeyDialog = lazy(() => import("@/shell/key-dialog"));
-const StatusPage = lazy(() => import("@/status/page"));
+const LibraryPage = lazy(chunks.library);
+const KeyDialog = lazy(chunks.key);
+const StatusPage = lazy(chunks.status);
 
 /** What another try may mend: a server that is busy or away for a moment. Everything else is the answer. */
 function mayPass(failures: number, error: unknown): boolean {
@@ -41,16 +43,18 @@ const client = new QueryClient({
 export function App() {
   return (
     <QueryClientProvider client={client}>
-      <ToastProvider>
-        <UploadsProvider>
-          <DropAnywhere>
-            <Shell />
-          </DropAnywhere>
-          <Suspense fallback={null}>
-            <AskForKey />
-          </Suspense>
-        </UploadsProvider>
-      </ToastProvider>
+      <Boundary>
+        <ToastProvider>
+          <UploadsProvider>
+            <DropAnywhere>
+              <Shell />
+            </DropAnywhere>
+            <Suspense fallback={null}>
+              <AskForKey />
+            </Suspense>
+          </UploadsProvider>
+        </ToastProvider>
+      </Boundary>
     </QueryClientProvider>
   );
 }
@@ -61,6 +65,7 @@ function AskForKey() {
 
 function Shell() {
   const toast = useToast();
+  const [place] = useLocation();
   const online = useConnection(useCallback(() => toast({ text: "The server is back" }), [toast]));
   const { active, total, done, failed } = useUploadProgress();
   return (
@@ -68,26 +73,28 @@ function Shell() {
       <Header activity={active ? `${count(done + failed)}/${count(total)}` : null} />
       <OfflineBanner online={online} />
       <main id="main" tabIndex={-1} className="flex flex-1 flex-col outline-none">
-        <Suspense fallback={null}>
-          <Switch>
-            <Route path="/" component={SearchPage} />
-            <Route path="/library" component={LibraryPage} />
-            <Route path="/status" component={StatusPage} />
-            <Route>
-              <Note
-                icon="search"
-                title="There is no such page"
-                actions={
-                  <Link href="/" className={buttonClass("primary")}>
-                    To the search
-                  </Link>
-                }
-              >
-                The address may be mistyped.
-              </Note>
-            </Route>
-          </Switch>
-        </Suspense>
+        <Boundary place={place}>
+          <Suspense fallback={null}>
+            <Switch>
+              <Route path="/" component={SearchPage} />
+              <Route path="/library" component={LibraryPage} />
+              <Route path="/status" component={StatusPage} />
+              <Route>
+                <Note
+                  icon="search"
+                  title="There is no such page"
+                  actions={
+                    <Link href="/" className={buttonClass("primary")}>
+                      To the search
+                    </Link>
+                  }
+                >
+                  The address may be mistyped.
+                </Note>
+              </Route>
+            </Switch>
+          </Suspense>
+        </Boundary>
       </main>
     </>
   );

@@ -1,12 +1,20 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "@/app";
+import { isChunkFailure, prefetchChunks, watchChunks } from "@/chunks";
 import "@/styles.css";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root.");
-createRoot(root).render(
+watchChunks();
+createRoot(root, {
+  onCaughtError: (error) => {
+    // A boundary shows both; only what is a defect of the page is of use to who looks for it here.
+    if (!isChunkFailure(error)) console.error(error);
+  },
+}).render(
   <StrictMode>
     <App />
   </StrictMode>,
 );
+prefetchChunks();

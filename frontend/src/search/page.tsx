@@ -11,6 +11,7 @@ import { modeOf, modesFor } from "@/search/mode";
 import { ModeSwitch } from "@/search/mode-switch";
 import { NoResults } from "@/search/outcome";
 import { isSearchable, titleOf, withImage } from "@/search/parts";
+import { useProgress } from "@/search/progress";
 import { QueryNotes } from "@/search/query-notes";
 import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
@@ -46,6 +47,7 @@ export function SearchPage() {
   const scale = scaleOf(mode, strategy);
   const search = useSearch(state, known);
   const hits = search.data?.results;
+  const { stale, note } = useProgress(search);
   const shown = useMemo(() => {
     // Other modes have other scores, which say nothing by themselves.
     const all = mode !== "look" || state.auto || least === 0;
@@ -102,6 +104,8 @@ export function SearchPage() {
           shown={shown.length}
           groups={state.group === null ? null : sections.length}
           fetching={search.isFetching}
+          stale={stale}
+          note={note}
           shareable={shareable}
         >
           <MarksStrip
@@ -119,17 +123,19 @@ export function SearchPage() {
           </MarksStrip>
         </Summary>
         {shown.length > 0 && !search.isError ? (
-          <Results
-            sections={sections}
-            scale={scale}
-            // Words and a picture are never the same, so their cosines stay far from 1; "nearest" has no cosines.
-            bounded={mode === "look" && strategy !== "nearest" && parts.some(({ kind }) => kind !== "text")}
-            marking={marking}
-            menuOf={menuOf}
-            opened={opened}
-            onUnfold={(id) => setOpened((before) => toggled(before, id))}
-            onOpen={open}
-          />
+          <div className={`transition-opacity ${stale ? "opacity-50" : ""}`} data-testid="shown">
+            <Results
+              sections={sections}
+              scale={scale}
+              // Words and a picture are never the same, so their cosines stay far from 1; "nearest" has no cosines.
+              bounded={mode === "look" && strategy !== "nearest" && parts.some(({ kind }) => kind !== "text")}
+              marking={marking}
+              menuOf={menuOf}
+              opened={opened}
+              onUnfold={(id) => setOpened((before) => toggled(before, id))}
+              onOpen={open}
+            />
+          </div>
         ) : (
           <NoResults
             state={state}

@@ -4,7 +4,8 @@ import type { Picture } from "@/api/types";
 
 /**
  * A thumbnail that fills its box. The box has its size before a byte is loaded, so nothing moves; until the thumbnail
- * is there the box shows soft colours made of the image's hash, then the image comes into focus.
+ * is there the box shows soft colours made of the image's hash, then the image fades in. No
+ * blur: where there is no GPU, blurring a screen of images makes scrolling stutter.
  */
 export function Thumbnail({
   image,
@@ -28,8 +29,8 @@ export function Thumbnail({
           draggable={false}
           onLoad={() => setState("shown")}
           onError={() => setState("failed")}
-          className={`size-full object-cover transition-[opacity,filter,scale] duration-500 ${
-            state === "shown" ? "" : "scale-105 opacity-0 blur-xl"
+          className={`size-full object-cover transition-opacity duration-300 ${
+            state === "shown" ? "" : "opacity-0"
           }`}
         />
       )}

@@ -1,10 +1,11 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type SyntheticEvent, useState } from "react";
+import { type SyntheticEvent, useEffect, useState } from "react";
 import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { ImageDocument, Metadata } from "@/api/types";
 import { useToast } from "@/shell/toasts";
 import { Button, IconButton } from "@/ui/button";
+import type { Draft } from "@/viewer/draft";
 import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
 import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
 
@@ -15,7 +16,15 @@ interface Field {
 }
 
 /** Edits an image's metadata; only what was changed is sent, so that what others change meanwhile stays. */
-export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone: () => void }) {
+export function MetadataEditor({
+  image,
+  draft,
+  onDone,
+}: {
+  image: ImageDocument;
+  draft: Draft;
+  onDone: () => void;
+}) {
   const before = image.metadata as Metadata;
   const client = useQueryClient();
   const toast = useToast();
@@ -47,6 +56,7 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
       for (const name of ["facets", "search", "library"]) void client.invalidateQueries({ queryKey: [name] });
       toast({ text: "Metadata saved" });
       onDone();
+      draft.go();
     },
   });
 
@@ -57,14 +67,21 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
   const names = [...taken, ...fields.map(({ name }) => name.trim()).filter(Boolean)];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
 
+  const others: Metadata = {};
+  for (const { name, text } of fields) if (name.trim()) others[name.trim()] = readValue(text);
+  const said = { description: words.description, tags: readTags(words.tags) };
+  const patch = mergePatch(before, joinWords(said, others));
+  const changed = Object.keys(patch).length > 0;
+  const { setUnsaved } = draft;
+  useEffect(() => {
+    setUnsaved(changed);
+    return () => setUnsaved(false);
+  }, [changed, setUnsaved]);
+
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    const others: Metadata = {};
-    for (const { name, text } of fields) if (name.trim()) others[name.trim()] = readValue(text);
-    const said = { description: words.description, tags: readTags(words.tags) };
-    const patch = mergePatch(before, joinWords(said, others));
-    if (Object.keys(patch).length === 0) onDone();
-    else save.mutate(patch);
+    if (changed) save.mutate(patch);
+    else onDone();
   };
 
   return (
@@ -124,7 +141,8 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
         Add a field
       </Button>
       <p className="text-xs text-muted">
-        Numbers, yes, no and lists like [&quot;red&quot;, &quot;blue&quot;] are understood; all else is text.
+        Numbers, yes/no and lists such as [&quot;red&quot;, &quot;blue&quot;] keep their type; everything else
+        is text.
       </p>
       {twice !== undefined && (
         <p role="alert" className="text-sm text-danger">
@@ -136,12 +154,34 @@ export function MetadataEditor({ image, onDone }: { image: ImageDocument; onDone
           {textOf(save.error)}
         </p>
       )}
-      <div className="flex gap-2 pt-2">
-        <Button type="submit" look="primary" disabled={save.isPending || twice !== undefined}>
-          Save
-        </Button>
-        <Button onClick={onDone}>Cancel</Button>
-      </div>
+      {draft.asked ? (
+        <div role="alertdialog" aria-label="Unsaved changes" className="rounded-2xl bg-warn-soft p-3">
+          <p className="mb-3 text-sm text-warn">You have unsaved changes. Save them?</p>
+          <div className="flex flex-wrap gap-2">
+            {/* The question has come up because the person wanted to go on; Enter answers it. */}
+            {/* eslint-disable-next-line jsx-a11y/no-autofocus */}
+            <Button type="submit" look="primary" autoFocus disabled={save.isPending || twice !== undefined}>
+              Save
+            </Button>
+            <Button
+              onClick={() => {
+                onDone();
+                draft.go();
+              }}
+            >
+              Discard
+            </Button>
+            <Button onClick={draft.stay}>Keep editing</Button>
+          </div>
+        </div>
+      ) : (
+        <div className="flex gap-2 pt-2">
+          <Button type="submit" look="primary" disabled={save.isPending || twice !== undefined}>
+            Save
+          </Button>
+          <Button onClick={onDone}>Cancel</Button>
+        </div>
+      )}
     </form>
   );
 }

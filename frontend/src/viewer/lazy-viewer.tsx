@@ -1,8 +1,9 @@
 import { lazy, Suspense } from "react";
+import { chunks } from "@/chunks";
 import { useViewed } from "@/search/address";
 import type { Props } from "@/viewer/viewer";
 
-const Viewer = lazy(() => import("@/viewer/viewer"));
+const Viewer = lazy(chunks.viewer);
 
 /** The viewer, loaded when the first image is opened. */
 export function LazyViewer(props: Props) {

@@ -1,10 +1,11 @@
 import * as Dialog from "@radix-ui/react-dialog";
 import { type KeyboardEvent, lazy, Suspense, useState } from "react";
-import { Link } from "wouter";
-import { download, imageUrl, useImageSource } from "@/api/images";
+import { Link, useLocation } from "wouter";
+import { download } from "@/api/images";
 import { Problem, textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
+import { chunks } from "@/chunks";
 import { moment, shortName } from "@/format";
 import { useStayingMarks, useViewed } from "@/search/address";
 import { MARK_KEYS, type Marking, toggled } from "@/search/marks";
@@ -15,16 +16,15 @@ import { useToast } from "@/shell/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
-import { tint } from "@/ui/picture";
 import { useDelete } from "@/viewer/delete";
+import { type Draft, useDraft } from "@/viewer/draft";
+import { FullImage } from "@/viewer/full-image";
 import { useNeighbours } from "@/viewer/leaf";
 import { MetadataTable } from "@/viewer/metadata";
 import { Said } from "@/viewer/said";
 import { splitWords } from "@/viewer/words";
 
-const Editor = lazy(() =>
-  import("@/viewer/editor").then(({ MetadataEditor }) => ({ default: MetadataEditor })),
-);
+const Editor = lazy(() => chunks.editor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
 
 type Scored = Picture & { score?: number };
 
@@ -42,19 +42,22 @@ export default function Viewer({ pictures, scale, marking }: Props) {
   const { viewed, turn, close } = useViewed();
   useStayingMarks();
   const { previous, next } = useNeighbours(pictures, viewed);
+  const draft = useDraft();
+  const shut = () => draft.leave(close);
+  const go = ({ image_id }: Scored) => draft.leave(() => turn(image_id));
 
   const onKeyDown = (event: KeyboardEvent) => {
     const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select");
     // With these the browser leafs, and makes everything larger.
     if (typing || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === "ArrowLeft" && previous) turn(previous.image_id);
-    if (event.key === "ArrowRight" && next) turn(next.image_id);
+    if (event.key === "ArrowLeft" && previous) go(previous);
+    if (event.key === "ArrowRight" && next) go(next);
     const mark = MARK_KEYS[event.key];
     if (mark && marking && viewed !== null) marking.onMark(viewed, toggled(marking.markOf(viewed), mark));
   };
 
   return (
-    <Dialog.Root open={viewed !== null} onOpenChange={(open) => !open && close()}>
+    <Dialog.Root open={viewed !== null} onOpenChange={(open) => !open && shut()}>
       <Dialog.Portal>
         {/* Not Dialog.Overlay: that one writes a <style>, which the page's content policy forbids. */}
         <div className="fixed inset-0 z-40 animate-fade bg-black/60 backdrop-blur-sm" />
@@ -77,12 +80,11 @@ export default function Viewer({ pictures, scale, marking }: Props) {
               marking={marking}
               leaf={
                 <>
-                  {previous && (
-                    <Leaf side="left" label="Previous image" onClick={() => turn(previous.image_id)} />
-                  )}
-                  {next && <Leaf side="right" label="Next image" onClick={() => turn(next.image_id)} />}
+                  {previous && <Leaf side="left" label="Previous image" onClick={() => go(previous)} />}
+                  {next && <Leaf side="right" label="Next image" onClick={() => go(next)} />}
                 </>
               }
+              draft={draft}
               onGone={close}
             />
           )}
@@ -116,11 +118,13 @@ interface ContentsProps {
   scale: Scale | undefined;
   marking: Marking | undefined;
   leaf: React.ReactNode;
+  draft: Draft;
   onGone: () => void;
 }
 
-function Contents({ id, known, scale, marking, leaf, onGone }: ContentsProps) {
+function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsProps) {
   const toast = useToast();
+  const [, navigate] = useLocation();
   const remove = useDelete();
   const [edited, setEdited] = useState<string | null>(null);
   const editing = edited === id;
@@ -178,7 +182,15 @@ function Contents({ id, known, scale, marking, leaf, onGone }: ContentsProps) {
           <Said words={splitWords(data.metadata as Metadata).words} tagging={data.tagging} />
         )}
         <div className="flex flex-wrap gap-2">
-          <Link href={likeThis(id)} className={buttonClass("primary", "w-full")}>
+          <Link
+            href={likeThis(id)}
+            className={buttonClass("primary", "w-full")}
+            onClick={(event) => {
+              if (event.ctrlKey || event.metaKey || !draft.unsaved()) return;
+              event.preventDefault();
+              draft.leave(() => navigate(likeThis(id)));
+            }}
+          >
             <Icon name="sparkle" className="size-[1.125rem]" />
             More like this
           </Link>
@@ -212,7 +224,7 @@ function Contents({ id, known, scale, marking, leaf, onGone }: ContentsProps) {
           </div>
           {editing && data ? (
             <Suspense fallback={null}>
-              <Editor image={data} onDone={() => setEdited(null)} />
+              <Editor key={id} image={data} draft={draft} onDone={() => setEdited(null)} />
             </Suspense>
           ) : (
             <MetadataTable metadata={data && splitWords(data.metadata as Metadata).others} />
@@ -252,39 +264,3 @@ const thumbLook = (pressed: boolean) =>
       ? "border-accent bg-accent text-on-accent"
       : "border-line text-muted hover:bg-sunken hover:text-ink"
   }`;
-
-/** The original over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
-function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
-  const [state, setState] = useState<"loading" | "shown" | "failed">("loading");
-  const thumbnail = useImageSource(imageUrl("thumbnail", picture));
-  const full = useImageSource(imageUrl("file", picture));
-  const box = "absolute inset-0 size-full object-contain";
-  return (
-    <>
-      <div className="absolute inset-0 opacity-25" style={{ background: tint(picture.sha256) }} />
-      {thumbnail !== undefined && (
-        <img
-          src={thumbnail}
-          alt=""
-          className={`${box} ${state === "loading" ? "blur-md" : ""} ${state === "shown" ? "invisible" : ""}`}
-        />
-      )}
-      {full !== undefined && state !== "failed" && (
-        <img
-          src={full}
-          alt={picture.image_id}
-          className={`${box} transition-opacity duration-300 ${state === "shown" ? "" : "opacity-0"}`}
-          onLoad={() => setState("shown")}
-          onError={() => setState("failed")}
-        />
-      )}
-      {state === "failed" && (
-        <p className="absolute bottom-4 rounded-full bg-black/70 px-4 py-1.5 text-sm text-white">
-          {format === "HEIF" || format === "TIFF"
-            ? `This browser cannot show ${format}; this is its thumbnail.`
-            : "The original cannot be shown; this is its thumbnail."}
-        </p>
-      )}
-    </>
-  );
-}

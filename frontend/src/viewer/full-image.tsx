@@ -1,0 +1,40 @@
+import { useState } from "react";
+import { imageUrl, useImageSource } from "@/api/images";
+import type { Picture } from "@/api/types";
+import { tint } from "@/ui/picture";
+
+/** The original over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
+export function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
+  const [state, setState] = useState<"loading" | "shown" | "failed">("loading");
+  const thumbnail = useImageSource(imageUrl("thumbnail", picture));
+  const full = useImageSource(imageUrl("file", picture));
+  const box = "absolute inset-0 size-full object-contain";
+  return (
+    <>
+      <div className="absolute inset-0 opacity-25" style={{ background: tint(picture.sha256) }} />
+      {thumbnail !== undefined && (
+        <img
+          src={thumbnail}
+          alt=""
+          className={`${box} ${state === "loading" ? "blur-md" : ""} ${state === "shown" ? "invisible" : ""}`}
+        />
+      )}
+      {full !== undefined && state !== "failed" && (
+        <img
+          src={full}
+          alt={picture.image_id}
+          className={`${box} transition-opacity duration-300 ${state === "shown" ? "" : "opacity-0"}`}
+          onLoad={() => setState("shown")}
+          onError={() => setState("failed")}
+        />
+      )}
+      {state === "failed" && (
+        <p className="absolute bottom-4 rounded-full bg-black/70 px-4 py-1.5 text-sm text-white">
+          {format === "HEIF" || format === "TIFF"
+            ? `This browser cannot show ${format}; this is its thumbnail.`
+            : "The original cannot be shown; this is its thumbnail."}
+        </p>
+      )}
+    </>
+  );
+}
