@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from image_similarity.api.archives import ArchiveLimits, read_archive
+from image_similarity.domain import BodyTooLarge
 from tests.api.test_batch import left_behind
 from tests.api.test_errors import check_problem
 from tests.support.drawings import encoded, photo
@@ -139,7 +142,7 @@ def long_names() -> bytes:
         pytest.param(lying_zip(), "damaged", id="lying-size"),
         pytest.param(zipped(FILES)[:-40], "damaged", id="no-directory"),
         pytest.param(zipped(FILES)[:200], "damaged", id="cut-zip"),
-        pytest.param(tarred(FILES)[:700], "damaged", id="cut-tar-header"),
+        pytest.param(tarred(FILES)[:700], "ends in the middle", id="cut-tar-header"),
         pytest.param(
             tarred({"a.jpg": PHOTO, "b.jpg": PHOTO})[: 512 + -(-len(PHOTO) // 512) * 512 + 100], "cut off", id="cut-tar"
         ),
@@ -223,6 +226,57 @@ def test_bombs_are_refused(strict_server: RunningServer, make: Callable[[], byte
     assert left_behind(strict_server) == []
 
 
+def with_attributes(members: int, size: int, name: str = "a.txt") -> bytes:
+    """Return a tar.gz whose members each have a comment of so many bytes."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(members):
+            entry = tarfile.TarInfo(f"{number}{name}")
+            entry.pax_headers = {"comment": "x" * size}
+            archive.addfile(entry)
+    return out.getvalue()
+
+
+LIMITS = ArchiveLimits(members=10_000, member_bytes=20 * 2**20, total_bytes=2**30)
+
+
+def test_attributes_of_many_members_are_not_kept() -> None:
+    # A little less than what all headers together may have.
+    archive = with_attributes(members=40, size=900_000)
+    tracemalloc.start()
+    assert [*read_archive(io.BytesIO(archive), LIMITS)] == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 900_000
+
+
+@pytest.mark.parametrize(("members", "size"), [(1, 2**20), (1, 19 * 2**20), (60, 900_000)])
+def test_attributes_have_a_limit_for_one_and_for_all(members: int, size: int) -> None:
+    with pytest.raises(BodyTooLarge, match="header"):
+        [*read_archive(io.BytesIO(with_attributes(members, size)), LIMITS)]
+
+
+def test_a_small_tar_gz_may_be_a_part_of_a_form(server: RunningServer) -> None:
+    archive = tarred(FILES, mode="w:gz")
+    answer = server.http.post("/index/batch", files={"archive": ("photos.tar.gz", archive)})
+    assert answer.status_code == 202, answer.text
+    assert finished(server.http, answer.json()["job_id"])["counts"]["indexed"] == 2
+
+
+def nameless_zip() -> bytes:
+    data = bytearray(zipped({"a": b"x"}))
+    entry = data.rindex(b"PK\x01\x02")
+    struct.pack_into("<H", data, entry + 28, 0)
+    del data[entry + 46]
+    end = data.rindex(b"PK\x05\x06")
+    struct.pack_into("<I", data, end + 12, end - entry)
+    return bytes(data)
+
+
+def test_an_entry_without_a_name_is_no_mistake_of_ours(server: RunningServer) -> None:
+    check_problem(send(server.http, nameless_zip()), 422, "invalid_archive", "without a name")
+
+
 def test_a_directory_that_claims_a_gigabyte_is_refused(strict_server: RunningServer) -> None:
     answer = send(strict_server.http, huge_directory())
     assert answer.status_code in {413, 422}, answer.text
@@ -235,7 +289,8 @@ def test_an_upload_has_a_limit_of_its_own_and_json_the_usual_one(strict_server: 
     assert http.post("/index/batch", files=[("image", item) for item in noise.items()]).status_code == 202
     check_problem(send(http, os.urandom(310_000)), 413, "body_too_large", "300000")
     body = json.dumps({"images": [{"image_data": "A" * 60_000}]}).encode()
-    check_problem(send(http, body, "application/json"), 413, "body_too_large", "50000")
+    for name in ("application/json", "Application/JSON", "APPLICATION/JSON; charset=utf-8"):
+        check_problem(send(http, body, name), 413, "body_too_large", "50000")
     check_problem(http.post("/index/batch", files={"image": ("a", os.urandom(60_000))}), 413, "body_too_large", "50000")
     many = [("image", (f"{n}.jpg", b"x")) for n in range(21)]
     check_problem(http.post("/index/batch", files=many), 422, "invalid_request", "20", "MAX_BATCH_IMAGES")

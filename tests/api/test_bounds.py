@@ -81,10 +81,11 @@ def test_a_large_image_is_no_json_without_an_image(server: RunningServer) -> Non
 
 
 def test_a_batch_has_no_more_images_than_a_job(server: RunningServer) -> None:
+    jobs = server.http.get("/jobs").json()
     images = [{"storage_key": f"inbox/{number}"} for number in range(server.settings.max_batch_images + 1)]
     answer = server.http.post("/index/batch", json={"images": images})
     check_problem(answer, 422, "invalid_request", str(server.settings.max_batch_images))
-    assert not [*(server.settings.data_dir / "jobs").rglob("*.json")]
+    assert server.http.get("/jobs").json() == jobs
 
 
 @pytest.mark.parametrize("path", ["/search", "/index", "/index/batch", "/feedback"])
@@ -93,3 +94,21 @@ def test_json_says_that_it_is_json(server: RunningServer, path: str) -> None:
     check_problem(server.http.post(path, content=body), 415, "unsupported_media_type", "application/json")
     answer = server.http.post(path, content=b"{", headers={"content-type": "Application/JSON; charset=utf-8"})
     check_problem(answer, 400, "invalid_json")
+
+
+def test_a_form_in_an_odd_charset_is_refused(server: RunningServer) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\n%s\r\n--x--\r\n' % (b"a" * 1_000_000)
+    for path in ("/search", "/index", "/index/batch"):
+        for charset in ("punycode", "undefined"):
+            form = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+            check_problem(server.http.post(path, content=body, headers=form), 400, "invalid_multipart", charset)
+
+
+def test_a_form_has_one_image_and_fields_of_utf_8(server: RunningServer) -> None:
+    two = [("image", ("a", b"x")), ("image", ("b", b"x"))]
+    check_problem(server.http.post("/search", files=two), 422, "invalid_request", "two files")
+    check_problem(server.http.post("/search", files={"text": (None, b"\xff")}), 422, "invalid_request", "UTF-8")
+    many = [("text", (None, b"x"))] * 100
+    check_problem(server.http.post("/search", files=many), 400, "invalid_multipart", "parts")
+    long = {"text": (None, b"x" * (JSON_BYTES + 1))}
+    check_problem(server.http.post("/search", files=long), 413, "body_too_large", "text")

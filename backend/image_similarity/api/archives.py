@@ -24,6 +24,10 @@ _DIRECTORY_BYTES = 1024
 """Of one entry in an archive's directory or headers, at most on average: names and dates are far shorter."""
 
 
+_HEADER_BYTES = 2**20
+"""Of one header in a tar archive; attributes of a file, such as macOS adds, have some kilobytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
     """What one archive may cost."""
@@ -57,7 +61,7 @@ def read_archive(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
         if head.startswith(_ZIP_MAGICS):
             yield from _read_zip(file, limits)
         elif head.startswith(_GZIP_MAGIC):
-            with gzip.GzipFile(fileobj=file) as unpacked:
+            with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                 yield from _read_tar(cast("IO[bytes]", unpacked), limits)
         elif head[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
             yield from _read_tar(file, limits)
@@ -84,6 +88,8 @@ def _read_zip(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
         _check_count(len(archive.infolist()), limits)
         total = 0
         for entry in archive.infolist():
+            if not entry.filename:
+                raise InvalidArchive("The archive has an entry without a name.")
             if entry.is_dir():
                 continue
             # The upper half holds the Unix mode, where the archive was made on Unix.
@@ -104,14 +110,14 @@ def _read_zip(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
 
 def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
     # Long names and attributes stand in blocks of their own, which tarfile reads whole.
-    bounded = _BoundedReads(
-        file,
-        largest=max(2**20, limits.member_bytes),
-        furthest=limits.total_bytes + (limits.members + 10) * 4 * _DIRECTORY_BYTES,
-    )
+    headers = (limits.members + 10) * 4 * _DIRECTORY_BYTES
+    bounded = _BoundedReads(file, largest=_HEADER_BYTES, most=headers, furthest=limits.total_bytes + headers)
     with tarfile.open(fileobj=bounded, mode="r:", errorlevel=2) as archive:
-        total = 0
-        for count, entry in enumerate(archive, start=1):
+        total = count = 0
+        while (entry := archive.next()) is not None:
+            # tarfile keeps every entry with all its attributes until the archive is closed.
+            archive.members.clear()
+            count += 1
             _check_count(count, limits)
             if entry.isdir():
                 continue
@@ -120,8 +126,9 @@ def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
             name = _check_name(entry.name)
             total += entry.size
             _check_sizes(name, entry.size, total, limits)
-            if _is_image(name) and (content := archive.extractfile(entry)) is not None:
-                data = content.read()
+            if _is_image(name):
+                file.seek(entry.offset_data)
+                data = file.read(entry.size)
                 if len(data) != entry.size:
                     raise InvalidArchive(f'The archive ends in the middle of "{_short(name)}".')
                 yield Member(name, data)
@@ -168,20 +175,25 @@ def _short(name: str) -> str:
 
 
 class _BoundedReads(io.RawIOBase):
-    """A file that refuses to be read at one go by more than `largest` bytes, or beyond `furthest`.
+    """A file that refuses to be read at one go by more than `largest` bytes, by more than `most`, or beyond `furthest`.
 
     The libraries believe lengths that the archive states, and would allocate them.
     """
 
-    def __init__(self, file: IO[bytes], *, largest: int, furthest: int | None = None) -> None:
+    def __init__(self, file: IO[bytes], *, largest: int, most: int | None = None, furthest: int | None = None) -> None:
         self._file = file
         self._largest = largest
+        self._left = most
         self._furthest = furthest
 
     def read(self, size: int = -1, /) -> bytes:
         if size > self._largest:
             raise BodyTooLarge(f"The archive states a header of {size} bytes; at most {self._largest} are read.")
         data = self._file.read(size)
+        if self._left is not None and (left := self._left - len(data)) < 0:
+            raise BodyTooLarge("The archive's headers are longer than its images need; pack it without attributes.")
+        if self._left is not None:
+            self._left = left
         self._check_position(self._file.tell())
         return data
 

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from image_similarity.api.archives import ArchiveLimits, read_archive
-from image_similarity.api.body import FILE_FIELDS, decode_image_data, media_type, read_json
+from image_similarity.api.body import FILE_FIELDS, decode_image_data, media_type, parse_json, read_json
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.job_schemas import BatchImage
 from image_similarity.api.multipart import Part, parts
@@ -30,6 +30,9 @@ ARCHIVE_TYPES = (
     "application/x-zip-compressed",
 )
 """What the archive really is, its first bytes tell."""
+
+UPLOAD_TYPES = frozenset({"multipart/form-data", *ARCHIVE_TYPES})
+"""Bodies that go to disk as they arrive."""
 
 ARCHIVE_FIELD = "archive"
 
@@ -170,6 +173,6 @@ def _read_metadata(part: Part) -> Metadatas:
 
 def _parse(part: Part) -> Any:
     try:
-        return orjson.loads(part.content.read())
+        return parse_json(part.content.read())
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f'The form field "{part.name}" is not JSON: {error}.') from error

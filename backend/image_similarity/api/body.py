@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import sys
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import orjson
 import pybase64
 from fastapi import Request
 from pydantic import BaseModel
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from image_similarity.api.errors import ProblemError
+from image_similarity.api.multipart import Part, parts
 from image_similarity.domain import BodyTooLarge, InvalidImageData, InvalidRequest
 from image_similarity.queries import AUTO
 
@@ -109,11 +110,8 @@ async def read_json(request: Request) -> dict[str, Any]:
             "unsupported_media_type",
             f"The body is {given or 'of no named type'}; send application/json or multipart/form-data.",
         )
-    body = await request.body()
-    if sum(body.count(mark) for mark in (b",", b"{", b"[")) > JSON_VALUES:
-        raise BodyTooLarge(f"The JSON body has more than {JSON_VALUES} values; send several smaller requests.")
     try:
-        fields = orjson.loads(body)
+        fields = parse_json(await request.body())
     except orjson.JSONDecodeError as error:
         raise ProblemError(400, "invalid_json", f"The body is not JSON: {error}.") from error
     if not isinstance(fields, dict):
@@ -122,32 +120,44 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 async def _read_multipart(request: Request, max_fields: int) -> tuple[bytes | None, dict[str, Any]]:
-    try:
-        form = await request.form(max_files=1, max_fields=max_fields)
-    except HTTPException as error:
-        raise ProblemError(400, "invalid_multipart", f"The multipart body cannot be read: {error.detail}.") from error
-    try:
-        image: bytes | None = None
-        fields: dict[str, Any] = {}
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name not in FILE_FIELDS:
-                    raise InvalidRequest(f'The file\'s part is named "{name}"; expected "{FILE_FIELDS[0]}".')
-                image = await value.read()
+    def limit_of(name: str) -> int:
+        # Files have the limit of the whole body.
+        return sys.maxsize if name in FILE_FIELDS else JSON_BYTES
+
+    image: bytes | None = None
+    fields: dict[str, Any] = {}
+    stream = parts(request.headers["content-type"], request.stream(), limit_of=limit_of, most=max_fields + 1)
+    async with aclosing(stream) as arriving:
+        async for part in arriving:
+            if part.filename is None:
+                fields[part.name] = _parse_field(part)
+            elif part.name not in FILE_FIELDS:
+                raise InvalidRequest(f'The file\'s part is named "{part.name[:60]}"; expected "{FILE_FIELDS[0]}".')
+            elif image is not None:
+                raise InvalidRequest("There are two files; send one image.")
             else:
-                fields[name] = _parse_field(name, value)
-    finally:
-        await form.close()
+                image = await asyncio.to_thread(part.content.read)
     return image, fields
 
 
-def _parse_field(name: str, text: str) -> Any:
-    if name in _PLAIN_FIELDS or (name, text) in _PLAIN_VALUES:
-        return text
+def _parse_field(part: Part) -> Any:
+    name, content = part.name[:60], part.content.read()
     try:
-        return orjson.loads(text)
+        text = content.decode()
+        if part.name in _PLAIN_FIELDS or (part.name, text) in _PLAIN_VALUES:
+            return text
+        return orjson.loads(content)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f'The form field "{name}" is not UTF-8.') from error
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f'The form field "{name}" must be JSON, such as 10 or {{"species": "cat"}}.') from error
+
+
+def parse_json(body: bytes) -> Any:
+    """Return what a body says. Raises BodyTooLarge, and orjson.JSONDecodeError."""
+    if sum(body.count(mark) for mark in (b",", b"{", b"[")) > JSON_VALUES:
+        raise BodyTooLarge(f"The JSON body has more than {JSON_VALUES} values; send several smaller requests.")
+    return orjson.loads(body)
 
 
 def _check_size(body: bytes) -> None:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from image_similarity.api.batch import UPLOAD_TYPES
 from image_similarity.api.errors import internal_error
 from image_similarity.domain import BodyTooLarge
 from image_similarity.telemetry.logging import get_logger
@@ -103,10 +104,10 @@ class TraceRequests:
 
 
 class LimitBody:
-    """Raises BodyTooLarge where a body exceeds the limit: from its declared length at once, else as it arrives.
+    """Raises BodyTooLarge if a body exceeds the limit: from its declared length at once, else as it arrives.
 
-    Paths in `max_upload_bytes` have a limit of their own for what is not JSON: it goes to disk as it arrives, while
-    JSON has to be held in memory.
+    Paths in `max_upload_bytes` have a limit of their own for what goes to disk as it arrives (UPLOAD_TYPES). All else,
+    whatever it calls itself, may have to be held in memory.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: Mapping[str, int]) -> None:
@@ -121,8 +122,8 @@ class LimitBody:
             return
         headers = Headers(scope=scope)
         declared = headers.get("content-length", "")
-        is_json = headers.get("content-type", "application/json").startswith("application/json")
-        limit = self._max_body if is_json else self._max_upload.get(scope["path"], self._max_body)
+        to_disk = headers.get("content-type", "").partition(";")[0].strip().lower() in UPLOAD_TYPES
+        limit = self._max_upload.get(scope["path"], self._max_body) if to_disk else self._max_body
         received = 0
 
         async def receive_limited() -> Message:

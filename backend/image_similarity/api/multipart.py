@@ -18,6 +18,12 @@ from image_similarity.domain import BodyTooLarge
 _IN_MEMORY = 2**20
 """Bytes of a part above which it goes to disk."""
 
+_CHARSETS = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
+"""All that browsers send. Python knows others that take minutes for a megabyte."""
+
+_SMALL = 2**16
+"""Bytes of a chunk that are read faster than another thread is reached."""
+
 
 @dataclass(slots=True)
 class Part:
@@ -34,14 +40,19 @@ class _Assembly:
     """What the parser's callbacks make of the bytes that came."""
 
     limit_of: Callable[[str], int]
+    most: int | None
     finished: deque[Part] = field(default_factory=deque)
     ended: bool = False
     part: Part | None = None
+    begun: int = 0
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
     _disposition: bytes = b""
 
     def on_part_begin(self) -> None:
+        self.begun += 1
+        if self.most is not None and self.begun > self.most:
+            raise FormParserError(f"it has more than {self.most} parts")
         self._disposition = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -84,24 +95,30 @@ class _Assembly:
     def on_end(self) -> None:
         self.ended = True
 
+    def is_quick(self, chunk: bytes) -> bool:
+        """Tell whether a chunk is small and fits the memory that a part may take."""
+        return len(chunk) <= _SMALL and (self.part.size if self.part else 0) + len(chunk) < _IN_MEMORY
+
     def close(self) -> None:
         for part in (*self.finished, *([self.part] if self.part else [])):
             part.content.close()
 
 
 async def parts(
-    content_type: str, body: AsyncIterator[bytes], *, limit_of: Callable[[str], int]
+    content_type: str, body: AsyncIterator[bytes], *, limit_of: Callable[[str], int], most: int | None = None
 ) -> AsyncGenerator[Part]:
-    """Return the parts in the order they arrive; `limit_of` tells the most bytes of a part by its name.
+    """Return the parts in the order they arrive, at most so many; `limit_of` tells the most bytes of one by its name.
 
-    To be closed by the caller where it stops early. Raises ProblemError (400) for a body that is not multipart, and
+    To be closed by a caller that stops early. Raises ProblemError (400) for a body that is not multipart, and
     BodyTooLarge.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise _unreadable("the content type names no boundary")
-    assembly = _Assembly(limit_of)
+    if (charset := options.get(b"charset", b"utf-8")).lower() not in _CHARSETS:
+        raise _unreadable(f"its charset is {charset[:40].decode(errors='replace')}; send utf-8")
+    assembly = _Assembly(limit_of, most)
     try:
         parser = MultipartParser(
             boundary,
@@ -117,8 +134,11 @@ async def parts(
             },
         )
         async for chunk in body:
-            # In a thread, for it writes large parts to disk.
-            await asyncio.to_thread(parser.write, chunk)
+            if assembly.is_quick(chunk):
+                parser.write(chunk)
+            else:
+                # In a thread, because it writes large parts to disk.
+                await asyncio.to_thread(parser.write, chunk)
             while assembly.finished:
                 part = assembly.finished.popleft()
                 with part.content:
