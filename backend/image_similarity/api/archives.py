@@ -116,7 +116,7 @@ def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
         total = count = 0
         while (entry := archive.next()) is not None:
             # tarfile keeps every entry with all its attributes until the archive is closed.
-            archive.members.clear()
+            archive.members.clear()  # type: ignore[attr-defined]
             count += 1
             _check_count(count, limits)
             if entry.isdir():

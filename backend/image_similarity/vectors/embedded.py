@@ -17,7 +17,7 @@ from image_similarity.vectors.conditions import as_read, behind, of_content, que
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
 from image_similarity.vectors.edge_folder import count_images, create, load, read_meta
-from image_similarity.vectors.edge_indexes import ensure_field_indexes
+from image_similarity.vectors.edge_indexes import FieldIndexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
 from image_similarity.vectors.edge_terms import EdgeTerms, to_point, to_vector
@@ -56,6 +56,7 @@ class EmbeddedStore:
         self._meta = meta
         self._shard = shard
         self._lock = lock
+        self.field_indexes = FieldIndexes(shard.run)
 
     @classmethod
     def open(
@@ -130,12 +131,10 @@ class EmbeddedStore:
             params=ranking.params,
         )
 
-        def search(shard: edge.EdgeShard) -> list[edge.ScoredPoint]:
-            if condition is not None:
-                ensure_field_indexes(shard, condition)
-            return shard.query(request)
-
-        points, scale, cosine = await self._shard.run(search), scale_of(wanted), is_cosine(wanted)
+        points = await self._shard.run(lambda shard: shard.query(request))
+        if condition is not None:
+            self.field_indexes.want(condition)
+        scale, cosine = scale_of(wanted), is_cosine(wanted)
         return [
             to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine) for point in points
         ]
@@ -236,6 +235,7 @@ class EmbeddedStore:
 
         Raises StoreUnavailable where what was written last may be lost.
         """
+        await self.field_indexes.close()
         try:
             await self._shard.close()
         finally:

@@ -14,6 +14,8 @@ import qdrant_edge as edge
 from image_similarity.domain import ModelMismatch, StoreLocked, StoreUnavailable
 from image_similarity.filters import parse_filter
 from image_similarity.vectors import edge_folder, edge_indexes, embedded
+from image_similarity.vectors.conditions import IndexKind, wanted_indexes
+from image_similarity.vectors.edge_indexes import FieldIndexes
 from image_similarity.vectors.edge_terms import to_point
 from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore, Found, peek
 from image_similarity.vectors.folder_lock import FolderInUse
@@ -41,7 +43,9 @@ async def filled(folder: Path, meta: CollectionMeta = META) -> None:
 
 
 async def found(store: EmbeddedStore, raw: dict[str, object]) -> list[str]:
-    return [match.image_id for match in await store.query(towards(0), top_k=10, condition=parse_filter(raw))]
+    matches = await store.query(towards(0), top_k=10, condition=parse_filter(raw))
+    await store.field_indexes.settled()
+    return [match.image_id for match in matches]
 
 
 async def test_reopening_keeps_images_vectors_and_indexes(folder: Path) -> None:
@@ -190,6 +194,42 @@ async def test_no_index_is_made_where_it_would_serve_nobody(store: EmbeddedStore
     for raw in ({"nowhere": 1}, {"b": True}, {"n": {"exists": True}}, {"n": {"lt": "2024-01-01"}}):
         await found(store, raw)
     assert (await store.info()).field_indexes == ()
+
+
+async def test_no_search_waits_for_an_index_and_absent_fields_are_looked_for_once(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.upsert([(record("a", {"n": 1}), towards(0))])
+    looked_for: list[str] = []
+    make = FieldIndexes._make
+
+    def noted(self: FieldIndexes, shard: edge.EdgeShard, path: str, kind: IndexKind) -> bool:
+        looked_for.append(path)
+        return make(self, shard, path, kind)
+
+    monkeypatch.setattr(FieldIndexes, "_make", noted)
+    condition = parse_filter({"or": [{"n": 1}, *({f"f{number}": 1} for number in range(15))]})
+    assert [match.image_id for match in await store.query(towards(0), top_k=5, condition=condition)] == ["a"]
+    assert looked_for == []
+    for _ in range(3):
+        await store.query(towards(0), top_k=5, condition=condition)
+    await store.field_indexes.settled()
+    assert sorted(looked_for) == sorted(wanted_indexes(condition))
+    assert await found(store, {"f0": 1}) == []
+    assert len(looked_for) == 16
+    assert (await store.info()).field_indexes == ("n",)
+
+
+async def test_an_index_that_fails_is_told_and_wanted_again(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await store.upsert([(record("a", {"n": 1}), towards(0))])
+    with monkeypatch.context() as patched:
+        patched.setattr(FieldIndexes, "_make", lambda *_: 1 / 0)
+        assert await found(store, {"n": 1}) == ["a"]
+    assert "field_index_failed" in capsys.readouterr().out
+    assert await found(store, {"n": 1}) == ["a"]
+    assert (await store.info()).field_indexes == ("n",)
 
 
 async def test_a_caller_cannot_fill_the_memory_with_indexes(
