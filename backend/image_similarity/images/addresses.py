@@ -48,8 +48,26 @@ _REFUSED_V6 = [
         "3fff::/20",  # documentation
     )
 ]
+_OF_CLOUDS = [
+    ip_network(network)
+    for network in (
+        "169.254.0.0/16",  # link-local, where most clouds' metadata is
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::/32",
+        "fd20:ce::/32",
+    )
+]
+"""Metadata services, which give out credentials, and hosts of virtual machines."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def is_of_cloud(address: Address) -> bool:
+    """Tell whether a cloud's metadata may be at an address, also where that carries an IPv4 address."""
+    return any(one in network for one in (address, *_carried(address)) for network in _OF_CLOUDS)
 
 
 def is_public(address: Address) -> bool:
@@ -58,8 +76,19 @@ def is_public(address: Address) -> bool:
         return not any(address in network for network in _REFUSED_V4)
     if address in _IPV4_MAPPED or address in _NAT64:
         # The one is written by resolvers without IPv6, the other is how hosts without IPv4 reach the rest.
-        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+        return is_public(_carried(address)[0])
     return address in _GLOBAL_UNICAST and not any(address in network for network in _REFUSED_V6)
+
+
+def _carried(address: Address) -> list[IPv4Address]:
+    """Return the IPv4 addresses that may be reached by an IPv6 address."""
+    if isinstance(address, IPv4Address):
+        return []
+    if address in _IPV4_MAPPED or address in _NAT64:
+        return [IPv4Address(int(address) & 0xFFFFFFFF)]
+    # Teredo's client is its second address.
+    found = [address.sixtofour, *(address.teredo or ())]
+    return [one for one in found if one is not None]
 
 
 def read_address(text: str) -> Address | None:

@@ -25,6 +25,7 @@ from image_similarity.images.addresses import (
     Address,
     Allowed,
     is_name,
+    is_of_cloud,
     is_public,
     read_address,
     spells_a_number,
@@ -218,8 +219,8 @@ class UrlFetcher:
         if self._allowed.holds(address):
             return True
         if self._allowed.names(target.host):
-            # Metadata services live there, and no name of a host was ever meant to lead to one.
-            return not address.is_link_local
+            # No name of a host was ever meant to lead to the credentials there.
+            return not is_of_cloud(address)
         return is_public(address) and target.port in PUBLIC_PORTS
 
     async def _ask_system(self, host: str, port: int) -> Sequence[str]:

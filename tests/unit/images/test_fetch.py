@@ -205,6 +205,24 @@ async def test_a_host_may_be_allowed_by_its_name_but_not_to_lead_to_metadata(web
     await refusal(web.url("/image"), allow=allow)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "fe80::a9fe:a9fe",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "::ffff:100.100.100.200",
+        "168.63.129.16",
+    ],
+)
+async def test_no_allowed_name_leads_to_credentials_of_a_cloud(address: str) -> None:
+    hosts = names(odd_internal=address)
+    await refusal("http://odd.internal/", allow=["odd.internal"], resolve=hosts)
+
+
 async def test_a_name_is_resolved_once_and_what_it_means_later_has_no_say(web: WebServer) -> None:
     asked = ["127.0.0.1", "127.0.0.2", "10.0.0.1"]
     async with fetcher(resolve=names(rebinding_example=asked)) as one:
