@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -266,6 +267,10 @@ class Settings(BaseSettings):
         description="Comma-separated names that clients call the server by, `*.example.com`, or `*`; default: any with "
         "API_KEYS, else this machine's own and API_HOST.",
     )
+    trusted_proxies: CommaSeparated = Field(
+        default_factory=lambda: ["127.0.0.1", "::1"],
+        description="Comma-separated addresses and networks of proxies whose `X-Forwarded-For` names the client.",
+    )
     cors_origins: CommaSeparated = Field(
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
@@ -286,6 +291,11 @@ class Settings(BaseSettings):
             if name != "*" and not is_name(name.removeprefix("*.")) and read_address(name.strip("[]")) is None:
                 raise ValueError(f'"{name}" is no name of a host; write names without http:// and port, or *')
         return names
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_trusted_proxies(cls, entries: list[str]) -> list[str]:
+        return [str(ip_network(entry)) if "/" in entry else str(ip_address(entry)) for entry in entries]
 
     @field_validator("prompt_template")
     @classmethod

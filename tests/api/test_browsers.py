@@ -8,13 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from image_similarity.api.browsers import AllowedHosts, allowed_hosts
+from image_similarity.api.security import fingerprint
 from image_similarity.api.server import check_reach
 from image_similarity.domain import InvalidRequest
 from tests.api.test_errors import check_problem
 from tests.support.drawings import encoded, photo
-from tests.support.servers import RunningServer, make_settings, running_server
+from tests.support.servers import RunningServer, make_settings, running_server, wait_for
 
 PHOTO = encoded(photo(), "JPEG")
 
@@ -159,3 +161,35 @@ def test_a_server_for_the_network_wants_keys_or_to_be_told_that_it_needs_none(tm
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
 def test_a_server_for_this_machine_needs_no_key(tmp_path: Path, host: str) -> None:
     check_reach(make_settings(tmp_path, "mini", api_host=host))
+
+
+@pytest.fixture
+def log() -> Iterator[list[dict[str, object]]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+def test_log_names_client_and_key_and_believes_trusted_proxies_alone(
+    tmp_path: Path, tiny_checkpoint: Path, log: list[dict[str, object]]
+) -> None:
+    def told(server: RunningServer, **headers: str) -> tuple[object, object]:
+        log.clear()
+        server.http.get("/stats", headers=headers)
+        wait_for(lambda: any(line["event"] == "request" for line in log), "no line")
+        line = next(line for line in log if line["event"] == "request")
+        return line["client"], line["key"]
+
+    forged = {"X-Forwarded-For": "198.51.100.1, 203.0.113.7"}
+    settings = make_settings(tmp_path / "a", tiny_checkpoint, api_keys="first,second")
+    with running_server(settings) as server:
+        assert told(server) == ("127.0.0.1", None)
+        assert told(server, **{"X-API-Key": "second"}) == ("127.0.0.1", fingerprint("second"))
+        # The last address is what the trusted proxy saw; the one before it is what the client said.
+        assert told(server, **forged) == ("203.0.113.7", None)
+        # One address that fails makes nobody else wait, nor itself with a right key.
+        for _ in range(6):
+            assert server.http.get("/stats", headers={"X-API-Key": "wrong", **forged}).status_code == 401
+        assert server.http.get("/stats", headers={"X-API-Key": "first", **forged}).status_code == 200
+    settings = make_settings(tmp_path / "b", tiny_checkpoint, trusted_proxies="192.0.2.0/24")
+    with running_server(settings) as server:
+        assert told(server, **forged) == ("127.0.0.1", None)

@@ -120,9 +120,20 @@ def test_bulk_upload_has_a_limit_of_its_own(lasting: Balancer) -> None:
 def test_replica_learns_who_asked_and_under_which_id(lasting: Balancer) -> None:
     headers = httpx.get(lasting.url + SEARCH).json()["headers"]
     assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert forwarded_for(lasting, "198.51.100.1") == "198.51.100.1,127.0.0.1", "of a proxy on this machine"
     assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
     given = httpx.get(lasting.url + SEARCH, headers={"X-Request-ID": "mine"}).json()["headers"]
     assert given["x-request-id"] == "mine"
+
+
+def test_client_cannot_say_where_it_comes_from(tmp_path: Path) -> None:
+    with running_balancer(tmp_path, replicas=1, TRUSTED_PROXIES="192.0.2.1 198.51.100.0/24") as balancer:
+        assert forwarded_for(balancer, "198.51.100.1") == "127.0.0.1"
+
+
+def forwarded_for(balancer: Balancer, claimed: str) -> str:
+    headers: dict[str, str] = httpx.get(balancer.url + SEARCH, headers={"X-Forwarded-For": claimed}).json()["headers"]
+    return headers["x-forwarded-for"].replace(" ", "")
 
 
 def test_figures_of_the_replicas_are_not_public(lasting: Balancer) -> None:

@@ -66,7 +66,7 @@ def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterat
     async def serve() -> None:
         engine = await build_engine(settings)
         app = create_app(engine, settings, build_jobs(settings, engine), tracing)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=WholeAnswers))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=WholeAnswers, proxy_headers=False))
         state.update(engine=engine, server=server)
         serving = asyncio.ensure_future(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event

@@ -44,7 +44,9 @@ class ToyReplica:
                 return
             size += len(message.get("body", b""))
             more = message.get("more_body", False)
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        headers: dict[str, str] = {}
+        for name, value in ((name.decode(), value.decode()) for name, value in scope["headers"]):
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
         if headers.get("x-overloaded") == self._name:
             await _answer(send, 503, {"code": "overloaded"})
             return

@@ -9,6 +9,7 @@ from time import monotonic
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from image_similarity import __version__
 from image_similarity.api import errors, openapi, page
@@ -89,6 +90,8 @@ def create_app(
     app.add_middleware(ObserveRequests, metrics=engine.metrics)
     if tracing is not None:
         app.add_middleware(TraceRequests, tracing=tracing)
+    # So that all see the client's address, and not that of a proxy of ours.
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
     return app
 
 

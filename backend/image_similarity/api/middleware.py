@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 
 from image_similarity.api.batch import UPLOAD_TYPES
 from image_similarity.api.errors import internal_error
+from image_similarity.api.guesses import client_address
 from image_similarity.domain import BodyTooLarge
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
@@ -72,7 +73,16 @@ class ObserveRequests:
             route = getattr(scope.get("route"), "path_format", "unmatched")
             self._metrics.requests.labels(scope["method"], route, status).observe(seconds)
             log = get_logger().debug if path in _QUIET else get_logger().info
-            log("request", method=scope["method"], path=path, status=status, ms=round(seconds * 1000, 2))
+            log(
+                "request",
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                client=client_address(scope),
+                # Left by RequireKey.
+                key=scope.get("api_key"),
+            )
             structlog.contextvars.unbind_contextvars("request_id")
 
 

@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from hashlib import sha256
 
 from fastapi import Request
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from image_similarity.api.errors import ProblemError
+from image_similarity.api.guesses import WrongKeys, client_address
 
 
 class RequireKey:
     """A dependency that lets a request pass with one of the keys, or with any where none are set."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
-        self._keys = [spelling for key in keys for spelling in _spellings(key.get_secret_value())]
+        self._keys = [
+            (spelling, fingerprint(key.get_secret_value()))
+            for key in keys
+            for spelling in _spellings(key.get_secret_value())
+        ]
+        self._wrong = WrongKeys()
 
     async def __call__(self, request: Request) -> None:
-        """Raise ProblemError (401) without a valid key."""
+        """Raise ProblemError: 401 without a valid key, 429 while its address has too many wrong ones.
+
+        The log line of the request gets the key's fingerprint.
+        """
         if not self._keys:
             return
         given = _given(request.headers)
         # Every key is compared, in constant time, so that an answer's delay tells nothing about any of them.
-        matches = [hmac.compare_digest(key, given) for key in self._keys]
-        if not given or not any(matches):
+        matches = [name for key, name in self._keys if hmac.compare_digest(key, given)]
+        name = matches[0] if given and matches else None
+        address = client_address(request.scope)
+        if self._wrong.crowded(address, name):
+            raise ProblemError(
+                429, "too_many_wrong_keys", "Wait until the last wrong keys are answered.", {"Retry-After": "2"}
+            )
+        if name is not None:
+            request.scope["api_key"] = name
+            self._wrong.worked(address, name)
+        else:
+            if given:
+                await self._wrong.failed(address)
             raise ProblemError(
                 401,
                 "unauthorized",
                 "Send one of the server's API keys as X-API-Key or as a Bearer token.",
                 {"WWW-Authenticate": "Bearer"},
             )
+
+
+def fingerprint(key: str) -> str:
+    """Return what a key is called in the log: the beginning of its SHA-256."""
+    return sha256(key.encode()).hexdigest()[:8]
 
 
 def _given(headers: Headers) -> bytes:

@@ -74,6 +74,8 @@ async def _serve(settings: Settings) -> None:
         # Logging is set up already, and each request is logged by our own middleware.
         log_config=None,
         access_log=False,
+        # The application reads them, by TRUSTED_PROXIES.
+        proxy_headers=False,
         server_header=False,
         http=WholeAnswers,
         timeout_graceful_shutdown=GRACE_SECONDS,
