@@ -19,8 +19,10 @@ from rich.table import Table
 import benchmark_rig as rig
 import load_client
 from benchmark import DEFAULT_CHECKPOINT
-from image_similarity.cluster.cluster import Cluster, Plan, find_qdrant
+from image_similarity.cluster.cluster import Cluster, Plan
+from image_similarity.cluster.qdrant import Source
 from random_checkpoint import build_checkpoint
+from stand_in_cluster import STAND_IN
 
 console = Console()
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -65,7 +67,7 @@ def main(
         cluster = Cluster(Path(folder) / "cluster")
         env = {"MODEL_NAME": str(checkpoint.resolve())}
         with console.status("Starting the cluster") as status:
-            cluster.up(Plan(replicas=REPLICAS, workers=0, qdrant_command=find_qdrant(), env=env))
+            cluster.up(Plan(replicas=REPLICAS, workers=0, qdrant=Source(stand_in=STAND_IN), env=env))
             try:
                 for number in range(rounds):
                     for count in (REPLICAS, 1):

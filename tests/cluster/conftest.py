@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.cluster.cluster import Cluster, Plan, find_qdrant
+from image_similarity.cluster.cluster import Cluster, Plan
+from image_similarity.cluster.qdrant import Source
+from stand_in_cluster import STAND_IN
 from tests.support.balancer import statistics_of
 from tests.support.drawings import encoded, photo
 from tests.support.servers import API, PATIENCE, wait_for
@@ -61,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> It
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     env = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
     try:
-        cluster.up(Plan(workers=2, qdrant_command=find_qdrant(), env=env))
+        cluster.up(Plan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
         with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
             yield Stack(cluster, http)
     finally:

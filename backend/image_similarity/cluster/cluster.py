@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +13,10 @@ from typing import Any
 
 import orjson
 
-from image_similarity.cluster import services
+from image_similarity.cluster import qdrant, services
 from image_similarity.cluster.processes import Process, start
-from image_similarity.cluster.services import LOOPBACK, Service
+from image_similarity.cluster.qdrant import Source
+from image_similarity.cluster.services import LOOPBACK, Check, Service
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 
 READY_SECONDS = 180
@@ -31,16 +30,13 @@ DEFAULT_PORTS = {"api": 8080, "stats": 8081, "replica-1": 8001, "replica-2": 800
 class Plan:
     """What a cluster is to be."""
 
+    qdrant: Source
     replicas: int = 3
     workers: int = 1
-    qdrant_url: str | None = None
-    """A Qdrant server that runs already."""
-    qdrant_command: tuple[str, ...] = ()
-    """Or how to start one; `{port}`, `{grpc_port}` and `{folder}` are filled in."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """Port by name, as in DEFAULT_PORTS; a name that is not there gets a free one."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Settings of replicas and workers beside those that the cluster decides."""
+    """Settings of replicas and workers, of which those that the cluster decides have no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,22 @@ class Cluster:
         """Return where the balancer listens."""
         return f"http://{LOOPBACK}:{self.ports['api']}"
 
+    @property
+    def qdrant(self) -> list[str]:
+        """Return where the REST interface of each Qdrant node is that was started; none where a server was given."""
+        return qdrant.addresses(self.plan.qdrant, self.ports)
+
+    @property
+    def plan(self) -> Plan:
+        """Return what was started last. Raises InvalidRequest where nothing was, or an earlier version did it."""
+        fields = self._read().get("plan", {})
+        if "qdrant" not in fields:
+            raise InvalidRequest(
+                f"No cluster of this version was started in {self.folder}: run `cluster down` and `up`."
+            )
+        source = {**fields["qdrant"], "stand_in": tuple(fields["qdrant"]["stand_in"])}
+        return Plan(**{**fields, "qdrant": Source(**source)})
+
     def running(self) -> list[Running]:
         """Return every service that was started, in that order, alive or not."""
         return [
@@ -91,9 +103,11 @@ class Cluster:
         StoreUnavailable, with the end of its log, where a service does not become ready.
         """
         if any(service.alive for service in self.running()):
-            raise InvalidRequest(f"A cluster runs in {self.folder}; stop it first: image-similarity cluster down")
+            raise InvalidRequest(
+                f"A cluster runs in {self.folder}; stop it first: image-similarity cluster down --dir {self.folder}"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
-        ports = _choose_ports(plan)
+        ports = _choose_ports(plan, self.ports)
         stages = self._stages(plan, ports)
         self._write({"plan": asdict(plan), "ports": ports, "started": []})
         try:
@@ -116,13 +130,12 @@ class Cluster:
         """End one service as a power cut would. Raises InvalidRequest for a name that is not there."""
         self._find(name).process.kill()
 
-    def start(self, name: str) -> None:
-        """Start one service again as it was, and wait until it is ready. Raises as `up`."""
-        self._find(name)
-        fields = self._read()["plan"]
-        plan = Plan(**{**fields, "qdrant_command": tuple(fields["qdrant_command"])})
-        for number, stage in enumerate(self._stages(plan, self.ports)):
-            self._start(number, [service for service in stage if service.name == name], lambda _: None)
+    def start(self, *names: str) -> None:
+        """Start services again as they were, at once, and wait until they are ready. Raises as `up`."""
+        for name in names:
+            self._find(name)
+        for number, stage in enumerate(self._stages(self.plan, self.ports)):
+            self._start(number, [service for service in stage if service.name in names], lambda _: None)
 
     def down(self) -> None:
         """Stop every service, what needs others before those; harmless where nothing runs."""
@@ -133,31 +146,27 @@ class Cluster:
 
     def _stages(self, plan: Plan, ports: dict[str, int]) -> list[list[Service]]:
         """Return the services in groups; each group is ready before the next one starts."""
-        folders = {name: self.folder / name for name in ("redis", "rabbitmq", "qdrant", "data")}
+        folders = {name: self.folder / name for name in ("redis", "rabbitmq", "data")}
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
         base = [
             services.redis(ports["redis"], folders["redis"]),
             services.epmd(ports["epmd"]),
             services.rabbitmq(ports["rabbitmq"], ports["distribution"], ports["epmd"], folders["rabbitmq"]),
+            *qdrant.services(plan.qdrant, ports, self.folder),
         ]
-        qdrant_url = plan.qdrant_url or f"http://{LOOPBACK}:{ports['qdrant']}"
-        if plan.qdrant_url is None:
-            values = {"port": ports["qdrant"], "grpc_port": ports["qdrant-grpc"], "folder": folders["qdrant"]}
-            command = tuple(part.format(**values) for part in plan.qdrant_command)
-            base.append(services.qdrant(command, ports["qdrant"]))
         env = {
+            **qdrant.defaults(plan.qdrant),
+            **plan.env,
+            **qdrant.decided(plan.qdrant, ports),
             "DATA_DIR": str(folders["data"]),
             "STORAGE_URL": f"file://{folders['data'] / 'images'}",
-            "QDRANT_URL": qdrant_url,
-            "QDRANT_GRPC_PORT": str(ports["qdrant-grpc"]),
             "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
             "BROKER_URL": f"amqp://guest:guest@{LOOPBACK}:{ports['rabbitmq']}/",
             # Two models in one cluster would be worse than a replica that does not start.
             "MODEL_FALLBACK": "false",
             # The balancer looks twice, half a second apart, before it believes that a replica goes.
             "DRAIN_SECONDS": "2",
-            **plan.env,
         }
         replica_ports = [ports[f"replica-{number}"] for number in range(1, plan.replicas + 1)]
         ours = [services.replica(number, port, env) for number, port in enumerate(replica_ports, start=1)]
@@ -167,31 +176,42 @@ class Cluster:
         return [base, ours, [balancer]]
 
     def _start(self, number: int, stage: Sequence[Service], on_step: Callable[[str], None]) -> None:
+        started: list[str] = []
         for service in stage:
+            if service.needs is not None:
+                on_step(f"Waiting for what {service.name} joins")
+                self._wait(service.needs, started, f"what {service.name} joins")
             on_step(f"Starting {service.name}")
             for path, text in service.files.items():
                 path.write_text(text)
             log = self.folder / "logs" / f"{service.name}.log"
             process = start(service.command, env=_environment(service), folder=self.folder, log=log)
             self._remember(Running(service.name, number, process, log))
+            started.append(service.name)
         for service in stage:
             on_step(f"Waiting for {service.name}")
-            self._wait(service)
+            self._wait(service.ready, [service.name], service.name)
 
-    def _wait(self, service: Service) -> None:
-        running = self._find(service.name)
+    def _wait(self, condition: Check, watched: Sequence[str], what: str) -> None:
+        """Wait until it holds. Raises StoreUnavailable where it does not in time, or one of `watched` ends before."""
+        services = [self._find(name) for name in watched]
         deadline = time.monotonic() + READY_SECONDS
-        while not service.ready():
-            if not running.alive or time.monotonic() > deadline:
-                how = "did not become ready in time" if running.alive else "ended"
-                raise StoreUnavailable(f"{service.name} {how}; the end of {running.log}:\n{_tail(running.log)}")
+        while not condition():
+            for service in services:
+                if not service.alive:
+                    raise StoreUnavailable(f"{service.name} ended; the end of {service.log}:\n{_tail(service.log)}")
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"the end of {service.log}:\n{_tail(service.log)}" for service in services)
+                raise StoreUnavailable(f"{what} did not become ready in time; {logs}")
             time.sleep(0.1)
 
     def _find(self, name: str) -> Running:
         for service in self.running():
             if service.name == name:
                 return service
-        raise InvalidRequest(f'There is no service "{name}" here; see: image-similarity cluster status')
+        raise InvalidRequest(
+            f'There is no service "{name}" in {self.folder}; see: image-similarity cluster status --dir {self.folder}'
+        )
 
     def _remember(self, running: Running) -> None:
         state = self._read()
@@ -209,40 +229,29 @@ class Cluster:
 
     def _write(self, state: dict[str, Any]) -> None:
         draft = self._state.with_suffix(".tmp")
+        # For its owner alone: the settings in it hold keys.
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
         draft.write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
         draft.rename(self._state)
 
 
-def find_qdrant() -> tuple[str, ...]:
-    """Return how to start a Qdrant server: the program `qdrant`, else the stand-in of a checkout.
-
-    Raises InvalidRequest where there is neither.
-    """
-    if shutil.which("qdrant"):
-        return (
-            "env",
-            "QDRANT__SERVICE__HTTP_PORT={port}",
-            "QDRANT__SERVICE__GRPC_PORT={grpc_port}",
-            "QDRANT__STORAGE__STORAGE_PATH={folder}",
-            "qdrant",
-        )
-    checkout = Path(__file__).parents[3]
-    if (checkout / "tests" / "support" / "qdrant_server.py").is_file():
-        module = ("-m", "tests.support.qdrant_server")
-        place = (f"PYTHONPATH={checkout}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", sys.executable)
-        return ("env", *place, *module, "--port", "{port}", "--grpc-port", "{grpc_port}", "--data", "{folder}")
-    raise InvalidRequest("No Qdrant server was found: give one with --qdrant-url, or put `qdrant` on the PATH.")
-
-
-def _choose_ports(plan: Plan) -> dict[str, int]:
-    names = ["api", "stats", "redis", "epmd", "rabbitmq", "distribution", "qdrant", "qdrant-grpc"]
+def _choose_ports(plan: Plan, before: Mapping[str, int]) -> dict[str, int]:
+    names = ["api", "stats", "redis", "epmd", "rabbitmq", "distribution", *qdrant.port_names(plan.qdrant)]
     names += [f"replica-{number}" for number in range(1, plan.replicas + 1)]
     names += [f"worker-{number}" for number in range(1, plan.workers + 1)]
     for name, port in plan.ports.items():
         if not services.is_free(port):
             raise InvalidRequest(f"Port {port}, for {name}, is taken; use --free-ports, or stop what listens there.")
+    kept = {name: before[name] for name in names if qdrant.is_lasting(name) and name in before}
+    for name, port in kept.items():
+        if not services.is_free(port):
+            raise InvalidRequest(
+                f"Port {port}, by which the other nodes know {name}, is taken: stop what listens there, or begin anew "
+                "in another --dir."
+            )
     free = iter(services.free_ports(len(names)))
-    return {name: plan.ports.get(name) or next(free) for name in names}
+    return {name: plan.ports.get(name) or kept.get(name) or next(free) for name in names}
 
 
 def _environment(service: Service) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from image_similarity.cluster.cluster import DEFAULT_PORTS, Cluster, Plan, find_qdrant
-from image_similarity.cluster.services import BALANCER_SETTINGS, MOST_REPLICAS
+from image_similarity.cluster import qdrant
+from image_similarity.cluster.cluster import DEFAULT_PORTS, Cluster, Plan
+from image_similarity.cluster.environment import passed_on
+from image_similarity.cluster.services import MOST_REPLICAS
 
 app = typer.Typer(
     name="cluster",
@@ -23,8 +26,6 @@ err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option("--dir", help="Folder of the cluster's data, logs and state.")]
 DEFAULT_FOLDER = Path("data/cluster")
-PASSED_ON = ("MODEL_NAME", "DEVICE", "PRECISION", "BATCH_SIZE", "API_KEYS", "LOG_LEVEL", *BALANCER_SETTINGS)
-"""Settings of the shell that replicas and workers get; all others are the cluster's own."""
 
 
 @app.command(epilog="Example: `MODEL_NAME=mini image-similarity cluster up --workers 2`")
@@ -33,20 +34,38 @@ def up(
     replicas: Annotated[int, typer.Option(min=1, max=MOST_REPLICAS, help="API servers.")] = MOST_REPLICAS,
     workers: Annotated[int, typer.Option(min=0, max=16, help="Workers of bulk jobs.")] = 1,
     qdrant_url: Annotated[
-        str | None, typer.Option(help="A Qdrant server that runs already; default: start one.")
+        str | None,
+        typer.Option(help="Qdrant servers that run already; the shell's QDRANT_ settings go with them."),
+    ] = None,
+    qdrant_binary: Annotated[
+        str | None,
+        typer.Option(envvar="QDRANT_BINARY", help="Else the program to start nodes of; default `qdrant` on the PATH."),
+    ] = None,
+    qdrant_nodes: Annotated[int, typer.Option(min=1, max=9, help="Nodes of it.")] = qdrant.NODES,
+    qdrant_stand_in: Annotated[
+        str | None,
+        typer.Option(envvar="QDRANT_STAND_IN", hidden=True, help="Else a command that speaks like one node."),
     ] = None,
     free_ports: Annotated[bool, typer.Option(help="Any free ports, not 8080, 8081 and 8001 to 8003.")] = False,
 ) -> None:
-    """Start Redis, RabbitMQ, Qdrant, the API servers, the workers and HAProxy, and wait until all are ready."""
+    """Start Redis, RabbitMQ, Qdrant, the API servers, the workers and HAProxy, and wait until all are ready.
+
+    Settings of the shell reach the API servers and the workers.
+    """
     cluster = Cluster(folder)
     wanted = {"api", "stats", *(f"replica-{number}" for number in range(1, replicas + 1))}
+    source = qdrant.choose(qdrant_url, qdrant_binary, qdrant_stand_in, nodes=qdrant_nodes)
+    settings, overridden = passed_on(os.environ, source)
+    if overridden:
+        _say(f"The cluster decides for itself, whatever the shell says: {', '.join(overridden)}.")
+    if source.stand_in:
+        _say(f"Qdrant is {qdrant.describe(source)}.")
     plan = Plan(
         replicas=replicas,
         workers=workers,
-        qdrant_url=qdrant_url,
-        qdrant_command=() if qdrant_url else find_qdrant(),
+        qdrant=source,
         ports={} if free_ports else {name: port for name, port in DEFAULT_PORTS.items() if name in wanted},
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        env=settings,
     )
     with err.status("Starting the cluster") as status:
         cluster.up(plan, on_step=status.update)
@@ -55,20 +74,26 @@ def up(
     out.print(f"Statistics  http://localhost:{ports['stats']}")
     for number in range(1, replicas + 1):
         out.print(f"Replica {number}   http://localhost:{ports[f'replica-{number}']}")
+    out.print(f"Qdrant      {' '.join(cluster.qdrant) or qdrant_url}", highlight=False, soft_wrap=True)
     out.print(f"Logs        {cluster.folder / 'logs'}", highlight=False, soft_wrap=True)
-    out.print("Stop it with: image-similarity cluster down", highlight=False)
+    out.print(f"Stop it with: image-similarity cluster down{_option(folder)}", highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: `image-similarity cluster status`")
 def status(folder: Folder = DEFAULT_FOLDER) -> None:
     """Show what runs; exit status 1 where something does not."""
-    services = Cluster(folder).running()
+    cluster = Cluster(folder)
+    services = cluster.running()
+    if not services:
+        _say(f"No cluster was started in {cluster.folder}.")
+        raise typer.Exit(1)
     table = Table("service", "state", "pid", "log", box=None, header_style="dim")
     for service in services:
         state = "[green]running[/]" if service.alive else "[red]stopped[/]"
         table.add_row(service.name, state, str(service.process.pid), str(service.log))
-    out.print(table if services else "No cluster was started here.")
-    if not services or not all(service.alive for service in services):
+    out.print(table)
+    out.print(f"Qdrant is {qdrant.describe(cluster.plan.qdrant)}.", highlight=False, markup=False, soft_wrap=True)
+    if not all(service.alive for service in services):
         raise typer.Exit(1)
 
 
@@ -84,6 +109,21 @@ def restart(
 @app.command(epilog="Example: `image-similarity cluster down`")
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
     """Stop every service; its data stay in the folder."""
+    cluster = Cluster(folder)
+    ran = any(service.alive for service in cluster.running())
     with err.status("Stopping the cluster"):
-        Cluster(folder).down()
-    out.print("Stopped.")
+        # Also if none is alive: what a dead service had started may be.
+        cluster.down()
+    if ran:
+        out.print("Stopped.")
+    else:
+        _say(f"Nothing ran in {cluster.folder}; --dir names a cluster in another folder.")
+
+
+def _option(folder: Path) -> str:
+    """Return what commands need to find this cluster again."""
+    return "" if folder == DEFAULT_FOLDER else f" --dir {shlex.quote(str(folder))}"
+
+
+def _say(text: str) -> None:
+    err.print(text, highlight=False, markup=False, soft_wrap=True)

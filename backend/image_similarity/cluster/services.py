@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import socket
 import sys
@@ -25,6 +27,8 @@ MOST_REPLICAS = 3
 BALANCER_SETTINGS = ("MAX_BODY_BYTES", "MAX_BATCH_BYTES", "BALANCE", "BUFFER_BYTES")
 """What haproxy.cfg reads from the environment beside addresses."""
 
+_PORTS = range(20_000, 32_000)
+
 # Where Debian keeps the launcher; the one in /usr/sbin insists on another user.
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -40,6 +44,8 @@ class Service:
     """Beside PATH and the like."""
     files: Mapping[Path, str] = field(default_factory=dict)
     """Configuration to write before it starts."""
+    needs: Check | None = None
+    """What must hold before it is started, beside the stages before its own being ready."""
 
 
 def redis(port: int, folder: Path) -> Service:
@@ -70,7 +76,9 @@ def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) ->
         env={
             **_erlang(epmd_port),
             "HOME": str(folder),
-            "RABBITMQ_NODENAME": f"image-similarity-{port}@localhost",
+            # Its data lie in a folder of this name: with another one, it would find no queue of the time before. It is
+            # alone in its name server, so it need not differ from other clusters' nodes.
+            "RABBITMQ_NODENAME": "image-similarity@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
             "RABBITMQ_NODE_PORT": str(port),
             "RABBITMQ_DIST_PORT": str(distribution_port),
@@ -86,17 +94,12 @@ def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) ->
     )
 
 
-def qdrant(command: tuple[str, ...], port: int) -> Service:
-    """Return a Qdrant server, or what speaks like one, started by `command`."""
-    return Service("qdrant", command, ready=lambda: _answers(f"http://{LOOPBACK}:{port}/readyz"))
-
-
 def replica(number: int, port: int, env: Mapping[str, str]) -> Service:
     """Return one API server."""
     return Service(
         f"replica-{number}",
         (*_ours(), "serve", "--port", str(port)),
-        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        ready=lambda: answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
         env=env,
     )
 
@@ -106,7 +109,7 @@ def worker(number: int, port: int, env: Mapping[str, str]) -> Service:
     return Service(
         f"worker-{number}",
         (*_ours(), "worker"),
-        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        ready=lambda: answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
         env={**env, "WORKER_PORT": str(port)},
     )
 
@@ -119,7 +122,7 @@ def haproxy(port: int, stats_port: int, replica_ports: list[int], limits: Mappin
     return Service(
         "haproxy",
         (_program("haproxy"), "-db", "-f", str(_balancer_config())),
-        ready=lambda: _answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
+        ready=lambda: answers(f"http://{LOOPBACK}:{port}/api/v1/ready"),
         env={"API_BIND": f"{LOOPBACK}:{port}", "STATS_BIND": f"{LOOPBACK}:{stats_port}", **replicas, **limits},
     )
 
@@ -139,15 +142,12 @@ def _balancer_config() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return ports that nothing listens on, all different.
+
+    They are below those that systems give to outgoing connections, so that a service that was away finds its own again.
+    """
+    free = filter(is_free, random.sample(_PORTS, len(_PORTS)))
+    return list(itertools.islice(free, count))
 
 
 def is_free(port: int) -> bool:
@@ -177,7 +177,8 @@ def _erlang(epmd_port: int) -> dict[str, str]:
     return {"ERL_EPMD_PORT": str(epmd_port), "ERL_EPMD_ADDRESS": LOOPBACK}
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with 200 there."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http on this machine
             return bool(answer.status == 200)

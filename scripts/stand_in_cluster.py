@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""`image-similarity cluster …` in a checkout: where no Qdrant program is found, the tests' stand-in takes its place.
+
+The stand-in is Qdrant's own engine in one process: enough to try the API, nothing to measure Qdrant by.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from image_similarity.cli import main
+
+STAND_IN = (
+    *("env", f"PYTHONPATH={Path(__file__).parent.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"),
+    *(sys.executable, "-m", "tests.support.qdrant_server"),
+    *("--port", "{port}", "--grpc-port", "{grpc_port}", "--data", "{folder}"),
+)
+"""As a cluster takes it."""
+
+if __name__ == "__main__":
+    os.environ.setdefault("QDRANT_STAND_IN", shlex.join(STAND_IN))
+    sys.argv = ["image-similarity", "cluster", *sys.argv[1:]]
+    main()
