@@ -31,6 +31,7 @@ from image_similarity.console import (
     which_server,
 )
 from image_similarity.domain import ImageSimilarityError, InvalidRequest
+from image_similarity.drill import commands as drill
 from image_similarity.evaluation import commands as evaluation
 from image_similarity.feedback import commands as feedback
 from image_similarity.folder import IdFrom, check_distinct, find_images, read_metadata
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(maintenance.app)
 app.add_typer(shards_command.app)
 app.add_typer(cluster.app)
+app.add_typer(drill.app)
 app.add_typer(search_command.app)
 app.add_typer(feedback.app)
 app.add_typer(evaluation.app)

@@ -1,0 +1,19 @@
+"""Pictures drawn on the spot: each number another one, the same in every run."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+WIDTH, HEIGHT = 160, 120
+
+
+def draw(seed: int, number: int) -> bytes:
+    """Return a JPEG of a few kB, of soft shapes of many colours as in a photograph out of focus."""
+    chance = np.random.default_rng((seed, number))
+    coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    out = io.BytesIO()
+    coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(out, "JPEG", quality=80)
+    return out.getvalue()
