@@ -17,7 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import InvalidRequest, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -25,6 +25,12 @@ _DELETES_AT_ONCE = 64
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 """Names that are the same in a folder and in a bucket; what is being written to a folder has none of these."""
+
+_LONGEST_KEY, _LONGEST_NAME = 1024, 255
+"""Bytes: what S3 takes as a key, and file systems as one name of a path."""
+
+_UNFINISHED = re.compile(r"#\d+$")
+"""Ends of names that a folder's own unfinished writes have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,19 @@ class Objects:
             await guard(self._store.delete_async(key))
         except FileNotFoundError:
             return
+
+
+def check_key(key: str) -> None:
+    """Raise InvalidRequest for a key that folders or buckets refuse whatever lies there."""
+    if len(key.encode(errors="surrogatepass")) > _LONGEST_KEY:
+        raise InvalidRequest(f"A storage key has at most {_LONGEST_KEY} bytes; this one begins {key[:60]!r}.")
+    for name in key.split("/"):
+        if len(name.encode(errors="surrogatepass")) > _LONGEST_NAME:
+            raise InvalidRequest(
+                f"Between two slashes of a storage key there are at most {_LONGEST_NAME} bytes; got {name[:60]!r}…"
+            )
+        if _UNFINISHED.search(name):
+            raise InvalidRequest(f'No name in a storage key ends in "#" and digits; rename {name[:120]!r}.')
 
 
 def _names(folder: Path, after: str, limit: int) -> list[str]:

@@ -129,7 +129,7 @@ class QueueInfo:
     workers: int | None = None
     """Who takes chunks; None where it is not known."""
     problem: str | None = None
-    """Why it does not work at the moment; None where it does."""
+    """Why it does not work at the moment, or which chunk fails again and again; None where all is well."""
 
 
 class ChunkQueue(Protocol):

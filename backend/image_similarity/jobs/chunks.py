@@ -21,12 +21,15 @@ from image_similarity.domain import (
     UnsupportedFormat,
 )
 from image_similarity.engine import SearchEngine
-from image_similarity.jobs.base import ChunkResult, Failure, Item, Task
+from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
 GIVE_UP_AFTER = 3
 """Times that a chunk may take its process down with it before it is given up."""
+
+TRIES = 10
+"""Times that a chunk is tried, if store and storage answer in between, before what still fails is given up."""
 
 _PATIENCE = 6
 """Times that one image waits for a place before the model, before its chunk is put back."""
@@ -40,7 +43,8 @@ Outcome = IndexResult | Failure
 class ChunkProcessor:
     """Indexes chunks; doing one twice, even at the same time, changes and counts nothing twice.
 
-    `process` and `bury` raise StoreUnavailable and Overloaded: nothing is lost, and it is to be tried again later.
+    `process`, `give_up` and `bury` raise StoreUnavailable and Overloaded: nothing is lost, and it is to be tried again
+    later.
     """
 
     def __init__(self, engine: SearchEngine, ledger: JobLedger, *, at_once: int) -> None:
@@ -49,21 +53,38 @@ class ChunkProcessor:
         # Fewer than the places before the model, so that searches find one while a job runs.
         self._places = asyncio.Semaphore(at_once)
 
-    async def process(self, job_id: str, chunk: int, *, attempt: int = 0) -> None:
+    async def process(self, job_id: str, chunk: int, *, attempt: int = 0, last: bool = False) -> None:
         """Index a chunk's images, all at once so that they fill the model's batches, and note what became of them.
 
         `attempt` counts the times that a process died over this chunk. From the second on it goes image by image,
-        forwards and backwards by turns: whichever image is deadly, its neighbours get in.
+        forwards and backwards by turns: whichever image is deadly, its neighbours get in. In the `last` try, what is
+        refused to one image, while store and storage answer, is the failure of that image and not of its chunk.
         """
         items = await self._ledger.begin(job_id, chunk)
         if items is None:
             return
         if attempt:
             ordered = items if attempt % 2 else items[::-1]
-            outcomes = [await self._index(item) for item in ordered]
+            outcomes = [await self._index(item, last=last) for item in ordered]
         else:
-            outcomes = await self._index_all(items)
+            outcomes = await self._index_all(items, last=last)
         await self._complete(job_id, chunk, items, outcomes)
+
+    async def give_up(self, job_id: str, chunk: int, reason: str) -> None:
+        """Put a chunk on the list of dead letters and bury it; the job fails if not even that can be done."""
+        await self._ledger.dead_letters.add(job_id, chunk, reason)
+        try:
+            await self.bury(job_id, chunk)
+        except ImageSimilarityError:
+            raise
+        # Whatever it is, it must not come back for ever.
+        except Exception as error:
+            get_logger().error("chunk_not_buried", job_id=job_id, chunk=chunk, exc_info=error)
+            await self._ledger.finish(job_id, JobState.FAILED)
+
+    async def is_away(self) -> bool:
+        """Tell whether store or storage do not answer, so that no chunk is to blame for a failure."""
+        return bool(await self._engine.failures())
 
     async def bury(self, job_id: str, chunk: int) -> None:
         """Give a chunk up: what of it is indexed counts as such, the rest is named as failed."""
@@ -74,22 +95,25 @@ class ChunkProcessor:
         outcomes = [await self._look_up(item) for item in items]
         await self._complete(job_id, chunk, items, outcomes)
 
-    async def _index_all(self, items: Sequence[Item]) -> list[Outcome]:
+    async def _index_all(self, items: Sequence[Item], *, last: bool) -> list[Outcome]:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._index(item)) for item in items]
+                tasks = [group.create_task(self._index(item, last=last)) for item in items]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         return [task.result() for task in tasks]
 
-    async def _index(self, item: Item) -> Outcome:
+    async def _index(self, item: Item, *, last: bool) -> Outcome:
         async with self._places:
             try:
                 return await (self._tag(item.image_id) if item.task == Task.TAG else self._index_and_tag(item))
             except _PER_IMAGE as error:
                 return Failure(item.image_id, error.code, str(error))
-            except ImageSimilarityError:
-                raise
+            except ImageSimilarityError as error:
+                if not last or await self.is_away():
+                    raise
+                get_logger().error("job_image_given_up", image_id=item.image_id, code=error.code, reason=str(error))
+                return Failure(item.image_id, error.code, str(error))
             # Whatever else is a mistake of ours; it must cost this image only, and be found in the log.
             except Exception as error:
                 get_logger().error("job_image_failed", image_id=item.image_id, exc_info=error)
@@ -132,7 +156,9 @@ class ChunkProcessor:
             record = None
         if item.task != Task.TAG and record is not None and record.sha256 == await self._digest(item):
             return IndexResult(item.image_id, created=True, changed=True, processing_time_ms=0)
-        reason = "It, or another image of its chunk, took the process that indexed it down every time."
+        reason = (
+            "It, or another image of its chunk, took the process that indexed it down, or made it fail, every time."
+        )
         return Failure(item.image_id, "poison_chunk", reason)
 
     async def _digest(self, item: Item) -> str | None:

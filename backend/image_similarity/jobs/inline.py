@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from image_similarity.domain import ImageSimilarityError
 from image_similarity.jobs.base import QueueInfo
-from image_similarity.jobs.chunks import GIVE_UP_AFTER, ChunkProcessor
+from image_similarity.jobs.chunks import GIVE_UP_AFTER, TRIES, ChunkProcessor
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
 AT_ONCE = 2
 """Chunks under way: one in the model, one being decoded."""
 
-LONGEST_PAUSE = 60.0
-"""Seconds between two tries while the store or the storage is away."""
+FIRST_PAUSE = 0.5
+"""Seconds between the first two tries of a chunk; each further pause is twice as long."""
+
+LONGEST_PAUSE = 300.0
+
+STUCK_AFTER = 3
+"""Tries in vain after which a chunk is told of."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What this process has tried with a chunk that is not done."""
+
+    failed: int = 0
+    counted: int = 0
+    """Of those, the ones that neither store nor storage were to blame for."""
+    code: str = ""
+    """Of the last failure."""
+    unended: int | None = None
+    """An attempt whose end could not be noted: the process did not die over it."""
 
 
 class InlineQueue:
-    """Implements `ChunkQueue` with tasks of this process's event loop."""
+    """Implements `ChunkQueue` with tasks of this process's event loop.
+
+    A chunk that fails is put back and comes again after a pause, while others are worked on. It comes `TRIES` times at
+    most, not counting those while the store or the storage is away; then it is a dead letter.
+    """
 
     def __init__(self, processor: ChunkProcessor, ledger: JobLedger) -> None:
         self._processor = processor
         self._ledger = ledger
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._tries: dict[tuple[str, int], _Tries] = {}
+        self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
+        self._dead = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Take up the jobs that the last process left unfinished. Raises StoreUnavailable."""
+        self._dead = await self._ledger.dead_letters.count()
         for job_id, chunks in (await self._ledger.unfinished()).items():
             get_logger().info("job_resumed", job_id=job_id, chunks=len(chunks))
             # Where all chunks are done and only the end is missing, doing one again finishes the job.
@@ -41,40 +68,90 @@ class InlineQueue:
             self._waiting.put_nowait((job_id, chunk))
 
     async def info(self) -> QueueInfo:
-        """Return how many chunks wait."""
-        return QueueInfo("in_process", waiting=self._waiting.qsize(), workers=1)
+        """Return how many chunks wait, how many were given up, and which is stuck."""
+        waiting = self._waiting.qsize() + len(self._timers)
+        return QueueInfo("in_process", waiting, dead_letters=self._dead, workers=1, problem=self._stuck())
 
     async def close(self) -> None:
         """Stop at once; chunks under way are repeated by the next process, which changes nothing twice."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for timer in self._timers.values():
+            timer.cancel()
 
     async def _work(self) -> None:
         while True:
-            job_id, chunk = await self._waiting.get()
-            pause = 0.5
-            while not await self._tried(job_id, chunk):
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, 2 * pause)
-
-    async def _tried(self, job_id: str, chunk: int) -> bool:
-        """Work on a chunk; false where it is to be tried again later."""
-        try:
-            # Survives the process: a chunk that kills the server must not do so for ever.
-            attempt = await self._ledger.note_attempt(job_id, chunk)
+            place = await self._waiting.get()
+            tries = self._tries.setdefault(place, _Tries())
             try:
-                if attempt >= GIVE_UP_AFTER:
-                    await self._processor.bury(job_id, chunk)
-                else:
-                    await self._processor.process(job_id, chunk, attempt=attempt)
-            finally:
-                await self._ledger.end_attempt(job_id, chunk, attempt)
-        except ImageSimilarityError as error:
-            get_logger().warning("chunk_postponed", job_id=job_id, chunk=chunk, reason=str(error))
-            return False
-        # The queue must outlive a mistake of ours; the job stays open and is tried again.
+                await self._try(*place, tries)
+            except ImageSimilarityError as error:
+                tries.code = error.code
+                tries.counted += not await self._away()
+                self._postpone(place, tries, reason=str(error))
+            # The queue must outlive a mistake of ours; the chunk is tried again, and in the end given up.
+            except Exception as error:
+                get_logger().error("chunk_failed", job_id=place[0], chunk=place[1], exc_info=error)
+                tries.code = ImageSimilarityError.code
+                tries.counted += 1
+                self._postpone(place, tries, reason=type(error).__name__)
+            else:
+                self._tries.pop(place, None)
+
+    async def _try(self, job_id: str, chunk: int, tries: _Tries) -> None:
+        if tries.unended is not None:
+            await self._ledger.end_attempt(job_id, chunk, tries.unended)
+            tries.unended = None
+        if tries.counted >= TRIES:
+            return await self._give_up(job_id, chunk, f"It failed {TRIES} times, at last with {tries.code}.")
+        # Survives the process: a chunk that kills the server must not do so for ever.
+        tries.unended = attempt = await self._ledger.note_attempt(job_id, chunk)
+        try:
+            if attempt >= GIVE_UP_AFTER:
+                await self._give_up(job_id, chunk, "It took the server down every time.")
+            else:
+                await self._processor.process(job_id, chunk, attempt=attempt, last=tries.counted == TRIES - 1)
+        finally:
+            await self._ledger.end_attempt(job_id, chunk, attempt)
+            tries.unended = None
+
+    async def _give_up(self, job_id: str, chunk: int, reason: str) -> None:
+        await self._processor.give_up(job_id, chunk, reason)
+        self._dead += 1
+
+    async def _away(self) -> bool:
+        try:
+            return await self._processor.is_away()
+        # A mistake in the check must not end the queue.
         except Exception as error:
-            get_logger().error("chunk_failed", job_id=job_id, chunk=chunk, exc_info=error)
+            get_logger().error("health_check_failed", exc_info=error)
             return False
-        return True
+
+    def _postpone(self, place: tuple[str, int], tries: _Tries, *, reason: str) -> None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries.failed, 30))
+        tries.failed += 1
+        get_logger().warning(
+            "chunk_postponed",
+            job_id=place[0],
+            chunk=place[1],
+            tries=tries.failed,
+            counted=tries.counted,
+            seconds=pause,
+            reason=reason,
+        )
+        self._timers[place] = asyncio.get_running_loop().call_later(pause, self._come_again, place)
+
+    def _come_again(self, place: tuple[str, int]) -> None:
+        del self._timers[place]
+        self._waiting.put_nowait(place)
+
+    def _stuck(self) -> str | None:
+        stuck = [(place, tries) for place, tries in self._tries.items() if tries.counted >= STUCK_AFTER]
+        if not stuck:
+            return None
+        (job_id, chunk), tries = max(stuck, key=lambda each: each[1].counted)
+        return (
+            f"{len(stuck)} chunks fail again and again. Chunk {chunk} of job {job_id} was tried {tries.counted} times, "
+            f"at last with {tries.code}; the log has the reason."
+        )

@@ -15,19 +15,19 @@ Counting is idempotent because it is a listing: a chunk that was done twice stil
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain import JobNotFound
-from image_similarity.jobs.base import ChunkResult, Counts, Failure, Item, Job, JobState, Task
-from image_similarity.objects import Entry, Objects
+from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
+from image_similarity.jobs.dead_letters import DeadLetters
+from image_similarity.jobs.records import as_fields, counts_of, done_notes, figures, finished_job, is_uuid, made_at
+from image_similarity.objects import Objects, check_key
 
 ABANDONED_UPLOAD = 86_400.0
 """Seconds after which an upload that never became a job is taken for dead."""
@@ -38,6 +38,7 @@ class JobLedger:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self.dead_letters = DeadLetters(objects)
         # Immutable documents of failures, so that watching a job does not read them over and over.
         self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
 
@@ -50,34 +51,38 @@ class JobLedger:
         await self._objects.write(key, data)
 
     async def read(self, item: Item) -> bytes | None:
-        """Return an image's bytes, or None where they are not there (any more)."""
+        """Return an image's bytes, or None if they are not there (any more).
+
+        Raises InvalidRequest for a key that no storage holds.
+        """
+        check_key(item.key)
         return await self._objects.read(item.key)
 
     async def create(self, job_id: str, chunks: Sequence[Sequence[Item]]) -> None:
         """Write a job down; from then on it exists."""
         for number, items in enumerate(chunks):
-            document = orjson.dumps([_as_fields(item) for item in items])
+            document = orjson.dumps([as_fields(item) for item in items])
             await self._objects.write(f"jobs/{job_id}/chunks/{number:06}.json", document)
         header = {"created_at": datetime.now(UTC), "total": sum(map(len, chunks)), "chunks": len(chunks)}
         await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
 
     async def get(self, job_id: str) -> Job:
         """Return a job as it stands. Raises JobNotFound."""
-        if not _is_uuid(job_id):
+        if not is_uuid(job_id):
             raise JobNotFound(f'There is no job "{job_id[:60]}".')
         entries = await self._objects.entries(f"jobs/{job_id}")
         # Read after the listing: what is removed at the end is removed after this was written, so that a listing
         # that misses something is never taken at its word.
         finished = await self._objects.read(f"jobs/{job_id}/finished.json")
         if finished is not None:
-            return _finished_job(job_id, orjson.loads(finished))
+            return finished_job(job_id, orjson.loads(finished))
         header = await self._header(job_id)
-        done = _done(entries)
+        done = done_notes(entries)
         started = next((entry.modified for entry in entries if entry.key == f"jobs/{job_id}/started"), None)
         return Job(
             job_id=job_id,
             state=JobState.RUNNING if started or done else JobState.QUEUED,
-            counts=_counts(header["total"], done),
+            counts=counts_of(header["total"], done),
             created_at=datetime.fromisoformat(header["created_at"]),
             started_at=started,
             failures=await self._read_failures(done),
@@ -115,7 +120,7 @@ class JobLedger:
             chunks = (await self._header(job_id))["chunks"]
         except JobNotFound:
             return None
-        done = _done(entries)
+        done = done_notes(entries)
         return [number for number in range(chunks) if number not in done]
 
     async def is_dispatched(self, job_id: str) -> bool:
@@ -205,15 +210,16 @@ class JobLedger:
         """Forget what ended longer ago than `retention` seconds, and uploads that were broken off."""
         now = datetime.now(UTC).timestamp()
         for job_id in await self._objects.folders("jobs"):
-            if now - _made_at(job_id) > retention:
+            if now - made_at(job_id) > retention:
                 try:
                     job = await self.get(job_id)
                 except JobNotFound:
                     continue
                 if job.finished_at is not None and now - job.finished_at.timestamp() > retention:
                     await self.forget(job_id)
+        await self.dead_letters.sweep(retention)
         for job_id in await self._objects.folders("pending"):
-            if now - _made_at(job_id) > ABANDONED_UPLOAD and await self.open_chunks(job_id) is None:
+            if now - made_at(job_id) > ABANDONED_UPLOAD and await self.open_chunks(job_id) is None:
                 await self._objects.delete_all(f"pending/{job_id}")
 
     async def _header(self, job_id: str) -> dict[str, Any]:
@@ -234,7 +240,7 @@ class JobLedger:
         await self._objects.delete(*(entry.key for entry in entries if entry.key not in kept))
 
     async def _read_failures(self, done: dict[int, str]) -> tuple[Failure, ...]:
-        keys = [done[number] for number in sorted(done) if _figures(done[number])[-1]]
+        keys = [done[number] for number in sorted(done) if figures(done[number])[-1]]
         documents = await asyncio.gather(*(self._failures_in(key) for key in keys))
         return tuple(failure for document in documents for failure in document)
 
@@ -246,53 +252,3 @@ class JobLedger:
                 return ()
             known = self._failures[key] = tuple(Failure(**fields) for fields in orjson.loads(document))
         return known
-
-
-def _as_fields(item: Item) -> dict[str, Any]:
-    fields = asdict(item)
-    if item.task == Task.INDEX:
-        # A worker of an earlier version knows no other.
-        del fields["task"]
-    return fields
-
-
-def _done(entries: Sequence[Entry]) -> dict[int, str]:
-    """Return the key of each done chunk's note; of several notes of one chunk always the same one."""
-    keys = (entry.key for entry in entries if "/done/" in entry.key)
-    return {int(key.rpartition("/")[2].partition(".")[0]): key for key in sorted(keys, reverse=True)}
-
-
-def _figures(key: str) -> list[int]:
-    """Return indexed, replaced, unchanged, failed from the name of a chunk's note."""
-    return [int(part) for part in key.rpartition("/")[2].split(".")[1:5]]
-
-
-def _counts(total: int, done: dict[int, str]) -> Counts:
-    sums: Counter[str] = Counter()
-    for key in done.values():
-        sums.update(dict(zip(("indexed", "replaced", "unchanged", "failed"), _figures(key), strict=True)))
-    return Counts(total=total, **sums)
-
-
-def _finished_job(job_id: str, fields: dict[str, Any]) -> Job:
-    return Job(
-        job_id=job_id,
-        state=JobState(fields["state"]),
-        counts=Counts(**fields["counts"]),
-        created_at=datetime.fromisoformat(fields["created_at"]),
-        started_at=datetime.fromisoformat(fields["started_at"]) if fields["started_at"] else None,
-        finished_at=datetime.fromisoformat(fields["finished_at"]),
-        failures=tuple(Failure(**failure) for failure in fields["failures"]),
-    )
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _made_at(job_id: str) -> float:
-    """Return the moment in a UUIDv7, in seconds since the epoch; now for anything else, which is left alone."""
-    return (UUID(job_id).int >> 80) / 1000 if _is_uuid(job_id) else datetime.now(UTC).timestamp()

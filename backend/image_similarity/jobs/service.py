@@ -19,6 +19,7 @@ from image_similarity.domain import (
 from image_similarity.inputs import check_image_id, check_metadata
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
+from image_similarity.objects import check_key
 
 INBOX = "inbox/"
 """Where a caller may put images into the storage himself; jobs take them from there by their key."""
@@ -55,6 +56,7 @@ class Draft:
         steps = key.split("/")
         if not key.startswith(INBOX) or not key.isprintable() or {"", ".", ".."} & set(steps):
             raise InvalidRequest(f'storage_key must be a plain path below "{INBOX}"; got {key[:120]!r}.')
+        check_key(key)
         image_id = self._check(image_id if image_id is not None else key.removeprefix(INBOX))
         self._items.append(Item(image_id, key, None, check_metadata(metadata or {})))
 

@@ -22,7 +22,7 @@ from image_similarity.engine import SearchEngine
 from image_similarity.jobs.broker import read_queues
 from image_similarity.jobs.celery_app import declare_queues, make_app
 from image_similarity.jobs.chunks import ChunkProcessor
-from image_similarity.jobs.tasks import register
+from image_similarity.jobs.tasks import Delivery, register
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.tracing import Tracing
@@ -58,15 +58,15 @@ def celery_for(
 ) -> Celery:
     """Return a Celery application whose task indexes chunks with an engine that lives in `loop`."""
 
-    def work(job_id: str, chunk: int, attempt: int, give_up: bool) -> None:
-        if give_up:
-            loop.run(processor.bury(job_id, chunk))
+    def work(it: Delivery) -> None:
+        if it.give_up:
+            loop.run(processor.bury(it.job_id, it.chunk))
         else:
-            loop.run(processor.process(job_id, chunk, attempt=attempt))
+            loop.run(processor.process(it.job_id, it.chunk, attempt=it.attempt, last=it.last))
 
     app = make_app(broker_url)
     # The loop's tasks are in the trace of the thread that waits for them: they copy its context.
-    register(app, work, tracing)
+    register(app, work, lambda: loop.run(processor.is_away()), tracing)
     return app
 
 
