@@ -52,7 +52,8 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
     kind = store_kind(settings)
-    metrics, records, name = Metrics(), _records(settings), settings.qdrant_collection_name
+    metrics, name = Metrics(), settings.qdrant_collection_name
+    records = _records(settings, metrics)
     notes = Notes(records, metrics, collection=name)
     lock = lock or await lock_collection(settings)
     try:
@@ -169,8 +170,14 @@ def open_feedback(settings: Settings, model: str) -> FeedbackLog:
     )
 
 
-def _records(settings: Settings) -> Objects:
-    return Objects.open(_records_url(settings), default=settings.data_dir)
+def _records(settings: Settings, metrics: Metrics | None = None) -> Objects:
+    return _objects(_records_url(settings), settings, metrics)
+
+
+def _objects(url: str | None, settings: Settings, metrics: Metrics | None) -> Objects:
+    if metrics is None:
+        return Objects.open(url, default=settings.data_dir)
+    return Objects.open(url, default=settings.data_dir, on_damage=metrics.documents_damaged.inc)
 
 
 def _records_url(settings: Settings) -> str | None:
@@ -183,7 +190,7 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
 
     Raises StoreUnavailable.
     """
-    ledger = open_ledger(settings)
+    ledger = open_ledger(settings, engine.metrics)
     queue: ChunkQueue
     if settings.broker_url is None:
         queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
@@ -201,9 +208,9 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
     )
 
 
-def open_ledger(settings: Settings) -> JobLedger:
+def open_ledger(settings: Settings, metrics: Metrics) -> JobLedger:
     """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
-    return JobLedger(Objects.open(settings.storage_url, default=settings.data_dir))
+    return JobLedger(_objects(settings.storage_url, settings, metrics))
 
 
 def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:

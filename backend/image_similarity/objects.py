@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nsmallest
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import orjson
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
 from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
 
 T = TypeVar("T")
 
 _DELETES_AT_ONCE = 64
+
+DAMAGED = "damaged"
+"""Prefix of the documents that were set aside."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 """Names that are the same in a folder and in a bucket; what is being written to a folder has none of these."""
@@ -48,13 +53,15 @@ class Objects:
     Every method raises StoreUnavailable where the folder or bucket cannot be used.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, on_damage: Callable[[], object] = lambda: None) -> None:
+        """`on_damage` is called for each document that is found damaged."""
         self._store = store
+        self._on_damage = on_damage
 
     @classmethod
-    def open(cls, url: str | None, *, default: Path) -> Objects:
+    def open(cls, url: str | None, *, default: Path, on_damage: Callable[[], object] = lambda: None) -> Objects:
         """Open as `open_store` does."""
-        return cls(open_store(url, default=default))
+        return cls(open_store(url, default=default), on_damage=on_damage)
 
     async def write(self, key: str, data: bytes) -> None:
         """Write an object; one that is there is replaced."""
@@ -74,6 +81,23 @@ class Objects:
             answer = await guard(self._store.get_async(key))
             return bytes(await guard(answer.bytes_async()))
         except FileNotFoundError:
+            return None
+
+    async def read_json(self, key: str) -> Any:
+        """Return a document, or None if there is none. One that is no JSON (torn by a power cut) counts as none.
+
+        It is set aside below `damaged/`, for whoever wants to look what is left of it.
+        """
+        document = await self.read(key)
+        if document is None:
+            return None
+        try:
+            return orjson.loads(document)
+        except orjson.JSONDecodeError as error:
+            get_logger().error("document_damaged", key=key, bytes=len(document), reason=str(error))
+            self._on_damage()
+            await self.write(f"{DAMAGED}/{key}", document)
+            await self.delete(key)
             return None
 
     async def entries(self, prefix: str) -> list[Entry]:

@@ -49,8 +49,8 @@ class Repeats:
 
     async def find(self, request: Request) -> dict[str, Any] | None:
         """Return what the request was about to do when it came before, None if it did not."""
-        document = await self._objects.read(self._name(request))
-        return None if document is None else orjson.loads(document)
+        document: dict[str, Any] | None = await self._objects.read_json(self._name(request))
+        return document
 
     async def sweep(self) -> int:
         """Forget requests that nobody sends again; returns how many."""

@@ -132,8 +132,7 @@ class Trash:
             return None
         # By key, and UUIDv7s grow with time.
         key = deletions[-1].key
-        document = await self._objects.read(key)
-        fields: dict[str, Any] = orjson.loads(document) if document else {}
+        fields: dict[str, Any] = await self._objects.read_json(key) or {}
         # A collection may have been made anew with another model, whose vectors are others.
         if fields.get("model") != self._model or datetime.fromisoformat(fields["until"]).timestamp() < time():
             return None

@@ -96,8 +96,8 @@ class Notes:
 
     async def image_id(self, key: str) -> str | None:
         """Return the image that a note is about, None if it is gone. Raises StoreUnavailable."""
-        document = await self._objects.read(key)
-        return None if document is None else str(orjson.loads(document)["image_id"])
+        document = await self._objects.read_json(key)
+        return None if document is None else str(document["image_id"])
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Remove notes. Raises StoreUnavailable."""

@@ -132,11 +132,11 @@ class FeedbackLog:
         name = f"{self._requests}/{hashlib.sha256(request_key.encode()).hexdigest()}"
         if await self._objects.create(name, orjson.dumps(to_json(event))):
             return event
-        document = await self._objects.read(name)
+        document = await self._objects.read_json(name)
         if document is None:
-            # Swept in this very moment, a day after it was made: too old to count.
+            # Damaged, or swept in this very moment, a day after it was made: too old to count.
             return event
-        first = from_json(orjson.loads(document))
+        first = from_json(document)
         if not first.says_the_same(event):
             raise InvalidRequest("This Idempotency-Key came with another verdict before; each needs a key of its own.")
         return first

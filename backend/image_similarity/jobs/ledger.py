@@ -27,7 +27,7 @@ from image_similarity.domain import JobNotFound
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
 from image_similarity.jobs.records import as_fields, counts_of, done_notes, figures, finished_job, is_uuid, made_at
-from image_similarity.objects import Objects, check_key
+from image_similarity.objects import DAMAGED, Entry, Objects, check_key
 
 ABANDONED_UPLOAD = 86_400.0
 """Seconds after which an upload that never became a job is taken for dead."""
@@ -73,9 +73,9 @@ class JobLedger:
         entries = await self._objects.entries(f"jobs/{job_id}")
         # Read after the listing: what is removed at the end is removed after this was written, so that a listing
         # that misses something is never taken at its word.
-        finished = await self._objects.read(f"jobs/{job_id}/finished.json")
+        finished = await self._end(job_id, entries)
         if finished is not None:
-            return finished_job(job_id, orjson.loads(finished))
+            return finished_job(job_id, finished)
         header = await self._header(job_id)
         done = done_notes(entries)
         started = next((entry.modified for entry in entries if entry.key == f"jobs/{job_id}/started"), None)
@@ -114,7 +114,7 @@ class JobLedger:
     async def open_chunks(self, job_id: str) -> list[int] | None:
         """Return the chunks of a job that are not done, or None where the job ended or was never there."""
         entries = await self._objects.entries(f"jobs/{job_id}")
-        if await self._objects.read(f"jobs/{job_id}/finished.json") is not None:
+        if await self._end(job_id, entries) is not None:
             return None
         try:
             chunks = (await self._header(job_id))["chunks"]
@@ -146,12 +146,12 @@ class JobLedger:
             # Done by a process that died before it could see whether that was the last one.
             await self._finish_if_done(job_id, remaining)
             return None
-        document = await self._objects.read(f"jobs/{job_id}/chunks/{chunk:06}.json")
+        document = await self._objects.read_json(f"jobs/{job_id}/chunks/{chunk:06}.json")
         if document is None:
             await self.finish(job_id, JobState.FAILED)
             return None
         await self._objects.create(f"jobs/{job_id}/started", b"")
-        return [Item(**fields) for fields in orjson.loads(document)]
+        return [Item(**fields) for fields in document]
 
     async def note_attempt(self, job_id: str, chunk: int) -> int:
         """Note that an attempt at a chunk begins; returns how many began before it and never ended."""
@@ -223,11 +223,38 @@ class JobLedger:
                 await self._objects.delete_all(f"pending/{job_id}")
 
     async def _header(self, job_id: str) -> dict[str, Any]:
-        document = await self._objects.read(f"jobs/{job_id}/job.json")
-        if document is None:
+        header: dict[str, Any] | None = await self._objects.read_json(f"jobs/{job_id}/job.json")
+        if header is None and await self._objects.read(f"{DAMAGED}/jobs/{job_id}/job.json") is not None:
+            header = await self._mend_header(job_id)
+        if header is None:
             raise JobNotFound(f'There is no job "{job_id}"; reports are kept for a while only (JOB_RETENTION).')
-        header: dict[str, Any] = orjson.loads(document)
         return header
+
+    async def _mend_header(self, job_id: str) -> dict[str, Any] | None:
+        """Write a job down again from its chunks, which were written before it; None if there are none."""
+        keys = [entry.key for entry in await self._objects.entries(f"jobs/{job_id}/chunks")]
+        if not keys:
+            return None
+        total = sum([len(await self._objects.read_json(key) or ()) for key in keys])
+        created_at = datetime.fromtimestamp(made_at(job_id), UTC).isoformat()
+        header = {"created_at": created_at, "total": total, "chunks": len(keys)}
+        await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
+        return header
+
+    async def _end(self, job_id: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
+        """Return the document of a job's end, None before it; `entries` were listed before.
+
+        If it is damaged, the job ends again from its notes of chunks, or as FAILED if they were removed by then.
+        """
+        key = f"jobs/{job_id}/finished.json"
+        document: dict[str, Any] | None = await self._objects.read_json(key)
+        keys = {entry.key for entry in entries}
+        if document is None and key in keys and not any("/chunks/" in other for other in keys):
+            moment = datetime.fromtimestamp(made_at(job_id), UTC).isoformat()
+            document = {"state": JobState.FAILED, "counts": {}, "failures": [], "started_at": None}
+            document |= {"created_at": moment, "finished_at": datetime.now(UTC).isoformat()}
+            await self._objects.create(key, orjson.dumps(document))
+        return document
 
     async def _finish_if_done(self, job_id: str, remaining: list[int]) -> None:
         if not remaining:
@@ -246,9 +273,9 @@ class JobLedger:
 
     async def _failures_in(self, key: str) -> tuple[Failure, ...]:
         if (known := self._failures.get(key)) is None:
-            document = await self._objects.read(key)
+            document = await self._objects.read_json(key)
             if document is None:
-                # Removed since the listing, so the job has ended: whoever asks next is told of its end.
+                # Damaged, or removed since the listing, so the job has ended: whoever asks next is told of its end.
                 return ()
-            known = self._failures[key] = tuple(Failure(**fields) for fields in orjson.loads(document))
+            known = self._failures[key] = tuple(Failure(**fields) for fields in document)
         return known

@@ -95,7 +95,7 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
     probes: Probes | None = None
     try:
         loop.run(engine.load_tagger())
-        app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings)), loop, tracing)
+        app = celery_for(url, chunk_processor(settings, engine, open_ledger(settings, engine.metrics)), loop, tracing)
         if settings.worker_port is not None:
             probes = Probes(engine, settings, url, loop)
         _wait_for_broker(app)

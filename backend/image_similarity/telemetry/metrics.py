@@ -96,6 +96,16 @@ class Metrics:
             "Notes of writes that may land later which the storage did not take or give.",
             registry=self.registry,
         )
+        self.documents_damaged = Counter(
+            "image_similarity_documents_damaged_total",
+            "Documents (of jobs, deletions, feedback) that were no JSON and were set aside below damaged/.",
+            registry=self.registry,
+        )
+        self.images_damaged = Counter(
+            "image_similarity_images_damaged_total",
+            "Images whose stored bytes were not the ones that were sent when they were read.",
+            registry=self.registry,
+        )
         self.cache_requests = Counter(
             "image_similarity_cache_requests_total",
             "Look-ups in the cache.",

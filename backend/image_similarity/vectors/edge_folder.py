@@ -12,11 +12,15 @@ import orjson
 import qdrant_edge as edge
 
 from image_similarity.domain import StoreLocked, StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.conditions import OWN_INDEXES
-from image_similarity.vectors.edge_terms import INDEX_TYPES
+from image_similarity.vectors.edge_terms import INDEX_TYPES, to_vector
 from image_similarity.vectors.folder_lock import try_lock
 from image_similarity.vectors.payload import VECTOR
+
+META_NAMES = ("collection.json", "collection.copy.json")
+"""What a collection was made with, and the same again: a collection that does not know it cannot be searched."""
 
 
 def create(folder: Path, meta: CollectionMeta) -> None:
@@ -38,22 +42,74 @@ def create(folder: Path, meta: CollectionMeta) -> None:
             shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
         shard.flush()
         shard.close()
-        (draft / "collection.json").write_bytes(orjson.dumps(asdict(meta), option=orjson.OPT_INDENT_2))
+        write_meta(draft, meta)
         draft.rename(folder)
+        sync_folder(folder.parent)
     except Exception as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
 
 
+def write_meta(folder: Path, meta: CollectionMeta) -> None:
+    """Write down what a collection was made with, twice, and bring both to disk. Raises OSError."""
+    for name in META_NAMES:
+        draft = folder / f".{name}"
+        with draft.open("wb") as file:
+            file.write(orjson.dumps(asdict(meta), option=orjson.OPT_INDENT_2))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(folder / name)
+    sync_folder(folder)
+
+
 def read_meta(folder: Path) -> CollectionMeta | None:
-    """Return what a collection was made with, None where there is none. Raises StoreUnavailable."""
-    path = folder / "collection.json"
+    """Return what a collection was made with, None if neither copy of that can be read. Raises StoreUnavailable."""
+    for name in META_NAMES:
+        path = folder / name
+        try:
+            return CollectionMeta(**orjson.loads(path.read_bytes()))
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError) as error:
+            get_logger().error("document_damaged", key=f"{folder.name}/{name}", reason=str(error))
+        except OSError as error:
+            raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+    return None
+
+
+def metas_agree(folder: Path) -> bool:
+    """Tell whether both copies of what a collection was made with are there and the same. Raises OSError."""
+    paths = [folder / name for name in META_NAMES]
+    return all(path.exists() for path in paths) and len({path.read_bytes() for path in paths}) == 1
+
+
+def adopt(folder: Path, meta: CollectionMeta) -> None:
+    """Take a collection for one that `meta` describes, because nothing readable says what it was made with.
+
+    Raises StoreUnavailable if its vectors are of another dimension.
+    """
+    shard = load(folder)
     try:
-        return CollectionMeta(**orjson.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+        points, _ = shard.scroll(edge.ScrollRequest(limit=1, with_payload=False, with_vector=True))
+    finally:
+        shard.close()
+    if points and to_vector(points[0]).size != meta.dimension:
+        raise StoreUnavailable(
+            f'What the collection "{folder.name}" was made with cannot be read any more (collection.json is damaged), '
+            f"and its vectors have not the {meta.dimension} dimensions of {meta.model}. Set MODEL_NAME to the model "
+            "that made it."
+        )
+    get_logger().error("collection_adopted", collection=folder.name, model=meta.model, images=len(points))
+    write_meta(folder, meta)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def count_images(folder: Path) -> int:

@@ -16,7 +16,7 @@ from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
-from image_similarity.vectors.edge_folder import count_images, create, load, read_meta
+from image_similarity.vectors.edge_folder import adopt, count_images, create, load, metas_agree, read_meta, write_meta
 from image_similarity.vectors.edge_indexes import FieldIndexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
@@ -260,11 +260,15 @@ def _open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeS
         # Nobody's images are lost: an empty collection just follows the model.
         shutil.rmtree(folder)
         found = None
-    if found is None:
+    if found is None and (folder / "shard").exists():
+        adopt(folder, meta)
+    elif found is None:
         create(folder, meta)
     shard = load(folder)
     try:
         ensure_text_indexes(shard, language)
+        if not metas_agree(folder):
+            write_meta(folder, meta)
     # Whatever Edge raises; what is open keeps every other process out.
     except BaseException as error:
         shard.close()
