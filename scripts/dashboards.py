@@ -236,6 +236,16 @@ DASHBOARDS = {
             "short",
             {"{{instance}}": f"increase(image_similarity_flush_failures_total{{{HERE}}}[$__rate_interval])"},
         ),
+        Panel(
+            "Writes that may land late",
+            "short",
+            {
+                "noted": f"max(image_similarity_writes_unsettled{{{HERE}}})",
+                "mended": f"sum(increase(image_similarity_writes_mended_total{{{HERE}}}[$__rate_interval]))",
+                "notes lost": f"sum(increase(image_similarity_write_notes_lost_total{{{HERE}}}[$__rate_interval]))",
+            },
+            "Attempts that were given up while Qdrant may still apply them: docs/decisions/0002-repeated-writes.md.",
+        ),
         Panel("Nodes of Qdrant", "short", {"answer Prometheus": f'sum(up{{job="qdrant", {HERE}}})'}),
     ],
 }
