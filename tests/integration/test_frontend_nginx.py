@@ -91,7 +91,7 @@ def test_every_page_comes_with_the_headers_of_the_api_process(site: httpx.Client
     answer = site.get(path)
     assert "The page" in answer.text
     assert answer.headers["cache-control"] == "no-cache"
-    for name, value in page._HEADERS.items():
+    for name, value in page.HEADERS.items():
         if name != "Vary":
             assert answer.headers[name] == value
 

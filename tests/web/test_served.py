@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import write_openapi
-from image_similarity.api import errors, page
+from image_similarity.api import docs_page, errors, page
 
 INDEX = "<!doctype html><title>The page</title>"
 SCRIPT = "console.log('hello');" * 50
@@ -77,6 +79,17 @@ def test_page_that_was_not_built_says_how(tmp_path: Path) -> None:
     answer = TestClient(app_with(tmp_path / "missing")).get("/")
     assert answer.status_code == 503
     assert "npm run build" in answer.text
+
+
+def test_documentation_names_every_route_and_has_no_script() -> None:
+    document = json.loads(write_openapi.text())
+    document["info"]["title"] = "<script>alert(1)</script>"
+    text = docs_page.render(document)
+    assert "<script" not in text
+    missing = [path for path in document["paths"] if f" {path}</code>" not in text]
+    assert missing == []
+    names = set(re.findall(r'href="#(\w+)"', text))
+    assert names <= set(re.findall(r'id="(\w+)"', text)), "links lead somewhere"
 
 
 def test_types_of_the_page_are_made_from_the_present_api() -> None:

@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from image_similarity import __version__
-from image_similarity.api import errors, openapi, page
+from image_similarity.api import docs_page, errors, openapi, page
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.metrics import metrics_answer
@@ -53,7 +53,7 @@ def create_app(
         title=settings.app_name,
         version=__version__,
         summary="Drop images in, find the ones that look alike.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         # They would lead to whatever host the request names.
         redirect_slashes=False,
@@ -74,6 +74,7 @@ def create_app(
         app.include_router(router, dependencies=guard)
     app.include_router(_metrics)
     page.install(app)
+    docs_page.install(app)
 
     # The last one added is the first that a request meets.
     app.add_middleware(

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent.parent / "web"
 PAGES = ("/", "/library", "/status")
 """Addresses that the page itself tells apart; every other one is a file, the API's, or a mistake."""
 
-_HEADERS = {
+HEADERS = {
     # Nothing from elsewhere, nothing inline: text that an image's metadata bring along cannot become a program.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -101,7 +101,7 @@ def _answer(request: Request, file: _File) -> Response:
     encoding = _encoding(request.headers.get("accept-encoding", ""), file)
     # One for each encoding, since they are different bytes.
     etag = f'"{file.etag}{encoding and "-"}{encoding}"'
-    headers = {**_HEADERS, "Cache-Control": file.cache_control, "ETag": etag}
+    headers = {**HEADERS, "Cache-Control": file.cache_control, "ETag": etag}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if encoding:
