@@ -265,6 +265,10 @@ class ImageUndecodable(ImageSimilarityError):
     code = "image_undecodable"
 
 
+class DecodeOutOfMemory(ImageUndecodable):
+    """Decoding asked for more memory than the image's header let expect."""
+
+
 class ImageTooLarge(ImageSimilarityError):
     """The image has more pixels than the limit; found in its header, nothing was decoded."""
 

@@ -18,8 +18,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
-from image_similarity.domain import ImageSimilarityError, ImageTooLarge, ImageUndecodable, UnsupportedFormat
-from image_similarity.images.header import format_of, webp_canvas
+from image_similarity.domain import (
+    DecodeOutOfMemory,
+    ImageSimilarityError,
+    ImageTooLarge,
+    ImageUndecodable,
+    UnsupportedFormat,
+)
+from image_similarity.images.header import format_of, jpeg_scans, webp_canvas
+from image_similarity.images.memory import OF_CONTAINER, Grant, peak_bytes
 from image_similarity.images.quiet import silence_tiff, warnings_ignored
 from image_similarity.images.rgb import fix_png_transparency, to_rgb
 
@@ -33,6 +40,11 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> the operation that undoes it."""
+
+TOO_MUCH_MEMORY = "Decoding the image takes more memory than its header promises; save it anew and send that."
+
+MAX_SCANS = 100
+"""Of one JPEG; a progressive one has about ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,12 @@ class DecodedImage:
 
 
 def decode(
-    data: bytes, *, max_pixels: int, min_short_side: int | None = None, min_long_side: int | None = None
+    data: bytes,
+    *,
+    max_pixels: int,
+    min_short_side: int | None = None,
+    min_long_side: int | None = None,
+    grant: Grant = lambda _: None,
 ) -> DecodedImage:
     """Decode an image file of any supported format; safe in many threads at once.
 
@@ -59,9 +76,11 @@ def decode(
     A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is several times as fast, as long as the
     shorter side keeps `min_short_side` and the longer `min_long_side` pixels. Both None: full size.
 
+    `grant` is asked for the memory that it will take, once that is known and before it is taken.
+
     Raises UnsupportedFormat for bytes that no supported format begins with, ImageTooLarge for more than
-    `max_pixels` pixels (told from the header: nothing is decoded), and ImageUndecodable for all else that
-    cannot be decoded to its last pixel.
+    `max_pixels` pixels (told from the header: nothing is decoded), ImageUndecodable for all else that cannot be
+    decoded to its last pixel, and what `grant` raises.
     """
     name = format_of(data)
     opener = _openers().get(name or "")
@@ -70,14 +89,24 @@ def decode(
         raise UnsupportedFormat(f"{what}; supported are {', '.join(supported_formats())}.")
     with warnings_ignored():
         try:
-            if name == "WEBP" and (canvas := webp_canvas(data)):
+            canvas = webp_canvas(data) if name == "WEBP" else None
+            if canvas:
                 # Before Pillow opens it, because there libwebp allocates eight bytes a pixel at once.
                 _check_pixels(canvas, max_pixels)
+                grant(canvas[0] * canvas[1] * OF_CONTAINER["WEBP"])
+            scans = _check_scans(data) if name == "JPEG" else 1
             file = opener(io.BytesIO(data))
-            _check_pixels(file.size, max_pixels)
-            return _decode(file, name, min_short_side=min_short_side, min_long_side=min_long_side)
+            full_size = file.size
+            _check_pixels(full_size, max_pixels)
+            if isinstance(file, JpegImageFile):
+                _reduce(file, min_short_side or 0, min_long_side or 0)
+            if not canvas:
+                grant(peak_bytes(file, name, full_size=full_size, scans=scans))
+            return _decode(file, name, full_size)
         except ImageSimilarityError:
             raise
+        except MemoryError as error:
+            raise DecodeOutOfMemory(TOO_MUCH_MEMORY) from error
         except Image.DecompressionBombError as error:
             # Pillow checks a few sizes itself, in the middle of reading a file, by a limit of the process.
             limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
@@ -130,16 +159,15 @@ def _openers() -> dict[str, Callable[[io.BytesIO], ImageFile]]:
     return openers
 
 
-def _decode(file: ImageFile, name: str, *, min_short_side: int | None, min_long_side: int | None) -> DecodedImage:
-    full_size = file.size
-    if isinstance(file, JpegImageFile):
-        _reduce(file, min_short_side or 0, min_long_side or 0)
+def _decode(file: ImageFile, name: str, full_size: tuple[int, int]) -> DecodedImage:
     if isinstance(file, PngImageFile) and file.tile:
         fix_png_transparency(file, str(file.tile[0].args))
     drawn = file.tile[0].extents if isinstance(file, GifImageFile) and file.tile else None
     file.load()
     orientation = _orientation(file)
     image = to_rgb(file)
+    if image is not file:
+        Image.Image.close(file)  # its pixels, before there are a third copy; the bytes are the caller's
     if drawn is not None and drawn != (0, 0, *image.size):
         image = _alone_on_white(image, drawn)
     if orientation in _UPRIGHT:
@@ -185,6 +213,15 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise ImageTooLarge(
             f"The image has {width} x {height} = {width * height:,} pixels; the limit is {max_pixels:,}."
         )
+
+
+def _check_scans(data: bytes) -> int:
+    scans = jpeg_scans(data, exact_above=MAX_SCANS)
+    if scans > MAX_SCANS:
+        raise ImageUndecodable(
+            f"The JPEG file has {scans:,} scans; the limit is {MAX_SCANS}. Save it anew and send that."
+        )
+    return scans
 
 
 def _complaint(name: str, error: Exception) -> str:

@@ -1,8 +1,8 @@
-"""Pixels of any kind that Pillow decodes -> RGB that looks right."""
+"""Pixels of any kind that Pillow decodes -> RGB that looks right; a large image is converted in tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,11 @@ from PIL import Image, ImageCms
 _WHITE = (255, 255, 255)
 _STORED_AS_8_BIT = {"L;2": 255 // 3, "L;4": 255 // 15}
 """Factor by which Pillow spreads the grey levels of a PNG of 2 or 4 bits."""
+_TILE_PIXELS = 1 << 19
+"""What is converted at a time: floats take up to 40 bytes a pixel meanwhile."""
+
+Convert = Callable[[Image.Image], Image.Image]
+Box = tuple[int, int, int, int]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -20,18 +25,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Transparency is composited on white. Grey and floating-point values of more than 8 bits are scaled to
     0..255. ICC profiles are not applied. Raises ValueError for a mode that Pillow cannot convert.
     """
-    mode = image.mode
-    if mode.startswith("I;16"):
-        return _from_16_bits(image)
-    if mode in ("I", "F"):
-        return _from_wide_range(image, ceilings=(255, 65535) if mode == "I" else (1, 255, 65535))
-    if mode == "LAB":
-        return _from_lab(image)
-    if mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"), may_be_padding=image.format == "BMP")
-    return image if mode == "RGB" else image.convert("RGB")
+    convert = _converter(image)
+    return image if convert is None else _in_tiles(image, convert)
 
 
 def fix_png_transparency(image: Image.Image, raw_mode: str) -> None:
@@ -47,62 +42,125 @@ def fix_png_transparency(image: Image.Image, raw_mode: str) -> None:
         image.info["transparency"] = tuple(sample >> 8 for sample in colour)
 
 
-def _on_white(image: Image.Image, *, may_be_padding: bool) -> Image.Image:
-    """Composite RGBA on white.
+def _converter(image: Image.Image) -> Convert | None:
+    """Return what makes RGB of any part of the image; None where that is what it is."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _from_16_bits(image)
+    if mode in ("I", "F"):
+        return _from_wide_range(image, ceilings=(255, 65535) if mode == "I" else (1, 255, 65535))
+    if mode == "LAB":
+        return _from_lab()
+    if mode == "La" or image.has_transparency_data:
+        if image.format == "BMP" and _is_invisible(image):
+            # Many programs write zeros where a BMP of 32 bits has its alpha; browsers take it for opaque too.
+            return lambda part: part.convert("RGB")
+        return _on_white
+    return None if mode == "RGB" else lambda part: part.convert("RGB")
 
-    Many programs write zeros where a BMP of 32 bits has its alpha, so with `may_be_padding` an image that
-    would be invisible altogether is taken for opaque, as browsers do.
-    """
-    alpha = image.getchannel("A")
-    rgb = image.convert("RGB")
-    extremes = alpha.getextrema()
-    if extremes == (255, 255) or (may_be_padding and extremes == (0, 0)):
+
+def _in_tiles(image: Image.Image, convert: Convert) -> Image.Image:
+    if image.width * image.height <= _TILE_PIXELS:
+        return convert(image)
+    converted = Image.new("RGB", image.size)
+    for box in _tiles(image.size):
+        converted.paste(convert(image.crop(box)), box)
+    return converted
+
+
+def _tiles(size: tuple[int, int]) -> Iterator[Box]:
+    """Cut an area into boxes of at most _TILE_PIXELS, whatever its shape."""
+    columns = min(size[0], _TILE_PIXELS)
+    rows = max(1, _TILE_PIXELS // columns)
+    for top in range(0, size[1], rows):
+        for left in range(0, size[0], columns):
+            yield left, top, min(left + columns, size[0]), min(top + rows, size[1])
+
+
+def _parts(image: Image.Image) -> Iterator[NDArray[Any]]:
+    """Values of the image, tile by tile."""
+    for box in _tiles(image.size):
+        yield np.asarray(image.crop(box))
+
+
+def _is_invisible(image: Image.Image) -> bool:
+    alphas = (_rgba(image.crop(box)).getchannel("A") for box in _tiles(image.size))
+    return all(alpha.getextrema() == (0, 0) for alpha in alphas)
+
+
+def _on_white(part: Image.Image) -> Image.Image:
+    rgba = _rgba(part)
+    alpha = rgba.getchannel("A")
+    rgb = rgba.convert("RGB")
+    if alpha.getextrema() == (255, 255):
         return rgb
-    canvas = Image.new("RGB", image.size, _WHITE)
+    canvas = Image.new("RGB", part.size, _WHITE)
     canvas.paste(rgb, mask=alpha)
     return canvas
 
 
-def _from_16_bits(image: Image.Image) -> Image.Image:
+def _rgba(part: Image.Image) -> Image.Image:
+    # Pillow has no direct way from grey with alpha that is multiplied in.
+    return (part.convert("LA") if part.mode == "La" else part).convert("RGBA")
+
+
+def _from_16_bits(image: Image.Image) -> Convert:
     """Keep the upper 8 bits of 16-bit grey, as Pillow does with 16-bit colour; honour a transparent level.
 
     A TIFF without any value above 12 bits is taken for what a camera sensor of 12 bits delivers, which is
     commonly stored that way and would come out black.
     """
-    values = np.asarray(image)
-    shift = 4 if image.format == "TIFF" and values.max() < 4096 else 8
-    grey = (values >> shift).astype(np.uint8)
+    shift = 4 if image.format == "TIFF" and all(part.max() < 4096 for part in _parts(image)) else 8
     level = image.info.get("transparency")
-    if isinstance(level, int):
-        grey[values == level] = 255
-    return Image.fromarray(grey).convert("RGB")
+
+    def convert(part: Image.Image) -> Image.Image:
+        values = np.asarray(part)
+        grey = (values >> shift).astype(np.uint8)
+        if isinstance(level, int):
+            grey[values == level] = 255
+        return Image.fromarray(grey).convert("RGB")
+
+    return convert
 
 
-def _from_wide_range(image: Image.Image, *, ceilings: Sequence[int]) -> Image.Image:
+def _from_wide_range(image: Image.Image, *, ceilings: Sequence[int]) -> Convert:
     """Scale integers of 32 bits or floats, whose white no header names, to 0..255.
 
     White is the lowest of `ceilings` that no value exceeds. Where a value is negative or exceeds them all,
     the darkest value becomes black and the brightest white. What is not a finite number becomes black.
     """
-    values: NDArray[np.float32] = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    low = float(values.min(where=finite, initial=np.inf))
-    high = float(values.max(where=finite, initial=-np.inf))
+    low, high = np.inf, -np.inf
+    for values in map(_as_floats, _parts(image)):
+        finite = np.isfinite(values)
+        low = min(low, float(values.min(where=finite, initial=np.inf)))
+        high = max(high, float(values.max(where=finite, initial=-np.inf)))
     if low >= 0:
         high = next((ceiling for ceiling in ceilings if high <= ceiling), high)
         low = 0.0 if high in ceilings else low
     # In float64, where the difference of two float32 cannot overflow; at least 1e-30, where they are equal.
     scale = 255.0 / max(high - low, 1e-30)
-    with np.errstate(all="ignore"):
-        levels = np.where(finite, (values.astype(np.float64) - low) * scale, 0.0)
-    return Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8)).convert("RGB")
+
+    def convert(part: Image.Image) -> Image.Image:
+        values = _as_floats(np.asarray(part))
+        with np.errstate(all="ignore"):
+            levels = np.where(np.isfinite(values), (values.astype(np.float64) - low) * scale, 0.0)
+        return Image.fromarray(np.rint(levels.clip(0, 255)).astype(np.uint8)).convert("RGB")
+
+    return convert
 
 
-def _from_lab(image: Image.Image) -> Image.Image:
+def _as_floats(values: NDArray[Any]) -> NDArray[np.float32]:
+    return values.astype(np.float32)
+
+
+def _from_lab() -> Convert:
     """Convert CIE L*a*b* to sRGB, which Pillow's `convert` cannot."""
-    converted = ImageCms.profileToProfile(
-        image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-    )
-    if converted is None:  # only for inPlace=True
-        raise ValueError("no conversion from LAB")
-    return converted
+    to_srgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+
+    def convert(part: Image.Image) -> Image.Image:
+        converted = ImageCms.applyTransform(part, to_srgb)
+        if converted is None:  # only for inPlace=True
+            raise ValueError("no conversion from LAB")
+        return converted
+
+    return convert
