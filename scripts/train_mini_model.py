@@ -30,10 +30,10 @@ from image_similarity.encoders.mini import (
     MINI,
     WEIGHTS,
     load_backbone,
-    preprocess,
     root_features,
 )
 from image_similarity.encoders.mini_text import HEAD, MINILM_SHA256
+from image_similarity.encoders.squash import squash
 
 _FLICKR8K = Path(__file__).resolve().parents[1].parent / "shared" / "flickr8k"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -184,7 +184,7 @@ def extract(paths: Sequence[Path], batch_size: int) -> Array:
 
 def _read(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
-        return preprocess(image.convert("RGB"))
+        return squash(image.convert("RGB"))
 
 
 def principal_components(features: Array) -> tuple[Array, Array, Array]:

@@ -7,11 +7,13 @@ import asyncio
 from image_similarity.buckets import check_bucket
 from image_similarity.caches import open_cache
 from image_similarity.domain import InvalidRequest
-from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.feedback.log import FeedbackLog
+from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
+from image_similarity.images.recipe import Preprocess
 from image_similarity.jobs.base import ChunkQueue
 from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
@@ -94,7 +96,8 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         raise
     duplicate_similarity = settings.duplicate_similarity or encoder.spec.duplicate_similarity
     batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
-    limits = Limits(settings.max_pixels, settings.decode_timeout, settings.decode_threads)
+    filler = Filler(make_tagger(settings), metrics, max_queue=settings.max_queue)
+    decoders = open_decoders(settings, metrics, encoder.preprocess, filler.preprocess)
     return SearchEngine(
         model=RunningModel(
             model.spec,
@@ -104,7 +107,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             calibrations,
             duplicate_similarity,
         ),
-        embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        embedder=ImageEmbedder(encoder, batching, cache, decoders, max_pixels=settings.max_pixels),
         texts=TextEmbedder(
             model.text,
             cache,
@@ -115,7 +118,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         ),
         urls=_url_fetcher(settings, kind),
         feedback=feedback,
-        filler=Filler(make_tagger(settings), metrics, max_queue=settings.max_queue),
+        filler=filler,
         vectors=vectors,
         storage=storage,
         writes=Writes(
@@ -141,6 +144,18 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
                 duplicate_similarity,
             )
         ),
+    )
+
+
+def open_decoders(settings: Settings, metrics: Metrics, *preprocess: Preprocess) -> Decoders:
+    """Return what decodes images and applies any of `preprocess`. Raises InvalidRequest for processes without Linux."""
+    return Decoders(
+        preprocess,
+        metrics,
+        isolation=settings.decode_isolation,
+        count=settings.decode_threads,
+        timeout=settings.decode_timeout,
+        memory=settings.decode_max_bytes,
     )
 
 

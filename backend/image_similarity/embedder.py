@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
-from image_similarity.domain import DecodeTimeout, Embedding, Pixels
+from image_similarity.domain import Embedding, Pixels
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import Batching
-from image_similarity.images.decode import DecodedImage, decode
-from image_similarity.images.thumbnail import make_thumbnail
-from image_similarity.telemetry.metrics import Metrics
+from image_similarity.images.decoders import Decoders
+from image_similarity.images.recipe import Preprocess, Recipe
 from image_similarity.telemetry.tracing import span
-
-T = TypeVar("T")
-
-Preprocess = Callable[[Image.Image], Pixels]
-"""Makes a model's input of an upright RGB image; safe in many threads."""
 
 THUMBNAIL_SIDE = 320
 """Longest side of a thumbnail, in pixels; decoding at a reduced scale never goes below it."""
 
 _LARGE = 256 * 1024
 """Bytes above which hashing (0.5 ms a megabyte) is worth a hop to another thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one image may cost."""
-
-    max_pixels: int
-    decode_timeout: float
-    """Seconds."""
-    decode_threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +39,37 @@ class PreparedImage:
 
 
 class ImageEmbedder:
-    """Decodes in threads, encodes in batches, remembers embeddings by content, and does identical work once.
+    """Has images decoded, encodes in batches, remembers embeddings by content, and does identical work once.
 
     `embed` and `prepare` raise ImageUndecodable, ImageTooLarge, UnsupportedFormat, DecodeTimeout, Overloaded and
     EncodingFailed.
     """
 
     def __init__(
-        self, encoder: Encoder, batching: Batching[Pixels, Embedding], cache: Cache, metrics: Metrics, limits: Limits
+        self,
+        encoder: Encoder,
+        batching: Batching[Pixels, Embedding],
+        cache: Cache,
+        decoders: Decoders,
+        *,
+        max_pixels: int,
     ) -> None:
-        self._encoder = encoder
+        """Take decoders that know the encoder's `preprocess`, and whatever the other methods are given."""
         self._batching = batching
         self._model = f"{encoder.spec.name}@{encoder.fingerprint}"
         self._cache = cache
-        self._metrics = metrics
-        self._limits = limits
-        self._threads = ThreadPoolExecutor(limits.decode_threads, thread_name_prefix="decode")
-        self._free_thread = asyncio.Semaphore(limits.decode_threads)
+        self._decoders = decoders
+        self._recipe = recipe_for(encoder, max_pixels=max_pixels)
         self._embedding = SingleFlight[Embedding]()
 
     @property
     def queue_depth(self) -> int:
         """How many images are being decoded or wait for the model."""
         return self._batching.depth
+
+    def failure(self) -> str | None:
+        """Return why no image can be decoded now; None where all is well."""
+        return self._decoders.failure()
 
     async def digest(self, data: bytes) -> str:
         """Return the sha256 of the bytes, in hex."""
@@ -101,30 +89,40 @@ class ImageEmbedder:
 
     async def prepare(self, data: bytes, digest: str, for_tagger: Preprocess | None = None) -> PreparedImage:
         """Return an image's embedding and, from the same decoding, its thumbnail, size and a tagger's input."""
+        wanted = self._recipe.preprocess if for_tagger is None else (*self._recipe.preprocess, for_tagger)
+        recipe = replace(self._recipe, preprocess=wanted, thumbnail_side=THUMBNAIL_SIDE)
         with self._batching.place():
             with span("decode"):
-                decoded, pixels, thumbnail = await self._in_thread(lambda: self._decode_for_index(data))
-                seen = await self._in_thread(lambda: for_tagger(decoded.image)) if for_tagger is not None else None
+                prepared = await self._decoders.run(data, recipe)
             embedding = await self._recall(digest)
             if embedding is None:
-                embedding = await self._encode(pixels, digest)
-        return PreparedImage(embedding, thumbnail, decoded.width, decoded.height, decoded.format, seen)
+                embedding = await self._encode(prepared.pixels[0], digest)
+        return PreparedImage(
+            embedding,
+            prepared.thumbnail,
+            prepared.width,
+            prepared.height,
+            prepared.format,
+            for_tagger=None if for_tagger is None else prepared.pixels[1],
+        )
 
     async def decode_for(self, data: bytes, preprocess: Preprocess, *, min_side: int) -> Pixels:
         """Return what `preprocess` makes of an image, decoded to no fewer pixels than `min_side` a side."""
+        short_side = max(min_side, self._recipe.min_short_side)
+        recipe = replace(self._recipe, preprocess=(preprocess,), min_short_side=short_side)
         with self._batching.place(), span("decode"):
-            return await self._in_thread(lambda: preprocess(self._decode(data, min_side=min_side).image))
+            return (await self._decoders.run(data, recipe)).pixels[0]
 
     def close(self) -> None:
-        """Finish what is under way and stop the threads."""
+        """Finish what is in the model, and stop; what is being decoded is not waited for."""
+        self._decoders.close()
         self._batching.close()
-        self._threads.shutdown(cancel_futures=True)
 
     async def _compute(self, data: bytes, digest: str) -> Embedding:
         with self._batching.place():
             with span("decode"):
-                pixels = await self._in_thread(lambda: self._encoder.preprocess(self._decode(data).image))
-            return await self._encode(pixels, digest)
+                prepared = await self._decoders.run(data, self._recipe)
+            return await self._encode(prepared.pixels[0], digest)
 
     async def _encode(self, pixels: Pixels, digest: str) -> Embedding:
         # The wait for the model included; the batch itself is many traces' and in the metrics.
@@ -141,37 +139,7 @@ class ImageEmbedder:
     def _key(self, digest: str) -> str:
         return f"{self._model}:{digest}"
 
-    def _decode_for_index(self, data: bytes) -> tuple[DecodedImage, Pixels, bytes]:
-        decoded = self._decode(data)
-        thumbnail = make_thumbnail(decoded.image, max_side=THUMBNAIL_SIDE)
-        return decoded, self._encoder.preprocess(decoded.image), thumbnail
 
-    def _decode(self, data: bytes, *, min_side: int = 0) -> DecodedImage:
-        with self._metrics.stage("decode"):
-            # Searching and indexing decode alike, so that an indexed image finds itself with a score of 1.
-            return decode(
-                data,
-                max_pixels=self._limits.max_pixels,
-                min_short_side=max(min_side, self._encoder.spec.input_size),
-                min_long_side=THUMBNAIL_SIDE,
-            )
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        # Waited for outside the time limit, so that a crowd is not taken for a slow image.
-        await self._free_thread.acquire()
-        call = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        # A thread cannot be stopped: one that outlasts its image's time is free only once it has finished.
-        call.add_done_callback(lambda _: self._free_thread.release())
-        try:
-            return await asyncio.wait_for(asyncio.shield(call), self._limits.decode_timeout)
-        except TimeoutError as error:
-            call.add_done_callback(_ignore_outcome)
-            raise DecodeTimeout(
-                f"Decoding the image took longer than {self._limits.decode_timeout:g} s; send a smaller one."
-            ) from error
-
-
-def _ignore_outcome(call: asyncio.Future[Any]) -> None:
-    # Marks an error as seen: nobody waits for it any more.
-    if not call.cancelled():
-        call.exception()
+def recipe_for(encoder: Encoder, *, max_pixels: int) -> Recipe:
+    """Return how to decode for a model: alike wherever it is done, so that an image finds itself with a score of 1."""
+    return Recipe(max_pixels, encoder.spec.input_size, THUMBNAIL_SIDE, (encoder.preprocess,))

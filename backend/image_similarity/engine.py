@@ -258,6 +258,10 @@ class SearchEngine:
         """Return what is wrong with the cache, without which all still works, only slower; None where all is well."""
         return self._cache.failure()
 
+    def decode_failure(self) -> str | None:
+        """Return why no image can be decoded now; None where all is well."""
+        return self._embedder.failure()
+
     async def failures(self) -> dict[str, str]:
         """Return what is wrong, by the name of the part; empty where all is well."""
         checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.check, self._storage.check)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from image_similarity.cores import usable_cores
 from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.prompts import check_template
 from image_similarity.images.addresses import Allowed, is_name, read_address
@@ -212,9 +213,18 @@ class Settings(BaseSettings):
     # Limits
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body, in bytes; more is a 413.")
     max_pixels: int = Field(80_000_000, ge=1, description="Largest image, in pixels (width x height); more is a 413.")
+    decode_isolation: Literal["process", "thread"] = Field(
+        default_factory=lambda: "process" if sys.platform == "linux" else "thread",
+        description="process (Linux): decode in processes without secrets that can be killed; thread: in the server.",
+    )
     decode_timeout: float = Field(15, gt=0, description="Seconds that decoding one image may take.")
     decode_threads: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 2), ge=1, description="Threads that decode images."
+        default_factory=lambda: max(2, usable_cores()), ge=1, description="Images that are decoded at a time."
+    )
+    decode_max_bytes: int = Field(
+        1536 * 2**20,
+        ge=64 * 2**20,
+        description="Most memory, in bytes, that large images take while they are decoded, all together.",
     )
 
     # Images by URL

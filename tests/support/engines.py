@@ -13,10 +13,11 @@ from PIL import Image
 
 from image_similarity.cache.local import LocalCache
 from image_similarity.confidence import Calibrations
-from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.feedback.log import FeedbackLog
+from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.queries import SearchOptions
@@ -91,16 +92,25 @@ async def running_engine(
         alone=True,
     )
     batching = batch_images(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
-    limits = Limits(max_pixels=1_000_000, decode_timeout=decode_timeout, decode_threads=decode_threads)
+    filler = Filler(tagger or NoTagger(), metrics)
+    # In threads, because the encoder of the tests has a memory.
+    decoders = Decoders(
+        (),
+        metrics,
+        isolation="thread",
+        count=decode_threads,
+        timeout=decode_timeout,
+        memory=1 << 30,
+    )
     engine = SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision, calibrations=calibrations or {}),
-        embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        embedder=ImageEmbedder(encoder, batching, cache, decoders, max_pixels=1_000_000),
         texts=TextEmbedder(words, cache, metrics, batch_size=8, max_queue=max_queue),
         urls=UrlFetcher(enabled=True, max_bytes=1_000_000, timeout=30, allow=["127.0.0.0/8"]),
         feedback=FeedbackLog(
             Objects.open(None, default=data_dir), collection="photos", model=encoder.spec.name, retention=0
         ),
-        filler=Filler(tagger or NoTagger(), metrics),
+        filler=filler,
         vectors=vectors,
         storage=storage,
         writes=Writes(

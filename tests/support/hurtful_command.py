@@ -1,6 +1,7 @@
-"""`python -m tests.support.hurtful_command …` is `image-similarity …` whose decoder obeys the images.
+"""`python -m tests.support.hurtful_command …` is `image-similarity …` that decodes in threads and obeys the images.
 
-An image that holds the bytes DEADLY kills whoever decodes it; one that holds SLOW is slow.
+An image that holds the bytes DEADLY kills whoever decodes it; one that holds SLOW is slow, one that holds ENDLESS never
+done. With IMPATIENT in the environment the server has little patience when it is told to stop.
 """
 
 from __future__ import annotations
@@ -10,24 +11,31 @@ import signal
 import time
 from typing import Any
 
-from image_similarity import embedder
+from image_similarity.api import server
 from image_similarity.cli import main
+from image_similarity.images import recipe
 
 DEADLY = b"this image kills the process that decodes it"
 SLOW = b"this image takes a while"
+ENDLESS = b"this image is never done"
 
 
 def prepare() -> None:
-    decode = embedder.decode
+    os.environ["DECODE_ISOLATION"] = "thread"
+    decode = recipe.decode
 
     def dangerous(data: bytes, **options: Any) -> Any:
         if DEADLY in data:
             os.kill(os.getpid(), signal.SIGKILL)
         if SLOW in data:
             time.sleep(0.2)
+        while ENDLESS in data:
+            time.sleep(1)
         return decode(data, **options)
 
-    embedder.decode = dangerous
+    recipe.decode = dangerous
+    if "IMPATIENT" in os.environ:
+        server.GRACE_SECONDS, server.LAST_SECONDS = 1, 1
 
 
 if __name__ == "__main__":

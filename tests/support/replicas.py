@@ -14,10 +14,11 @@ from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.domain import Embedding, ImageRecord, Match
-from image_similarity.embedder import ImageEmbedder, Limits
+from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
 from image_similarity.feedback.log import FeedbackLog
+from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
 from image_similarity.repeats import Repeats
@@ -115,7 +116,7 @@ def engine_over(
     """Put an engine together; `notes` is what the store was given."""
     encoder, metrics = ColourEncoder(), metrics or Metrics()
     batching = batch_images(encoder, batch_size=8, max_queue=64, metrics=metrics)
-    limits = Limits(max_pixels=1_000_000, decode_timeout=60, decode_threads=1)
+    decoders = Decoders((), metrics, isolation="thread", count=1, timeout=60, memory=1 << 30)
     storage = ImageStorage.open(None, default=folder / "images", store_originals=True)
     records = Objects.open(None, default=folder)
     trash = Trash(
@@ -130,7 +131,7 @@ def engine_over(
     settler = Settler(notes or Notes(records, metrics, collection="photos"), vectors, cache, trash, metrics)
     return SearchEngine(
         model=RunningModel(encoder.spec, encoder.device, encoder.precision),
-        embedder=ImageEmbedder(encoder, batching, cache, metrics, limits),
+        embedder=ImageEmbedder(encoder, batching, cache, decoders, max_pixels=1_000_000),
         texts=TextEmbedder(ColourWords(), cache, metrics, batch_size=8, max_queue=64),
         urls=UrlFetcher(enabled=False, max_bytes=1_000_000, timeout=30),
         feedback=FeedbackLog(

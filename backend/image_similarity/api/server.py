@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
+import threading
 from functools import partial
 from types import FrameType
 
@@ -25,6 +27,9 @@ from image_similarity.vectors.folder_lock import FolderLock
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the process is told to stop."""
+
+LAST_SECONDS = 5
+"""How long it may take after that to write out what is pending and let go of everything; then it ends as it is."""
 
 
 def serve(settings: Settings) -> None:
@@ -108,6 +113,7 @@ class _Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._lock = lock
         self._loop = asyncio.get_running_loop()
+        self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn calls this once the application has started."""
@@ -124,6 +130,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by Python's own signal handling, between any two instructions of the main thread."""
+        if not self._told:
+            self._told = True
+            _end_within(self._drain_seconds + GRACE_SECONDS + LAST_SECONDS)
         if sig != signal.SIGTERM or not self._drain_seconds or self._app.state.draining:
             super().handle_exit(sig, frame)
             return
@@ -136,3 +145,16 @@ def local_url(host: str, port: int) -> str:
     """Return where a server that listens on `host`, every interface perhaps, is reached from its own machine."""
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _end_within(seconds: float) -> None:
+    """Have the process end by then, whatever hangs: a decoder's thread, which nothing can stop, or a disk."""
+    last = threading.Timer(seconds, _end)
+    last.daemon = True
+    last.start()
+
+
+def _end() -> None:
+    hanging = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    get_logger().error("ended_before_all_was_done", threads=hanging)
+    os._exit(1)

@@ -12,7 +12,7 @@ from image_similarity.api import errors
 from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.routes import PREFIX
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import Overloaded, StoreUnavailable
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.base import QueueInfo
 from image_similarity.settings import Settings
@@ -37,6 +37,8 @@ def create_worker_app(engine: SearchEngine, settings: Settings, read_queues: Rea
             failures["broker"] = problem
         for failure in failures.values():
             raise StoreUnavailable(failure)
+        if (failing := engine.decode_failure()) is not None:
+            raise Overloaded(failing, retry_after=5)
         return JsonAnswer({"ready": True})
 
     @app.get("/metrics")

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from PIL import Image
-
 from image_similarity.domain import Embedding, Pixels
+from image_similarity.images.recipe import Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,11 @@ class Encoder(Protocol):
         """What it computes in: "bf16", "fp16" or "fp32"."""
         ...
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Resize and crop an upright RGB image to what the image tower sees; safe in many threads at once.
+    @property
+    def preprocess(self) -> Preprocess:
+        """What resizes and crops an upright RGB image to what the image tower sees.
 
-        Returns shape (input_size, input_size, 3), uint8. Scaling and normalisation are left to
+        It returns shape (input_size, input_size, 3), uint8. Scaling and normalisation are left to
         `encode_images`, where they run once a batch.
         """
         ...

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
@@ -21,6 +20,7 @@ from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.lanes import Lanes
 from image_similarity.encoders.packed import PackedTower, agrees
 from image_similarity.encoders.preprocessing import Family, Preprocessing
+from image_similarity.images.recipe import Preprocess
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -99,9 +99,10 @@ class ClipEncoder:
         """What it computes in: "bf16", "fp16" or "fp32"."""
         return self._precision
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Resize and crop an upright image to (input_size, input_size, 3), uint8; safe in many threads."""
-        return self._preprocessing.apply(image)
+    @property
+    def preprocess(self) -> Preprocess:
+        """What resizes and crops an upright image to (input_size, input_size, 3), uint8."""
+        return self._preprocessing.apply
 
     def encode_images(self, batch: Pixels) -> Embedding:
         """Encode a batch of shape (n, input_size, input_size, 3), uint8; one caller at a time.

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from image_similarity.bootstrap import open_decoders
 from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Pixels
-from image_similarity.embedder import THUMBNAIL_SIDE
+from image_similarity.embedder import recipe_for
 from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.folder import ImageFile, read_image
-from image_similarity.images.decode import decode
 from image_similarity.settings import Settings
+from image_similarity.telemetry.metrics import Metrics
 
 BATCHES_AHEAD = 2
 """Being decoded while the model works on one."""
@@ -96,19 +97,15 @@ def _prepare(
     encoder: Encoder, files: Sequence[ImageFile], settings: Settings
 ) -> Iterator[list[_Prepared | tuple[ImageFile, str]]]:
     """Read and decode in threads, a few batches ahead of who asks."""
+    decoders = open_decoders(settings, Metrics(), encoder.preprocess)
+    recipe = recipe_for(encoder, max_pixels=settings.max_pixels)
 
     def prepare(number: int) -> _Prepared | tuple[ImageFile, str]:
         file = files[number]
         try:
             data = read_image(file.path, settings.max_body_bytes)
-            # As for indexing: another scale would give slightly other pixels.
-            decoded = decode(
-                data,
-                max_pixels=settings.max_pixels,
-                min_short_side=encoder.spec.input_size,
-                min_long_side=THUMBNAIL_SIDE,
-            )
-            return _Prepared(number, hashlib.sha256(data).hexdigest(), encoder.preprocess(decoded.image))
+            [pixels] = decoders.prepare(data, recipe).pixels
+            return _Prepared(number, hashlib.sha256(data).hexdigest(), pixels)
         except ImageSimilarityError as error:
             return file, str(error)
 
@@ -124,6 +121,7 @@ def _prepare(
             yield [future.result() for future in waiting.popleft()]
     finally:
         threads.shutdown(cancel_futures=True)
+        decoders.close()
 
 
 def _encode(encoder: Encoder, batch: Sequence[_Prepared]) -> Sequence[Embedding | EncodingFailed]:

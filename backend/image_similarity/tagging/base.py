@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from image_similarity.domain import Pixels
+from image_similarity.images.recipe import Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,19 @@ class Tagger(Protocol):
         """Read the weights, unless they are read already; the result is its own affair. Raises ModelUnavailable."""
         ...
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return what `find` takes of an upright RGB image; safe in many threads, also before `load`."""
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes of an upright RGB image what `find` takes; also before `load`."""
         ...
 
     def find(self, pixels: Pixels) -> Finding:
         """Say what is on an image; one caller at a time. Raises ModelUnavailable and EncodingFailed."""
         ...
+
+
+def as_it_is(image: Image.Image) -> Pixels:
+    """Return the pixels of an image."""
+    return np.array(image)
 
 
 class NoTagger:
@@ -64,9 +71,10 @@ class NoTagger:
     def load(self) -> None:
         """Do nothing; see `Tagger`."""
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return the image as it is; see `Tagger`."""
-        return np.array(image)
+    @property
+    def preprocess(self) -> Preprocess:
+        """What leaves the image as it is; see `Tagger`."""
+        return as_it_is
 
     def find(self, pixels: Pixels) -> Finding:
         """Say nothing; see `Tagger`."""

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from image_similarity.domain import EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.images.recipe import Preprocess
 from image_similarity.tagging.base import Finding, TaggerSpec
 
 CAPTION = TaggerSpec(name="caption", field="description", quick=False, min_side=384)
@@ -75,12 +76,10 @@ class CaptionTagger:
         self._loaded = processor, model.to(device).eval()
         return self._loaded
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return the image, (height, width, 3), uint8, no larger than is of use."""
-        if max(image.size) > _LONGEST_SIDE:
-            image = image.copy()
-            image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=3.0)
-        return np.array(image)
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes the processor's input; see `shrink`."""
+        return shrink
 
     def find(self, pixels: Pixels) -> Finding:
         """Describe an image in one sentence of up to 40 tokens; the likeliest next word each time."""
@@ -97,3 +96,11 @@ class CaptionTagger:
             raise EncodingFailed(f"the tagger caption failed: {error}") from error
         [text] = processor.batch_decode(tokens, skip_special_tokens=True)
         return Finding(" ".join(text.split()))
+
+
+def shrink(image: Image.Image) -> Pixels:
+    """Return the image, (height, width, 3), uint8, no larger than is of use."""
+    if max(image.size) > _LONGEST_SIDE:
+        image = image.copy()
+        image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=3.0)
+    return np.array(image)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from PIL import Image
-
 from image_similarity.domain import ImageRecord, InvalidRequest, Metadata, Overloaded, Pixels, Tagging
+from image_similarity.images.recipe import Preprocess
 from image_similarity.inputs import check_metadata
 from image_similarity.tagging.base import Finding, Tagger
 from image_similarity.telemetry.metrics import Metrics
@@ -40,9 +39,10 @@ class Filler:
         """Pixels that the shorter side of an image should have for the tagger."""
         return self._tagger.spec.min_side
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return the tagger's input of an upright RGB image; safe in many threads."""
-        return self._tagger.preprocess(image)
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes the tagger's input of an upright RGB image."""
+        return self._tagger.preprocess
 
     async def load(self) -> None:
         """Read the tagger's weights now."""

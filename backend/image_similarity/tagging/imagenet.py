@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from image_similarity.domain import EncodingFailed, Pixels
+from image_similarity.images.recipe import Preprocess
 from image_similarity.tagging.base import Finding, TaggerSpec
 
 if TYPE_CHECKING:
@@ -70,15 +71,10 @@ class ImagenetTagger:
         self._loaded = Loaded(network, weight, bias, read_labels())
         return self._loaded
 
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return the middle of the image, (224, 224, 3), uint8, as the network was tested."""
-        scale = _SHORT_SIDE / min(image.size)
-        width, height = (max(_SIDE, round(side * scale)) for side in image.size)
-        left, top = (width - _SIDE) // 2, (height - _SIDE) // 2
-        # Only the part that is seen is resized: of a panorama, a small one.
-        box = tuple(edge / scale for edge in (left, top, left + _SIDE, top + _SIDE))
-        box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
-        return np.array(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes the network's input; see `crop_middle`."""
+        return crop_middle
 
     def find(self, pixels: Pixels) -> Finding:
         """Return the classes of at least the threshold's probability, the likeliest first, five at most."""
@@ -98,6 +94,17 @@ class ImagenetTagger:
                 # A crane is a bird and a machine; the likelier counts.
                 found.setdefault(labels[place], round(probability, 4))
         return Finding(list(found), found)
+
+
+def crop_middle(image: Image.Image) -> Pixels:
+    """Return the middle of the image, (224, 224, 3), uint8, as the network was tested."""
+    scale = _SHORT_SIDE / min(image.size)
+    width, height = (max(_SIDE, round(side * scale)) for side in image.size)
+    left, top = (width - _SIDE) // 2, (height - _SIDE) // 2
+    # Only the part that is seen is resized: of a panorama, a small one.
+    box = tuple(edge / scale for edge in (left, top, left + _SIDE, top + _SIDE))
+    box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
+    return np.array(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
 
 
 def read_labels() -> list[str]:

@@ -71,6 +71,12 @@ class Metrics:
             shed=shed,
             stage=lambda: self.stage("encode_text"),
         )
+        self.decoder_deaths = Counter(
+            "image_similarity_decoder_deaths_total",
+            "Decoding processes that an image, or a lack of memory, has ended.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.indexed = Counter(
             "image_similarity_images_indexed_total",
             "Images written to the collection.",

@@ -19,7 +19,7 @@ from tests.support.encoders import ColourEncoder, ColourWords
 from tests.support.engines import BLUE, ORANGE, RED, picture
 
 MODEL = Model("colours", 16, "cpu", "fp32", None)
-SETTINGS = Settings(_env_file=None, batch_size=3, decode_threads=2)
+SETTINGS = Settings(_env_file=None, batch_size=3, decode_threads=2, decode_isolation="thread")
 
 ROWS = ["red.png,red", "red.png,a red wall", "orange.png,orange", "blue.png,blue sea", "green.png,green"]
 

@@ -21,7 +21,7 @@ from tests.support.albums import SUBJECTS, drawing, labelled_album
 from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder
 
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None, decode_isolation="thread")
 HOSTILE = "<script>alert('é')</script>&\""
 
 

@@ -21,7 +21,7 @@ from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder, StrictColourEncoder
 
 MODEL = Model("colours", 16, "cpu", "fp32", None)
-SETTINGS = Settings(_env_file=None, batch_size=5, decode_threads=2)
+SETTINGS = Settings(_env_file=None, batch_size=5, decode_threads=2, decode_isolation="thread")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from image_similarity.api.status_schemas import (
     StatsResponse,
     WarmResponse,
 )
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import Overloaded, StoreUnavailable
 from image_similarity.engine import RunningModel
 
 router = APIRouter(prefix=PREFIX, tags=["service"])
@@ -73,12 +73,14 @@ async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
     responses=responses(503),
 )
 async def ready(request: Request, engine: EngineDep) -> Response:
-    """503 where the store or the storage does not answer, or the server is stopping: balancers look elsewhere."""
+    """503 if store or storage does not answer, no image can be decoded, or it stops: balancers look elsewhere."""
     if getattr(request.app.state, "draining", False):
         raise ProblemError(503, "draining", "The server is stopping; it finishes what it has.", {"Retry-After": "5"})
     failures = await engine.failures()
     for failure in failures.values():
         raise StoreUnavailable(failure)
+    if (failing := engine.decode_failure()) is not None:
+        raise Overloaded(failing, retry_after=5)
     return JsonAnswer({"ready": True})
 
 

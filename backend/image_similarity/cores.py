@@ -1,0 +1,47 @@
+"""How many processor cores this process may use, which in a container is not how many the machine has."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return the number of cores: those it may run on, or its cgroups' share of time where that is less; at least 1.
+
+    `root` is where /proc and /sys are found.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time that each cgroup above this process allows, of either version of cgroups."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        folder = top / path.lstrip("/")
+        # In a container its own group may be all there is to see, under a path that only the host knows.
+        for place in {folder, *folder.parents} if folder.exists() else {top}:
+            if place.is_relative_to(top):
+                yield from _quota_of(place)
+
+
+def _quota_of(group: Path) -> Iterator[float]:
+    with suppress(OSError, ValueError):
+        quota, period = (group / "cpu.max").read_text().split()
+        if quota != "max":
+            yield int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        quota = (group / "cpu.cfs_quota_us").read_text()
+        if int(quota) > 0:
+            yield int(quota) / int((group / "cpu.cfs_period_us").read_text())
