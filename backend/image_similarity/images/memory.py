@@ -41,7 +41,10 @@ def peak_bytes(file: ImageFile, name: str, *, full_size: tuple[int, int], scans:
     pixels = file.width * file.height
     if name in OF_CONTAINER:
         return pixels * OF_CONTAINER[name]
-    peak = pixels * (_IN_MODE.get(file.mode, 4) + _RGB)
+    loaded = pixels * _IN_MODE.get(file.mode, 4)
+    peak = loaded + pixels * _RGB
+    if name == "PNG":
+        peak = max(peak, loaded + 2 * file.width * _MOST_BITS // 8)  # two rows, to undo their filters
     if isinstance(file, JpegImageFile) and scans > 1:
         peak += _coefficients(file, full_size)
     if isinstance(file, TiffImageFile):
