@@ -253,8 +253,12 @@ class _Processes:
                 process.close()
             process = self._start(region)
         with self._lock:
-            self._busy.add(process)
-        return process
+            if not self._closed:
+                self._busy.add(process)
+                return process
+        # Closed while it started.
+        process.close()
+        raise Overloaded("The service is shutting down.", retry_after=1.0)
 
     def _put(self, process: DecoderProcess) -> None:
         with self._lock:
