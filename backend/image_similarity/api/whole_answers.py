@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from image_similarity.api.bounded_requests import BoundedRequests
 
 LONG_BYTES = 65536
 """A body from here on is not worth the copy: the kernel takes it in several pieces in any case."""
 
 
-class WholeAnswers(HttpToolsProtocol):
+class WholeAnswers(BoundedRequests):
     """uvicorn's HTTP protocol on a `JoiningTransport`; for `uvicorn.Config(http=...)`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
