@@ -6,18 +6,21 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.support.balancer import CONFIGURATION, Balancer, running_balancer
 from tests.support.clients import posting
-from tests.support.servers import wait_for
+from tests.support.servers import answers, wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
@@ -97,10 +100,10 @@ def test_request_is_sent_to_another_replica_when_one_is_overloaded(lasting: Bala
         assert (answer.status_code, answer.json()["replica"]) == (200, "replica-2")
 
 
-def test_bulk_job_is_never_sent_twice(lasting: Balancer) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/index/batch", "/api/v1/index/batc%68"])
+def test_bulk_job_is_never_sent_twice(lasting: Balancer, path: str) -> None:
     answers = [
-        httpx.post(f"{lasting.url}/api/v1/index/batch", content=b"x", headers={"X-Overloaded": "replica-1"})
-        for _ in range(4)
+        httpx.post(f"{lasting.url}{path}", content=b"x", headers={"X-Overloaded": "replica-1"}) for _ in range(4)
     ]
     assert {answer.status_code for answer in answers} == {200, 503}
 
@@ -137,7 +140,24 @@ def forwarded_for(balancer: Balancer, claimed: str) -> str:
 
 
 def test_figures_of_the_replicas_are_not_public(lasting: Balancer) -> None:
-    assert httpx.get(f"{lasting.url}/metrics").status_code == 404
+    for path in ("/metrics", "/%6detrics", "/%6D%65trics"):
+        assert httpx.get(f"{lasting.url}{path}").status_code == 404
+
+
+def test_head_over_the_limit_is_refused(lasting: Balancer) -> None:
+    refused = httpx.get(lasting.url + SEARCH, headers={"X": "a" * 70_000})
+    assert (refused.status_code, refused.json()["code"]) == (431, "head_too_large")
+    assert httpx.get(lasting.url + SEARCH, headers={"X": "a" * 30_000}).status_code == 200
+
+
+def test_one_address_does_not_take_every_connection(tmp_path: Path) -> None:
+    variables = {"CLIENT_CONNECTIONS": "3", "TRUSTED_PROXIES": "192.0.2.1"}
+    with running_balancer(tmp_path, replicas=1, **variables) as balancer, ExitStack() as held:
+        where = (urlsplit(balancer.url).hostname, urlsplit(balancer.url).port)
+        silent = [held.enter_context(socket.create_connection(where)) for _ in range(3)]
+        wait_for(lambda: not answers(balancer.url + SEARCH), "a fourth connection is answered")
+        silent[0].close()
+        wait_for(lambda: answers(balancer.url + SEARCH), "a closed connection still counts")
 
 
 def test_answers_are_not_compressed(lasting: Balancer) -> None:
