@@ -1,7 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
 import { bytes, count, duration, plural } from "@/format";
-import type { Upload, UploadState } from "@/library/upload-queue";
+import type { Choice, Upload, UploadState } from "@/library/upload";
 import { useUploadProgress, useUploads } from "@/library/uploads-context";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
@@ -12,6 +12,7 @@ const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string
   waiting: { text: "Waiting", icon: "clock", colour: "text-muted" },
   sending: { text: "Sending", icon: "upload", colour: "text-accent" },
   indexing: { text: "Indexing", icon: "retry", colour: "text-accent" },
+  held: { text: "Another image has this name", icon: "warning", colour: "text-warn" },
   done: { text: "Done", icon: "check", colour: "text-good" },
   failed: { text: "Failed", icon: "warning", colour: "text-danger" },
 };
@@ -20,14 +21,14 @@ const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string
 export function UploadPanel() {
   const queue = useUploads();
   const progress = useUploadProgress();
-  const { total, done, failed, active, stalled, replaced, unchanged } = progress;
+  const { total, done, failed, held, active, stalled, replaced, unchanged } = progress;
   const [onlyFailed, setOnlyFailed] = useState(false);
   const listed = useMemo(
     () => (onlyFailed ? progress.uploads.filter(({ state }) => state === "failed") : progress.uploads),
     [onlyFailed, progress.uploads],
   );
   if (total === 0) return null;
-  const settled = done + failed;
+  const settled = done + failed + held;
   // Half of the way is sending, half is indexing.
   const share = ((progress.bytes > 0 ? progress.sentBytes / progress.bytes : 1) + settled / total) / 2;
 
@@ -39,7 +40,7 @@ export function UploadPanel() {
             <h2 id="upload-title" className="font-semibold" aria-live="polite">
               {active
                 ? `Adding ${plural(total, "image")}`
-                : failed === 0
+                : failed + held === 0
                   ? `Added ${plural(done, "image")}`
                   : `Added ${count(done)} of ${plural(total, "image")}`}
             </h2>
@@ -47,9 +48,9 @@ export function UploadPanel() {
               {stalled
                 ? "Waiting for the server to answer…"
                 : [
-                    `${count(done)} in`,
+                    `${count(done)} added`,
                     failed > 0 && `${count(failed)} failed`,
-                    replaced > 0 && `${count(replaced)} replaced an image of the same name`,
+                    replaced > 0 && `${count(replaced)} replaced an existing image`,
                     unchanged > 0 && `${count(unchanged)} were there already`,
                     `${bytes(progress.sentBytes)} of ${bytes(progress.bytes)}`,
                     progress.rate !== null && `${progress.rate.toFixed(1)} images/s`,
@@ -98,12 +99,49 @@ export function UploadPanel() {
               checked={onlyFailed}
               onChange={() => setOnlyFailed(!onlyFailed)}
             />
-            Only those that failed
+            Show failed only
           </label>
         )}
       </div>
+      <Clashes held={progress.uploads.filter(({ state }) => state === "held")} />
       <FileList uploads={listed} />
     </section>
+  );
+}
+
+const CHOICES: { choice: Choice; label: string }[] = [
+  { choice: "keep", label: "Keep both" },
+  { choice: "replace", label: "Replace" },
+  { choice: "skip", label: "Skip" },
+];
+
+/** The files that would replace another image: for all of them at once here, for each in its row. */
+function Clashes({ held }: { held: Upload[] }) {
+  const queue = useUploads();
+  if (held.length === 0) return null;
+  return (
+    <div
+      role="group"
+      aria-labelledby="clashes"
+      className="flex flex-wrap items-center justify-between gap-3 border-t border-line bg-warn-soft px-4 py-3 sm:px-6"
+    >
+      <p id="clashes" className="text-sm text-warn">
+        {held.length === 1
+          ? "1 file has the name of another image."
+          : `${count(held.length)} files have the names of other images.`}
+      </p>
+      <div className="flex flex-wrap gap-2">
+        {CHOICES.map(({ choice, label }) => (
+          <Button
+            key={choice}
+            look={choice === "keep" ? "primary" : "plain"}
+            onClick={() => void queue.settle(held, choice)}
+          >
+            {label}
+          </Button>
+        ))}
+      </div>
+    </div>
   );
 }
 
@@ -142,6 +180,7 @@ function FileList({ uploads }: { uploads: readonly Upload[] }) {
 }
 
 function FileRow({ upload }: { upload: Upload }) {
+  const queue = useUploads();
   const { text, icon, colour } = LABELS[upload.state];
   const share =
     upload.state === "sending"
@@ -160,14 +199,29 @@ function FileRow({ upload }: { upload: Upload }) {
       <span className="max-w-[45%] shrink-0 truncate" title={upload.name}>
         {upload.name}
       </span>
-      <span className={`min-w-0 flex-1 truncate text-right ${colour}`} title={upload.reason ?? undefined}>
-        {upload.reason ?? text}
-      </span>
+      {upload.state === "held" ? (
+        <span className="flex min-w-0 flex-1 justify-end gap-1" role="group" aria-label={upload.name}>
+          {CHOICES.map(({ choice, label }) => (
+            <button
+              key={choice}
+              type="button"
+              className="rounded-full px-2 py-1 text-warn hover:bg-sunken"
+              onClick={() => void queue.settle([upload], choice)}
+            >
+              {label}
+            </button>
+          ))}
+        </span>
+      ) : (
+        <span className={`min-w-0 flex-1 truncate text-right ${colour}`} title={upload.reason ?? undefined}>
+          {upload.reason ?? text}
+        </span>
+      )}
       <span className="hidden w-20 shrink-0 text-right text-muted tabular-nums sm:block">
         {bytes(upload.file.size)}
       </span>
       <span
-        className={`absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform ${upload.state === "done" || upload.state === "failed" ? "opacity-0" : ""}`}
+        className={`absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform ${["held", "done", "failed"].includes(upload.state) ? "opacity-0" : ""}`}
         style={{ transform: `scaleX(${share})` }}
       />
     </div>

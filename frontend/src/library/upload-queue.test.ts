@@ -2,7 +2,12 @@ import { describe, expect, it, vi } from "vitest";
 import { Problem, Unreachable } from "@/api/problem";
 import type { JobDocument } from "@/api/types";
 import type { BatchFile } from "@/api/uploads";
-import { type Transport, UploadQueue } from "@/library/upload-queue";
+import { digest } from "@/digest";
+import type { Transport } from "@/library/upload";
+import { UploadQueue } from "@/library/upload-queue";
+
+// jsdom's files have no arrayBuffer(): here the size is the hash.
+vi.mock("@/digest", () => ({ digest: (blob: Blob) => Promise.resolve(`${blob.size}-bytes`) }));
 
 const file = (name: string, bytes = 10) => new File([new Uint8Array(bytes)], name, { type: "image/png" });
 const files = (count: number) => Array.from({ length: count }, (_, i) => file(`image-${i}.png`));
@@ -37,7 +42,16 @@ function report(batch: string[], failed: string[]): JobDocument {
 function server({
   damaged = [] as string[],
   send,
-}: { damaged?: string[]; send?: (files: BatchFile[]) => Error | null } = {}) {
+  known = new Map<string, string>(),
+  lookUp = (name) => Promise.resolve(known.get(name) ?? null),
+  follow,
+}: {
+  damaged?: string[];
+  send?: (files: BatchFile[]) => Error | null;
+  known?: Map<string, string>;
+  lookUp?: Transport["lookUp"];
+  follow?: Transport["follow"];
+} = {}) {
   const batches: string[][] = [];
   const transport: Transport = {
     send: (batch) => {
@@ -46,7 +60,8 @@ function server({
       batches.push(batch.map(({ name }) => name));
       return Promise.resolve(String(batches.length - 1));
     },
-    follow: (jobId) => Promise.resolve(report(batches[Number(jobId)] ?? [], damaged)),
+    follow: follow ?? ((jobId) => Promise.resolve(report(batches[Number(jobId)] ?? [], damaged))),
+    lookUp,
     cancel: () => Promise.resolve(),
     onIndexed: vi.fn(),
   };
@@ -117,6 +132,54 @@ describe("the queue of uploads", () => {
     queue.add([file("a.png"), file("a.png"), file("b.png")]);
     await settled(queue, 3);
     for (const batch of batches) expect(new Set(batch).size).toBe(batch.length);
+  });
+
+  it("replaces no image unasked", async () => {
+    const { queue, batches } = server({ known: new Map([["a.png", "of another"]]) });
+    queue.add([file("a.png"), file("b.png")]);
+    await vi.waitFor(() => expect(queue.snapshot()).toMatchObject({ done: 1, held: 1, active: false }));
+    expect(batches).toEqual([["b.png"]]);
+  });
+
+  it.each([
+    ["keep", [expect.stringMatching(/^a-10-bytes\.png$/)], 1],
+    ["replace", ["a.png"], 1],
+    ["skip", undefined, 0],
+  ] as const)("does what was chosen of a taken name: %s", async (choice, sent, total) => {
+    const { queue, batches } = server({ known: new Map([["a.png", "of another"]]) });
+    queue.add([file("a.png")]);
+    await vi.waitFor(() => expect(queue.snapshot().held).toBe(1));
+    await queue.settle(queue.snapshot().uploads, choice);
+    await vi.waitFor(() => expect(queue.snapshot()).toMatchObject({ held: 0, done: total, total }));
+    expect(batches[0]).toEqual(sent);
+  });
+
+  it("sends an image that is there already, which costs nothing", async () => {
+    const same = file("a.png");
+    const { queue } = server({ known: new Map([["a.png", await digest(same)]]) });
+    queue.add([same]);
+    await settled(queue, 1);
+    expect(queue.snapshot()).toMatchObject({ done: 1, held: 0 });
+  });
+
+  it("asks again while the server is away, and replaces nothing meanwhile", async () => {
+    let tries = 0;
+    const lookUp = vi.fn((name: string) => {
+      if (name === "b.png" && ++tries === 1) return Promise.reject(new Unreachable());
+      return Promise.resolve(name === "a.png" ? "of another" : null);
+    });
+    const { queue, batches } = server({ lookUp });
+    queue.add([file("a.png"), file("b.png")]);
+    await vi.waitFor(() => expect(queue.snapshot()).toMatchObject({ done: 1, held: 1 }), { timeout: 8000 });
+    expect(batches).toEqual([["b.png"]]);
+    expect(lookUp).toHaveBeenCalledTimes(4);
+  });
+
+  it("holds the second of two different files of one name while the first is under way", async () => {
+    const { queue, batches } = server({ follow: () => new Promise(() => undefined) });
+    queue.add([file("a.png", 10), file("a.png", 11)]);
+    await vi.waitFor(() => expect(queue.snapshot().held).toBe(1));
+    expect(batches).toEqual([["a.png"]]);
   });
 
   it("keeps the folders in the names", async () => {

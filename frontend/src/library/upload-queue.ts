@@ -1,57 +1,20 @@
-import { Problem, textOf, Unreachable } from "@/api/problem";
-import type { BatchFile } from "@/api/uploads";
-import type { JobDocument, JobSummary } from "@/api/types";
+import { Problem, textOf } from "@/api/problem";
 import { nameOf } from "@/library/files";
-
-export type UploadState = "waiting" | "sending" | "indexing" | "done" | "failed";
-
-export interface Upload {
-  id: number;
-  name: string;
-  file: File;
-  state: UploadState;
-  /** Share of its bytes that has left, 0 to 1. */
-  sent: number;
-  reason: string | null;
-}
-
-export interface Snapshot {
-  uploads: readonly Upload[];
-  total: number;
-  done: number;
-  failed: number;
-  /** Images whose name was taken, and which replaced what had it. */
-  replaced: number;
-  unchanged: number;
-  bytes: number;
-  sentBytes: number;
-  /** Images per second since it began; null until something can be said. */
-  rate: number | null;
-  secondsLeft: number | null;
-  active: boolean;
-  /** Whether it waits for a server that does not answer. */
-  stalled: boolean;
-}
-
-/** What the queue is built on; tests put others in their place. */
-export interface Transport {
-  send: (files: BatchFile[], onSent: (bytes: number) => void, signal: AbortSignal) => Promise<string>;
-  follow: (jobId: string, onProgress: (job: JobSummary) => void, signal: AbortSignal) => Promise<JobDocument>;
-  cancel: (jobId: string) => Promise<void>;
-  onIndexed: () => void;
-}
+import { waitFor } from "@/library/patience";
+import { nameBeside, TakenNames } from "@/library/taken-names";
+import type { Choice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
 const BATCH_FILES = 32;
 const BATCH_BYTES = 32e6;
 /** Batches under way: one is sent while the one before is indexed. */
 const LANES = 2;
 const NOTIFY_MS = 100;
-const PATIENCE_MS = 2000;
 const REFUSALS_OF_ONE_FILE = [413, 415, 422];
 
 /**
  * Brings files to the server in batches, each a bulk job, and knows what became of every file.
  *
+ * No image is replaced by another that only has the same name: such a file is held until a person has said what to do.
  * A server that does not answer is waited for. A batch that is refused because of one file in it is halved until that
  * file stands alone; it is named and the others go on.
  */
@@ -71,15 +34,18 @@ export class UploadQueue {
   #notifying = false;
   readonly #listeners = new Set<() => void>();
   #nextId = 0;
+  readonly #taken: TakenNames;
 
-  constructor(private readonly transport: Transport) {}
+  constructor(private readonly transport: Transport) {
+    this.#taken = new TakenNames(transport.lookUp);
+  }
 
   add(files: File[], folder = ""): void {
     if (!this.#snapshot.active) this.#beginAnew();
     const prefix = folder.replace(/^\/+|\/+$/g, "");
     const added = files.map((file): Upload => {
       const name = prefix ? `${prefix}/${nameOf(file)}` : nameOf(file);
-      return { id: this.#nextId++, name, file, state: "waiting", sent: 0, reason: null };
+      return { id: this.#nextId++, name, file, state: "waiting", sent: 0, reason: null, replaces: false };
     });
     this.#uploads = [...this.#uploads, ...added];
     this.#waiting.push(...added);
@@ -91,6 +57,22 @@ export class UploadQueue {
     const failed = this.#uploads.filter(({ state }) => state === "failed");
     for (const upload of failed) this.#set(upload, "waiting", null);
     this.#waiting.push(...failed);
+    this.#pump();
+  }
+
+  /** Goes on with files that are held: under a name of their own, in place of what has the name, or not at all. */
+  async settle(uploads: readonly Upload[], choice: Choice): Promise<void> {
+    const held = uploads.filter(({ state }) => state === "held");
+    if (choice === "skip") this.#uploads = this.#uploads.filter((upload) => !held.includes(upload));
+    else {
+      if (!this.#snapshot.active) this.#startClock();
+      for (const upload of held) {
+        this.#set(upload, "waiting", null);
+        if (choice === "keep") upload.name = await nameBeside(upload.name, upload.file);
+        else upload.replaces = true;
+      }
+      this.#waiting.push(...held);
+    }
     this.#pump();
   }
 
@@ -117,8 +99,8 @@ export class UploadQueue {
   snapshot = (): Snapshot => this.#snapshot;
 
   #beginAnew(): void {
-    // What failed stays, to be tried again.
-    this.#uploads = this.#uploads.filter(({ state }) => state === "failed");
+    // What failed stays, to be tried again, and what somebody is to decide.
+    this.#uploads = this.#uploads.filter(({ state }) => state === "failed" || state === "held");
     this.#replaced = this.#unchanged = 0;
     this.#startClock();
   }
@@ -132,7 +114,7 @@ export class UploadQueue {
   #pump(): void {
     while (this.#lanes < LANES && this.#waiting.length > 0) {
       this.#lanes += 1;
-      void this.#run(this.#nextBatch(), this.#abort.signal).finally(() => {
+      void this.#deliver(this.#nextBatch(), this.#abort.signal).finally(() => {
         this.#lanes -= 1;
         this.#pump();
         this.#changed();
@@ -158,6 +140,39 @@ export class UploadQueue {
     return batch;
   }
 
+  /** Sends a batch, but for the files whose name another image has. */
+  async #deliver(batch: Upload[], signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        const asked = batch.map((upload) => this.#taken.has(upload, signal));
+        // Before anything is asked again, what was asked is to be known.
+        await Promise.allSettled(asked);
+        const taken = await Promise.all(asked);
+        for (const upload of batch.filter((_, index) => taken[index])) {
+          this.#set(upload, "held", "Another image has this name.");
+        }
+        const free = batch.filter((_, index) => !taken[index]);
+        if (free.length > 0) await this.#run(free, signal);
+        return;
+      } catch (error) {
+        if (await this.#mayTryAgain(error, signal)) continue;
+        for (const upload of batch)
+          this.#set(upload, "failed", signal.aborted ? "Cancelled." : textOf(error));
+        return;
+      }
+    }
+  }
+
+  /** Waits out what passes by itself; false for everything else. */
+  async #mayTryAgain(error: unknown, signal: AbortSignal): Promise<boolean> {
+    const wait = signal.aborted ? null : waitFor(error);
+    if (wait === null) return false;
+    this.#stalled = true;
+    this.#changed();
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    return true;
+  }
+
   async #run(batch: Upload[], signal: AbortSignal): Promise<void> {
     for (;;) {
       for (const upload of batch) this.#set(upload, "sending", null);
@@ -168,24 +183,20 @@ export class UploadQueue {
         await this.#follow(jobId, batch, signal);
         return;
       } catch (error) {
-        if (signal.aborted) {
-          for (const upload of batch) this.#set(upload, "failed", "Cancelled.");
-          return;
-        }
-        const wait = waitFor(error);
-        if (wait !== null) {
-          this.#stalled = true;
-          this.#changed();
-          await new Promise((resolve) => setTimeout(resolve, wait));
-          continue;
-        }
-        if (batch.length > 1 && error instanceof Problem && REFUSALS_OF_ONE_FILE.includes(error.status)) {
+        if (await this.#mayTryAgain(error, signal)) continue;
+        if (
+          !signal.aborted &&
+          batch.length > 1 &&
+          error instanceof Problem &&
+          REFUSALS_OF_ONE_FILE.includes(error.status)
+        ) {
           const middle = batch.length >> 1;
           await this.#run(batch.slice(0, middle), signal);
           await this.#run(batch.slice(middle), signal);
           return;
         }
-        for (const upload of batch) this.#set(upload, "failed", textOf(error));
+        for (const upload of batch)
+          this.#set(upload, "failed", signal.aborted ? "Cancelled." : textOf(error));
         return;
       }
     }
@@ -228,6 +239,7 @@ export class UploadQueue {
   }
 
   #set(upload: Upload, state: UploadState, reason: string | null): void {
+    if (state === "done" || state === "failed") this.#taken.giveBack(upload);
     upload.state = state;
     upload.reason = reason;
     upload.sent = state === "indexing" || state === "done" ? 1 : 0;
@@ -245,15 +257,15 @@ export class UploadQueue {
   }
 
   #look(): Snapshot {
-    const tally = { done: 0, failed: 0, bytes: 0, sentBytes: 0 };
+    const tally = { done: 0, failed: 0, held: 0, bytes: 0, sentBytes: 0 };
     for (const { state, file, sent } of this.#uploads) {
-      if (state === "done" || state === "failed") tally[state] += 1;
+      if (state === "done" || state === "failed" || state === "held") tally[state] += 1;
       tally.bytes += file.size;
       tally.sentBytes += state === "failed" ? file.size : file.size * sent;
     }
     const inJobs = [...this.#indexedInJobs.values()].reduce((sum, processed) => sum + processed, 0);
     const settled = tally.done + tally.failed - this.#settledBefore + inJobs;
-    const left = this.#uploads.length - tally.done - tally.failed - inJobs;
+    const left = this.#uploads.length - tally.done - tally.failed - tally.held - inJobs;
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const active = this.#lanes > 0 || this.#waiting.length > 0;
     // The last figure stays in sight when all is done.
@@ -272,14 +284,4 @@ export class UploadQueue {
       stalled: this.#stalled && active,
     };
   }
-}
-
-/** How long to wait before the very same is tried again; null where that would not help. */
-function waitFor(error: unknown): number | null {
-  if (error instanceof Unreachable) return PATIENCE_MS;
-  if (error instanceof Problem && (error.status === 429 || error.status === 503)) {
-    return error.retryAfter === null ? PATIENCE_MS : error.retryAfter * 1000;
-  }
-  if (error instanceof Problem && error.status === 401) return PATIENCE_MS;
-  return null;
 }

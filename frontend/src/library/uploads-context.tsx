@@ -2,8 +2,10 @@ import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import { followJob } from "@/api/events";
 import { answer, api } from "@/api/client";
+import { Problem } from "@/api/problem";
 import { sendBatch } from "@/api/uploads";
-import { type Snapshot, UploadQueue } from "@/library/upload-queue";
+import type { Snapshot } from "@/library/upload";
+import { UploadQueue } from "@/library/upload-queue";
 
 const Uploads = createContext<UploadQueue | null>(null);
 
@@ -18,6 +20,17 @@ export function useUploadProgress(): Snapshot {
   return useSyncExternalStore(queue.subscribe, queue.snapshot);
 }
 
+async function shaOf(name: string, signal: AbortSignal): Promise<string | null> {
+  try {
+    const params = { path: { image_id: name } };
+    return (await answer(api.GET("/api/v1/images/{image_id}", { params, signal }))).sha256;
+  } catch (error) {
+    // A name that no image can have is refused with the file, in the server's own words.
+    if (error instanceof Problem && [404, 422].includes(error.status)) return null;
+    throw error;
+  }
+}
+
 /** Uploads belong to the app, not to a page: they go on while one looks at other pages. */
 export function UploadsProvider({ children }: { children: ReactNode }) {
   const client = useQueryClient();
@@ -26,6 +39,7 @@ export function UploadsProvider({ children }: { children: ReactNode }) {
       new UploadQueue({
         send: sendBatch,
         follow: followJob,
+        lookUp: shaOf,
         cancel: (jobId) =>
           answer(api.DELETE("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } } })).then(
             () => undefined,

@@ -4,6 +4,7 @@ import { useLocation } from "wouter";
 import { answer, api, asBinary, asForm } from "@/api/client";
 import { Problem, textOf } from "@/api/problem";
 import type { Hit } from "@/api/types";
+import { nameBeside } from "@/library/taken-names";
 import { queryImage } from "@/search/run";
 import type { Part } from "@/search/state";
 import { useToast } from "@/shell/toasts";
@@ -36,7 +37,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
     setBusy(true);
     try {
       const { blob, name } = await queryImage(uploadKey, null);
-      const imageId = await freeName(name, uploadKey);
+      const imageId = await freeName(name, blob);
       await answer(
         api.POST("/api/v1/index", {
           body: { image: asBinary(blob), image_id: imageId },
@@ -61,14 +62,12 @@ function Add({ uploadKey }: { uploadKey: string }) {
 }
 
 /** The file's name where no other image has it; else with a piece of the hash, so that nothing is replaced. */
-async function freeName(name: string, key: string): Promise<string> {
+async function freeName(name: string, bytes: Blob): Promise<string> {
   try {
     await answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: name } } }));
   } catch (error) {
     if (error instanceof Problem && error.status === 404) return name;
     throw error;
   }
-  const dot = name.lastIndexOf(".");
-  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
-  return `${stem}-${key.slice(0, 8)}${extension}`;
+  return nameBeside(name, bytes);
 }

@@ -1,4 +1,5 @@
 import { del, entries, get, set } from "idb-keyval";
+import { digest } from "@/digest";
 
 /**
  * The images that were searched with, kept in this browser, so that back and reload find them. The key is the sha256 of
@@ -43,12 +44,4 @@ async function dropOldest(): Promise<void> {
   const all = (await entries<string, StoredQuery>()).filter(([name]) => name.startsWith(PREFIX));
   const old = all.sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(KEPT);
   await Promise.all(old.map(([name]) => del(name)));
-}
-
-/** Without https browsers do not hash (localhost aside): then a random name, which no indexed image ever equals. */
-export async function digest(blob: Blob): Promise<string> {
-  const bytes = globalThis.isSecureContext
-    ? new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()))
-    : crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,0 +1,49 @@
+import type { BatchFile } from "@/api/uploads";
+import type { JobDocument, JobSummary } from "@/api/types";
+
+export type UploadState = "waiting" | "sending" | "indexing" | "held" | "done" | "failed";
+
+export interface Upload {
+  id: number;
+  name: string;
+  file: File;
+  state: UploadState;
+  /** Share of its bytes that has left, 0 to 1. */
+  sent: number;
+  reason: string | null;
+  /** Whether a person has said that it may replace the image that has its name. */
+  replaces: boolean;
+}
+
+/** What to do with a file whose name another image has. */
+export type Choice = "keep" | "replace" | "skip";
+
+export interface Snapshot {
+  uploads: readonly Upload[];
+  total: number;
+  done: number;
+  failed: number;
+  /** Files whose name another image has, and of which nobody has said yet what to do. */
+  held: number;
+  /** Images whose name was taken, and which replaced what had it. */
+  replaced: number;
+  unchanged: number;
+  bytes: number;
+  sentBytes: number;
+  /** Images per second since it began; null until something can be said. */
+  rate: number | null;
+  secondsLeft: number | null;
+  active: boolean;
+  /** Whether it waits for a server that does not answer. */
+  stalled: boolean;
+}
+
+/** What the queue is built on; tests put others in their place. */
+export interface Transport {
+  send: (files: BatchFile[], onSent: (bytes: number) => void, signal: AbortSignal) => Promise<string>;
+  follow: (jobId: string, onProgress: (job: JobSummary) => void, signal: AbortSignal) => Promise<JobDocument>;
+  /** The sha256 of the image that has a name; null where none has it. */
+  lookUp: (name: string, signal: AbortSignal) => Promise<string | null>;
+  cancel: (jobId: string) => Promise<void>;
+  onIndexed: () => void;
+}
