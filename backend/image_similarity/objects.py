@@ -111,7 +111,7 @@ class Objects:
             # A folder that another process removed while it was being read.
             return []
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
+            raise _failed(error) from error
         return sorted(found, key=lambda entry: entry.key)
 
     async def names(self, prefix: str, *, after: str, limit: int) -> list[str]:
@@ -133,7 +133,7 @@ class Objects:
                 if len(found) >= limit:
                     break
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
+            raise _failed(error) from error
         return found[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
@@ -178,7 +178,28 @@ def _names(folder: Path, after: str, limit: int) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
+        raise _failed(error) from error
+
+
+_CAUSES = {
+    "no space left": "its disk is full",
+    "os error 28": "its disk is full",
+    "disk quota": "its quota is used up",
+    "permission denied": "access to it is denied",
+    "read-only file system": "it is read-only",
+    "too many open files": "the process has too many files open",
+    "timed out": "it did not answer in time",
+    "error sending request": "its server cannot be reached",
+}
+"""What callers are told, by what an error says; they are to learn neither paths nor addresses of this server."""
+
+
+def _failed(error: Exception) -> StoreUnavailable:
+    """Return what callers are told of an error, and log all of it for the operator."""
+    said = in_one_line(error)
+    get_logger().error("storage_failed", error=said)
+    why = next((told for text, told in _CAUSES.items() if text in str(error).lower()), "the server's log says why")
+    return StoreUnavailable(f"The image storage failed: {why}.")
 
 
 async def guard_all(call: Awaitable[T]) -> T:
@@ -186,7 +207,7 @@ async def guard_all(call: Awaitable[T]) -> T:
     try:
         return await guard(call)
     except FileNotFoundError as error:
-        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
+        raise _failed(error) from error
 
 
 async def guard(call: Awaitable[T]) -> T:
@@ -196,7 +217,7 @@ async def guard(call: Awaitable[T]) -> T:
     except (FileNotFoundError, AlreadyExistsError):
         raise
     except (BaseError, OSError) as error:
-        raise StoreUnavailable(f"The image storage failed: {in_one_line(error)}") from error
+        raise _failed(error) from error
 
 
 def open_store(url: str | None, *, default: Path) -> ObjectStore:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from image_similarity.domain import StoreUnavailable
 from image_similarity.storage import ImageStorage
@@ -66,6 +67,19 @@ async def assert_unavailable(*calls: Awaitable[object]) -> None:
 
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(calls)
     assert all(str(outcome).startswith("The image storage failed: ") for outcome in outcomes)
+
+
+async def test_callers_learn_no_path_of_the_server_and_the_log_tells_all(folder: Path) -> None:
+    storage = storage_in(folder)
+    blocked = folder / "thumbnails"
+    blocked.write_text("a file where a folder has to be")
+    with capture_logs() as lines, pytest.raises(StoreUnavailable) as caught:
+        await storage.check()
+    assert str(folder) not in str(caught.value)
+    assert "/" not in str(caught.value)
+    assert "Source" not in str(caught.value)
+    assert [line["event"] for line in lines] == ["storage_failed"]
+    assert str(folder) in str(lines[0]["error"])
 
 
 async def test_a_bucket_that_does_not_answer_is_unavailable(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
