@@ -16,12 +16,17 @@ from image_similarity.domain import (
     IndexResult,
     InvalidRequest,
     Metadata,
+    Overloaded,
     UnsupportedFormat,
 )
 from image_similarity.folder import IdFrom, ImageFile, read_image
 
 PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
 """What is wrong with one file only; anything else would be wrong with the next one too."""
+
+
+_PATIENCE = 60
+"""Times that one file waits for its turn behind others that take long, before the run stops."""
 
 
 class Indexer(Protocol):
@@ -78,11 +83,8 @@ async def index_files(
         for file in queue:
             try:
                 data = await asyncio.to_thread(read_image, file.path, max_bytes)
-                result = await indexer.index_image(
-                    data,
-                    image_id=file.image_id(id_from, data),
-                    metadata=metadata.get(file.relative, metadata.get(file.path.name, {})),
-                )
+                given = metadata.get(file.relative, metadata.get(file.path.name, {}))
+                result = await _patiently(indexer, data, file.image_id(id_from, data), given)
             except PER_FILE as error:
                 tally.failures.append((file.path, str(error)))
             else:
@@ -97,3 +99,13 @@ async def index_files(
         # The first failure cancelled the other workers; it is the one to tell of.
         raise group.exceptions[0] from group
     return tally
+
+
+async def _patiently(indexer: Indexer, data: bytes, image_id: str, metadata: Metadata) -> IndexResult:
+    for _ in range(_PATIENCE):
+        try:
+            return await indexer.index_image(data, image_id=image_id, metadata=metadata)
+        except Overloaded as error:
+            # By the other files of this very run: large images take their decoders for seconds each.
+            await asyncio.sleep(min(5.0, error.retry_after))
+    return await indexer.index_image(data, image_id=image_id, metadata=metadata)

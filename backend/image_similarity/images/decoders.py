@@ -202,7 +202,8 @@ class _Processes:
         try:
             self._put(self._get(_REGION))
         except ImageSimilarityError as error:
-            get_logger().warning("decoder_not_started", reason=str(error))
+            if not self._closed:
+                get_logger().warning("decoder_not_started", reason=str(error))
 
     def prepare(self, data: bytes, recipe: Recipe, grant: Grant, clock: Clock) -> Prepared:
         """Have an image prepared by one of them; raises as `Decoders.run`."""
