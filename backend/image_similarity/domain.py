@@ -253,6 +253,12 @@ class InvalidArchive(InvalidRequest):
     code = "invalid_archive"
 
 
+class AnswerTooLarge(InvalidRequest):
+    """What was asked for has more bytes than one answer may have."""
+
+    code = "answer_too_large"
+
+
 class BodyTooLarge(ImageSimilarityError):
     """The request body exceeds the limit."""
 

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from image_similarity.cache.answers import Answers
 from image_similarity.confidence import Calibrations, add_confidence
-from image_similarity.domain import Embedding, Match, Metadata, Scalar
+from image_similarity.domain import AnswerTooLarge, Embedding, Match, Metadata, Scalar
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import EncodedText
 from image_similarity.images.fetch import UrlFetcher
@@ -40,6 +40,9 @@ from image_similarity.vectors.keywords import Words
 from image_similarity.writes import not_found
 
 S = TypeVar("S", Source, Example)
+
+MAX_ANSWER_BYTES = 8 * 2**20
+"""Of the results that one search returns, as they are kept; each answer is held several times while it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,10 @@ class Searches:
         self._selection = Selection(vectors, alike=alike)
 
     async def run(self, query: Query, options: SearchOptions) -> SearchResult:
-        """Find the images that are most like the query. Raises InvalidRequest where its parts cancel each other out."""
+        """Find the images that are most like the query.
+
+        Raises InvalidRequest if its parts cancel each other out, AnswerTooLarge if the results have too many bytes.
+        """
         started = perf_counter()
         query = await self._fetched(query)
         digests = [await self._digest(source) for source in query.sources]
@@ -182,7 +188,13 @@ def _dump(found: _Found) -> bytes:
         (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, hit.metadata, hit.duplicates, hit.group)
         for hit in found.matches
     ]
-    return orjson.dumps((rows, found.truncated, found.threshold))
+    answer = orjson.dumps((rows, found.truncated, found.threshold))
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise AnswerTooLarge(
+            f"The answer has {len(answer)} bytes, the limit is {MAX_ANSWER_BYTES}: ask for fewer results (top_k), or "
+            "leave their metadata out (with_metadata: false) and fetch it image by image."
+        )
+    return answer
 
 
 def _load(stored: bytes) -> _Found:

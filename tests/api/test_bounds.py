@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from image_similarity import searching
 from image_similarity.api.body import JSON_BYTES
 from image_similarity.api.errors import MAX_ERRORS
 from image_similarity.api.feedback_schemas import FeedbackRequest
 from image_similarity.api.schemas import MAX_FIELDS, IndexParameters, PatchRequest
 from image_similarity.api.search_schemas import LooksFields, SearchParameters
-from tests.api.test_errors import TEXT, check_problem
+from tests.api.test_errors import PHOTO, TEXT, check_problem
 from tests.support.servers import RunningServer
 
 MANY = 20_000
@@ -112,3 +113,15 @@ def test_a_form_has_one_image_and_fields_of_utf_8(server: RunningServer) -> None
     check_problem(server.http.post("/search", files=many), 400, "invalid_multipart", "parts")
     long = {"text": (None, b"x" * (JSON_BYTES + 1))}
     check_problem(server.http.post("/search", files=long), 413, "body_too_large", "text")
+
+
+def test_an_answer_beyond_the_limit_says_what_to_ask_instead(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "MAX_ANSWER_BYTES", 1000)
+    for number in range(3):
+        server.index(PHOTO, image_id=f"bounds-{number}", metadata=json.dumps({"a": "x" * 400}))
+    body: dict[str, Any] = {"image_id": "bounds-0", "top_k": 2}
+    check_problem(server.http.post("/search", json={**body, "threshold": -1.0}), 422, "answer_too_large", "top_k")
+    assert server.http.post("/search", json={**body, "top_k": 1}).status_code == 200
+    assert server.http.post("/search", json={**body, "with_metadata": False}).status_code == 200
