@@ -80,6 +80,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             settings.storage_url,
             default=settings.data_dir / "images",
             store_originals=settings.store_originals,
+            on_damage=metrics.images_damaged.inc,
         )
         trash = Trash(
             records,

@@ -323,6 +323,12 @@ class ImageNotFound(ImageSimilarityError):
     code = "image_not_found"
 
 
+class ImageDamaged(ImageSimilarityError):
+    """The stored bytes of an image are not the ones that were sent."""
+
+    code = "image_damaged"
+
+
 class ImageExists(ImageSimilarityError):
     """There is an image of that id, which is not to be overwritten."""
 

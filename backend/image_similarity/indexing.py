@@ -97,7 +97,7 @@ class Indexing:
             same_bytes = before if before is not None and before.sha256 == digest else None
             same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
             lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
-            kept = same and not (lacking and self._filler.quick) and await self._storage.has(digest)
+            kept = same and not (lacking and self._filler.quick) and await self._storage.is_whole(digest)
             if kept and before is not None and not await self._writes.is_condemned(before):
                 # Whoever wrote it may have died, or been given up on, before it could make older results stale.
                 await self._cache.advance_generation()

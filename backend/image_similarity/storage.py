@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from obstore.store import ObjectStore
 
+from image_similarity.domain import ImageDamaged
 from image_similarity.objects import guard, guard_all, open_store
+from image_similarity.telemetry.logging import get_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,28 @@ class ImageStorage:
     Every method raises StoreUnavailable where the folder or bucket cannot be used.
     """
 
-    def __init__(self, store: ObjectStore, *, store_originals: bool) -> None:
+    def __init__(
+        self, store: ObjectStore, *, store_originals: bool, on_damage: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_damage` is called whenever an original turns out to be damaged."""
         self._store = store
+        self._on_damage = on_damage
         self._store_originals = store_originals
 
     @classmethod
-    def open(cls, url: str | None, *, default: Path, store_originals: bool) -> ImageStorage:
+    def open(
+        cls,
+        url: str | None,
+        *,
+        default: Path,
+        store_originals: bool,
+        on_damage: Callable[[], object] = lambda: None,
+    ) -> ImageStorage:
         """Open the storage at `url` (`file:///…`, `s3://…`), or in the folder `default` where there is none.
 
         Credentials of a bucket come from the environment, as AWS's own tools read them.
         """
-        return cls(open_store(url, default=default), store_originals=store_originals)
+        return cls(open_store(url, default=default), store_originals=store_originals, on_damage=on_damage)
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
@@ -53,12 +68,31 @@ class ImageStorage:
                 raise outcome
 
     async def original(self, sha256: str) -> bytes | None:
-        """Return the bytes as they were sent, or None where they are not kept."""
-        return await self._read(_original(sha256))
+        """Return the bytes as they were sent, or None where they are not kept.
+
+        Raises ImageDamaged if what is stored are other bytes.
+        """
+        data = await self._read(_original(sha256))
+        if data is not None and await asyncio.to_thread(_digest, data) != sha256:
+            get_logger().error("image_damaged", sha256=sha256, bytes=len(data))
+            self._on_damage()
+            raise ImageDamaged(
+                "The stored bytes of the image are damaged: they are not the ones that were sent. Index it again."
+            )
+        return data
 
     async def thumbnail(self, sha256: str) -> bytes | None:
-        """Return the thumbnail, WebP, or None where there is none."""
-        return await self._read(_thumbnail(sha256))
+        """Return the thumbnail, WebP, or None where there is none; an empty one, which a power cut leaves, is none."""
+        return await self._read(_thumbnail(sha256)) or None
+
+    async def is_whole(self, sha256: str) -> bool:
+        """Tell whether everything that `save` would write is there, the original as it was sent."""
+        try:
+            original = await self.original(sha256) if self._store_originals else b""
+            thumbnail = await guard(self._store.head_async(_thumbnail(sha256)))
+        except (FileNotFoundError, ImageDamaged):
+            return False
+        return original is not None and thumbnail["size"] > 0
 
     async def has(self, sha256: str) -> bool:
         """Tell whether everything that `save` would write is there."""
@@ -75,7 +109,7 @@ class ImageStorage:
 
     async def copy(self, sha256: str) -> Copy:
         """Return what there is of an image, for `put_back`."""
-        original, thumbnail = await asyncio.gather(self.original(sha256), self.thumbnail(sha256))
+        original, thumbnail = await asyncio.gather(self._read(_original(sha256)), self._read(_thumbnail(sha256)))
         return Copy(original, thumbnail)
 
     async def put_back(self, sha256: str, copy: Copy) -> None:
@@ -101,6 +135,10 @@ class ImageStorage:
             return bytes(await guard(answer.bytes_async()))
         except FileNotFoundError:
             return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _original(sha256: str) -> str:

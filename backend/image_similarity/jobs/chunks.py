@@ -10,6 +10,7 @@ from time import perf_counter
 from image_similarity.domain import (
     DecodeTimeout,
     EncodingFailed,
+    ImageDamaged,
     ImageNotFound,
     ImageSimilarityError,
     ImageTooLarge,
@@ -34,7 +35,15 @@ TRIES = 10
 _PATIENCE = 6
 """Times that one image waits for a place before the model, before its chunk is put back."""
 
-_PER_IMAGE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
+_PER_IMAGE = (
+    DecodeTimeout,
+    EncodingFailed,
+    ImageDamaged,
+    ImageTooLarge,
+    ImageUndecodable,
+    InvalidRequest,
+    UnsupportedFormat,
+)
 """What is wrong with one image only, and will be so the next time."""
 
 Outcome = IndexResult | Failure
