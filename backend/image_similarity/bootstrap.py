@@ -80,6 +80,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             settings.storage_url,
             default=settings.data_dir / "images",
             store_originals=settings.store_originals,
+            durable=settings.durability == "power",
             on_damage=metrics.images_damaged.inc,
         )
         trash = Trash(
@@ -191,9 +192,10 @@ def _records(settings: Settings, metrics: Metrics | None = None) -> Objects:
 
 
 def _objects(url: str | None, settings: Settings, metrics: Metrics | None) -> Objects:
+    durable = settings.durability == "power"
     if metrics is None:
-        return Objects.open(url, default=settings.data_dir)
-    return Objects.open(url, default=settings.data_dir, on_damage=metrics.documents_damaged.inc)
+        return Objects.open(url, default=settings.data_dir, durable=durable)
+    return Objects.open(url, default=settings.data_dir, durable=durable, on_damage=metrics.documents_damaged.inc)
 
 
 def _records_url(settings: Settings) -> str | None:

@@ -19,6 +19,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
 from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.synced import SyncedStore
 from image_similarity.telemetry.logging import get_logger
 
 T = TypeVar("T")
@@ -59,9 +60,11 @@ class Objects:
         self._on_damage = on_damage
 
     @classmethod
-    def open(cls, url: str | None, *, default: Path, on_damage: Callable[[], object] = lambda: None) -> Objects:
+    def open(
+        cls, url: str | None, *, default: Path, durable: bool = True, on_damage: Callable[[], object] = lambda: None
+    ) -> Objects:
         """Open as `open_store` does."""
-        return cls(open_store(url, default=default), on_damage=on_damage)
+        return cls(open_store(url, default=default, durable=durable), on_damage=on_damage)
 
     async def write(self, key: str, data: bytes) -> None:
         """Write an object; one that is there is replaced."""
@@ -220,15 +223,18 @@ async def guard(call: Awaitable[T]) -> T:
         raise _failed(error) from error
 
 
-def open_store(url: str | None, *, default: Path) -> ObjectStore:
+def open_store(url: str | None, *, default: Path, durable: bool = True) -> ObjectStore:
     """Return the store at `url` (`file:///…`, `s3://…`), or the folder `default` where there is none.
+
+    What is written to a folder is on the disk when the call returns, unless it need not be `durable`.
 
     Credentials of a bucket come from the environment, as AWS's own tools read them. Raises StoreUnavailable.
     """
     try:
         if url is None or url.startswith("file://"):
             folder = default if url is None else _folder(url)
-            return LocalStore(folder, mkdir=True, automatic_cleanup=True)
+            kind = SyncedStore if durable else LocalStore
+            return kind(folder, mkdir=True, automatic_cleanup=True)
         return open_bucket(url)
     except (BaseError, OSError, ValueError) as error:
         raise StoreUnavailable(f"The image storage {url or default} cannot be opened: {in_one_line(error)}") from error

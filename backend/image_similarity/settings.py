@@ -104,6 +104,11 @@ class Settings(BaseSettings):
 
     # Vectors, bytes, cache
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store and of the images.")
+    durability: Literal["power", "process"] = Field(
+        "power",
+        description="What an acknowledged write outlives: a `power` cut, or only the end of the `process`, which "
+        "spares the waiting for the disk of DATA_DIR.",
+    )
     qdrant_collection_name: str = Field(
         "image_features", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the collection."
     )

@@ -49,13 +49,16 @@ class ImageStorage:
         *,
         default: Path,
         store_originals: bool,
+        durable: bool = True,
         on_damage: Callable[[], object] = lambda: None,
     ) -> ImageStorage:
         """Open the storage at `url` (`file:///…`, `s3://…`), or in the folder `default` where there is none.
 
         Credentials of a bucket come from the environment, as AWS's own tools read them.
         """
-        return cls(open_store(url, default=default), store_originals=store_originals, on_damage=on_damage)
+        return cls(
+            open_store(url, default=default, durable=durable), store_originals=store_originals, on_damage=on_damage
+        )
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""

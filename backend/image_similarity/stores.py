@@ -77,7 +77,14 @@ async def open_collection(
     if kind is StoreKind.EMBEDDED:
         folder, language = collection_folder(settings), settings.keyword_language
         return await asyncio.to_thread(
-            lambda: EmbeddedStore.open(folder, meta, language=language, lock=lock, on_flush_failure=on_flush_failure)
+            lambda: EmbeddedStore.open(
+                folder,
+                meta,
+                language=language,
+                lock=lock,
+                on_flush_failure=on_flush_failure,
+                durable=settings.durability == "power",
+            )
         )
     from image_similarity.vectors.server import ServerStore
 

@@ -12,6 +12,7 @@ import orjson
 import qdrant_edge as edge
 
 from image_similarity.domain import StoreLocked, StoreUnavailable
+from image_similarity.synced import sync_folder
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.conditions import OWN_INDEXES
@@ -101,15 +102,6 @@ def adopt(folder: Path, meta: CollectionMeta) -> None:
         )
     get_logger().error("collection_adopted", collection=folder.name, model=meta.model, images=len(points))
     write_meta(folder, meta)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def count_images(folder: Path) -> int:

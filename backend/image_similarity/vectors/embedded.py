@@ -67,11 +67,13 @@ class EmbeddedStore:
         language: str = "english",
         lock: FolderLock | None = None,
         on_flush_failure: Callable[[], object] = lambda: None,
+        durable: bool = True,
     ) -> EmbeddedStore:
         """Open the collection in `folder`, or make it; `language` is that of its keywords (see `keywords.Language`).
 
         A `lock` that the caller took is the store's from now on: it is released when the store is closed or cannot be
         opened. `on_flush_failure` is called, in another thread, whenever what was written cannot be brought to disk.
+        A `durable` store acknowledges what a power cut cannot take any more.
 
         Raises ModelMismatch where it was made with another model, FolderInUse where another process has it
         open, StoreUnavailable where its files cannot be read.
@@ -82,7 +84,7 @@ class EmbeddedStore:
         except BaseException:
             lock.release()
             raise
-        return cls(folder.name, meta, LiveShard(folder, shard, on_flush_failure), lock)
+        return cls(folder.name, meta, LiveShard(folder, shard, on_flush_failure, durable=durable), lock)
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
         """Write records with their vectors; see `VectorStore`."""

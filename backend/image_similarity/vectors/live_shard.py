@@ -14,13 +14,14 @@ from typing import TypeVar
 import qdrant_edge as edge
 
 from image_similarity.domain import StoreUnavailable
+from image_similarity.synced import SharedSync, sync_files
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.edge_folder import load
 
 T = TypeVar("T")
 
 FLUSH_SECONDS = 5.0
-"""A killed process loses nothing that was acknowledged (the log is in the page cache); a power cut at most this."""
+"""A killed process loses nothing that was acknowledged; a power cut at most this, and nothing if writes are durable."""
 
 RETRY_SECONDS = 1.0
 """Until a flush that failed is tried again; twice as long after each further one."""
@@ -41,8 +42,15 @@ class LiveShard:
     would only queue up for that lock. Calls that come while the shard is opened anew wait in the same queue.
     """
 
-    def __init__(self, folder: Path, shard: edge.EdgeShard, on_flush_failure: Callable[[], object]) -> None:
-        """`on_flush_failure` is called for each flush that fails, in the shard's thread."""
+    def __init__(
+        self, folder: Path, shard: edge.EdgeShard, on_flush_failure: Callable[[], object], *, durable: bool = True
+    ) -> None:
+        """`on_flush_failure` is called for each flush that fails, in the shard's thread.
+
+        `durable` writes return when Edge's log is on the disk; the others are there after the next flush.
+        """
+        # Edge maps its log into memory and offers no call to sync it, but fsync brings mapped pages to disk too.
+        self._log = SharedSync(lambda: sync_files(folder / "shard" / "wal", "*")) if durable else None
         self._folder = folder
         self._shard: edge.EdgeShard | None = shard
         self._on_flush_failure = on_flush_failure
@@ -70,7 +78,13 @@ class LiveShard:
         """Call the shard as `run` does, and flush it a little later, whatever becomes of the caller."""
         self._written = True
         self._flush_later()
-        return await self.run(call)
+        result = await self.run(call)
+        if self._log is not None:
+            try:
+                await self._log.wait()
+            except OSError as error:
+                raise StoreUnavailable(f"The vector store cannot bring its log to disk: {error.strerror}") from error
+        return result
 
     def check(self) -> None:
         """Raise StoreUnavailable while flushes fail: what was written then would not survive a power cut."""
