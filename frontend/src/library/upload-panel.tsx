@@ -196,11 +196,14 @@ function FileRow({ upload }: { upload: Upload }) {
         name={icon}
         className={`size-4 ${colour} ${upload.state === "indexing" ? "motion-safe:animate-spin" : ""}`}
       />
-      <span className="max-w-[45%] shrink-0 truncate" title={upload.name}>
+      <span
+        className={`truncate ${upload.state === "held" ? "min-w-0" : "max-w-[45%] shrink-0"}`}
+        title={upload.name}
+      >
         {upload.name}
       </span>
       {upload.state === "held" ? (
-        <span className="flex min-w-0 flex-1 justify-end gap-1" role="group" aria-label={upload.name}>
+        <span className="ml-auto flex shrink-0 gap-1 whitespace-nowrap" role="group" aria-label={upload.name}>
           {CHOICES.map(({ choice, label }) => (
             <button
               key={choice}
