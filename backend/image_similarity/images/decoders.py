@@ -75,8 +75,7 @@ class Decoders:
         self._threads = ThreadPoolExecutor(count + 1, thread_name_prefix="decode")
         self._processes = _Processes(self._preprocess, metrics, memory) if isolation == "process" else None
         self._overdue = 0
-        if self._processes is not None:
-            self._threads.submit(self._processes.warm)
+        self._warming = None if self._processes is None else self._threads.submit(self._processes.warm)
 
     @property
     def overdue(self) -> int:
@@ -89,9 +88,9 @@ class Decoders:
             return f"All {self._count} decoders are at images that take longer than {self._timeout:g} s."
         if self._processes is None or (failure := self._processes.failure) is None:
             return None
-        if self._processes.may_start:
+        if self._processes.may_start and (self._warming is None or self._warming.done()):
             # Nobody sends images here while this fails; so it is tried for those who ask.
-            self._threads.submit(self._processes.warm)
+            self._warming = self._threads.submit(self._processes.warm)
         return failure
 
     async def run(self, data: bytes, recipe: Recipe) -> Prepared:
