@@ -94,6 +94,34 @@ def test_draining_replica_finishes_what_it_has_and_gets_nothing_new(balancer: Ba
     assert draining.name not in load.answered
 
 
+def test_what_is_under_way_when_all_replicas_are_taken_out_arrives_whole(balancer: Balancer) -> None:
+    """Answers that have begun, and answers that have not: none is cut, and none is begun anew elsewhere."""
+    slow = [{"X-Trickle": "10", "X-Pause": "0.3"}, {"X-Pause": "3"}] * 3
+    with ThreadPoolExecutor(6) as clients:
+        requests = [clients.submit(httpx.post, balancer.url + SEARCH, headers=how, timeout=60) for how in slow]
+        wait_for(lambda: busy(balancer) == 6, "the requests do not arrive")
+        before = sent(balancer)
+        for replica in balancer.replicas:
+            replica.turn()
+        wait_for(
+            lambda: all(state.startswith("DOWN") for state in balancer.states().values()),
+            "the balancer does not notice",
+        )
+        assert httpx.get(balancer.url + SEARCH).json()["code"] == "no_replica"
+        answers = [request.result() for request in requests]
+    assert {answer.status_code for answer in answers} == {200}
+    assert [answer.content for answer in answers[::2]] == [b"x" * 10] * 3
+    assert sent(balancer) == before
+
+
+def test_request_is_sent_to_no_other_replica_when_the_store_is_away(lasting: Balancer) -> None:
+    before = sent(lasting)
+    answers = [httpx.post(lasting.url + SEARCH, content=BODY, headers={"X-Store-Away": "yes"}) for _ in range(4)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "store_unavailable")}
+    assert sent(lasting) == before + 4
+    assert set(lasting.states().values()) == {"UP"}
+
+
 def test_request_is_sent_to_another_replica_when_one_is_overloaded(lasting: Balancer) -> None:
     for _ in range(4):
         answer = httpx.post(lasting.url + SEARCH, content=BODY, headers={"X-Overloaded": "replica-1"})
@@ -196,6 +224,11 @@ def test_balancer_told_to_stop_answers_what_it_has(tmp_path: Path) -> None:
 def busy(balancer: Balancer) -> int:
     """Return how many requests the replicas have."""
     return sum(int(row["scur"]) for row in balancer.rows())
+
+
+def sent(balancer: Balancer) -> int:
+    """Return how often a request was sent to a replica, each try counted."""
+    return sum(int(row["stot"]) for row in balancer.rows())
 
 
 def retried(balancer: Balancer) -> int:

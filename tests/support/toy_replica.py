@@ -1,7 +1,9 @@
 """A replica without a model: `python toy_replica.py PORT NAME`. What stands behind the balancer in its tests.
 
 It writes as the real server does, and answers each request with what arrived, after a pause (X-Pause seconds), so
-that there are always some under way; with X-Overloaded naming it, it answers 503. SIGUSR1 turns it not ready and back.
+that there are always some under way; with X-Overloaded naming it, it answers 503, and with X-Store-Away what the real
+server answers while the store is away. X-Trickle has it answer with so many bytes, one by one, each after a pause.
+SIGUSR1 turns it not ready and back.
 SIGTERM stops it as the real server is stopped: not ready at first, for long enough that the balancer sees it, then
 finishing what it has.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 import uvicorn
 
+from image_similarity.api.errors import RETRIED_NOWHERE
 from image_similarity.api.whole_answers import WholeAnswers
 
 PAUSE = 0.3
@@ -50,7 +53,15 @@ class ToyReplica:
         if headers.get("x-overloaded") == self._name:
             await _answer(send, 503, {"code": "overloaded"})
             return
-        await asyncio.sleep(float(headers.get("x-pause", PAUSE)))
+        if "x-store-away" in headers:
+            asked_for = headers.get("x-no-retry-status") == str(RETRIED_NOWHERE)
+            await _answer(send, RETRIED_NOWHERE if asked_for else 503, {"code": "store_unavailable"})
+            return
+        pause = float(headers.get("x-pause", PAUSE))
+        if "x-trickle" in headers:
+            await _trickle(send, int(headers["x-trickle"]), pause)
+            return
+        await asyncio.sleep(pause)
         await _answer(send, 200, {"replica": self._name, "size": size, "headers": headers})
 
 
@@ -59,6 +70,14 @@ async def _answer(send: Callable[[Any], Awaitable[None]], status: int, body: dic
     length = str(len(content)).encode()
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", length)]})
     await send({"type": "http.response.body", "body": content})
+
+
+async def _trickle(send: Callable[[Any], Awaitable[None]], size: int, pause: float) -> None:
+    length = str(size).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    for left in reversed(range(size)):
+        await asyncio.sleep(pause)
+        await send({"type": "http.response.body", "body": b"x", "more_body": left > 0})
 
 
 async def serve(port: int, name: str) -> None:

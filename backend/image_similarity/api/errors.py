@@ -68,6 +68,14 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
 }
 
 
+RETRIED_NOWHERE = 507
+"""The status of `store_unavailable` for a balancer that asks for it, and turns it back into 503. It sends a 503 on to
+another replica. Every replica has the same store, so a client would wait for as many time limits as there are tries."""
+
+_ASKS = "x-no-retry-status"
+"""Header of such a balancer."""
+
+
 class ProblemError(Exception):
     """An error that only HTTP knows: no key, a body that is not JSON."""
 
@@ -123,13 +131,20 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, domain.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status >= 500 and not isinstance(error, domain.Overloaded):
-        get_logger().error("request_failed", code=error.code, error=str(error), exc_info=error)
+        # A store that is away says all there is to say; a traceback for each request would keep others waiting.
+        trace = None if isinstance(error, domain.StoreUnavailable) else error
+        get_logger().error("request_failed", code=error.code, error=str(error), exc_info=trace)
     headers = None
     if isinstance(error, domain.Overloaded):
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     elif status == 503:
         headers = {"Retry-After": "5"}
-    return problem(request.scope, status, error.code, str(error), headers=headers)
+    answer = problem(request.scope, status, error.code, str(error), headers=headers)
+    # Another replica may find out what became of a write.
+    away = isinstance(error, domain.StoreUnavailable) and not isinstance(error, domain.WriteOutcomeUnknown)
+    if away and request.headers.get(_ASKS) == str(RETRIED_NOWHERE):
+        answer.status_code = RETRIED_NOWHERE
+    return answer
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
