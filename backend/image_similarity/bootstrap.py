@@ -134,6 +134,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         ),
         cache=cache,
         metrics=metrics,
+        own_store=kind is StoreKind.EMBEDDED,
         # Redis keeps answers while a deployment is given other settings, or other weights under the same names;
         # replicas of both then answer side by side.
         answer_settings=repr(

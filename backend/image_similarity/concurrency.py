@@ -1,10 +1,11 @@
-"""Writes that must not meet, and must not be left half done."""
+"""Writes that must not meet, and must not be left half done; questions that need not be asked each time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
+from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 T = TypeVar("T")
@@ -22,6 +23,23 @@ class KeyedLocks:
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         return lock
+
+
+class Recent(Generic[T]):
+    """The answer to a question, asked again once it is older than `seconds`; callers of one moment share a run."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], *, seconds: float) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._asking = asyncio.Lock()
+        self._answer: tuple[T, float] | None = None
+
+    async def get(self) -> T:
+        """Return it. Raises what asking raises."""
+        async with self._asking:
+            if self._answer is None or monotonic() - self._answer[1] > self._seconds:
+                self._answer = await self._ask(), monotonic()
+            return self._answer[0]
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

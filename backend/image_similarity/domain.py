@@ -65,6 +65,15 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """Which bytes an image has."""
+
+    image_id: str
+    sha256: str
+    """As of `ImageRecord`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One neighbour of a query."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 
 import orjson
 
@@ -14,22 +14,16 @@ from image_similarity.cache.answers import Answers
 from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.confidence import Calibrations
-from image_similarity.domain import (
-    Facets,
-    ImageNotFound,
-    ImageRecord,
-    ImageSimilarityError,
-    IndexResult,
-    Metadata,
-    Page,
-)
+from image_similarity.domain import Content, Facets, ImageRecord, IndexResult, Metadata, Page
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
 from image_similarity.feedback.log import FeedbackLog
+from image_similarity.health import Monitor, Readiness
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.indexing import Indexing
 from image_similarity.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
+from image_similarity.reading import Reads
 from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler
@@ -37,7 +31,7 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.texts import TextEmbedder, TextModelState
 from image_similarity.upkeep import bring_up_to_date, keep_trying
 from image_similarity.vectors.base import CollectionInfo, VectorStore
-from image_similarity.writes import Writes, not_found
+from image_similarity.writes import Writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +67,6 @@ class SearchEngine:
     Every method may raise StoreUnavailable; those that take an image also what `ImageEmbedder` raises.
     """
 
-    PARTS = ("vector_store", "storage")
-    """What `failures` looks at."""
-
     def __init__(
         self,
         *,
@@ -91,8 +82,12 @@ class SearchEngine:
         cache: Cache,
         metrics: Metrics,
         answer_settings: str = "",
+        own_store: bool = False,
     ) -> None:
-        """`answer_settings` is what tells this configuration's answers from another's, the model's name aside."""
+        """`answer_settings` is what tells this configuration's answers from another's, the model's name aside.
+
+        With `own_store` the vectors are this process's alone, and it is not ready while they fail.
+        """
         self.model = model
         self.metrics = metrics
         self._embedder = embedder
@@ -110,10 +105,22 @@ class SearchEngine:
         self._ids = KeyedLocks()
         self._filler = filler
         self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids)
+        self.health = Monitor()
+        """Looks at the parts once it is told to; servers and workers have it run."""
+        self.health.add("vector_store", self._look_at_vectors)
+        self.health.add("storage", storage.check)
+        self._reads = Reads(vectors, storage, cache, self.health, metrics)
+        self.readiness = Readiness()
+        self.readiness.add("decoders", embedder.failure)
+        if own_store:
+            self.readiness.add("vector_store", lambda: self.health.failure("vector_store"))
 
     async def search(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query. Raises as `Searches.run`."""
-        return await self._searches.run(query, options)
+        since = monotonic()
+        result = await self._searches.run(query, options)
+        self._reads.note(result.matches, since)
+        return result
 
     async def search_by_image(self, data: bytes, options: SearchOptions) -> SearchResult:
         """Find the images that look like the one in `data`."""
@@ -198,28 +205,23 @@ class SearchEngine:
 
     async def get_image(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""
-        record = await self._vectors.get(image_id)
-        if record is None:
-            raise not_found(image_id)
-        return record
+        return await self._reads.record(image_id)
 
-    async def original(self, record: ImageRecord) -> bytes:
+    async def content_of(self, image_id: str) -> Content:
+        """Return which bytes an image has; see `Reads.content`. Raises ImageNotFound."""
+        return await self._reads.content(image_id)
+
+    async def original(self, content: Content | ImageRecord) -> bytes:
         """Return an image's bytes as they were sent. Raises ImageNotFound where originals are not kept."""
-        data = await self._storage.original(record.sha256)
-        if data is None:
-            raise ImageNotFound(f'The original of "{record.image_id}" is not kept (STORE_ORIGINALS=false).')
-        return data
+        return await self._reads.original(content)
 
-    async def thumbnail(self, record: ImageRecord) -> bytes:
+    async def thumbnail(self, content: Content | ImageRecord) -> bytes:
         """Return an image's thumbnail, WebP. Raises ImageNotFound."""
-        data = await self._storage.thumbnail(record.sha256)
-        if data is None:
-            raise ImageNotFound(f'The thumbnail of "{record.image_id}" is missing; index the image again.')
-        return data
+        return await self._reads.thumbnail(content)
 
     async def list_images(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of the collection, newest first. Raises InvalidCursor."""
-        return await self._vectors.scroll(limit=limit, cursor=cursor)
+        return await self._reads.page(limit=limit, cursor=cursor)
 
     async def facets(self) -> Facets:
         """Return the metadata fields that images have, and their values; kept until the next write."""
@@ -232,15 +234,7 @@ class SearchEngine:
 
     async def stats(self) -> EngineStats:
         """Return the state of the parts in numbers, and what an operator should do next."""
-        collection = await self._vectors.info()
-        self.metrics.collection_images.set(collection.images)
-        if collection.placement is not None:
-            self.metrics.set_placement(
-                shards=collection.placement.shards,
-                wanted=collection.placement.copies_wanted,
-                active=collection.placement.copies_active,
-                on_one_node=collection.placement.shards_on_one_node,
-            )
+        collection = await self._collection()
         return EngineStats(
             model=self.model,
             text_model=self._texts.state() if "text" in self.model.spec.towers else None,
@@ -258,21 +252,6 @@ class SearchEngine:
         """Return what is wrong with the cache, without which all still works, only slower; None where all is well."""
         return self._cache.failure()
 
-    def decode_failure(self) -> str | None:
-        """Return why no image can be decoded now; None where all is well."""
-        return self._embedder.failure()
-
-    async def failures(self) -> dict[str, str]:
-        """Return what is wrong, by the name of the part; empty where all is well."""
-        checks: tuple[Callable[[], Awaitable[object]], ...] = (self._vectors.check, self._storage.check)
-        found: dict[str, str] = {}
-        for part, check in zip(self.PARTS, checks, strict=True):
-            try:
-                await check()
-            except ImageSimilarityError as error:
-                found[part] = str(error)
-        return found
-
     async def bring_up_to_date(self) -> int:
         """Make what an earlier version indexed searchable by all that this one offers; returns how many it was."""
         return await bring_up_to_date(self._vectors, self._cache)
@@ -286,6 +265,22 @@ class SearchEngine:
         await asyncio.gather(
             keep_trying(self._vectors, self._cache, stop), self._writes.keep_swept(stop), self.feedback.keep_swept(stop)
         )
+
+    async def _look_at_vectors(self) -> None:
+        await self._vectors.check()
+        await self._collection()
+
+    async def _collection(self) -> CollectionInfo:
+        collection = await self._vectors.info()
+        self.metrics.collection_images.set(collection.images)
+        if collection.placement is not None:
+            self.metrics.set_placement(
+                shards=collection.placement.shards,
+                wanted=collection.placement.copies_wanted,
+                active=collection.placement.copies_active,
+                on_one_node=collection.placement.shards_on_one_node,
+            )
+        return collection
 
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything; raises as the store does."""

@@ -100,7 +100,7 @@ class Indexing:
             kept = same and not (lacking and self._filler.quick) and await self._storage.is_whole(digest)
             if kept and before is not None and not await self._writes.is_condemned(before):
                 # Whoever wrote it may have died, or been given up on, before it could make older results stale.
-                await self._cache.advance_generation()
+                await self._cache.advance_generation(image_id)
                 return False, False, lacking
             image = await self._prepare(data, digest, image_id, metadata, same_bytes)
             if await to_the_end(self._writes.put(image, before)):

@@ -75,13 +75,13 @@ async def copy_collection(source: VectorStore, target: VectorStore, on_progress:
 
 
 async def _verify(source: VectorStore, target: VectorStore, done: int, copied: int, sample: _Sample) -> Report:
-    expected = (await source.info()).images
+    expected = (await source.info(exact=True)).images
     if expected != done:
         raise MigrationFailed(
             f"{done} images were read, but the source holds {expected}: it was written to meanwhile. "
             "Stop what writes, then run the command again; it goes on from here."
         )
-    arrived = (await target.info()).images
+    arrived = (await target.info(exact=True)).images
     if arrived < expected:
         raise MigrationFailed(f"The target holds {arrived} of {expected} images. Run the command again.")
     lowest = 1.0

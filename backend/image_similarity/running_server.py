@@ -16,7 +16,7 @@ from image_similarity.stores import StoreKind, collection_folder, store_kind
 from image_similarity.vectors.folder_lock import FolderInUse, Holder, holder_of
 
 _TIMEOUT = 15.0
-"""Seconds that a server may take to say that it is one; `/health` asks its parts, too."""
+"""Seconds that a server may take to say that it is one; a busy one takes its time."""
 
 _MOST_BYTES = 65_536
 """Read of what may be another program's answer."""

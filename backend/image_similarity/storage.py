@@ -8,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from obstore.store import ObjectStore
+from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.domain import ImageDamaged
 from image_similarity.objects import guard, guard_all, open_store
 from image_similarity.telemetry.logging import get_logger
+
+PROBE = "probe"
+"""Key of the object that is looked at to know whether a bucket answers."""
+
+_PROBE_TEXT = b"The image similarity engine looks at this object to know whether the bucket answers.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,15 @@ class ImageStorage:
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""
-        # Unlike the look at one object, a listing tells a bucket that is missing from an object that is.
-        await guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
+        if isinstance(self._store, LocalStore):
+            # A folder's listing costs nothing. A bucket's costs twelve times a look at one object.
+            await guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
+            return
+        try:
+            await guard(self._store.head_async(PROBE))
+        except FileNotFoundError:
+            # A bucket that is missing looks the same; writing the object tells one from the other.
+            await guard_all(self._store.put_async(PROBE, _PROBE_TEXT))
 
     async def _delete_one(self, key: str) -> None:
         try:

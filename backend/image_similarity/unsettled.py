@@ -177,7 +177,8 @@ class Settler:
                 self._images[point] = image_id
         images = {self._images[point]: point for point in points if point in self._images}
         records = await self._vectors.get_many(list(images))
-        mended, changed = 0, False
+        mended = 0
+        changed: list[str] = []
         for image_id, point in images.items():
             record = records.get(image_id)
             condemned = {name[2] for _, name in points[point] if name[3] == "condemned"}
@@ -186,10 +187,11 @@ class Settler:
                 record = None
             state = record.revision if record is not None else None
             # At the first look as well: it may have landed since the writer made older results stale.
-            changed |= point not in self._states or self._states[point] != state
+            if point not in self._states or self._states[point] != state:
+                changed.append(image_id)
             self._states[point] = state
         if changed:
-            await self._cache.advance_generation()
+            await self._cache.advance_generation(*changed)
         # Last, so that a note that is too old has been looked at once more.
         oldest = datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS)
         seen = [entry for notes in points.values() for entry, _ in notes]
@@ -202,6 +204,6 @@ class Settler:
             return False
         get_logger().warning("deleted_image_came_back", image_id=image_id, revision=revision)
         self._metrics.writes_mended.inc()
-        await self._cache.advance_generation()
+        await self._cache.advance_generation(image_id)
         await self._trash.note(removed.sha256)
         return True

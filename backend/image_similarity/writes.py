@@ -107,9 +107,9 @@ class Writes:
                 await self._trash.note(image.sha256, KEEP_SECONDS if lands_later else 0)
                 await self._settle(image.sha256)
             if lands_later:
-                await self._cache.advance_generation()
+                await self._cache.advance_generation(image.image_id)
             raise
-        await self._cache.advance_generation()
+        await self._cache.advance_generation(image.image_id)
         if not stands:
             await self._trash.note(image.sha256)
             return False
@@ -144,7 +144,7 @@ class Writes:
             came_back = self._settler is not None and await self._settler.condemn(image_id)
         finally:
             # Also if it is not known: what may be deleted is looked for in the store from now on.
-            await self._cache.advance_generation()
+            await self._cache.advance_generation(image_id)
         if removed is None:
             before = await self._repeats.find(request) if request is not None and repeated else None
             if before is None and not came_back:
@@ -183,7 +183,7 @@ class Writes:
                 kept = self._trash.alone or await self._storage.thumbnail(record.sha256) is not None
                 if not kept:
                     await self._vectors.delete(image_id)
-        await self._cache.advance_generation()
+        await self._cache.advance_generation(image_id)
         if not kept:
             raise ImageNotFound(f'The image "{image_id}" was deleted too long ago: its bytes are dropped.')
         # What is left there does no harm, and is swept.
@@ -195,7 +195,7 @@ class Writes:
         """Return the image if it is the one that this very request has restored, else raise ImageExists."""
         if request is None or await self._repeats.find(request) != _named(there):
             raise _exists(there.image_id)
-        await self._cache.advance_generation()
+        await self._cache.advance_generation(there.image_id)
         return there
 
     async def _settle(self, sha256: str) -> None:

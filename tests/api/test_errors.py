@@ -14,7 +14,7 @@ import pytest
 
 from image_similarity.domain import StoreUnavailable
 from tests.support.drawings import encoded, photo, png_chunk
-from tests.support.servers import RunningServer, make_settings, running_server
+from tests.support.servers import RunningServer, make_settings, running_server, wait_for
 
 PHOTO = encoded(photo(), "JPEG")
 HUGE = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
@@ -151,23 +151,41 @@ def test_a_mistake_of_ours_is_a_500_that_tells_nothing(server: RunningServer, mo
     assert server.http.get("/ready").status_code == 200
 
 
-def test_a_store_that_fails_is_a_503_and_turns_ready_off_but_not_health(
+def test_a_store_in_the_process_that_fails_turns_ready_off_but_not_health(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise StoreUnavailable("The vector store failed: disk full")
 
-    for method in ("check", "info"):
-        monkeypatch.setattr(server.engine._vectors, method, broken)
-    check_problem(server.http.get("/ready"), 503, "store_unavailable", "disk full")
-    assert server.http.get("/ready").headers["retry-after"]
-    health = server.http.get("/health")
-    assert (health.status_code, health.json()["status"]) == (200, "degraded")
-    assert health.json()["services"]["vector_store"] == {
-        "status": "unavailable",
-        "detail": "The vector store failed: disk full",
-    }
-    assert httpx.get(f"{server.url}/metrics").status_code == 200
+    with monkeypatch.context() as patch:
+        for method in ("check", "info"):
+            patch.setattr(server.engine._vectors, method, broken)
+        wait_for(lambda: server.http.get("/ready").status_code == 503, "ready does not turn off")
+        check_problem(server.http.get("/ready"), 503, "not_ready", "disk full")
+        assert server.http.get("/ready").headers["retry-after"]
+        health = server.http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (200, "unhealthy")
+        found = health.json()["services"]["vector_store"]
+        assert (found["status"], found["detail"]) == ("unavailable", "The vector store failed: disk full")
+        assert 'image_similarity_part_up{part="vector_store"} 0.0' in httpx.get(f"{server.url}/metrics").text
+        check_problem(server.http.get("/stats"), 503, "store_unavailable", "disk full")
+    wait_for(lambda: server.http.get("/ready").status_code == 200, "ready does not turn on again")
+
+
+def test_a_storage_that_fails_leaves_the_server_ready(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches need no bucket; with /ready off, all replicas would be out of the balancer at once."""
+
+    async def broken() -> None:
+        raise StoreUnavailable("The image storage failed: no route")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(server.engine.health._looks, "storage", broken)
+        wait_for(lambda: server.http.get("/health").json()["status"] != "healthy", "nobody says that it failed")
+        health = server.http.get("/health").json()
+        detail = health["services"]["storage"]["detail"]
+        assert (health["status"], detail) == ("degraded", "The image storage failed: no route")
+        assert server.http.get("/ready").status_code == 200
+    wait_for(lambda: server.http.get("/health").json()["status"] == "healthy", "nobody says that it answers again")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from image_similarity import __version__
+from image_similarity.health import STALE
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer, wait_for
 
@@ -14,7 +15,7 @@ PHOTO = encoded(photo(), "JPEG")
 
 def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
     health = server.http.get("/health").json()
-    assert (health["status"], health["version"]) == ("ok", __version__)
+    assert (health["status"], health["version"]) == ("healthy", __version__)
     assert abs((datetime.now(UTC) - datetime.fromisoformat(health["timestamp"])).total_seconds()) < 3600
     assert {part: entry["status"] for part, entry in health["services"].items()} == {
         "model": "ok",
@@ -24,6 +25,9 @@ def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
         "jobs": "ok",
     }
     assert " on cpu in " in health["services"]["model"]["detail"]
+    ages = {part: entry["checked_seconds_ago"] for part, entry in health["services"].items()}
+    assert ages.pop("model") is ages.pop("cache") is None, "known at any moment"
+    assert all(0 <= age <= STALE for age in ages.values())
 
 
 def test_ready_says_so(server: RunningServer) -> None:
@@ -83,9 +87,14 @@ def test_metrics_measure_each_stage_and_route(server: RunningServer) -> None:
     cache = "image_similarity_cache_requests_total"
     assert grown(cache, tier="l1", kind="result", outcome="hit") == 1
     assert grown("image_similarity_images_indexed_total") == 1
-    assert after["image_similarity_collection_images", frozenset()] == 1
+    assert after["image_similarity_part_up", frozenset({("part", "broker")})] == 1
     assert after["image_similarity_encode_queue_depth", frozenset()] == 0
     assert after["process_resident_memory_bytes", frozenset()] > 0
+
+
+def test_metrics_tell_how_many_images_there_are_a_few_seconds_later(server: RunningServer) -> None:
+    server.index(PHOTO, image_id="a")
+    wait_for(lambda: samples(server)["image_similarity_collection_images", frozenset()] == 1, "nobody counts")
 
 
 def samples(server: RunningServer) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -53,7 +53,7 @@ def test_up_status_restart_down(folder: Path, tiny_checkpoint: Path) -> None:
     assert f"cluster down --dir {folder}" in up.stdout
     assert f"http://localhost:{cluster.ports['api']}" in up.stdout
     health = httpx.get(f"{cluster.url}{API}/health").json()
-    assert health["status"] == "ok"
+    assert health["status"] == "healthy"
     status = run(folder, "status")
     assert (status.returncode, "stand-in" in status.stdout) == (0, True)
     assert all((folder / "logs" / f"{service.name}.log").exists() for service in cluster.running())

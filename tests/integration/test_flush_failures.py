@@ -43,7 +43,7 @@ def test_a_failing_flush_is_in_health_ready_and_metrics_until_the_shard_was_open
         # Probes may show what somebody found a few seconds ago.
         wait_for(lambda: server.http.get("/ready").status_code == 503, "it is ready for requests all the same")
         ready, health = server.http.get("/ready"), server.http.get("/health").json()
-        assert (health["status"], health["services"]["vector_store"]["status"]) == ("degraded", "unavailable")
+        assert (health["status"], health["services"]["vector_store"]["status"]) == ("unhealthy", "unavailable")
         assert "has failed to write to its disk" in health["services"]["vector_store"]["detail"]
         assert str(tmp_path) not in ready.text + str(health)
 
@@ -56,7 +56,7 @@ def test_a_failing_flush_is_in_health_ready_and_metrics_until_the_shard_was_open
 
         monkeypatch.setattr(live_shard, "ROOM", 0)
         wait_for(lambda: server.http.get("/ready").status_code == 200, "the shard is not mended")
-        wait_for(lambda: server.http.get("/health").json()["status"] == "ok", "/health goes on complaining")
+        wait_for(lambda: server.http.get("/health").json()["status"] == "healthy", "/health goes on complaining")
         for name in "abc":
             [hit] = server.search(image, filter=f'{{"{name}": 1}}')["results"]
             assert hit["image_id"] == name

@@ -124,6 +124,7 @@ async def running_engine(
         ),
         cache=cache,
         metrics=metrics,
+        own_store=True,
     )
     try:
         yield Rig(engine, encoder, words, cache, vectors, storage, trash, data_dir / "images")

@@ -53,11 +53,13 @@ class ToyReplica:
         if headers.get("x-overloaded") == self._name:
             await _answer(send, 503, {"code": "overloaded"})
             return
+        pause = float(headers.get("x-pause", PAUSE))
         if "x-store-away" in headers:
+            # The store's time limit.
+            await asyncio.sleep(pause)
             asked_for = headers.get("x-no-retry-status") == str(RETRIED_NOWHERE)
             await _answer(send, RETRIED_NOWHERE if asked_for else 503, {"code": "store_unavailable"})
             return
-        pause = float(headers.get("x-pause", PAUSE))
         if "x-trickle" in headers:
             await _trickle(send, int(headers["x-trickle"]), pause)
             return

@@ -206,12 +206,17 @@ async def test_a_large_collection_without_a_graph_is_told_what_to_do(rig: Rig, m
     assert "image-similarity optimize" in recommended
 
 
-async def test_failures_name_the_part(rig: Rig) -> None:
-    assert await rig.engine.failures() == {}
+async def test_health_names_the_part_and_only_an_own_store_turns_ready_off(rig: Rig) -> None:
+    health, readiness = rig.engine.health, rig.engine.readiness
+    await health.look()
+    assert {part: found.problem for part, found in health.findings().items()} == {"vector_store": None, "storage": None}
     (rig.folder / "thumbnails").write_text("not a folder")
+    await health.look()
+    assert (health.problem("storage") is not None, readiness.problems()) == (True, {})
     await rig.vectors.close()
+    await health.look()
 
-    assert sorted(await rig.engine.failures()) == ["storage", "vector_store"]
+    assert "is closed" in readiness.problems()["vector_store"]
 
 
 REFUSED_IDS = ("", ".", "..", "a\nb", "a\0", "\u200b", "\ud800", "x" * (MAX_IMAGE_ID + 1))

@@ -167,10 +167,10 @@ async def test_a_source_that_was_written_to_meanwhile_is_noticed(source: VectorS
         def change(self, points: list[tuple[ImageRecord, Embedding]]) -> list[tuple[ImageRecord, Embedding]]:
             return points
 
-        async def info(self) -> Any:
+        async def info(self, **how: bool) -> Any:
             self.calls += 1
             await source.upsert([(record(f"late-{self.calls}"), POINTS[0][1])])
-            return await source.info()
+            return await source.info(**how)
 
     with pytest.raises(MigrationFailed, match="written to meanwhile"):
         await copy_collection(Racing(source), target, lambda _: None)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -96,6 +97,27 @@ async def test_a_bucket_that_is_not_there_is_unavailable(prefix: str) -> None:
     storage = ImageStorage.open(prefix.replace("photos", "nowhere"), default=Path("unused"), store_originals=True)
 
     await assert_unavailable(storage.check(), storage.save(DIGEST, DATA, THUMBNAIL))
+
+
+class Calls:
+    """A store that remembers what it was asked for."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.made: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.made.append(name)
+        return getattr(self._store, name)
+
+
+async def test_looking_whether_a_bucket_answers_is_one_look_at_one_object(prefix: str) -> None:
+    """A listing costs twelve times as much."""
+    storage = ImageStorage.open(prefix, default=Path("unused"), store_originals=True)
+    storage._store = calls = Calls(storage._store)  # type: ignore[assignment]
+    for _ in range(3):
+        await storage.check()
+    assert calls.made == ["head_async", "put_async", "head_async", "head_async"], "written where it is missing"
 
 
 async def test_the_same_content_is_kept_once(folder: Path) -> None:

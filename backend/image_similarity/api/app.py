@@ -15,6 +15,7 @@ from image_similarity import __version__
 from image_similarity.api import docs_page, errors, openapi, page
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.dependencies import EngineDep, JobsDep
+from image_similarity.api.health import watching
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
@@ -37,7 +38,8 @@ def create_app(
         await bulk_jobs.start()
         stop = asyncio.Event()
         tidying = asyncio.create_task(engine.keep_tidy(stop))
-        yield
+        async with watching(engine, bulk_jobs.info):
+            yield
         stop.set()
         await tidying
         await bulk_jobs.close()
@@ -102,4 +104,4 @@ _metrics = APIRouter(include_in_schema=False)
 @_metrics.get("/metrics")
 async def metrics(engine: EngineDep, jobs: JobsDep) -> Response:
     """Prometheus' text format."""
-    return await metrics_answer(engine, await jobs.info())
+    return metrics_answer(engine, await jobs.info())

@@ -85,16 +85,16 @@ async def _serve(settings: Settings) -> None:
         http=WholeAnswers,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    model = engine.model
+    model, stats = engine.model, await engine.stats()
     get_logger().info(
         "starting",
         url=f"http://{settings.api_host}:{settings.api_port}",
         model=model.spec.name,
         device=model.device,
         precision=model.precision,
-        images=(await engine.stats()).collection.images,
+        images=stats.collection.images,
     )
-    for advice in (await engine.stats()).recommendations:
+    for advice in stats.recommendations:
         get_logger().warning("recommendation", advice=advice)
     await _Server(config, app, settings.drain_seconds, lock).serve()
     if tracing is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -207,14 +208,19 @@ class WarmResponse(BaseModel):
 class ServiceHealth(BaseModel):
     """One part of the service."""
 
-    status: str = Field(description="ok or unavailable.")
+    status: Literal["ok", "unavailable"]
     detail: str | None = None
+    checked_seconds_ago: float | None = Field(
+        default=None, description="Age of what is known; null for what is part of the process and known at any moment."
+    )
 
 
 class HealthResponse(BaseModel):
     """Whether the process and its parts are well."""
 
-    status: str = Field(description="ok, or degraded where a part is not available.")
+    status: Literal["healthy", "degraded", "unhealthy"] = Field(
+        description="degraded: a part that others share is away; unhealthy: this process itself is at fault."
+    )
     timestamp: datetime
     version: str
     services: dict[str, ServiceHealth]
@@ -223,15 +229,19 @@ class HealthResponse(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "status": "ok",
+                    "status": "healthy",
                     "timestamp": "2026-01-02T03:04:05Z",
                     "version": "0.1.0",
                     "services": {
-                        "model": {"status": "ok", "detail": "openai/clip-vit-base-patch32 on cpu in bf16"},
-                        "vector_store": {"status": "ok", "detail": None},
-                        "storage": {"status": "ok", "detail": None},
-                        "cache": {"status": "ok", "detail": None},
-                        "jobs": {"status": "ok", "detail": None},
+                        "model": {
+                            "status": "ok",
+                            "detail": "openai/clip-vit-base-patch32 on cpu in bf16",
+                            "checked_seconds_ago": None,
+                        },
+                        "vector_store": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
+                        "storage": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
+                        "jobs": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
+                        "cache": {"status": "ok", "detail": None, "checked_seconds_ago": None},
                     },
                 }
             ]

@@ -1,48 +1,46 @@
-"""What a worker answers over HTTP: whether it is ready, and its metrics."""
+"""What a worker answers over HTTP: how it is, and its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from time import monotonic
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 
 from image_similarity import __version__
 from image_similarity.api import errors
 from image_similarity.api.answers import JsonAnswer
+from image_similarity.api.health import ReadQueues, health_of, ready_answer, watching
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.routes import PREFIX
-from image_similarity.domain import Overloaded, StoreUnavailable
 from image_similarity.engine import SearchEngine
-from image_similarity.jobs.base import QueueInfo
 from image_similarity.settings import Settings
-
-ReadQueues = Callable[[], Awaitable[QueueInfo]]
 
 
 def create_worker_app(engine: SearchEngine, settings: Settings, read_queues: ReadQueues) -> FastAPI:
     """Return the application; the engine stays the caller's."""
-    app = FastAPI(title=f"{settings.app_name}: worker", version=__version__, docs_url=None, redoc_url=None)
-    started = monotonic()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with watching(engine, read_queues):
+            yield
+
+    app = FastAPI(
+        title=f"{settings.app_name}: worker", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
+    )
     errors.install(app)
 
     @app.get(f"{PREFIX}/health")
     async def health() -> Response:
-        return JsonAnswer({"status": "ok", "version": __version__, "uptime_seconds": monotonic() - started})
+        return JsonAnswer(health_of(engine).model_dump(mode="json"))
 
     @app.get(f"{PREFIX}/ready")
-    async def ready(_: Request) -> Response:
-        failures = await engine.failures()
-        if (problem := (await read_queues()).problem) is not None:
-            failures["broker"] = problem
-        for failure in failures.values():
-            raise StoreUnavailable(failure)
-        if (failing := engine.decode_failure()) is not None:
-            raise Overloaded(failing, retry_after=5)
-        return JsonAnswer({"ready": True})
+    async def ready() -> Response:
+        # Stores and broker are not asked: with one of them away a worker waits, and needs no restart.
+        return ready_answer(engine)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return await metrics_answer(engine, await read_queues())
+        return metrics_answer(engine, await read_queues())
 
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -51,8 +52,19 @@ class Cache(Protocol):
         """
         ...
 
-    async def advance_generation(self) -> None:
-        """Make every cached result stale; called after a write is in the store and before it is acknowledged."""
+    async def advance_generation(self, *written: str) -> None:
+        """Make every cached result stale, and forget the contents of the images whose bytes were written or deleted.
+
+        Called after a write is in the store and before it is acknowledged.
+        """
+        ...
+
+    def note_contents(self, contents: Mapping[str, str], since: float) -> None:
+        """Remember sha256 digests by image id, as the store said that was asked at `since`, by `time.monotonic`."""
+        ...
+
+    async def last_content(self, image_id: str) -> str | None:
+        """Return the digest that was last known; of no image that any replica has written since. See `contents.py`."""
         ...
 
     def count_query(self, key: str) -> None:

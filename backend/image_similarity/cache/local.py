@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from cachetools import TTLCache
 
 from image_similarity.cache.base import Kind, TierStats
+from image_similarity.cache.contents import KEPT, LocalContents
 from image_similarity.telemetry.metrics import Metrics
 
 _OVERHEAD = 200
@@ -33,6 +34,7 @@ class LocalCache:
         self._entries: TTLCache[tuple[Kind, str], bytes] = TTLCache(
             maxsize=min(max_bytes, self._least * max_entries), ttl=ttl, timer=timer, getsizeof=self._charge
         )
+        self._contents = LocalContents(most=min(max_entries, KEPT), ttl=ttl, timer=timer)
         self._generation = 0
         self._metrics = metrics
         self._hits: Counter[Kind] = Counter()
@@ -57,9 +59,18 @@ class LocalCache:
         """Return the number of the collection's present state, as text; see `Cache`."""
         return str(self._generation)
 
-    async def advance_generation(self) -> None:
+    async def advance_generation(self, *written: str) -> None:
         """Make every cached result stale; see `Cache`."""
         self._generation += 1
+        self._contents.mark(written)
+
+    def note_contents(self, contents: Mapping[str, str], since: float) -> None:
+        """Remember what the store said; see `Cache`."""
+        self._contents.note(contents, since)
+
+    async def last_content(self, image_id: str) -> str | None:
+        """Return what it said last; see `Cache`."""
+        return self._contents.find(image_id)
 
     def count_query(self, key: str) -> None:
         """Nothing to note: what is asked often is here already."""

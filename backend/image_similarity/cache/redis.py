@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from redis.exceptions import RedisError
 
 from image_similarity.cache.base import Kind, TierStats
 from image_similarity.cache.breaker import CircuitBreaker
+from image_similarity.cache.contents import SharedContents
 from image_similarity.cache.generation import LEASE, SharedGeneration
 from image_similarity.cache.link import RedisLink, as_none
 from image_similarity.cache.popularity import Popularity
@@ -60,6 +61,7 @@ class RedisCache:
         self._channel = f"{self._prefix}:changed"
         self._generation = SharedGeneration(self._link, key=f"{self._prefix}:generation", channel=self._channel)
         self._popularity = Popularity(self._link, key=f"{self._prefix}:popular")
+        self._contents = SharedContents(self._link, prefix=self._prefix, ttl=self._ttl)
         self._on_change = on_change
         self._changed = False
         self._hits: Counter[Kind] = Counter()
@@ -81,9 +83,19 @@ class RedisCache:
         """Return the name of the collection's present state; see `Cache`."""
         return await self._generation.current()
 
-    async def advance_generation(self) -> None:
+    async def advance_generation(self, *written: str) -> None:
         """Make every cached result stale, on every replica; see `Cache`."""
         await self._generation.advance()
+        # Afterwards, for until then a result from before the write may be found, and noted, once more.
+        await self._contents.mark(written)
+
+    def note_contents(self, contents: Mapping[str, str], since: float) -> None:
+        """Remember what the store said; see `Cache`."""
+        self._contents.note(contents, since)
+
+    async def last_content(self, image_id: str) -> str | None:
+        """Return what it said last, to any replica; see `Cache`."""
+        return await self._contents.find(image_id)
 
     def count_query(self, key: str) -> None:
         """Note that a search asked for this embedding; see `Cache`."""
@@ -128,6 +140,7 @@ class RedisCache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._popularity.flush()
+        await self._contents.flush()
         await self._generation.close(_BEAT)
         await self._link.close()
 
@@ -136,6 +149,7 @@ class RedisCache:
             await self._link.probe()
             await self._generation.keep(_BEAT)
             await self._popularity.flush()
+            await self._contents.flush()
             if self._changed:
                 self._changed = False
                 self._on_change()

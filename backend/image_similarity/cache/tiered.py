@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from image_similarity.cache.base import Kind, SharedCache, TierStats
 from image_similarity.cache.local import LocalCache
@@ -33,9 +34,17 @@ class TieredCache:
         """Return the name that all replicas share; see `Cache`."""
         return await self._far.generation()
 
-    async def advance_generation(self) -> None:
+    async def advance_generation(self, *written: str) -> None:
         """Make every cached result stale, on every replica; see `Cache`."""
-        await self._far.advance_generation()
+        await self._far.advance_generation(*written)
+
+    def note_contents(self, contents: Mapping[str, str], since: float) -> None:
+        """Have L2 remember what the store said; see `Cache`."""
+        self._far.note_contents(contents, since)
+
+    async def last_content(self, image_id: str) -> str | None:
+        """Return what it said last, to any replica; see `Cache`."""
+        return await self._far.last_content(image_id)
 
     def count_query(self, key: str) -> None:
         """Note that a search asked for this embedding; see `Cache`."""

@@ -144,7 +144,7 @@ class ChunkQueue(Protocol):
         ...
 
     async def info(self) -> QueueInfo:
-        """Return the state of the queue; never raises."""
+        """Return the state of the queue, cheap enough for every request; never raises."""
         ...
 
     async def close(self) -> None:

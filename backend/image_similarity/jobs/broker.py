@@ -10,6 +10,7 @@ import pika
 from celery import Celery
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from image_similarity.concurrency import Recent
 from image_similarity.domain import StoreUnavailable
 from image_similarity.jobs.base import QueueInfo
 from image_similarity.jobs.celery_app import CHUNKS, DEAD, TASK, declare_queues, make_app
@@ -21,7 +22,10 @@ TIMEOUT = 5.0
 """Seconds within which a broker answers, or is taken for away."""
 
 _GLANCE = 2.0
-"""Seconds for a look at the queues, which probes and scrapers wait for."""
+"""Seconds for a look at the queues."""
+
+_RECENT = 4.0
+"""Seconds that a look at the queues is good for: less than from one round of health checks to the next."""
 
 STALLED_AFTER = 600.0
 """Seconds without any progress, while the broker has nothing waiting, after which a job's chunks are sent again."""
@@ -40,9 +44,9 @@ class BrokerQueue:
     """
 
     def __init__(self, url: str, ledger: JobLedger, *, stalled_after: float = STALLED_AFTER) -> None:
-        self._url = url
         self._ledger = ledger
         self._app: Celery = make_app(url, timeout=TIMEOUT)
+        self._queues = queue_watch(url)
         self._outbox: asyncio.Queue[tuple[str, list[int], dict[str, str]]] = asyncio.Queue()
         self._stalled_after = stalled_after
         self._tasks: list[asyncio.Task[None]] = []
@@ -60,8 +64,8 @@ class BrokerQueue:
         self._outbox.put_nowait((job_id, list(chunks), carrier()))
 
     async def info(self) -> QueueInfo:
-        """Ask the broker how many chunks wait and how many were given up."""
-        return await asyncio.to_thread(read_queues, self._url)
+        """Return how many chunks wait and how many were given up, as the broker said a few seconds ago."""
+        return await self._queues.get()
 
     async def close(self) -> None:
         """Stop; what has not been sent is sent by the next process."""
@@ -105,6 +109,11 @@ class BrokerQueue:
             for chunk in chunks:
                 # Each is confirmed: it is on the broker's disk when the call returns.
                 self._app.send_task(TASK, (job_id, chunk), producer=producer, retry=False, headers=headers)
+
+
+def queue_watch(url: str) -> Recent[QueueInfo]:
+    """Return what is known of the queues: a look is a connection of its own, which not every request may cost."""
+    return Recent(lambda: asyncio.to_thread(read_queues, url), seconds=_RECENT)
 
 
 def read_queues(url: str) -> QueueInfo:

@@ -22,6 +22,7 @@ from image_similarity.domain import (
     UnsupportedFormat,
 )
 from image_similarity.engine import SearchEngine
+from image_similarity.health import STORES
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
@@ -93,7 +94,9 @@ class ChunkProcessor:
 
     async def is_away(self) -> bool:
         """Tell whether store or storage do not answer, so that no chunk is to blame for a failure."""
-        return bool(await self._engine.failures())
+        # Now, because what the background found may be from before the failure.
+        await self._engine.health.look()
+        return any(self._engine.health.problem(part) is not None for part in STORES)
 
     async def bury(self, job_id: str, chunk: int) -> None:
         """Give a chunk up: what of it is indexed counts as such, the rest is named as failed."""

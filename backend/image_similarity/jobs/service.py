@@ -26,7 +26,6 @@ INBOX = "inbox/"
 
 _WRITES_AT_ONCE = 16
 _POLL_SECONDS = 0.25
-_INFO_SECONDS = 2.0
 _SWEEP_SECONDS = 3600.0
 
 
@@ -112,8 +111,6 @@ class BulkJobs:
         self._chunk_size = chunk_size
         self._max_images = max_images
         self._retention = retention
-        self._info: QueueInfo | None = None
-        self._info_at = 0.0
         self._swept_at = 0.0
 
     async def start(self) -> None:
@@ -177,11 +174,8 @@ class BulkJobs:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def info(self) -> QueueInfo:
-        """Return the state of the queue, at most two seconds old; never raises."""
-        if self._info is None or monotonic() - self._info_at > _INFO_SECONDS:
-            self._info = await self._queue.info()
-            self._info_at = monotonic()
-        return self._info
+        """Return the state of the queue, which may be a few seconds old; never raises."""
+        return await self._queue.info()
 
     async def close(self) -> None:
         """Stop working on jobs."""

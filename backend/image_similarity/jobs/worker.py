@@ -19,7 +19,7 @@ from image_similarity.api.worker_app import create_worker_app
 from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
 from image_similarity.domain import InvalidRequest
 from image_similarity.engine import SearchEngine
-from image_similarity.jobs.broker import read_queues
+from image_similarity.jobs.broker import queue_watch
 from image_similarity.jobs.celery_app import declare_queues, make_app
 from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.tasks import Delivery, register
@@ -123,10 +123,10 @@ class Probes:
     """Answers balancers and scrapers over HTTP, in the engine's event loop, until closed."""
 
     def __init__(self, engine: SearchEngine, settings: Settings, broker_url: str, loop: EventLoopThread) -> None:
-        app = create_worker_app(engine, settings, lambda: asyncio.to_thread(read_queues, broker_url))
+        app = create_worker_app(engine, settings, queue_watch(broker_url).get)
         port = settings.worker_port or 0
         self._server = uvicorn.Server(
-            uvicorn.Config(app, host=settings.api_host, port=port, log_config=None, access_log=False, lifespan="off")
+            uvicorn.Config(app, host=settings.api_host, port=port, log_config=None, access_log=False, lifespan="on")
         )
         self._serving = loop.spawn(self._server.serve())
 

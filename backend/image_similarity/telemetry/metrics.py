@@ -112,6 +112,11 @@ class Metrics:
             "Images whose stored bytes were not the ones that were sent when they were read.",
             registry=self.registry,
         )
+        self.reads_without_store = Counter(
+            "image_similarity_reads_without_store_total",
+            "Originals and thumbnails served by what was last known of the image, because the store was away.",
+            registry=self.registry,
+        )
         self.cache_requests = Counter(
             "image_similarity_cache_requests_total",
             "Look-ups in the cache.",
@@ -129,7 +134,9 @@ class Metrics:
             registry=self.registry,
         )
         self.collection_images = Gauge(
-            "image_similarity_collection_images", "Images in the collection.", registry=self.registry
+            "image_similarity_collection_images",
+            "Images in the collection, as its store counted them a few seconds ago.",
+            registry=self.registry,
         )
         self._shards = self._gauge("image_similarity_collection_shards", "Shards of the collection on the server.")
         self._copies_wanted = self._gauge(
@@ -149,7 +156,7 @@ class Metrics:
         )
         self.part_up = Gauge(
             "image_similarity_part_up",
-            "1 while a part answers (vector_store, storage, broker), 0 while it does not; looked at for each scrape.",
+            "1 while a part answers (vector_store, storage, broker), 0 while it does not; looked at every few seconds.",
             ["part"],
             registry=self.registry,
         )

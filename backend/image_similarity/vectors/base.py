@@ -52,6 +52,7 @@ class CollectionInfo:
     """Name of the model whose embeddings it holds."""
     dimension: int
     images: int
+    """On a server an image may count twice for the moment in which it is moved to another segment; see `info`."""
     indexed_vectors: int
     """Vectors that an HNSW graph covers; the others are searched exactly."""
     field_indexes: tuple[str, ...]
@@ -207,8 +208,11 @@ class VectorStore(Protocol):
         """
         ...
 
-    async def info(self) -> CollectionInfo:
-        """Return the state of the collection; cheap enough for every scrape of the metrics."""
+    async def info(self, *, exact: bool = False) -> CollectionInfo:
+        """Return the state of the collection; cheap enough to be asked every few seconds.
+
+        With `exact`, images are counted one by one. A server goes through all of them, so no probe may ask for that.
+        """
         ...
 
     async def close(self) -> None:

@@ -220,8 +220,8 @@ class EmbeddedStore:
         self._shard.check()
         await self._shard.run(lambda shard: shard.info())
 
-    async def info(self) -> CollectionInfo:
-        """Return the state of the collection; see `VectorStore`."""
+    async def info(self, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002
+        """Return the state of the collection, always exact; see `VectorStore`."""
         state = await self._shard.run(lambda shard: shard.info())
         return CollectionInfo(
             name=self._name,

@@ -29,13 +29,16 @@ class FieldIndexes:
         self._looked_for: TTLCache[str, None] = TTLCache(maxsize=1024, ttl=RECHECK)
 
     async def ensure(self, condition: Condition) -> None:
-        """Make indexes for fields that images have; without them a search is slower, not wrong, so none may fail it."""
+        """Make indexes for fields that images have; without them a search is slower, not wrong, so none may fail it.
+
+        Raises StoreUnavailable where the collection cannot be looked at: the search would only wait for it again.
+        """
         missing = missing_indexes(condition, self._present)
         if all(path in self._looked_for for path in missing):
             return
+        state = await self._calls.run(lambda client: client.get_collection(self._collection))
+        self._present = set(state.payload_schema)
         try:
-            state = await self._calls.run(lambda client: client.get_collection(self._collection))
-            self._present = set(state.payload_schema)
             room = index_room(self._present, MAX_FIELD_INDEXES)
             for path, kind in missing_indexes(condition, self._present).items():
                 self._looked_for[path] = None

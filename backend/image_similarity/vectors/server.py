@@ -232,17 +232,16 @@ class ServerStore:
         """Have every shard estimate its size, which costs next to nothing; see `VectorStore`."""
         await self._calls.run(lambda client: client.count(self._name, exact=False))
 
-    async def info(self) -> CollectionInfo:
+    async def info(self, *, exact: bool = False) -> CollectionInfo:
         """Return the state of the collection; see `VectorStore`."""
         state = await self._calls.run(lambda client: client.get_collection(self._name))
-        # Qdrant's own figure counts an image twice while it is moved to another segment.
-        counted = await self._calls.run(lambda client: client.count(self._name, exact=True))
+        counted = await self._calls.run(lambda client: client.count(self._name, exact=True)) if exact else None
         fields = {name for path in state.payload_schema if (name := metadata_field(path))}
         return CollectionInfo(
             name=self._name,
             model=self._meta.model,
             dimension=self._meta.dimension,
-            images=counted.count,
+            images=state.points_count or 0 if counted is None else counted.count,
             indexed_vectors=state.indexed_vectors_count or 0,
             field_indexes=tuple(sorted(fields)),
             builds_graph=True,

@@ -12,6 +12,14 @@ import { Failure } from "@/ui/notes";
 
 const POLL_MS = 2000;
 
+const CONDITIONS = {
+  healthy: "All is well",
+  degraded: "Degraded",
+  unhealthy: "Unhealthy",
+  silent: "Does not answer",
+  unknown: "Asking",
+};
+
 export default function StatusPage() {
   useTitle("Status");
   const stats = useStats(POLL_MS);
@@ -32,7 +40,7 @@ export default function StatusPage() {
   }
   const { model, text_model: texts, collection, queue, cache } = stats.data;
   const lookups = rates(history, (sample) => sample.lookups);
-  const healthy = health.data?.status === "ok" && !health.isError;
+  const state = health.isError ? "silent" : (health.data?.status ?? "unknown");
 
   return (
     <div className="mx-auto w-full max-w-[88rem] flex-1 px-4 py-6 sm:px-6 lg:px-8 lg:py-8">
@@ -43,10 +51,7 @@ export default function StatusPage() {
             Version {stats.data.version}, running for {duration(stats.data.uptime_seconds)}
           </p>
         </div>
-        <Badge
-          good={healthy}
-          text={health.isError ? "Does not answer" : healthy ? "All is well" : "Degraded"}
-        />
+        <Badge good={state === "healthy"} text={CONDITIONS[state]} />
       </div>
 
       {stats.data.recommendations.length > 0 && (

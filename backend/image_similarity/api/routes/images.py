@@ -22,6 +22,7 @@ from image_similarity.api.schemas import (
     PatchRequest,
 )
 from image_similarity.domain import IndexResult, StoreUnavailable
+from image_similarity.images.header import format_of
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.telemetry.logging import get_logger
 
@@ -119,15 +120,14 @@ async def original(
     image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
 ) -> Response:
     """404 too where originals are not kept (STORE_ORIGINALS=false)."""
-    record = await engine.get_image(image_id)
-    media_type = _MEDIA_TYPES.get(record.format, "application/octet-stream")
-    data = await engine.original(record)
+    content = await engine.content_of(image_id)
+    data = await engine.original(content)
     return image_answer(
         data,
-        media_type=media_type,
-        etag=record.sha256,
+        media_type=_MEDIA_TYPES.get(format_of(data) or "", "application/octet-stream"),
+        etag=content.sha256,
         if_none_match=if_none_match,
-        for_ever=v == record.sha256,
+        for_ever=v == content.sha256,
     )
 
 
@@ -148,14 +148,14 @@ async def thumbnail(
     image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
 ) -> Response:
     """Made when the image was indexed."""
-    record = await engine.get_image(image_id)
-    data = await engine.thumbnail(record)
+    content = await engine.content_of(image_id)
+    data = await engine.thumbnail(content)
     return image_answer(
         data,
         media_type="image/webp",
-        etag=f"{record.sha256}-t",
+        etag=f"{content.sha256}-t",
         if_none_match=if_none_match,
-        for_ever=v == record.sha256,
+        for_ever=v == content.sha256,
     )
 
 

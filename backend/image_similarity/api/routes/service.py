@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from image_similarity import __version__
-from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
 from image_similarity.api.errors import ProblemError, responses
+from image_similarity.api.health import health_of, ready_answer
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.status_schemas import (
-    HealthResponse,
-    ReadyResponse,
-    ServiceHealth,
-    StatsResponse,
-    WarmResponse,
-)
-from image_similarity.domain import Overloaded, StoreUnavailable
-from image_similarity.engine import RunningModel
+from image_similarity.api.status_schemas import HealthResponse, ReadyResponse, StatsResponse, WarmResponse
 
 router = APIRouter(prefix=PREFIX, tags=["service"])
 probes = APIRouter(prefix=PREFIX, tags=["service"])
@@ -47,23 +37,13 @@ async def warm(
 
 
 @probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
-async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
-    """Always 200 while the process answers; `status` and `services` tell what is wrong with its parts."""
-    failures = await engine.failures()
-    services = {"model": ServiceHealth(status="ok", detail=_describe(engine.model))}
-    for part in engine.PARTS:
-        detail = failures.get(part)
-        services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
-    # Neither is one of the engine's PARTS, which /ready demands: without Redis all is served, only slower, and
-    # searches go on without the broker.
-    for part, detail in (("cache", engine.cache_failure()), ("jobs", (await jobs.info()).problem)):
-        services[part] = ServiceHealth(status="unavailable" if detail else "ok", detail=detail)
-    return HealthResponse(
-        status="ok" if all(service.status == "ok" for service in services.values()) else "degraded",
-        timestamp=datetime.now(UTC),
-        version=__version__,
-        services=services,
-    )
+async def health(engine: EngineDep) -> HealthResponse:
+    """Always 200 while the process answers, at once; `status` and `services` tell what is wrong with its parts.
+
+    They are looked at every few seconds. `degraded`: a part that others share is away, and what does not need it is
+    served. `unhealthy`: something is wrong with this process itself, and `/ready` is 503.
+    """
+    return health_of(engine)
 
 
 @probes.get(
@@ -73,17 +53,10 @@ async def health(engine: EngineDep, jobs: JobsDep) -> HealthResponse:
     responses=responses(503),
 )
 async def ready(request: Request, engine: EngineDep) -> Response:
-    """503 if store or storage does not answer, no image can be decoded, or it stops: balancers look elsewhere."""
+    """503 where something is wrong with this process itself, or it is stopping: balancers look elsewhere.
+
+    Of what replicas share, the Qdrant server, the storage, Redis and the broker, see `/health`.
+    """
     if getattr(request.app.state, "draining", False):
         raise ProblemError(503, "draining", "The server is stopping; it finishes what it has.", {"Retry-After": "5"})
-    failures = await engine.failures()
-    for failure in failures.values():
-        raise StoreUnavailable(failure)
-    if (failing := engine.decode_failure()) is not None:
-        raise Overloaded(failing, retry_after=5)
-    return JsonAnswer({"ready": True})
-
-
-def _describe(model: RunningModel) -> str:
-    text = f"{model.spec.name} on {model.device} in {model.precision}"
-    return f"{text}, in place of the model asked for: {model.fallback_reason}" if model.fallback_reason else text
+    return ready_answer(engine)

@@ -1,0 +1,166 @@
+"""Which content each image last had, to serve its bytes by while the store is away (RFC 5861: stale-if-error).
+
+Readers hand in what the store told them. A write *marks* the image once it is in the store and before it is
+acknowledged: what was known is forgotten in the same step, and for as long as the mark stands nothing is kept of the
+image, because a reader may have asked the store just before the write. A reader's knowledge that is older than
+`FRESH` is dropped, and a mark stands for longer than that. So nothing from before an acknowledged write is kept after
+it, through any replica.
+
+In Redis only, when there is one: copies in each replica's memory would have to hear of every other replica's writes.
+Every key names the run of the Redis that holds it, so that a Redis which restarts with older data brings nothing back.
+What remains: a replica that cannot reach a Redis which goes on running marks as soon as it can, and if it dies before
+that, what was known of the image stays for up to `CACHE_TTL`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
+
+from cachetools import TTLCache
+from redis.exceptions import ResponseError
+
+from image_similarity.cache.link import Answer, Command, RedisLink, as_none
+from image_similarity.telemetry.logging import get_logger
+
+MARK = 5.0
+"""Seconds that a mark stands."""
+
+FRESH = MARK / 2
+"""Seconds that what the store said is good for, from before it was asked until it is kept."""
+
+KEPT = 10_000
+"""Most images that wait to be sent, to be marked, or that are known to have been sent."""
+
+_AGAIN = 60.0
+"""Seconds after which what was sent is sent again, so that what is read stays known."""
+
+_AT_ONCE = 500
+
+_KEEP = """
+for i = 1, #KEYS, 2 do
+    if redis.call('EXISTS', KEYS[i + 1]) == 0 then
+        redis.call('SET', KEYS[i], ARGV[(i + 1) / 2 + 1], 'PX', ARGV[1])
+    end
+end
+"""
+"""KEYS: content and mark of each image in turn. ARGV: the time to live, then the contents."""
+
+
+class LocalContents:
+    """Keeps them in this process."""
+
+    def __init__(self, *, most: int, ttl: float, timer: Callable[[], float]) -> None:
+        self._known: TTLCache[str, str] = TTLCache(maxsize=most, ttl=ttl, timer=timer)
+        self._marked: TTLCache[str, None] = TTLCache(maxsize=KEPT, ttl=MARK, timer=timer)
+
+    def note(self, contents: Mapping[str, str], since: float) -> None:
+        """Keep sha256 digests by image id, as the store said that was asked at `since`, by `time.monotonic`."""
+        if monotonic() - since < FRESH:
+            self._known.update({image_id: sha256 for image_id, sha256 in contents.items() if self._free(image_id)})
+
+    def find(self, image_id: str) -> str | None:
+        """Return the sha256 digest that an image had last; None where it is not known."""
+        return self._known.get(image_id)
+
+    def mark(self, image_ids: Sequence[str]) -> None:
+        """Forget what was known of images that have been written."""
+        for image_id in image_ids:
+            self._marked[image_id] = None
+            self._known.pop(image_id, None)
+
+    def _free(self, image_id: str) -> bool:
+        return self._known.maxsize > 0 and image_id not in self._marked
+
+
+class SharedContents:
+    """Keeps them in Redis."""
+
+    def __init__(self, link: RedisLink, *, prefix: str, ttl: int) -> None:
+        """`ttl` in milliseconds."""
+        self._link = link
+        self._prefix = prefix
+        self._ttl = ttl
+        self._run = ""
+        self._waiting: dict[str, tuple[str, float]] = {}
+        self._sent: TTLCache[str, str] = TTLCache(maxsize=KEPT, ttl=_AGAIN)
+        self._owed: dict[str, None] = {}
+
+    def note(self, contents: Mapping[str, str], since: float) -> None:
+        """Have it kept at the next flush; see `LocalContents`. Beyond `KEPT` it waits until it is read again."""
+        for image_id, sha256 in contents.items():
+            if self._sent.get(image_id) != sha256 and len(self._waiting) < KEPT:
+                self._waiting[image_id] = sha256, since
+
+    async def find(self, image_id: str) -> str | None:
+        """Return the sha256 digest that an image had last; None where it is not known, or Redis does not say."""
+        if image_id in self._owed:
+            return None
+        answer = await self._ask(lambda: [("GET", self._key(image_id))])
+        value: bytes | None = None if answer is None else as_none(answer.replies[0])
+        return None if value is None else value.decode()
+
+    async def mark(self, image_ids: Sequence[str]) -> None:
+        """Forget what was known of images that have been written; what Redis does not hear now it hears later."""
+        for image_id in image_ids:
+            self._waiting.pop(image_id, None)
+            self._sent.pop(image_id, None)
+        if image_ids and not await self._marked(image_ids):
+            if len(self._owed) + len(image_ids) > KEPT:
+                get_logger().warning("contents_not_forgotten", images=len(image_ids))
+                return
+            self._owed.update(dict.fromkeys(image_ids))
+
+    async def flush(self) -> None:
+        """Send what waits; what is not taken is handed in again by the next reader."""
+        if self._owed:
+            owed = list(self._owed)[:_AT_ONCE]
+            if not await self._marked(owed):
+                return
+            for image_id in owed:
+                self._owed.pop(image_id, None)
+        waiting, self._waiting = self._waiting, {}
+        now = monotonic()
+        fresh = {image_id: sha256 for image_id, (sha256, since) in waiting.items() if now - since < FRESH}
+        for part in _parts(fresh):
+            answer = await self._ask(lambda part=part: [self._keep(part)])  # type: ignore[misc]
+            if answer is None:
+                continue
+            if isinstance(answer.replies[0], ResponseError):
+                get_logger().warning("contents_not_kept", reason=str(answer.replies[0]))
+            # Refused or not, the same is sent again in a minute.
+            self._sent.update(part)
+
+    async def _marked(self, image_ids: Sequence[str]) -> bool:
+        def commands() -> list[Command]:
+            marks: list[Command] = [("SET", self._mark(name), "1", "PX", round(MARK * 1000)) for name in image_ids]
+            return [*marks, ("DEL", *map(self._key, image_ids))]
+
+        answer = await self._ask(commands)
+        return answer is not None and all(as_none(reply) is reply for reply in answer.replies)
+
+    def _keep(self, contents: Mapping[str, str]) -> Command:
+        keys = [key for image_id in contents for key in (self._key(image_id), self._mark(image_id))]
+        return ("EVAL", _KEEP, len(keys), *keys, self._ttl, *contents.values())
+
+    async def _ask(self, commands: Callable[[], list[Command]]) -> Answer | None:
+        """Ask under the names of the run that answers; None where none does."""
+        for _ in range(2):
+            answer = await self._link.ask(*commands())
+            if answer is None or answer.run == self._run:
+                return answer
+            self._run = answer.run
+            self._sent.clear()
+        return None
+
+    def _key(self, image_id: str) -> str:
+        return f"{self._prefix}:{self._run}:content:{image_id}"
+
+    def _mark(self, image_id: str) -> str:
+        return f"{self._prefix}:{self._run}:written:{image_id}"
+
+
+def _parts(contents: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    items = list(contents.items())
+    for start in range(0, len(items), _AT_ONCE):
+        yield dict(items[start : start + _AT_ONCE])

@@ -1,0 +1,86 @@
+"""What is read of single images: records from the store, bytes from the storage, those also while the store is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+
+from image_similarity.cache.base import Cache
+from image_similarity.domain import Content, ImageNotFound, ImageRecord, Match, Page, StoreUnavailable
+from image_similarity.health import Monitor
+from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.metrics import Metrics
+from image_similarity.vectors.base import VectorStore
+from image_similarity.writes import not_found
+
+
+class Reads:
+    """All may raise StoreUnavailable."""
+
+    def __init__(
+        self, vectors: VectorStore, storage: ImageStorage, cache: Cache, health: Monitor, metrics: Metrics
+    ) -> None:
+        self._vectors = vectors
+        self._storage = storage
+        self._cache = cache
+        self._health = health
+        self._metrics = metrics
+
+    async def record(self, image_id: str) -> ImageRecord:
+        """Return what is known of an image. Raises ImageNotFound."""
+        since = monotonic()
+        record = await self._vectors.get(image_id)
+        if record is None:
+            raise not_found(image_id)
+        self.note([record], since)
+        return record
+
+    async def page(self, *, limit: int, cursor: str | None) -> Page:
+        """Return a page of the collection, newest first. Raises InvalidCursor."""
+        since = monotonic()
+        page = await self._vectors.scroll(limit=limit, cursor=cursor)
+        self.note(page.records, since)
+        return page
+
+    async def content(self, image_id: str) -> Content:
+        """Return which bytes an image has; while the store is away, which it had when one of the replicas read of it.
+
+        Raises ImageNotFound.
+        """
+        # Known to be away, the store is not waited for first: a frozen one would take its whole time limit.
+        away = self._health.problem("vector_store") is not None
+        if away and (known := await self._last(image_id)) is not None:
+            return known
+        try:
+            record = await self.record(image_id)
+        except StoreUnavailable:
+            known = await self._last(image_id)
+            if known is None:
+                raise
+            return known
+        return Content(image_id, record.sha256)
+
+    async def original(self, content: Content | ImageRecord) -> bytes:
+        """Return an image's bytes as they were sent. Raises ImageNotFound where originals are not kept."""
+        data = await self._storage.original(content.sha256)
+        if data is None:
+            raise ImageNotFound(f'The original of "{content.image_id}" is not kept (STORE_ORIGINALS=false).')
+        return data
+
+    async def thumbnail(self, content: Content | ImageRecord) -> bytes:
+        """Return an image's thumbnail, WebP. Raises ImageNotFound."""
+        data = await self._storage.thumbnail(content.sha256)
+        if data is None:
+            raise ImageNotFound(f'The thumbnail of "{content.image_id}" is missing; index the image again.')
+        return data
+
+    def note(self, images: Iterable[ImageRecord | Match], since: float) -> None:
+        """Remember the contents of images that the store was asked for at `since`, by `time.monotonic`."""
+        self._cache.note_contents({image.image_id: image.sha256 for image in images}, since)
+
+    async def _last(self, image_id: str) -> Content | None:
+        sha256 = await self._cache.last_content(image_id)
+        if sha256 is None:
+            return None
+        self._metrics.reads_without_store.inc()
+        return Content(image_id, sha256)
