@@ -258,16 +258,16 @@ def test_other_pages_may_call_only_where_they_are_allowed_to(strict_server: Runn
 def test_a_full_queue_answers_503_with_retry_after_and_recovers(
     strict_server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = strict_server.engine._embedder._encoder
+    batching = strict_server.engine._embedder._batching
     entered, free = threading.Event(), threading.Event()
-    original = type(encoder).encode_images
+    original = batching._encode
 
-    def blocked(self: object, batch: object) -> object:
+    def blocked(batch: Any) -> Any:
         entered.set()
         assert free.wait(60)
-        return original(self, batch)
+        return original(batch)
 
-    monkeypatch.setattr(type(encoder), "encode_images", blocked)
+    monkeypatch.setattr(batching, "_encode", blocked)
     first = encoded(photo(seed=50), "JPEG", quality=40)
     second = encoded(photo(seed=51), "JPEG", quality=40)
     answers: list[httpx.Response] = []

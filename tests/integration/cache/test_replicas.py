@@ -52,7 +52,7 @@ async def test_results_and_embeddings_of_one_serve_the_others(redis: RedisServer
         # The second time it came from L1; the embedding for the other question from L2.
         assert figures["l2"].hits == {"result": 1, "embedding": 1}
         assert figures["l1"].hits == {"result": 1, "embedding": 0}
-        assert second._embedder._encoder.batches == []  # type: ignore[attr-defined]
+        assert second.metrics.registry.get_sample_value("image_similarity_encode_batch_size_count") == 0
 
 
 async def test_saying_unchanged_or_not_found_promises_what_searches_keep(redis: RedisServer, tmp_path: Path) -> None:
