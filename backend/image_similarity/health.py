@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from random import uniform
+from random import Random
 from time import monotonic
 
 from image_similarity.domain import ImageSimilarityError
@@ -22,6 +22,8 @@ from image_similarity.telemetry.logging import get_logger
 
 EVERY = 5.0
 """Seconds between two looks, on average: processes that started together do not go on looking together."""
+
+_RANDOM = Random()  # noqa: S311 - spreads looks; of its own, because Hypothesis watches the common one
 
 _JITTER = 0.2
 """Share by which a pause may be longer or shorter."""
@@ -69,7 +71,7 @@ class Monitor:
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
-            await asyncio.sleep(EVERY * uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - no secret
+            await asyncio.sleep(EVERY * _RANDOM.uniform(1 - _JITTER, 1 + _JITTER))
             await self.look()
 
     def findings(self) -> dict[str, Finding]:

@@ -24,7 +24,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with running_engine(tmp_path) as running:
         await running.engine.index_image(RED, image_id="red", metadata={"tags": ["warm"]})
         await running.engine.index_image(BLUE, image_id="blue", metadata={"tags": ["cold"]})
-        await running.vectors._run(lambda: running.vectors._shard.update(STRIP))
+        await running.vectors._shard.write(lambda shard: shard.update(STRIP))
         yield running
 
 
@@ -78,7 +78,7 @@ async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_th
     async def written_behind_its_back(store: EmbeddedStore) -> int:
         changed.append(await works(store))
         if changed == [2, 0]:
-            await store._run(lambda: store._shard.update(STRIP))
+            await store._shard.write(lambda shard: shard.update(STRIP))
         return changed[-1]
 
     monkeypatch.setattr(EmbeddedStore, "backfill", written_behind_its_back)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -26,6 +26,8 @@ RESOLVE_SECONDS = 5.0
 
 PROBE_TIMEOUT = 1.0
 """Seconds that a suspected node has to answer a probe, which costs it next to nothing."""
+
+_RANDOM = Random()  # noqa: S311 - keeps the probes of replicas apart
 
 _PROBE_PAUSE = (0.2, 2.0)
 """Seconds between two probes of a suspected node: at first, and at most."""
@@ -123,7 +125,7 @@ class Nodes:
                     await node.client.info()
                 break
             except (TimeoutError, *FAILURES):
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - keeps replicas apart
+                await asyncio.sleep(pause * _RANDOM.uniform(0.8, 1.2))
                 pause = min(2 * pause, longest)
         node.suspected = False
         get_logger().info("qdrant_node_answers", node=node.address.url)

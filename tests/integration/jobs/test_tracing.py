@@ -100,7 +100,7 @@ def working(settings: Settings, tracing: Tracing) -> Iterator[None]:
     loop = EventLoopThread()
     engine = loop.run(build_engine(settings))
     assert settings.broker_url is not None
-    processor = chunk_processor(settings, engine, open_ledger(settings))
+    processor = chunk_processor(settings, engine, open_ledger(settings, engine.metrics))
     app = celery_for(settings.broker_url.get_secret_value(), processor, loop, tracing)
     worker = app.Worker(pool="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True)
     # As in `run_worker`.
