@@ -103,8 +103,8 @@ def request(photo: bytes, *, unseen: bool) -> bytes:
         # Behind the end-of-image marker, where no decoder looks: other bytes, the same work.
         photo += os.urandom(16)
     body = b'{"image_data":"' + base64.b64encode(photo) + b'","top_k":10}'
-    head = f"POST /api/v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return b"POST /api/v1/search HTTP/1.1\r\n" + head.encode() + body
 
 
 def _exchange(connection: socket.socket, request: bytes) -> None:
