@@ -19,6 +19,7 @@ from image_similarity.domain import EncodingFailed, ModelUnavailable, Pixels
 from image_similarity.encoders import mini, packaged
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.mini import MINI, MiniEncoder
+from image_similarity.encoders.squash import squash
 from tests.support.drawings import noise, photo
 
 needs_weights = pytest.mark.skipif(
@@ -35,7 +36,7 @@ def encoder() -> MiniEncoder:
 
 @pytest.fixture(scope="module")
 def batch() -> Pixels:
-    return np.stack([mini.preprocess(photo(320, 240, seed=seed)) for seed in range(32)])
+    return np.stack([squash(photo(320, 240, seed=seed)) for seed in range(32)])
 
 
 def test_the_description_is_had_without_importing_torch() -> None:

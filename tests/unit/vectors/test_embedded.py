@@ -124,12 +124,15 @@ def test_peeking_where_nothing_is_makes_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"model": "colours"}', '{"model": "m", "dimension": 8, "x": 1}'])
-async def test_a_damaged_description_is_named(folder: Path, content: str) -> None:
+async def test_a_damaged_description_is_mended_from_its_copy(folder: Path, content: str) -> None:
     await filled(folder)
+    whole = (folder / "collection.json").read_text()
     (folder / "collection.json").write_text(content)
 
-    with pytest.raises(StoreUnavailable, match=r"collection\.json cannot be read"):
-        EmbeddedStore.open(folder, META)
+    store = EmbeddedStore.open(folder, META)
+    assert (await store.info()).images == 2
+    await store.close()
+    assert (folder / "collection.json").read_text() == whole
 
 
 async def test_a_missing_shard_is_named(folder: Path) -> None:
