@@ -246,6 +246,20 @@ DASHBOARDS = {
             },
             "Attempts that were given up while Qdrant may still apply them: docs/decisions/0002-repeated-writes.md.",
         ),
+        Panel(
+            "Damage found",
+            "short",
+            {
+                "images": f"sum(increase(image_similarity_images_damaged_total{{{HERE}}}[$__rate_interval]))",
+                "documents": f"sum(increase(image_similarity_documents_damaged_total{{{HERE}}}[$__rate_interval]))",
+            },
+            "Indexing an image again mends its bytes; torn documents are set aside below `damaged/`.",
+        ),
+        Panel(
+            "Images served without the store",
+            "ops",
+            {"{{instance}}": rate("image_similarity_reads_without_store_total", HERE, "instance")},
+        ),
         Panel("Nodes of Qdrant", "short", {"answer Prometheus": f'sum(up{{job="qdrant", {HERE}}})'}),
     ],
 }
