@@ -28,7 +28,7 @@ def report(tmp_path: Path) -> Path:
     (folder / "lake" / "wrong.png").write_bytes(encoded(drawing("apple", 77), "PNG"))
     (folder / "sand").rename(folder / LONG)
     (folder / "grass" / "broken.png").write_bytes(b"broken")
-    settings = Settings(_env_file=None)
+    settings = Settings(_env_file=None, decode_isolation="thread")
     task = images_by_label(ColourEncoder(), read_labelled(folder), settings)
     measured = measure(task, Model("colours", 16, "cpu", "fp32", None), data="album", worst=3)
     path = tmp_path / "report.html"
