@@ -26,7 +26,7 @@ from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing
 
 API = "/api/v1"
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a server that does not answer has failed; nothing is ever this slow."""
 
 ONCE = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
