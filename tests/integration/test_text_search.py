@@ -148,7 +148,7 @@ def test_a_text_model_of_another_space_is_refused_at_the_start(tmp_path: Path, t
     assert "was not aligned to" in done.stderr
     assert "TEXT_MODEL_TRUSTED=true" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "data" / "collections").exists()
+    assert not (tmp_path / "data" / "collections" / "image_features").exists()
 
 
 def test_a_text_model_of_another_dimension_is_refused_even_when_trusted(tmp_path: Path, tiny_checkpoint: Path) -> None:
