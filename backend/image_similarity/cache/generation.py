@@ -23,8 +23,10 @@ hence after W was in the store. That is the whole argument as long as Redis answ
   that Redis would answer the moment it wakes, wait for `PATIENCE`, the time in which an answer would have come.
 - *Redis answers but takes no writes* (its disk is full, its copies are gone): then it does not take renewals either,
   and the same wait does.
-- *Redis refuses or resets the connection:* it is asked again at once over a new connection. Refused again means that
-  nobody is being answered by that run any more; the write is acknowledged, and the next run has a new id.
+- *Redis refuses the connection:* nobody is being answered by that run any more; the write is acknowledged, and the
+  next run has a new id.
+- *Redis, or something on the way, cuts the connection:* it may go on answering the others, so it is asked again over
+  new connections, and the writer waits as long as for one that hangs.
 - *A write that was acknowledged without a reply* is owed: until Redis has heard of it the replica itself uses no
   cached results, and it goes on trying in the background.
 - *The replica dies between store and Redis:* the write was not acknowledged. Whoever repeats it is told "unchanged",
@@ -42,7 +44,7 @@ import secrets
 from redis.exceptions import RedisError, ResponseError
 
 from image_similarity.cache.coalesce import Coalesced
-from image_similarity.cache.link import Command, RedisLink
+from image_similarity.cache.link import Command, RedisLink, was_cut
 from image_similarity.telemetry.logging import get_logger
 
 LEASE = 1.0
@@ -134,9 +136,14 @@ class SharedGeneration:
             ("PUBLISH", self._channel, "changed"),
         )
         while True:
-            answer = await self._link.ask_patiently(*commands)
-            if not isinstance(answer.replies[0], ResponseError):
-                return
+            try:
+                answer = await self._link.ask_patiently(*commands)
+            except (RedisError, OSError) as error:
+                if not was_cut(error):
+                    raise
+            else:
+                if not isinstance(answer.replies[0], ResponseError):
+                    return
             await asyncio.sleep(_STEP)
 
     def _set(self, *, only_if_missing: bool) -> Command:

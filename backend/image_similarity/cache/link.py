@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from image_similarity.cache.breaker import BreakerState, CircuitBreaker
@@ -172,6 +173,14 @@ class RedisLink:
 def as_none(reply: Any) -> Any:
     """Return the reply, or None for a refusal."""
     return None if isinstance(reply, ResponseError) else reply
+
+
+def was_cut(error: BaseException) -> bool:
+    """Whether a connection had been made and was ended: unlike a refused one, it does not show that Redis is gone."""
+    cause = error.__context__
+    refused = isinstance(cause, OSError) and not isinstance(cause, ConnectionResetError | BrokenPipeError)
+    # Its subclasses are replies: a wrong password, too many clients.
+    return type(error) is RedisConnectionError and not refused
 
 
 async def _hang_up(connection: AbstractConnection) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pytest
 import qdrant_edge as edge
+from structlog.testing import capture_logs
 
 from image_similarity.domain import ModelMismatch, StoreLocked, StoreUnavailable
 from image_similarity.filters import parse_filter
@@ -224,13 +225,13 @@ async def test_no_search_waits_for_an_index_and_absent_fields_are_looked_for_onc
 
 
 async def test_an_index_that_fails_is_told_and_wanted_again(
-    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.upsert([(record("a", {"n": 1}), towards(0))])
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, capture_logs() as lines:
         patched.setattr(FieldIndexes, "_make", lambda *_: 1 / 0)
         assert await found(store, {"n": 1}) == ["a"]
-    assert "field_index_failed" in capsys.readouterr().out
+    assert [line["event"] for line in lines] == ["field_index_failed"]
     assert await found(store, {"n": 1}) == ["a"]
     assert (await store.info()).field_indexes == ("n",)
 
