@@ -14,9 +14,9 @@ from typing import TypeVar
 import qdrant_edge as edge
 
 from image_similarity.domain import StoreUnavailable
-from image_similarity.synced import SharedSync, sync_files
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.edge_folder import load
+from image_similarity.vectors.edge_log import EdgeLog
 
 T = TypeVar("T")
 
@@ -49,8 +49,7 @@ class LiveShard:
 
         `durable` writes return when Edge's log is on the disk; the others are there after the next flush.
         """
-        # Edge maps its log into memory and offers no call to sync it, but fsync brings mapped pages to disk too.
-        self._log = SharedSync(lambda: sync_files(folder / "shard" / "wal", "*")) if durable else None
+        self._log = EdgeLog(folder / "shard" / "wal") if durable else None
         self._folder = folder
         self._shard: edge.EdgeShard | None = shard
         self._on_flush_failure = on_flush_failure
@@ -81,7 +80,7 @@ class LiveShard:
         result = await self.run(call)
         if self._log is not None:
             try:
-                await self._log.wait()
+                await self._log.sync()
             except OSError as error:
                 raise StoreUnavailable(f"The vector store cannot bring its log to disk: {error.strerror}") from error
         return result
