@@ -139,6 +139,17 @@ DASHBOARDS = {
         ),
         Panel("Images and texts turned away", "ops", {"503": rate("image_similarity_requests_shed_total")}),
         Panel(
+            "Bytes of requests under way",
+            "bytes",
+            {"{{instance}}": f"image_similarity_bytes_in_flight{{{HERE}}}"},
+            "At MAX_BYTES_IN_FLIGHT further requests get a 503.",
+        ),
+        Panel(
+            "Requests turned away for want of bytes",
+            "ops",
+            {"503": rate("image_similarity_requests_beyond_bytes_in_flight_total")},
+        ),
+        Panel(
             "Share of time that the model works",
             "percentunit",
             {"{{instance}}": rate(f"{STAGES}_sum", stage("encode"), "instance")},

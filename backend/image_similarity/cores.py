@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, which in a container is not how many the machine has."""
+"""How many processor cores and how much memory this process may use: in a container not what the machine has."""
 
 from __future__ import annotations
 
@@ -18,30 +18,48 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
+def usable_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of memory: the machine's, or the limit of its cgroups where that is less.
+
+    `root` is where /proc and /sys are found.
+    """
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_memory_limits(root)])
+
+
 def _quotas(root: Path) -> Iterator[float]:
     """Cores' worth of time that each cgroup above this process allows, of either version of cgroups."""
+    for group in _groups(root, "cpu"):
+        with suppress(OSError, ValueError):
+            quota, period = (group / "cpu.max").read_text().split()
+            if quota != "max":
+                yield int(quota) / int(period)
+        with suppress(OSError, ValueError):
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            if int(quota) > 0:
+                yield int(quota) / int((group / "cpu.cfs_period_us").read_text())
+
+
+def _memory_limits(root: Path) -> Iterator[int]:
+    for group in _groups(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            # The word "max" is no number, and no limit.
+            with suppress(OSError, ValueError):
+                yield int((group / name).read_text())
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of the cgroups above this process, of either version, that a controller may limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # not Linux
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        top = root / "sys/fs/cgroup" / (controller if controllers else "")
         folder = top / path.lstrip("/")
         # In a container its own group may be all there is to see, under a path that only the host knows.
         for place in {folder, *folder.parents} if folder.exists() else {top}:
             if place.is_relative_to(top):
-                yield from _quota_of(place)
-
-
-def _quota_of(group: Path) -> Iterator[float]:
-    with suppress(OSError, ValueError):
-        quota, period = (group / "cpu.max").read_text().split()
-        if quota != "max":
-            yield int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        quota = (group / "cpu.cfs_quota_us").read_text()
-        if int(quota) > 0:
-            yield int(quota) / int((group / "cpu.cfs_period_us").read_text())
+                yield place

@@ -384,6 +384,12 @@ class Overloaded(ImageSimilarityError):
         self.retry_after = retry_after
 
 
+class TooMuchInFlight(Overloaded):
+    """The bodies and answers of all requests together take as much memory as they may."""
+
+    code = "too_much_in_flight"
+
+
 class StoreUnavailable(ImageSimilarityError):
     """The vector store or the image storage does not answer, or answers with a failure."""
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from image_similarity.cores import usable_cores
+from image_similarity.cores import usable_cores, usable_memory
 from image_similarity.domain import InvalidRequest
 from image_similarity.encoders.prompts import check_template
 from image_similarity.images.addresses import Allowed, is_name, read_address
@@ -217,6 +217,12 @@ class Settings(BaseSettings):
 
     # Limits
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body, in bytes; more is a 413.")
+    max_bytes_in_flight: int = Field(
+        default_factory=lambda: max(64 * 2**20, min(512 * 2**20, usable_memory() // 8)),
+        ge=2**20,
+        description="Most bytes that request bodies and answers hold, all requests of a process together; more get "
+        "a 503.",
+    )
     max_pixels: int = Field(80_000_000, ge=1, description="Largest image, in pixels (width x height); more is a 413.")
     decode_isolation: Literal["process", "thread"] = Field(
         default_factory=lambda: "process" if sys.platform == "linux" else "thread",

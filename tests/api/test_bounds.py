@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -15,7 +18,7 @@ from image_similarity.api.feedback_schemas import FeedbackRequest
 from image_similarity.api.schemas import MAX_FIELDS, IndexParameters, PatchRequest
 from image_similarity.api.search_schemas import LooksFields, SearchParameters
 from tests.api.test_errors import PHOTO, TEXT, check_problem
-from tests.support.servers import RunningServer
+from tests.support.servers import RunningServer, wait_for
 
 MANY = 20_000
 BOMBS: list[tuple[str, dict[str, Any]]] = [
@@ -113,6 +116,22 @@ def test_a_form_has_one_image_and_fields_of_utf_8(server: RunningServer) -> None
     check_problem(server.http.post("/search", files=many), 400, "invalid_multipart", "parts")
     long = {"text": (None, b"x" * (JSON_BYTES + 1))}
     check_problem(server.http.post("/search", files=long), 413, "body_too_large", "text")
+
+
+def test_a_body_on_its_way_is_counted_until_its_client_has_gone(server: RunningServer) -> None:
+    def held() -> float:
+        text = server.http.get(f"{server.url}/metrics").text
+        return float(re.findall(r"^image_similarity_bytes_in_flight (\S+)$", text, re.MULTILINE)[0])
+
+    assert held() == 0
+    there = urlsplit(server.url)
+    with socket.create_connection((there.hostname, there.port)) as client:
+        client.sendall(
+            b"POST /api/v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 10000000\r\n\r\n{"
+        )
+        wait_for(lambda: held() >= 10_000_000, "the body is not counted")
+    wait_for(lambda: held() == 0, "what a client that has gone held is not let go of")
 
 
 def test_an_answer_beyond_the_limit_says_what_to_ask_instead(

@@ -133,6 +133,7 @@ async def test_heads_have_a_time_limit_and_answers_have_none(monkeypatch: pytest
 
 
 async def test_bodies_have_a_least_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_requests, "HEAD_SECONDS", 0.02)
     monkeypatch.setattr(bounded_requests, "BODY_SECONDS", 0.02)
     monkeypatch.setattr(bounded_requests, "BODY_BYTES", 1000)
     client, protocol = connected()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cores import usable_cores
+from image_similarity.cores import usable_cores, usable_memory
 
 
 @pytest.fixture
@@ -51,3 +51,21 @@ def test_cgroups_1(machine: Path, quota: str, cores: int) -> None:
 
 def test_there_is_always_one() -> None:
     assert usable_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "file", "text", "limit"),
+    [
+        ("0::/\n", "memory.max", "268435456\n", 2**28),
+        ("0::/\n", "memory.max", "max\n", None),
+        ("7:memory:/\n", "memory/memory.limit_in_bytes", "268435456\n", 2**28),
+        ("7:memory:/\n", "memory/memory.limit_in_bytes", "9223372036854771712\n", None),
+    ],
+)
+def test_memory_is_the_limit_of_the_container(
+    machine: Path, groups: str, file: str, text: str, limit: int | None
+) -> None:
+    whole = usable_memory(machine)
+    put(machine, "proc/self/cgroup", groups)
+    put(machine, f"sys/fs/cgroup/{file}", text)
+    assert usable_memory(machine) == (limit or whole)

@@ -16,8 +16,10 @@ from image_similarity.api import docs_page, errors, openapi, page
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.health import watching
+from image_similarity.api.in_flight import Budget, CountBytes
+from image_similarity.api.limit_body import BodyLimits, LimitBody
 from image_similarity.api.metrics import metrics_answer
-from image_similarity.api.middleware import EncodedImageIds, LimitBody, ObserveRequests, TraceRequests
+from image_similarity.api.middleware import EncodedImageIds, ObserveRequests, TraceRequests
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.api.security import RequireKey
 from image_similarity.domain import StoreUnavailable
@@ -79,11 +81,9 @@ def create_app(
     docs_page.install(app)
 
     # The last one added is the first that a request meets.
-    app.add_middleware(
-        LimitBody,
-        max_body_bytes=settings.max_body_bytes,
-        max_upload_bytes={f"{PREFIX}/index/batch": settings.max_batch_bytes},
-    )
+    limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
+    app.add_middleware(LimitBody, limits=limits)
+    app.add_middleware(CountBytes, budget=Budget(settings.max_bytes_in_flight, engine.metrics), limits=limits)
     app.add_middleware(EncodedImageIds)
     if settings.cors_origins:
         app.add_middleware(

@@ -29,6 +29,9 @@ BODY_SECONDS = 30.0
 BODY_BYTES = 30_000
 """1 kB a second, far below any telephone's line."""
 
+ANSWER_SECONDS = 30.0
+"""In each such span that an answer waits for its client, the client has to read what lies there, some 50 kB."""
+
 MAX_CONNECTIONS = 512
 """Of one address. A balancer is one, with up to 256 requests at a time; and descriptors end at 1,024 in many places."""
 
@@ -46,6 +49,7 @@ class BoundedRequests(HttpToolsProtocol):
     _refused = False
     _deadline: float | None = None
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_body = False
     _body_bytes = 0
     """Of the body, since the deadline was set."""
@@ -68,9 +72,21 @@ class BoundedRequests(HttpToolsProtocol):
         if _connections[self._address] <= 0:
             del _connections[self._address]
         self._deadline = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Called by the transport when the client does not read as fast as the answer is written."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(ANSWER_SECONDS, self._hang_up)
+
+    def resume_writing(self) -> None:
+        """Called by the transport when the client has read almost all of it."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop for each piece of a request."""
@@ -155,6 +171,11 @@ class BoundedRequests(HttpToolsProtocol):
             self._refuse(408, "body_too_slow", f"Less than {BODY_BYTES} bytes of the body came in {BODY_SECONDS:g} s.")
         else:
             self._refuse(408, "head_too_slow", f"The head of the request did not come within {HEAD_SECONDS:g} s.")
+
+    def _hang_up(self) -> None:
+        get_logger().warning("answer_not_read", client=self._address, seconds=ANSWER_SECONDS)
+        # What waits to be written is dropped: whoever sends it is told that the client has gone.
+        self.transport.abort()
 
     def _refuse_head(self) -> None:
         limits = f"at most {MAX_HEAD} bytes and {MAX_HEAD_FIELDS} fields"

@@ -91,7 +91,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem document."""
-    app.add_exception_handler(domain.ImageSimilarityError, _on_domain_error)
+    app.add_exception_handler(domain.ImageSimilarityError, domain_problem)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ValidationError, _on_invalid)
@@ -127,7 +127,8 @@ def problem(
     return Response(orjson.dumps(body, default=str), status, headers, media_type="application/problem+json")
 
 
-async def _on_domain_error(request: Request, error: Exception) -> Response:
+async def domain_problem(request: Request, error: Exception) -> Response:
+    """Return the problem document for an error of the domain."""
     assert isinstance(error, domain.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status >= 500 and not isinstance(error, domain.Overloaded):

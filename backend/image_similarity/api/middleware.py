@@ -1,9 +1,8 @@
-"""What surrounds every request: its id, its log line, its measurements, and the limit on its body."""
+"""What surrounds every request: its id, its log line, its measurements."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
@@ -11,10 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from image_similarity.api.batch import UPLOAD_TYPES
 from image_similarity.api.errors import internal_error
 from image_similarity.api.guesses import client_address
-from image_similarity.domain import BodyTooLarge
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
@@ -113,42 +110,6 @@ class TraceRequests:
             root.set_attributes({"http.request.method": scope["method"], "http.route": route})
 
 
-class LimitBody:
-    """Raises BodyTooLarge if a body exceeds the limit: from its declared length at once, else as it arrives.
-
-    Paths in `max_upload_bytes` have a limit of their own for what goes to disk as it arrives (UPLOAD_TYPES). All else,
-    whatever it calls itself, may have to be held in memory.
-    """
-
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: Mapping[str, int]) -> None:
-        self._app = app
-        self._max_body = max_body_bytes
-        self._max_upload = max_upload_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, its body counted."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        declared = headers.get("content-length", "")
-        to_disk = headers.get("content-type", "").partition(";")[0].strip().lower() in UPLOAD_TYPES
-        limit = self._max_upload.get(scope["path"], self._max_body) if to_disk else self._max_body
-        received = 0
-
-        async def receive_limited() -> Message:
-            nonlocal received
-            if declared.isdigit() and int(declared) > limit:
-                raise _too_large(int(declared), limit)
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise _too_large(received, limit)
-            return message
-
-        await self._app(scope, receive_limited, send)
-
-
 class EncodedImageIds:
     """Routes `/images/{image_id}` by the path as it was sent, so that an id may hold an encoded slash.
 
@@ -165,7 +126,3 @@ class EncodedImageIds:
         if scope["type"] == "http" and scope.get("raw_path", b"").startswith(self.PREFIX):
             scope["path"] = scope["raw_path"].decode("latin-1")
         await self._app(scope, receive, send)
-
-
-def _too_large(size: int, limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request body has at least {size} bytes; the limit is {limit}.")

@@ -43,6 +43,14 @@ class Metrics:
             buckets=_LATENCY,
             registry=self.registry,
         )
+        self.bytes_in_flight = self._gauge(
+            "image_similarity_bytes_in_flight", "Bytes that bodies and answers of requests under way hold."
+        )
+        self.in_flight_refused = Counter(
+            "image_similarity_requests_beyond_bytes_in_flight_total",
+            "Requests turned away with a 503 because those under way held too many bytes.",
+            registry=self.registry,
+        )
         self.stages = Histogram(
             "image_similarity_stage_duration_seconds",
             "Time that one stage of the road takes: decode or tag (an image), encode or encode_text (a batch), query.",
