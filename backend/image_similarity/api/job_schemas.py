@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, Schema
+from image_similarity.api.schemas import EXAMPLE_IMAGE, EXAMPLE_METADATA, JsonObject, Schema
 from image_similarity.jobs.base import Job, JobState
 
 _EXAMPLE_JOB: dict[str, JsonValue] = {
@@ -40,7 +40,7 @@ class BatchImage(Schema):
     image_id: str | None = Field(
         None, min_length=1, max_length=512, description="Your own name for the image; a UUIDv7 where absent."
     )
-    metadata: dict[str, JsonValue] = Field(default_factory=dict, description="Any JSON object up to 64 KiB.")
+    metadata: JsonObject = Field(default_factory=dict, description="Any JSON object up to 64 KiB.")
 
 
 class BatchRequest(Schema):

@@ -12,6 +12,7 @@ from image_similarity.api.schemas import (
     EXAMPLE_METADATA,
     EXAMPLE_SHA256,
     ImageData,
+    JsonObject,
     Schema,
     at_most,
     one_complaint,
@@ -34,7 +35,7 @@ MAX_TOP_K = 1000
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K, description="Most results to return.")]
 Threshold = Annotated[float, Field(ge=-1, le=1, description="Lowest score to return.")]
 Filter = Annotated[
-    dict[str, JsonValue],
+    JsonObject,
     Field(description="Condition on metadata: equality, lists, ranges, and/or/not; see docs/API.md."),
 ]
 _QUERY = "Several things to look like, with weights."
