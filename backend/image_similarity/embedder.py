@@ -113,6 +113,12 @@ class ImageEmbedder:
         with self._batching.place(), span("decode"):
             return (await self._decoders.run(data, recipe)).pixels[0]
 
+    async def thumbnail(self, data: bytes) -> bytes:
+        """Return an image's thumbnail alone, the same as `prepare` makes."""
+        recipe = replace(self._recipe, preprocess=(), thumbnail_side=THUMBNAIL_SIDE)
+        with self._batching.place(), span("decode"):
+            return (await self._decoders.run(data, recipe)).thumbnail
+
     def close(self) -> None:
         """Finish what is in the model, and stop; what is being decoded is not waited for."""
         self._decoders.close()

@@ -109,7 +109,7 @@ class SearchEngine:
         """Looks at the parts once it is told to; servers and workers have it run."""
         self.health.add("vector_store", self._look_at_vectors)
         self.health.add("storage", storage.check)
-        self._reads = Reads(vectors, storage, cache, self.health, metrics)
+        self._reads = Reads(vectors, storage, cache, self.health, metrics, embedder.thumbnail)
         self.readiness = Readiness()
         self.readiness.add("decoders", embedder.failure)
         if own_store:
@@ -212,11 +212,11 @@ class SearchEngine:
         return await self._reads.content(image_id)
 
     async def original(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's bytes as they were sent. Raises ImageNotFound where originals are not kept."""
+        """Return an image's bytes as they were sent. Raises ImageNotFound if originals are not kept, ImageDamaged."""
         return await self._reads.original(content)
 
     async def thumbnail(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's thumbnail, WebP. Raises ImageNotFound."""
+        """Return an image's thumbnail, WebP; see `Reads.thumbnail`. Raises ImageNotFound, ImageDamaged."""
         return await self._reads.thumbnail(content)
 
     async def list_images(self, *, limit: int, cursor: str | None = None) -> Page:

@@ -240,6 +240,13 @@ def open_store(url: str | None, *, default: Path, durable: bool = True) -> Objec
         raise StoreUnavailable(f"The image storage {url or default} cannot be opened: {in_one_line(error)}") from error
 
 
+def without_syncs(store: ObjectStore) -> ObjectStore:
+    """Return the same store, for what can be made anew: its writes do not wait for the disk of a folder."""
+    if not isinstance(store, SyncedStore):
+        return store
+    return LocalStore(store.prefix, mkdir=True, automatic_cleanup=True)
+
+
 def _folder(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path:

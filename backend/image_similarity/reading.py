@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 
 from image_similarity.cache.base import Cache
-from image_similarity.domain import Content, ImageNotFound, ImageRecord, Match, Page, StoreUnavailable
+from image_similarity.concurrency import KeyedLocks
+from image_similarity.domain import (
+    Content,
+    ImageDamaged,
+    ImageNotFound,
+    ImageRecord,
+    ImageTooLarge,
+    ImageUndecodable,
+    Match,
+    Page,
+    StoreUnavailable,
+    UnsupportedFormat,
+)
 from image_similarity.health import Monitor
 from image_similarity.storage import ImageStorage
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import VectorStore
 from image_similarity.writes import not_found
@@ -18,13 +32,22 @@ class Reads:
     """All may raise StoreUnavailable."""
 
     def __init__(
-        self, vectors: VectorStore, storage: ImageStorage, cache: Cache, health: Monitor, metrics: Metrics
+        self,
+        vectors: VectorStore,
+        storage: ImageStorage,
+        cache: Cache,
+        health: Monitor,
+        metrics: Metrics,
+        make_thumbnail: Callable[[bytes], Awaitable[bytes]],
     ) -> None:
+        """`make_thumbnail` makes one of an original, as it was made when the image was indexed."""
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
         self._health = health
         self._metrics = metrics
+        self._make_thumbnail = make_thumbnail
+        self._making = KeyedLocks()
 
     async def record(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""
@@ -68,11 +91,36 @@ class Reads:
         return data
 
     async def thumbnail(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's thumbnail, WebP. Raises ImageNotFound."""
-        data = await self._storage.thumbnail(content.sha256)
-        if data is None:
-            raise ImageNotFound(f'The thumbnail of "{content.image_id}" is missing; index the image again.')
-        return data
+        """Return an image's thumbnail, WebP; one that is lost or damaged is made anew of the original.
+
+        Raises ImageNotFound, ImageDamaged where the original is not kept; what making it raises.
+        """
+        with suppress(ImageDamaged):
+            if (stored := await self._storage.thumbnail(content.sha256)) is not None:
+                return stored
+        # One at a time: a page of results asks for it once for each visitor.
+        async with self._making.of(content.sha256):
+            damage: ImageDamaged | None = None
+            try:
+                if (stored := await self._storage.thumbnail(content.sha256)) is not None:
+                    return stored
+            except ImageDamaged as error:
+                damage = error
+            return await self._new_thumbnail(content, damage)
+
+    async def _new_thumbnail(self, content: Content | ImageRecord, damage: ImageDamaged | None) -> bytes:
+        original = await self._storage.original(content.sha256)
+        if original is None:
+            raise damage or ImageNotFound(f'The thumbnail of "{content.image_id}" is missing; index the image again.')
+        try:
+            thumbnail = await self._make_thumbnail(original)
+        except (ImageTooLarge, ImageUndecodable, UnsupportedFormat) as error:
+            raise damage or ImageDamaged("The thumbnail of the image is lost and cannot be made anew.") from error
+        get_logger().warning("thumbnail_made_anew", sha256=content.sha256)
+        # It is in the log then, and made anew the next time.
+        with suppress(StoreUnavailable):
+            await self._storage.save_thumbnail(content.sha256, thumbnail)
+        return thumbnail
 
     def note(self, images: Iterable[ImageRecord | Match], since: float) -> None:
         """Remember the contents of images that the store was asked for at `since`, by `time.monotonic`."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.domain import ImageDamaged
-from image_similarity.objects import guard, guard_all, open_store
+from image_similarity.objects import guard, guard_all, open_store, without_syncs
+from image_similarity.sealed import seal, unseal
 from image_similarity.telemetry.logging import get_logger
 
 PROBE = "probe"
@@ -42,8 +43,10 @@ class ImageStorage:
     def __init__(
         self, store: ObjectStore, *, store_originals: bool, on_damage: Callable[[], object] = lambda: None
     ) -> None:
-        """`on_damage` is called whenever an original turns out to be damaged."""
+        """`on_damage` is called whenever an original or a thumbnail turns out to be damaged."""
         self._store = store
+        # What a power cut takes of a thumbnail is made anew of the original.
+        self._thumbnails = without_syncs(store) if store_originals else store
         self._on_damage = on_damage
         self._store_originals = store_originals
 
@@ -67,13 +70,17 @@ class ImageStorage:
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
-        writes = [guard_all(self._store.put_async(_thumbnail(sha256), thumbnail))]
+        writes: list[Awaitable[object]] = [self.save_thumbnail(sha256, thumbnail)]
         if self._store_originals:
             writes.append(guard_all(self._store.put_async(_original(sha256), original)))
         # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def save_thumbnail(self, sha256: str, thumbnail: bytes) -> None:
+        """Write a thumbnail alone."""
+        await guard_all(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
 
     async def original(self, sha256: str) -> bytes | None:
         """Return the bytes as they were sent, or None where they are not kept.
@@ -82,34 +89,35 @@ class ImageStorage:
         """
         data = await self._read(_original(sha256))
         if data is not None and await asyncio.to_thread(_digest, data) != sha256:
-            get_logger().error("image_damaged", sha256=sha256, bytes=len(data))
-            self._on_damage()
-            raise ImageDamaged(
-                "The stored bytes of the image are damaged: they are not the ones that were sent. Index it again."
-            )
+            raise self._damaged("file", _original(sha256), len(data))
         return data
 
     async def thumbnail(self, sha256: str) -> bytes | None:
-        """Return the thumbnail, WebP, or None where there is none; an empty one, which a power cut leaves, is none."""
-        return await self._read(_thumbnail(sha256)) or None
+        """Return the thumbnail, WebP, or None where there is none. Raises ImageDamaged if it is not as it was made."""
+        data = await self._read(_thumbnail(sha256))
+        if data is None:
+            return None
+        if (thumbnail := unseal(data)) is None:
+            raise self._damaged("thumbnail", _thumbnail(sha256), len(data))
+        return thumbnail
 
     async def is_whole(self, sha256: str) -> bool:
         """Tell whether everything that `save` would write is there, the original as it was sent."""
         try:
             original = await self.original(sha256) if self._store_originals else b""
-            thumbnail = await guard(self._store.head_async(_thumbnail(sha256)))
-        except (FileNotFoundError, ImageDamaged):
+            return original is not None and await self.thumbnail(sha256) is not None
+        except ImageDamaged:
             return False
-        return original is not None and thumbnail["size"] > 0
 
     async def has(self, sha256: str) -> bool:
         """Tell whether everything that `save` would write is there."""
         keys = [_thumbnail(sha256)] + ([_original(sha256)] if self._store_originals else [])
-        try:
-            await guard(asyncio.gather(*(self._store.head_async(key) for key in keys)))
-        except FileNotFoundError:
-            return False
-        return True
+        return all(await asyncio.gather(*(self._is_there(key) for key in keys)))
+
+    async def has_any(self, sha256: str) -> bool:
+        """Tell whether something of an image is there that it can be shown by."""
+        found = await asyncio.gather(*(self._is_there(key) for key in (_original(sha256), _thumbnail(sha256))))
+        return any(found)
 
     async def delete(self, sha256: str) -> None:
         """Remove an image's bytes and its thumbnail; what is not there is no error."""
@@ -137,6 +145,18 @@ class ImageStorage:
         except FileNotFoundError:
             # A bucket that is missing looks the same; writing the object tells one from the other.
             await guard_all(self._store.put_async(PROBE, _PROBE_TEXT))
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            await guard(self._store.head_async(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _damaged(self, what: str, key: str, size: int) -> ImageDamaged:
+        get_logger().error("image_damaged", key=key, bytes=size)
+        self._on_damage()
+        return ImageDamaged(f"The stored {what} of the image is damaged: it is not as it was written. Index it again.")
 
     async def _delete_one(self, key: str) -> None:
         try:

@@ -173,14 +173,14 @@ class Writes:
             raise ImageNotFound(f'No image "{image_id}" was deleted within the time that it can be restored.')
         record = deleted.record
         async with self._trash.contents.of(record.sha256):
-            kept = await self._storage.thumbnail(record.sha256) is not None
+            kept = await self._storage.has_any(record.sha256)
             if kept:
                 if request is not None:
                     await self._repeats.begin(request, _named(record))
                 if not await self._vectors.put(record, deleted.vector, None):
                     raise _exists(image_id)
                 # Unless another process has just dropped it; see trash.py.
-                kept = self._trash.alone or await self._storage.thumbnail(record.sha256) is not None
+                kept = self._trash.alone or await self._storage.has_any(record.sha256)
                 if not kept:
                     await self._vectors.delete(image_id)
         await self._cache.advance_generation(image_id)

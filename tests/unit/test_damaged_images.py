@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from image_similarity.domain import ImageDamaged, ImageNotFound
+from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.storage import ImageStorage
 from tests.support.engines import RED, running_engine
 
@@ -21,7 +24,10 @@ DAMAGES: list[Callable[[bytes], bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=["empty", "torn", "one bit"])
+KINDS = ["empty", "torn", "one bit"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=KINDS)
 async def test_a_damaged_original_is_an_error_until_the_image_is_indexed_again(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -37,16 +43,66 @@ async def test_a_damaged_original_is_an_error_until_the_image_is_indexed_again(
         assert not (await rig.engine.index_image(RED, image_id="red")).changed
 
 
-async def test_an_empty_thumbnail_is_none_until_the_image_is_indexed_again(tmp_path: Path) -> None:
+def thumbnail_in(data_dir: Path) -> Path:
+    return data_dir / "images" / "thumbnails" / DIGEST[:2] / f"{DIGEST}.webp"
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, lambda data: data[:50] + b"!" + data[51:]], ids=[*KINDS, "inside"])
+async def test_a_damaged_thumbnail_is_made_anew_of_the_original(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     async with running_engine(tmp_path) as rig:
         await rig.engine.index_image(RED, image_id="red")
         record = await rig.engine.get_image("red")
-        whole = await rig.engine.thumbnail(record)
-        (tmp_path / "images" / "thumbnails" / DIGEST[:2] / f"{DIGEST}.webp").write_bytes(b"")
-        with pytest.raises(ImageNotFound):
-            await rig.engine.thumbnail(record)
-        await rig.engine.index_image(RED, image_id="red")
+        whole, path = await rig.engine.thumbnail(record), thumbnail_in(tmp_path)
+        stored = path.read_bytes()
+        path.write_bytes(damage(stored))
+        assert await asyncio.gather(*(rig.engine.thumbnail(record) for _ in range(4))) == [whole] * 4
+        assert path.read_bytes() == stored
+        path.unlink()
         assert await rig.engine.thumbnail(record) == whole
+
+
+async def test_a_damaged_thumbnail_is_an_error_if_it_cannot_be_made_anew(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as rig:
+        await rig.engine.index_image(RED, image_id="red")
+        record = await rig.engine.get_image("red")
+        original, thumbnail = tmp_path / "images" / "originals" / DIGEST[:2] / DIGEST, thumbnail_in(tmp_path)
+        thumbnail.write_bytes(thumbnail.read_bytes()[:-50])
+        original.write_bytes(RED[:-1])
+        with pytest.raises(ImageDamaged, match="file of the image is damaged"):
+            await rig.engine.thumbnail(record)
+        original.unlink()
+        with pytest.raises(ImageDamaged, match="thumbnail of the image is damaged"):
+            await rig.engine.thumbnail(record)
+        thumbnail.unlink()
+        with pytest.raises(ImageNotFound, match="index the image again"):
+            await rig.engine.thumbnail(record)
+        assert (await rig.engine.index_image(RED, image_id="red")).changed
+        assert (await rig.engine.thumbnail(record))[8:12] == b"WEBP"
+
+
+async def test_a_damaged_thumbnail_is_mended_when_the_image_is_indexed_again(tmp_path: Path) -> None:
+    async with running_engine(tmp_path) as rig:
+        await rig.engine.index_image(RED, image_id="red")
+        stored = thumbnail_in(tmp_path).read_bytes()
+        thumbnail_in(tmp_path).write_bytes(stored[:50] + b"!" + stored[51:])
+        assert (await rig.engine.index_image(RED, image_id="red")).changed
+        assert thumbnail_in(tmp_path).read_bytes() == stored
+
+
+async def test_a_thumbnail_of_an_earlier_version_is_served_if_it_is_whole(tmp_path: Path) -> None:
+    storage = ImageStorage.open(None, default=tmp_path, store_originals=False)
+    thumbnail = make_thumbnail(Image.new("RGB", (40, 30)))
+    await storage.save(DIGEST, RED, thumbnail)
+    path = tmp_path / "thumbnails" / DIGEST[:2] / f"{DIGEST}.webp"
+    assert path.read_bytes().startswith(thumbnail)
+    path.write_bytes(thumbnail)
+    assert await storage.thumbnail(DIGEST) == thumbnail
+    assert await storage.is_whole(DIGEST)
+    path.write_bytes(thumbnail[:-1])
+    with pytest.raises(ImageDamaged):
+        await storage.thumbnail(DIGEST)
 
 
 async def test_damage_is_counted(tmp_path: Path) -> None:
@@ -58,3 +114,7 @@ async def test_damage_is_counted(tmp_path: Path) -> None:
     with pytest.raises(ImageDamaged):
         await storage.original(DIGEST)
     assert seen == ["damage"]
+    (tmp_path / "thumbnails" / DIGEST[:2] / f"{DIGEST}.webp").write_bytes(b"thumbnail")
+    with pytest.raises(ImageDamaged):
+        await storage.thumbnail(DIGEST)
+    assert seen == ["damage"] * 2

@@ -19,6 +19,7 @@ from image_similarity.grouped import Grouped
 from image_similarity.jobs.base import Item
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.objects import Objects
+from image_similarity.storage import ImageStorage
 from image_similarity.synced import SyncedStore
 from image_similarity.vectors.edge_log import EdgeLog
 from tests.support.engines import BLUE, RED, Rig, running_engine
@@ -48,8 +49,8 @@ def everything(folder: Path) -> set[Path]:
 
 
 def lost_by_a_power_cut(folder: Path, before: set[Path], synced: Counter[int]) -> list[Path]:
-    """Return what is new in a folder and not on the disk, or not under its name."""
-    new = [path for path in folder.rglob("*") if path not in before and "collections" not in path.parts]
+    """Return what is new in a folder and not on the disk, or not under its name; thumbnails are made anew."""
+    new = [path for path in folder.rglob("*") if path not in before and "thumbnails" not in path.parts]
     new = [path for path in new if "photos" not in path.relative_to(folder).parts[:1]]
     return [
         path for path in new if not {path.stat().st_ino, path.parent.stat().st_ino} <= synced.keys() and path.is_file()
@@ -85,6 +86,21 @@ async def test_what_is_acknowledged_survives_a_power_cut(
         await call(rig)
         assert everything(tmp_path) - before
         assert lost_by_a_power_cut(tmp_path, before, synced) == []
+
+
+async def test_an_image_takes_one_sync_of_a_file_and_a_thumbnail_only_if_there_is_no_original(
+    tmp_path: Path, synced: Counter[int]
+) -> None:
+    for kept in (True, False):
+        folder = tmp_path / str(kept)
+        storage = ImageStorage.open(None, default=folder, store_originals=kept)
+        await storage.save("0" * 64, RED, b"thumbnail")
+        files = [path for path in everything(folder) if path.is_file()]
+        on_disk = [path for path in files if inode(path) in synced]
+        assert [path.suffix for path in on_disk] == ["" if kept else ".webp"]
+        assert len(files) == 1 + kept
+        assert lost_by_a_power_cut(folder, set(), synced) == []
+        synced.clear()
 
 
 @pytest.mark.parametrize("call", [index, delete])
