@@ -12,10 +12,13 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from random_checkpoint import build_checkpoint
+from tests.support.logs import log_to_standard_error
 from tests.support.qdrant_process import QdrantProcess
 
 # As the program does, and for the same reason; torch is not loaded before a test needs it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+log_to_standard_error()
 
 # A busy machine is no defect of what is tested.
 settings.register_profile("ours", deadline=None)

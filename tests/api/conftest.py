@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from image_similarity import health
 from tests.support.servers import RunningServer, make_settings, running_server
+
+
+@pytest.fixture(scope="package", autouse=True)
+def impatient_monitor() -> Iterator[None]:
+    """Have `/health` know of a change after a moment instead of five seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "EVERY", 0.2)
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import structlog
 
 from image_similarity.cli import main
 from image_similarity.settings import Settings
+from tests.support.logs import log_to_standard_error
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,6 @@ class Result:
 
 
 Cli = Callable[..., Result]
-
-
-def log_to_standard_error() -> None:
-    """Have log lines of servers in this process go where they do not end up in what a command prints."""
-    structlog.reset_defaults()
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def make_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Cli:

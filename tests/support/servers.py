@@ -53,8 +53,13 @@ class RunningServer:
 
 
 def make_settings(data_dir: Path, model: Path | str, **overrides: Any) -> Settings:
-    """Return settings that no file and no variable of the machine has a part in."""
-    return Settings(_env_file=None, **{"data_dir": data_dir, "model_name": str(model), "device": "cpu", **overrides})
+    """Return settings that no file and no variable of the machine has a part in.
+
+    Decoders in processes of their own and waiting for the disk have tests of their own; here they would take time only.
+    """
+    quick = {"decode_isolation": "thread", "durability": "process"}
+    given = {"data_dir": data_dir, "model_name": str(model), "device": "cpu", **quick, **overrides}
+    return Settings(_env_file=None, **given)
 
 
 @contextmanager
