@@ -39,8 +39,8 @@ def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     return subprocess.run(called, env=environment(env), capture_output=True, text=True, timeout=2 * PATIENCE)
 
 
-def test_up_status_restart_down(folder: Path, tiny_checkpoint: Path) -> None:
-    shell = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "UNDO_SECONDS": "77", "REDIS_PASSWORD": "hush"}
+def test_up_status_restart_down(folder: Path) -> None:
+    shell = {"MODEL_NAME": "mini", "DEVICE": "cpu", "UNDO_SECONDS": "77", "REDIS_PASSWORD": "hush"}
     up = run(folder, "up", "--replicas", "1", "--workers", "0", "--free-ports", **shell)
     assert up.returncode == 0, up.stderr
     cluster = Cluster(folder)
@@ -58,7 +58,7 @@ def test_up_status_restart_down(folder: Path, tiny_checkpoint: Path) -> None:
     assert (status.returncode, "stand-in" in status.stdout) == (0, True)
     assert all((folder / "logs" / f"{service.name}.log").exists() for service in cluster.running())
 
-    twice = run(folder, "up", MODEL_NAME=str(tiny_checkpoint))
+    twice = run(folder, "up", MODEL_NAME="mini")
     assert (twice.returncode, "runs in" in twice.stderr) == (1, True), twice.stderr
 
     cluster.kill("replica-1")

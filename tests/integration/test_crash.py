@@ -17,10 +17,8 @@ from tests.support.servers import API, ONCE, free_port, server_process, wait_for
 
 
 @pytest.mark.parametrize("kill_after", [7, 40])
-def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(
-    tmp_path: Path, tiny_checkpoint: Path, kill_after: int
-) -> None:
-    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
+def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(tmp_path: Path, kill_after: int) -> None:
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu"}
     images = {f"image-{number}": encoded(photo(96, 72, seed=number), "PNG") for number in range(80)}
     acknowledged: list[str] = []
     enough = threading.Event()
@@ -67,10 +65,8 @@ def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(
         assert client.get("/stats").json()["collection"]["images"] == len(images)
 
 
-def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(
-    tmp_path: Path, tiny_checkpoint: Path
-) -> None:
-    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
+def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(tmp_path: Path) -> None:
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu"}
     images = {name: encoded(photo(96, 72, seed=seed), "PNG") for seed, name in enumerate(("undone", "over"))}
     port = free_port()
     url = f"http://127.0.0.1:{port}{API}"

@@ -11,9 +11,9 @@ from tests.support.drawings import encoded, photo
 from tests.support.servers import API, PATIENCE, free_port, server_process
 
 
-def test_server_told_to_stop_serves_on_but_is_not_ready_until_it_stops(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_server_told_to_stop_serves_on_but_is_not_ready_until_it_stops(tmp_path: Path) -> None:
     # Long, so that no slow machine ends it early; a second signal ends it below.
-    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DRAIN_SECONDS": "60"}
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DRAIN_SECONDS": "60"}
     port = free_port()
     with (
         server_process(port, env, tmp_path / "log") as process,
@@ -29,8 +29,8 @@ def test_server_told_to_stop_serves_on_but_is_not_ready_until_it_stops(tmp_path:
         process.wait(PATIENCE)
 
 
-def test_server_stops_by_itself_after_draining(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DRAIN_SECONDS": "0.5"}
+def test_server_stops_by_itself_after_draining(tmp_path: Path) -> None:
+    env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DRAIN_SECONDS": "0.5"}
     with server_process(free_port(), env, tmp_path / "log") as process:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)

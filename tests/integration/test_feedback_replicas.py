@@ -18,11 +18,9 @@ VERDICTS = 150
 KILL_AFTER = 40
 
 
-def test_a_replica_killed_among_others_loses_no_verdict_and_repeats_none(
-    qdrant: QdrantProcess, tmp_path: Path, tiny_checkpoint: Path
-) -> None:
+def test_a_replica_killed_among_others_loses_no_verdict_and_repeats_none(qdrant: QdrantProcess, tmp_path: Path) -> None:
     env = {"DATA_DIR": str(tmp_path / "data"), "STORAGE_URL": (tmp_path / "shared").as_uri(), "DEVICE": "cpu"}
-    env |= {"MODEL_NAME": str(tiny_checkpoint), "QDRANT_COLLECTION_NAME": "feedback-replicas"}
+    env |= {"MODEL_NAME": "mini", "QDRANT_COLLECTION_NAME": "feedback-replicas"}
     env |= {"QDRANT_URL": qdrant.url, "QDRANT_GRPC_PORT": str(qdrant.grpc_port)}
     ports = [free_port() for _ in range(REPLICAS)]
     urls = [f"http://127.0.0.1:{port}{API}" for port in ports]

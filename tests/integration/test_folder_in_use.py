@@ -26,8 +26,8 @@ KEY = "k1"
 
 
 @pytest.fixture
-def env(tmp_path: Path, tiny_checkpoint: Path) -> Env:
-    return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "API_KEYS": KEY}
+def env(tmp_path: Path) -> Env:
+    return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu", "API_KEYS": KEY}
 
 
 @pytest.fixture

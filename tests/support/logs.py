@@ -13,6 +13,4 @@ def log_to_standard_error() -> None:
     *processors, _ = structlog.get_config()["processors"]
     # As the program has it; structlog's own way renders the variables of each frame, for seconds.
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(
-        processors=[*processors, renderer], logger_factory=lambda *_: structlog.PrintLogger(sys.stderr)
-    )
+    structlog.configure(processors=[*processors, renderer], logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

@@ -40,14 +40,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture(scope="module")
-def stack(broker: RabbitMQ, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
+def stack(broker: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     (folder / "qdrant").mkdir()
     qdrant = QdrantProcess(folder / "qdrant")
     qdrant.start()
     env = {
         "DATA_DIR": str(folder / "data"),
-        "MODEL_NAME": str(tiny_checkpoint),
+        "MODEL_NAME": "mini",
         "DEVICE": "cpu",
         "BATCH_SIZE": "8",
         "DECODE_THREADS": "2",

@@ -15,10 +15,10 @@ from tests.support.servers import API, PATIENCE, free_port, wait_for
 
 
 @pytest.fixture
-def env(tmp_path: Path, tiny_checkpoint: Path) -> dict[str, str]:
+def env(tmp_path: Path) -> dict[str, str]:
     return {
         "DATA_DIR": str(tmp_path / "data"),
-        "MODEL_NAME": str(tiny_checkpoint),
+        "MODEL_NAME": "mini",
         "DEVICE": "cpu",
         "BATCH_SIZE": "8",
         "DECODE_THREADS": "2",
