@@ -229,7 +229,8 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
 
 def open_ledger(settings: Settings, metrics: Metrics) -> JobLedger:
     """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
-    return JobLedger(_objects(settings.storage_url, settings, metrics))
+    objects = _objects(settings.storage_url, settings, metrics)
+    return JobLedger(objects, max_image_bytes=settings.max_body_bytes)
 
 
 def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:

@@ -19,6 +19,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
 from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.inbox import check_size, read_file
 from image_similarity.synced import SyncedStore
 from image_similarity.telemetry.logging import get_logger
 
@@ -82,6 +83,23 @@ class Objects:
         """Return an object's bytes, or None where there is none."""
         try:
             answer = await guard(self._store.get_async(key))
+            return bytes(await guard(answer.bytes_async()))
+        except FileNotFoundError:
+            return None
+
+    async def read_foreign(self, key: str, *, max_bytes: int) -> bytes | None:
+        """Return the bytes of an object below `inbox/`, or None if there is none.
+
+        Raises InvalidRequest if it is larger, or in a folder anything but a plain file.
+        """
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            try:
+                return await asyncio.to_thread(read_file, Path(self._store.prefix), key, max_bytes)
+            except OSError as error:
+                raise _failed(error) from error
+        try:
+            answer = await guard(self._store.get_async(key))
+            check_size(key, answer.meta["size"], max_bytes)
             return bytes(await guard(answer.bytes_async()))
         except FileNotFoundError:
             return None

@@ -24,6 +24,7 @@ import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain import JobNotFound
+from image_similarity.inbox import INBOX
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
 from image_similarity.jobs.records import as_fields, counts_of, done_notes, figures, finished_job, is_uuid, made_at
@@ -36,8 +37,10 @@ ABANDONED_UPLOAD = 86_400.0
 class JobLedger:
     """Reads and writes that record. Every method raises StoreUnavailable where the storage does not answer."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, *, max_image_bytes: int = 20 * 2**20) -> None:
+        """`max_image_bytes` bounds what is read of an image that somebody else put into the storage."""
         self._objects = objects
+        self._max_image_bytes = max_image_bytes
         self.dead_letters = DeadLetters(objects)
         # Immutable documents of failures, so that watching a job does not read them over and over.
         self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
@@ -53,9 +56,11 @@ class JobLedger:
     async def read(self, item: Item) -> bytes | None:
         """Return an image's bytes, or None if they are not there (any more).
 
-        Raises InvalidRequest for a key that no storage holds.
+        Raises InvalidRequest for a key that no storage holds, and as `Objects.read_foreign`.
         """
         check_key(item.key)
+        if item.key.startswith(INBOX):
+            return await self._objects.read_foreign(item.key, max_bytes=self._max_image_bytes)
         return await self._objects.read(item.key)
 
     async def create(self, job_id: str, chunks: Sequence[Sequence[Item]]) -> None:

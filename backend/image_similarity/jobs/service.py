@@ -16,13 +16,11 @@ from image_similarity.domain import (
     Metadata,
     StoreUnavailable,
 )
+from image_similarity.inbox import INBOX
 from image_similarity.inputs import check_image_id, check_metadata
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.objects import check_key
-
-INBOX = "inbox/"
-"""Where a caller may put images into the storage himself; jobs take them from there by their key."""
 
 _WRITES_AT_ONCE = 16
 _POLL_SECONDS = 0.25
