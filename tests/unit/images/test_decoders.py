@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -94,6 +95,21 @@ async def test_a_process_makes_what_a_thread_makes(image_format: str) -> None:
     assert prepared.thumbnail == expected.thumbnail
     assert np.array_equal(prepared.pixels[0], expected.pixels[0])
     assert prepared.pixels[0].flags.writeable
+
+
+async def test_a_photo_of_an_iphone_is_decoded_by_the_confined_process() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    heif.from_pillow(photo(640, 480)).save(out, quality=90)
+    recipe = asking_for(misbehaving.shrink, thumbnail_side=100)
+    expected = prepare(out.getvalue(), recipe, lambda _: None)
+    async with running() as decoders:
+        prepared = await decoders.run(out.getvalue(), recipe)
+        assert deaths(decoders) == {}
+
+    assert (prepared.width, prepared.height, prepared.format) == (640, 480, "HEIF")
+    assert prepared.thumbnail == expected.thumbnail
+    assert np.array_equal(prepared.pixels[0], expected.pixels[0])
 
 
 async def test_a_file_larger_than_the_shared_memory_gets_a_larger_one() -> None:
