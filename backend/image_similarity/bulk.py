@@ -28,6 +28,9 @@ PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, Inva
 _PATIENCE = 60
 """Times that one file waits for its turn behind others that take long, before the run stops."""
 
+NAMED_REPLACED = 10
+"""Replaced images whose names are kept, to be shown."""
+
 
 class Indexer(Protocol):
     """The engine itself, or a server's client."""
@@ -44,6 +47,8 @@ class Tally:
     indexed: int = 0
     replaced: int = 0
     unchanged: int = 0
+    replaced_ids: list[str] = field(default_factory=list)
+    """The first few, where they are known: a server tells only how many."""
     failures: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
@@ -59,6 +64,8 @@ class Tally:
             self.indexed += 1
         else:
             self.replaced += 1
+            if len(self.replaced_ids) < NAMED_REPLACED:
+                self.replaced_ids.append(result.image_id)
 
 
 async def index_files(

@@ -39,6 +39,9 @@ from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
 from image_similarity.running_server import Server
 from image_similarity.settings import Settings
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 app = typer.Typer(
     name="image-similarity",
     help="Drop images in, find the ones that look alike.",
@@ -158,9 +161,18 @@ def index(
         async with RemoteClient(server, connections=2 * JOBS_AT_ONCE) as remote:
             with indexing_progress(len(files)) as show:
                 bulk = RemoteBulk(remote, show)
-                return await bulk.index(files, id_from=id_from, metadata=metadata, max_bytes=max_bytes)
+                try:
+                    return await bulk.index(files, id_from=id_from, metadata=metadata, max_bytes=max_bytes)
+                except asyncio.CancelledError:
+                    err.print("Stopping the server's jobs …", style="dim")
+                    if left := await bulk.stop():
+                        err.print(f"The server did not say that it stops; it may go on with {left} jobs.", style="red")
+                    raise
 
-    tally = asyncio.run(run_here() if server is None else run_there(server))
+    try:
+        tally = asyncio.run(run_here() if server is None else run_there(server))
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
     report(tally)
     if tally.failures:
         raise typer.Exit(1)

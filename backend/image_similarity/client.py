@@ -229,6 +229,10 @@ class RemoteClient:
         )
         return str(answer["job_id"])
 
+    async def cancel_job(self, job_id: str) -> None:
+        """End a job; what it has indexed stays. Raises RemoteError, RemoteNotFound, StoreUnavailable."""
+        await self._send("DELETE", f"/jobs/{job_id}")
+
     async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
         """Return a job's documents as it proceeds, the last one with its failures.
 

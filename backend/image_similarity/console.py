@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -100,7 +101,11 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """Show a bar on standard error while the block runs; it moves with each call of what is returned."""
+    """Show a bar on standard error while the block runs; it moves with each call of what is returned.
+
+    When the block is cancelled, by Ctrl-C, say how far it came and how to go on.
+    """
+    latest = Tally()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -116,18 +121,37 @@ def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
         started = monotonic()
 
         def show(tally: Tally) -> None:
+            nonlocal latest
+            latest = tally
             rate = tally.done / (monotonic() - started)
             progress.update(task, completed=tally.done, failed=len(tally.failures), rate=rate)
 
-        yield show
+        try:
+            yield show
+        except asyncio.CancelledError:
+            progress.stop()
+            inside = latest.done - len(latest.failures)
+            err.print(f"Interrupted: at least {inside:,} of {total:,} images are in. Run the command again to go on.")
+            raise
 
 
 def report(tally: Tally) -> None:
-    """Print what became of the files, the first failures on standard error."""
+    """Print what became of the files; the first failures, and what was replaced, on standard error."""
     out.print(
         f"{tally.indexed} indexed, {tally.replaced} replaced, {tally.unchanged} unchanged, "
         f"{len(tally.failures)} failed."
     )
+    if tally.replaced:
+        more = tally.replaced - len(tally.replaced_ids)
+        names = [*tally.replaced_ids, *([f"{more} more"] if more and tally.replaced_ids else [])]
+        err.print(
+            f"Replaced{': ' if names else ''}{', '.join(names)}. An id is the path within the folder that you name: if "
+            "these were other images, index the common parent of the folders, or use --id-from hash.",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     for path, reason in tally.failures[:SHOWN_FAILURES]:
         err.print(f"  {path}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
     if len(tally.failures) > SHOWN_FAILURES:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from image_similarity.bulk import PER_FILE, Tally
-from image_similarity.client import RemoteClient, RemoteError
+from image_similarity.client import RemoteClient, RemoteError, RemoteNotFound
 from image_similarity.domain import InvalidRequest, Metadata
 from image_similarity.folder import IdFrom, ImageFile, read_image
 
 JOBS_AT_ONCE = 3
 """One being uploaded, one being indexed, one waiting: more would only fill the server's storage."""
+
+STOP_SECONDS = 10.0
+"""How long a person who has pressed Ctrl-C waits for a server that does not answer."""
 
 UPLOAD_BYTES = 16 * 2**20
 UPLOAD_FILES = 512
@@ -36,6 +40,8 @@ class RemoteBulk:
         self._remote = remote
         self._on_progress = on_progress
         self._tally = Tally()
+        self._submitted: set[asyncio.Task[str]] = set()
+        """Uploads, under way or done, whose jobs have not ended; each returns its job's id."""
 
     async def index(
         self, files: Iterable[ImageFile], *, id_from: IdFrom, metadata: Mapping[str, Metadata], max_bytes: int
@@ -58,9 +64,30 @@ class RemoteBulk:
                     await slots.acquire()
                     jobs.create_task(run(upload))
         except BaseExceptionGroup as group:
+            for submission in self._submitted:
+                submission.cancel()
+            await asyncio.gather(*self._submitted, return_exceptions=True)
             # The first failure cancelled the other uploads; it is the one to tell of.
             raise group.exceptions[0] from group
         return self._tally
+
+    async def stop(self) -> int:
+        """End the server's jobs after `index` was cancelled; return of how many the server has not said that they end.
+
+        An upload that is under way is waited for, because the server may make a job of it all the same.
+        """
+        ends = [asyncio.create_task(self._end(submission)) for submission in self._submitted]
+        if not ends:
+            return 0
+        _, late = await asyncio.wait(ends, timeout=STOP_SECONDS)
+        for end in late:
+            end.cancel()
+        return sum(isinstance(end, BaseException) for end in await asyncio.gather(*ends, return_exceptions=True))
+
+    async def _end(self, submission: asyncio.Task[str]) -> None:
+        # Then the server refused the upload, or the job has been gone for long.
+        with suppress(InvalidRequest, RemoteNotFound):
+            await self._remote.cancel_job(await submission)
 
     async def _uploads(
         self, files: Iterable[ImageFile], id_from: IdFrom, metadata: Mapping[str, Metadata], max_bytes: int
@@ -88,9 +115,13 @@ class RemoteBulk:
             yield upload
 
     async def _run(self, upload: _Upload) -> None:
+        submission = asyncio.create_task(self._remote.submit_batch(upload.images))
+        self._submitted.add(submission)
         try:
-            job_id = await self._remote.submit_batch(upload.images)
+            # Shielded, because Ctrl-C between the server's taking an upload and its answer would lose the job's id.
+            job_id = await asyncio.shield(submission)
         except InvalidRequest as error:
+            self._submitted.discard(submission)
             if len(upload.images) == 1:
                 image_id = upload.images[0][0]
                 self._fail(upload.paths[image_id], str(error))
@@ -102,6 +133,7 @@ class RemoteBulk:
             return
         upload.images.clear()
         await self._follow(job_id, upload.paths)
+        self._submitted.discard(submission)
 
     async def _follow(self, job_id: str, paths: Mapping[str, Path]) -> None:
         counted: dict[str, int] = {}

@@ -6,10 +6,12 @@ import io
 import subprocess
 import sys
 
+import pytest
 from rich.console import Console
 
-from image_similarity.console import matches_table
-from image_similarity.domain import Match
+from image_similarity.bulk import NAMED_REPLACED, Tally
+from image_similarity.console import matches_table, report
+from image_similarity.domain import IndexResult, Match
 from tests.support.servers import environment
 
 
@@ -49,3 +51,27 @@ out.print(matches_table([Match("x" * 200, 0.5, "sha", 1, 1, {"y": "z" * 200})]))
     assert "x" * 200 in line
     assert "z" * 200 in line
     assert len(line) < 500
+
+
+@pytest.mark.parametrize(
+    ("replaced", "said"),
+    [(1, "Replaced: 0.png."), (NAMED_REPLACED + 3, f"{NAMED_REPLACED - 1}.png, 3 more."), (0, None)],
+)
+def test_images_that_were_replaced_are_named(
+    capsys: pytest.CaptureFixture[str], replaced: int, said: str | None
+) -> None:
+    tally = Tally()
+    tally.count(IndexResult("new.png", created=True, changed=True, processing_time_ms=1))
+    for number in range(replaced):
+        tally.count(IndexResult(f"{number}.png", created=False, changed=True, processing_time_ms=1))
+
+    report(tally)
+
+    shown = capsys.readouterr()
+    assert f"1 indexed, {replaced} replaced" in shown.out
+    if said is None:
+        assert shown.err == ""
+    else:
+        assert said in shown.err
+        assert "--id-from hash" in shown.err
+    assert "new.png" not in shown.err
