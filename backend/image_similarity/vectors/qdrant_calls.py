@@ -23,6 +23,7 @@ from image_similarity.vectors.qdrant_failures import (
     is_refusal,
     is_transient,
     may_be_settling,
+    never_reached_grpc,
     reason,
 )
 from image_similarity.vectors.qdrant_nodes import Connection, Node, Nodes
@@ -62,6 +63,7 @@ class QdrantCalls:
     def __init__(self, connection: Connection, collection: str = "") -> None:
         """Raises ValueError for an address that cannot be read."""
         self._url = connection.url
+        self._grpc_port = connection.grpc_port
         self._timeout = connection.timeout
         self.settle_seconds = connection.settle_seconds
         """How long to wait for a cluster that is not complete yet."""
@@ -189,6 +191,11 @@ class QdrantCalls:
         if isinstance(error, TimeoutError):
             return f"Qdrant at {self._url} did not answer within {limit:g} s."
         failed = f"Qdrant at {self._url} failed: {reason(error)}"
+        if never_reached_grpc(error):
+            failed += (
+                f" Nothing answers gRPC, on port {self._grpc_port} if the address names no other. Set "
+                "QDRANT_GRPC_PORT, or QDRANT_PREFER_GRPC=false to talk REST."
+            )
         if self._settling.shards:
             failed += f" (no copy is active of shard {', '.join(map(str, self._settling.shards))})"
         return failed

@@ -100,11 +100,20 @@ def is_refusal(error: BaseException) -> bool:
         case ResponseHandlingException():
             return isinstance(error.source, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         case grpc.aio.AioRpcError() if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return (error.details() or "").startswith(_NEVER_SENT)
+            return never_reached_grpc(error)
         case grpc.aio.AioRpcError():
             return error.code() not in _SERVICE_CODE | {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN}
         case _:
             return isinstance(error, ResourceExhaustedResponse)
+
+
+def never_reached_grpc(error: BaseException) -> bool:
+    """Return whether nothing answered where gRPC was tried, which is another port than that of the URL."""
+    return (
+        isinstance(error, grpc.aio.AioRpcError)
+        and error.code() is grpc.StatusCode.UNAVAILABLE
+        and (error.details() or "").startswith(_NEVER_SENT)
+    )
 
 
 def reason(error: BaseException) -> str:

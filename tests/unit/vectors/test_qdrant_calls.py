@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -57,6 +58,18 @@ async def test_a_refusal_is_not_asked_again(status: int) -> None:
         with pytest.raises(StoreUnavailable, match=f"failed: {status} Wrong input: so and so"):
             await count(server)
     assert len(server.asked) == 1
+
+
+async def test_a_grpc_port_that_nothing_answers_on_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        closed = once.getsockname()[1]
+    async with scripted(lambda _: COUNTED) as server:
+        calls = QdrantCalls(Connection(server.url, grpc_port=closed, timeout=30))
+        try:
+            with pytest.raises(StoreUnavailable, match=f"gRPC, on port {closed} .*QDRANT_GRPC_PORT, or QDRANT_PREFER"):
+                await calls.run(lambda client: client.count("photos", exact=True), attempts=1)
+        finally:
+            await calls.close()
 
 
 async def test_one_attempt_is_one() -> None:
