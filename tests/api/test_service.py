@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from image_similarity import __version__
+from image_similarity.api.in_flight import PIECE
 from image_similarity.health import STALE
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer, wait_for
@@ -28,6 +30,13 @@ def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
     ages = {part: entry["checked_seconds_ago"] for part, entry in health["services"].items()}
     assert ages.pop("model") is ages.pop("cache") is None, "known at any moment"
     assert all(0 <= age <= STALE for age in ages.values())
+
+
+def test_large_json_is_compressed_in_one_piece(server: RunningServer) -> None:
+    with server.http.stream("GET", f"{server.url}/openapi.json", headers={"Accept-Encoding": "gzip"}) as answer:
+        sent = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(gzip.decompress(sent)) > PIECE > len(sent) == int(answer.headers["content-length"])
 
 
 def test_ready_says_so(server: RunningServer) -> None:

@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from image_similarity import __version__
 from image_similarity.api import docs_page, errors, openapi, page
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
+from image_similarity.api.compression import CompressJson
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.health import watching
 from image_similarity.api.in_flight import Budget, CountBytes
@@ -82,6 +83,8 @@ def create_app(
 
     # The last one added is the first that a request meets.
     limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
+    # Within what hands an answer on in pieces, which can no more be compressed.
+    app.add_middleware(CompressJson)
     app.add_middleware(LimitBody, limits=limits)
     app.add_middleware(CountBytes, budget=Budget(settings.max_bytes_in_flight, engine.metrics), limits=limits)
     app.add_middleware(EncodedImageIds)
