@@ -19,7 +19,7 @@ from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
-from image_similarity.models import load_calibrations, load_model
+from image_similarity.models import load_calibrations, load_model, log_stand_in
 from image_similarity.objects import Objects
 from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
@@ -271,6 +271,7 @@ async def initialize(settings: Settings) -> CollectionInfo:
     """
     engine = await build_engine(settings)
     try:
+        log_stand_in(settings, engine.model.fallback_reason)
         await engine.bring_up_to_date()
         return (await engine.stats()).collection
     finally:

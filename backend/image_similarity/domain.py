@@ -362,6 +362,10 @@ class ModelUnavailable(ImageSimilarityError):
     code = "model_unavailable"
 
 
+class ModelUnknown(ModelUnavailable):
+    """There is no model of that name, which is probably misspelt: no other one is to stand in for it."""
+
+
 class ModelMismatch(ImageSimilarityError):
     """The collection was made with another model; their vectors cannot be compared."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from image_similarity.confidence import Calibrations, read_calibrations
-from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.domain import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
 from image_similarity.encoders.alignment import check_alignment, check_known
 from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
@@ -48,6 +48,12 @@ def load_model(settings: Settings, found: Found | None = None) -> LoadedModel:
         get_logger().warning("text_model_ignored", wanted=settings.text_model_name, running=encoder.spec.name)
         text_settings = settings.model_copy(update={"text_model_name": None})
     return LoadedModel(encoder, load_text_encoder(encoder, text_settings), fallback_reason)
+
+
+def log_stand_in(settings: Settings, reason: str | None) -> None:
+    """Log that the offline model stands in for the one of the settings, if there is a `reason` why it does."""
+    if reason is not None:
+        get_logger().warning("model_fallback", wanted=settings.model_name, running=MINI.name, reason=reason)
 
 
 def load_encoder(name: str, settings: Settings) -> Encoder:
@@ -129,6 +135,8 @@ def _load_image_tower(settings: Settings, found: Found | None) -> tuple[Encoder,
     wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name
     try:
         return load_encoder(wanted, settings), None
+    except ModelUnknown:
+        raise
     except ModelUnavailable as error:
         if shared or not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
             raise
@@ -136,5 +144,4 @@ def _load_image_tower(settings: Settings, found: Found | None) -> tuple[Encoder,
             raise ModelMismatch(
                 f"The collection was made with {filled}. {error} The offline model mini cannot search it."
             ) from error
-        get_logger().warning("model_fallback", wanted=wanted, running=MINI.name, reason=str(error))
         return load_encoder(MINI.name, settings), str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from image_similarity import models
-from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.domain import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.lazy import LazyTextEncoder
 from image_similarity.encoders.mini import MINI
@@ -35,6 +35,15 @@ def test_a_text_model_known_to_be_another_models_is_refused_before_it_is_looked_
     settings = make_settings(tmp_path, "mini", text_model_name=MULTILINGUAL)
     with pytest.raises(ModelMismatch, match=r"was aligned to openai/clip-vit-base-patch32.*embedded by mini"):
         models.load_text_encoder(pretended_mini(), settings)
+
+
+def test_nothing_stands_in_for_a_model_whose_name_is_misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str, settings: Settings) -> Encoder:
+        raise ModelUnknown(f"There is no {name}.")
+
+    monkeypatch.setattr(models, "load_encoder", unknown)
+    with pytest.raises(ModelUnknown, match=r"There is no openai/clip-vit-base-path32\."):
+        models.load_model(make_settings(tmp_path, "openai/clip-vit-base-path32"))
 
 
 def test_the_stand_in_reads_texts_with_its_own_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

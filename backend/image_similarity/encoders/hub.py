@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain import ModelUnavailable, ModelUnknown
 
 _SAFETENSORS = "model.safetensors"
 _SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -50,6 +51,7 @@ _READ = re.compile(
     + "|".join(map(re.escape, (*_SMALL_FILES, "added_tokens.json", _SAFETENSORS_INDEX, _PICKLE)))
     + r"|model(-[\w-]+)?\.safetensors|[\w.-]+\.model)"
 )
+_USUAL = ("mini", "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14", "google/siglip-base-patch16-224")
 _WHAT_TO_DO = (
     "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` where there "
     "is a network, or set MODEL_NAME=mini, which needs no download."
@@ -80,9 +82,7 @@ def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = Fal
     try:
         _utils.validate_repo_id(name)
     except HFValidationError as error:
-        raise ModelUnavailable(
-            f'"{name}" is neither a folder nor the name of a model on the hub. {_WHAT_TO_DO}'
-        ) from error
+        raise ModelUnknown(f'"{name}" is neither a folder nor the name of a model on the hub. {_WHAT_TO_DO}') from error
     return _cached(name) or _download(name, timeout_seconds, show_progress)
 
 
@@ -175,7 +175,7 @@ def _reads_images(snapshot: Path) -> bool:
 def _download(name: str, timeout_seconds: float, show_progress: bool) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise ModelUnavailable(
-            f'The model "{name}" is not on this machine and HF_HUB_OFFLINE forbids asking. {_WHAT_TO_DO}'
+            f'The model "{name}" is not on this machine and HF_HUB_OFFLINE forbids asking. {_meant(name)}{_WHAT_TO_DO}'
         )
     with _quiet_hub(show_progress):
         weights, small = _choose_files(name, _list_files(name, timeout_seconds))
@@ -202,7 +202,7 @@ def _list_files(name: str, timeout_seconds: float) -> list[str]:
         reason = "asks for its terms to be accepted: do so on its page and log in with `hf auth login`"
         _refuse(name, reason, error)
     except RepositoryNotFoundError as error:
-        _refuse(name, "does not exist on the hub (or is private)", error)
+        _refuse(name, "does not exist on the hub (or is private)", error, ModelUnknown)
     except HfHubHTTPError as error:
         _refuse(name, f"cannot be had: {_host()} answered with HTTP {error.response.status_code}", error)
     except Exception as error:  # errors of whichever HTTP library the installed client uses
@@ -210,10 +210,15 @@ def _list_files(name: str, timeout_seconds: float) -> list[str]:
     return [sibling.rfilename for sibling in info.siblings or ()]
 
 
-def _refuse(name: str, reason: str, error: Exception) -> NoReturn:
+def _refuse(name: str, reason: str, error: Exception, kind: type[ModelUnavailable] = ModelUnavailable) -> NoReturn:
     # The reason never quotes the error itself: a URL in it might carry a proxy's password.
-    message = f'The model "{name}" is not on this machine and {reason}. {_WHAT_TO_DO}'
-    raise ModelUnavailable(message) from error
+    raise kind(f'The model "{name}" is not on this machine and {reason}. {_meant(name)}{_WHAT_TO_DO}') from error
+
+
+def _meant(name: str) -> str:
+    """Return a question if the name is nearly one that people know."""
+    close = get_close_matches(name, _USUAL, 1, 0.8)
+    return f'Did you mean "{close[0]}"? ' if close and close[0] != name else ""
 
 
 def _choose_files(name: str, files: list[str]) -> tuple[list[str], list[str]]:

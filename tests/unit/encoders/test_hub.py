@@ -36,6 +36,24 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
         released.set()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("minni", 'Did you mean "mini"?'),
+        ("openai/clip-vit-base-path32", 'Did you mean "openai/clip-vit-base-patch32"?'),
+        (NAME, None),
+    ],
+)
+def test_a_name_that_is_nearly_a_usual_one_gets_that_one_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
+) -> None:
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *args: None)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelUnavailable) as caught:
+        hub.locate(name)
+    assert meant in str(caught.value) if meant else "Did you mean" not in str(caught.value)
+
+
 def write(folder: Path, *names: str) -> Path:
     folder.mkdir(exist_ok=True)
     for name in names:
