@@ -30,6 +30,6 @@ elif ! build_page; then
   say "The web page could not be built; the API works without it"
 fi
 
-say "Starting the server; stop it with Ctrl-C"
+say "Starting the server, which says when it is ready"
 export LOG_FORMAT="${LOG_FORMAT:-console}"
 exec .venv/bin/image-similarity serve "$@"

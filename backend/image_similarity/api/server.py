@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
@@ -16,10 +17,12 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
+from image_similarity.api.listening import bind, refusal
 from image_similarity.api.whole_answers import WholeAnswers
 from image_similarity.bootstrap import build_engine, build_jobs, check_settings, open_tracing
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 from image_similarity.images.addresses import read_address
+from image_similarity.models import log_stand_in
 from image_similarity.settings import Settings
 from image_similarity.stores import lock_collection
 from image_similarity.telemetry.logging import get_logger
@@ -32,17 +35,23 @@ LAST_SECONDS = 5
 """How long it may take after that to write out what is pending and let go of everything; then it ends as it is."""
 
 
-def serve(settings: Settings) -> None:
-    """Load everything, then listen until told to stop.
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: None) -> None:
+    """Load everything, then listen until told to stop; `on_ready` is called with the URL once the server answers.
 
-    Raises what `check_reach`, `check_settings`, `build_engine` and `build_jobs` raise, and StoreUnavailable in the end
-    where what was written last may be lost.
+    Raises what `check_reach`, `check_settings`, `bind`, `build_engine` and `build_jobs` raise, and StoreUnavailable in
+    the end where what was written last may be lost.
     """
     check_reach(settings)
     check_settings(settings)
-    # uvloop where it is installed: a cached search takes 0.42 ms of the processor, on asyncio's own loop 0.50.
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(_serve(settings))
+    # Before the model, which takes seconds to load: the port may be another's.
+    sockets = bind(settings.api_host, settings.api_port)
+    try:
+        # uvloop where it is installed: a cached search takes 0.42 ms of the processor, on asyncio's own loop 0.50.
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(_serve(settings, sockets, on_ready))
+    finally:
+        for bound in sockets:
+            bound.close()
 
 
 def check_reach(settings: Settings) -> None:
@@ -57,7 +66,7 @@ def check_reach(settings: Settings) -> None:
         )
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Callable[[str], None]) -> None:
     tracing = open_tracing(settings, "api")
     # Before anything is loaded: the folder may be another's.
     lock = await lock_collection(settings)
@@ -86,6 +95,7 @@ async def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     model, stats = engine.model, await engine.stats()
+    log_stand_in(settings, model.fallback_reason)
     get_logger().info(
         "starting",
         url=f"http://{settings.api_host}:{settings.api_port}",
@@ -96,7 +106,7 @@ async def _serve(settings: Settings) -> None:
     )
     for advice in stats.recommendations:
         get_logger().warning("recommendation", advice=advice)
-    await _Server(config, app, settings.drain_seconds, lock).serve()
+    await _Server(config, app, settings.drain_seconds, lock, on_ready).serve(sockets)
     if tracing is not None:
         await asyncio.to_thread(tracing.close)
 
@@ -107,8 +117,16 @@ class _Server(uvicorn.Server):
     Turns not ready at SIGTERM and goes on serving for a while; then, or at a second signal, it stops as ever.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, lock: FolderLock | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        drain_seconds: float,
+        lock: FolderLock | None,
+        on_ready: Callable[[str], None],
+    ) -> None:
         super().__init__(config)
+        self._on_ready = on_ready
         self._app = app
         self._drain_seconds = drain_seconds
         self._lock = lock
@@ -116,10 +134,20 @@ class _Server(uvicorn.Server):
         self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; uvicorn calls this once the application has started."""
-        await super().startup(sockets)
-        if self._lock is not None and self.started:
-            self._lock.announce(local_url(self.config.host, self.servers[0].sockets[0].getsockname()[1]))
+        """Listen; uvicorn calls this with the sockets of `bind`. Raises InvalidRequest where another took the port."""
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # A server that was started together with this one listens by now.
+            await self.lifespan.shutdown()
+            raise refusal(self.config.host, self.config.port, error) from error
+        if not self.started:
+            return
+        url = local_url(self.config.host, self.servers[0].sockets[0].getsockname()[1])
+        if self._lock is not None:
+            self._lock.announce(url)
+        get_logger().info("serving", url=url)
+        self._on_ready(url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish; uvicorn calls this last. Raises StoreUnavailable where what was written last may be lost."""
