@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import orjson
 import typer
 from pydantic import ValidationError
 
 from image_similarity import __version__, maintenance, search_command, shards_command
 from image_similarity.bulk import Tally, index_files
-from image_similarity.client import RemoteClient
 from image_similarity.cluster import commands as cluster
 from image_similarity.console import (
     ApiKey,
@@ -28,19 +26,25 @@ from image_similarity.console import (
     out,
     print_json,
     report,
+    warn,
     which_server,
 )
-from image_similarity.domain import ImageSimilarityError, InvalidRequest
+from image_similarity.domain import ImageSimilarityError, InvalidRequest, Metadata
 from image_similarity.drill import commands as drill
 from image_similarity.evaluation import commands as evaluation
 from image_similarity.feedback import commands as feedback
-from image_similarity.folder import IdFrom, check_distinct, find_images, read_metadata
+from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_metadata, unmatched
 from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
+from image_similarity.remote_client import RemoteClient
 from image_similarity.running_server import Server
 from image_similarity.settings import Settings
+from image_similarity.stats_table import stats_table
 
 _INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+NAMED_KEYS = 5
+"""Entries of a metadata file that are named when they are of no image."""
 
 app = typer.Typer(
     name="image-similarity",
@@ -66,12 +70,25 @@ def main() -> None:
     # where it knows that threads outnumber processors, and must be there before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        app()
+        narrow(typer.main.get_command(app))()
     except ImageSimilarityError as error:
         _fail(f"{error} [{error.code}]")
     except ValidationError as error:
         wrong = "; ".join(f"{str(entry['loc'][0]).upper()}: {entry['msg']}" for entry in error.errors())
         _fail(f"A setting is wrong. {wrong}. [invalid_settings]")
+
+
+def narrow(command: Any) -> Any:
+    """Leave out of the help which type a flag or a number has: on 80 columns it takes the room of what is to be copied.
+
+    A range says by itself that it is one of numbers. Returns the command.
+    """
+    for option in (each for each in command.params if each.param_type_name == "option"):
+        if option.metavar is None and (option.is_flag or option.min is not None or option.max is not None):
+            option.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        narrow(each)
+    return command
 
 
 def _show_version(wanted: bool) -> None:
@@ -96,12 +113,19 @@ def serve(
 ) -> None:
     """Start the server."""
     given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
-    settings = load_settings(**given)
+    settings = load_settings(serves=True, **given)
+
+    def on_ready(url: str) -> None:
+        if settings.log_format == "console":
+            # The last line, and for people: what is above it is the log.
+            address = url.replace("//127.0.0.1:", "//localhost:")
+            err.print(f"Ready: open {address} in a browser. Ctrl-C stops the server.", style="bold", highlight=False)
+
     # Loads torch and the web framework, which no other command needs to wait for.
     from image_similarity.api.server import serve as run
 
     with alone("Use that server, stop it, or serve another folder: set DATA_DIR, and another port with --port."):
-        run(settings)
+        run(settings, on_ready)
 
 
 @app.command(epilog="Example: `BROKER_URL=amqp://broker QDRANT_HOST=qdrant image-similarity worker --concurrency 2`")
@@ -111,7 +135,7 @@ def worker(
     ] = None,
 ) -> None:
     """Index the images of bulk jobs that the servers put into RabbitMQ; SIGTERM finishes what is under way."""
-    settings = load_settings()
+    settings = load_settings(serves=True)
     from image_similarity.jobs.worker import run_worker
 
     raise typer.Exit(run_worker(settings, concurrency=concurrency or settings.worker_concurrency))
@@ -125,7 +149,9 @@ def index(
         Path | None,
         typer.Option(help='JSON file: {"cats/tom.jpg": {"species": "cat"}}; file names do as keys.'),
     ] = None,
-    id_from: Annotated[IdFrom, typer.Option(help="What an image's id is made of.")] = IdFrom.PATH,
+    id_from: Annotated[
+        IdFrom, typer.Option(metavar="NAME", help=f"What an image's id is made of: {', '.join(IdFrom)}.")
+    ] = IdFrom.PATH,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -135,7 +161,7 @@ def index(
     if not files:
         raise InvalidRequest(f"There are no images in {', '.join(map(str, paths))}.")
     check_distinct(files, id_from)
-    metadata = read_metadata(metadata_json) if metadata_json else {}
+    metadata = _read_metadata(metadata_json, files) if metadata_json else {}
     max_bytes = settings.max_body_bytes
     server = which_server(settings, url, api_key)
 
@@ -209,7 +235,7 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
     if as_json:
         print_json(figures)
     else:
-        out.print_json(orjson.dumps(figures).decode())
+        out.print(stats_table(figures))
 
 
 @app.command(epilog="Example: `image-similarity warm --top 500 --url http://localhost:8001`")
@@ -233,6 +259,20 @@ def warm(
             return await client.warm(top)
 
     out.print(f"{asyncio.run(run())} embeddings loaded.", highlight=False)
+
+
+def _read_metadata(path: Path, files: list[ImageFile]) -> dict[str, Metadata]:
+    """Read the metadata of the files; what is of none of them is told of, and refused if it is all there is."""
+    metadata = read_metadata(path)
+    if lost := unmatched(metadata, files):
+        names = ", ".join(lost[:NAMED_KEYS]) + (", …" if len(lost) > NAMED_KEYS else "")
+        told = f"{len(lost)} of {len(metadata)} entries of {path} name no image: {names}."
+        if len(lost) == len(metadata):
+            raise InvalidRequest(
+                f"{told} Keys are paths within the folder that is indexed, such as {files[0].relative}, or file names."
+            )
+        warn(told)
+    return metadata
 
 
 def _for_bulk(settings: Settings) -> Settings:

@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
-from urllib.parse import quote
-from uuid import uuid4
-
-import httpx
-import orjson
 
 from image_similarity.api.status_schemas import StatsResponse
-from image_similarity.domain import (
-    ImageNotFound,
-    ImageSimilarityError,
-    IndexResult,
-    InvalidRequest,
-    Metadata,
-    StoreUnavailable,
-)
+from image_similarity.domain import Facets, ImageNotFound, IndexResult, Metadata
 from image_similarity.engine import SearchEngine
-from image_similarity.feedback.events import FeedbackEvent, from_json
+from image_similarity.feedback.events import FeedbackEvent
 from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
+from image_similarity.remote_client import RemoteClient
 from image_similarity.running_server import Server
-from image_similarity.search_body import read_result, search_body
 from image_similarity.settings import Settings
-
-RETRIES = 8
-"""Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""
-
-
-class RemoteError(ImageSimilarityError):
-    """The server refused for a reason that is not this image's; the text is the server's."""
-
-    code = "remote_error"
-
-
-class RemoteNotFound(RemoteError):
-    """The server knows nothing of that name."""
-
-
-_KINDS = {**dict.fromkeys((400, 413, 415, 422), InvalidRequest), 404: RemoteNotFound, 503: StoreUnavailable}
-"""What a server's status comes to; any other one is a RemoteError."""
 
 
 class Client(Protocol):
@@ -68,6 +37,10 @@ class Client(Protocol):
 
     def feedback(self) -> AsyncIterator[FeedbackEvent]:
         """Return all verdicts, oldest first."""
+        ...
+
+    async def facets(self) -> Facets:
+        """Return the metadata fields that images have; their values may be left out."""
         ...
 
     async def stats(self) -> dict[str, Any]:
@@ -101,6 +74,8 @@ class LocalClient:
     def __init__(self, engine: SearchEngine, *, queue_limit: int) -> None:
         self._engine = engine
         self._queue_limit = queue_limit
+        self.fallback_reason = engine.model.fallback_reason
+        """Why the offline model stands in for the one of the settings; None if it does not."""
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image."""
@@ -132,173 +107,11 @@ class LocalClient:
         """Return all verdicts, oldest first."""
         return self._engine.feedback.export()
 
+    async def facets(self) -> Facets:
+        """Return the metadata fields that images have, with their values."""
+        return await self._engine.facets()
+
     async def stats(self) -> dict[str, Any]:
         """Return the engine's figures."""
         figures = StatsResponse.of(await self._engine.stats(), uptime_seconds=0, queue_limit=self._queue_limit)
         return figures.model_dump(mode="json")
-
-
-class RemoteClient:
-    """Implements `Client` over HTTP with one server; use it as an async context manager."""
-
-    def __init__(self, server: Server, *, connections: int = 1) -> None:
-        self._url = server.url.rstrip("/")
-        self._http = httpx.AsyncClient(
-            base_url=f"{self._url}/api/v1",
-            headers={"X-API-Key": server.api_key} if server.api_key else None,
-            timeout=httpx.Timeout(120, connect=5),
-            trust_env=server.trust_env,
-            limits=httpx.Limits(max_connections=connections),
-        )
-
-    async def __aenter__(self) -> RemoteClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
-
-    async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
-        """Add an image.
-
-        Raises InvalidRequest where this image is at fault, RemoteError, StoreUnavailable.
-        """
-        answer = await self._send(
-            "POST",
-            "/index",
-            files={"image": ("image", data)},
-            data={"image_id": image_id, "metadata": orjson.dumps(metadata).decode()},
-        )
-        message = answer["message"]
-        return IndexResult(image_id, message == "indexed", message != "unchanged", answer["processing_time_ms"])
-
-    async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
-        """Find what the query asks for. Raises as `index_image`."""
-        return read_result(await self._send("POST", "/search", json=search_body(query, options, raw_filter)))
-
-    async def delete_image(self, image_id: str) -> None:
-        """Remove an image. Raises as `index_image`."""
-        await self._send("DELETE", f"/images/{quote(image_id, safe='')}")
-
-    async def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is indexed. Raises as `index_image`."""
-        try:
-            await self._send("GET", f"/images/{quote(image_id, safe='')}")
-        except RemoteNotFound:
-            return False
-        return True
-
-    async def feedback(self) -> AsyncIterator[FeedbackEvent]:
-        """Return all verdicts, oldest first. Raises as `index_image`."""
-        where: dict[str, str | int] = {"limit": 1000}
-        while True:
-            page = await self._send("GET", "/feedback", params=where)
-            for document in page["events"]:
-                yield from_json(document)
-            if page["next_cursor"] is None:
-                return
-            where["cursor"] = page["next_cursor"]
-
-    async def delete_feedback(self) -> int:
-        """Delete all verdicts, and return how many there were. Raises as `index_image`."""
-        deleted: int = (await self._send("DELETE", "/feedback"))["deleted"]
-        return deleted
-
-    async def stats(self) -> dict[str, Any]:
-        """Return the server's figures. Raises as `index_image`."""
-        return await self._send("GET", "/stats")
-
-    async def warm(self, top: int) -> int:
-        """Have the server warm its cache, and return how many embeddings were found. Raises as `index_image`."""
-        loaded: int = (await self._send("POST", "/cache/warm", params={"top": top}))["loaded"]
-        return loaded
-
-    async def submit_batch(self, images: Sequence[tuple[str, bytes, Metadata]]) -> str:
-        """Hand in images (id, bytes, metadata) for indexing in the background; returns the job's id.
-
-        Raises InvalidRequest where the batch is refused, else as `index_image`.
-        """
-        metadata = {image_id: fields for image_id, _, fields in images if fields}
-        answer = await self._send(
-            "POST",
-            "/index/batch",
-            files=[("image", ("image", data)) for _, data, _ in images],
-            data={
-                "image_ids": orjson.dumps([image_id for image_id, _, _ in images]).decode(),
-                "metadata": orjson.dumps(metadata).decode(),
-            },
-        )
-        return str(answer["job_id"])
-
-    async def cancel_job(self, job_id: str) -> None:
-        """End a job; what it has indexed stays. Raises RemoteError, RemoteNotFound, StoreUnavailable."""
-        await self._send("DELETE", f"/jobs/{job_id}")
-
-    async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
-        """Return a job's documents as it proceeds, the last one with its failures.
-
-        A broken connection is taken up again. Raises RemoteError, StoreUnavailable.
-        """
-        failures = 0
-        while failures <= RETRIES:
-            try:
-                async with self._http.stream("GET", f"/jobs/{job_id}/events") as response:
-                    if response.is_error:
-                        await response.aread()
-                        if response.status_code != 503:
-                            _read(response)
-                    event = ""
-                    async for line in response.aiter_lines():
-                        if line.startswith("event: "):
-                            event = line.removeprefix("event: ")
-                        elif line.startswith("data: ") and response.is_success:
-                            failures = 0
-                            yield orjson.loads(line.removeprefix("data: "))
-                            if event == "finished":
-                                return
-            except httpx.TransportError:
-                pass
-            failures += 1
-            await asyncio.sleep(min(30.0, failures) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        raise StoreUnavailable(f"{self._url} does not tell any more how far job {job_id} is; it may go on.")
-
-    async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        """Send a request; every call may be repeated without harm under its key, so a busy server is asked again."""
-        content["headers"] = {"Idempotency-Key": str(uuid4())}
-        for attempt in range(RETRIES + 1):
-            try:
-                response = await self._http.request(method, path, **content)
-            except httpx.TransportError as error:
-                failure: ImageSimilarityError = StoreUnavailable(
-                    f"{self._url} does not answer ({error}). Is the server running? Start one with: "
-                    "image-similarity serve"
-                )
-                # A server that was never there will not come in a minute; one that served us may.
-                if isinstance(error, httpx.ConnectError) and not attempt:
-                    raise failure from error
-                pause = 1.0
-            else:
-                if response.status_code != 503:
-                    return _read(response)
-                pause = float(response.headers.get("retry-after", 1))
-                failure = _refusal(response)
-            if attempt < RETRIES:
-                await asyncio.sleep(min(30.0, pause) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        raise failure
-
-
-def _read(response: httpx.Response) -> dict[str, Any]:
-    if response.is_error:
-        raise _refusal(response)
-    return dict(orjson.loads(response.content))
-
-
-def _refusal(response: httpx.Response) -> ImageSimilarityError:
-    """Return the error that a server answered with, in the server's words and under its code."""
-    kind = _KINDS.get(response.status_code, RemoteError)
-    try:
-        problem = orjson.loads(response.content)
-        error = kind(problem["detail"])
-        error.code = problem["code"]
-    except (ValueError, TypeError, KeyError):
-        error = kind(f"The server answered {response.status_code} {response.reason_phrase}.")
-    return error

@@ -25,11 +25,12 @@ from rich.table import Table
 from rich.text import Text
 
 from image_similarity.bulk import Tally
-from image_similarity.client import Client, connect
+from image_similarity.client import Client, LocalClient, connect
 from image_similarity.domain import Match, Scalar
-from image_similarity.running_server import Server, running_server
+from image_similarity.misspelt import misspelt_settings
+from image_similarity.running_server import Server, running_server, server_at
 from image_similarity.settings import Settings
-from image_similarity.telemetry.logging import configure_logging
+from image_similarity.telemetry.logging import configure_logging, get_logger
 from image_similarity.vectors.folder_lock import FolderInUse
 
 SHOWN_FAILURES = 20
@@ -44,24 +45,51 @@ Url = Annotated[
     str | None,
     typer.Option(help="The server; default: the one that has the data folder open, else the folder is opened."),
 ]
-ApiKey = Annotated[str | None, typer.Option(envvar="IMAGE_SIMILARITY_API_KEY", help="An API key of that server.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        envvar="IMAGE_SIMILARITY_API_KEY",
+        # In the text, because the list of variables is cut on a narrow terminal.
+        show_envvar=False,
+        help="An API key of that server; IMAGE_SIMILARITY_API_KEY is the default.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def load_settings(**given: Any) -> Settings:
-    """Read the settings, `given` ones first, and set up logging by them. Raises pydantic's ValidationError."""
+def load_settings(*, serves: bool = False, **given: Any) -> Settings:
+    """Read the settings, `given` ones first, and set up logging by them; names that are nearly settings are told of.
+
+    Unless the settings say otherwise, what `serves` logs for machines, and any other command for the person who runs
+    it, and only what is wrong. Raises pydantic's ValidationError.
+    """
     settings = Settings(**given)
-    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    chosen = settings.model_fields_set
+    configure_logging(
+        level=settings.log_level if serves or "log_level" in chosen else "WARNING",
+        log_format=settings.log_format if serves or "log_format" in chosen else "console",
+    )
+    for name, meant in misspelt_settings().items():
+        if serves:
+            get_logger().warning("unknown_setting", name=name, did_you_mean=meant)
+        else:
+            warn(f"{name} is no setting. Did you mean {meant}?")
     return settings
+
+
+def warn(text: str) -> None:
+    """Say on standard error what a person should know, but what is no reason to stop."""
+    # Left to the terminal to wrap, so that a command in the text can be copied whole.
+    err.print(f"Warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def which_server(settings: Settings, url: str | None, api_key: str | None) -> Server | None:
     """Return the server at `url`, else the one that has the data folder open, which is said; None to open the folder.
 
-    Raises as `running_server`.
+    Raises as `server_at` and `running_server`.
     """
     if url is not None:
-        return Server(url, api_key)
+        return server_at(url, api_key)
     found = running_server(settings, api_key)
     if found is None:
         return None
@@ -79,6 +107,8 @@ async def open_client(settings: Settings, server: Server | None) -> AsyncIterato
     if server is None:
         err.print("Loading the model …", style="dim")
     async with connect(settings, server) as client:
+        if isinstance(client, LocalClient) and client.fallback_reason:
+            warn(f"The small offline model mini stands in for {settings.model_name}. {client.fallback_reason}")
         yield client
 
 

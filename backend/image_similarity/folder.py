@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -58,7 +58,10 @@ def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
         elif path.is_file():
             found.append(ImageFile(path, path.name))
         else:
-            raise InvalidRequest(f"There is no file or folder {path}.")
+            unexpanded = " The shell has not expanded the pattern: leave out the quotes, or name the folder."
+            raise InvalidRequest(
+                f"There is no file or folder {path}.{unexpanded if set('*?[') & set(str(path)) else ''}"
+            )
     return found
 
 
@@ -99,6 +102,12 @@ def read_metadata(path: Path) -> dict[str, Metadata]:
     if not isinstance(table, dict) or not all(isinstance(value, dict) for value in table.values()):
         raise InvalidRequest(f'{path} must hold one object of objects: {{"cats/tom.jpg": {{"species": "cat"}}}}.')
     return table
+
+
+def unmatched(metadata: Mapping[str, Metadata], files: Iterable[ImageFile]) -> list[str]:
+    """Return the keys of `read_metadata` that name none of the files."""
+    names = {name for file in files for name in (file.relative, file.path.name)}
+    return [key for key in metadata if key not in names]
 
 
 def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:

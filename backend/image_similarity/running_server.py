@@ -11,9 +11,13 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from image_similarity.domain import InvalidRequest
 from image_similarity.settings import Settings
 from image_similarity.stores import StoreKind, collection_folder, store_kind
 from image_similarity.vectors.folder_lock import FolderInUse, Holder, holder_of
+
+API_PREFIX = "/api/v1"
+"""Begins every path of the API, which clients add by themselves."""
 
 _TIMEOUT = 15.0
 """Seconds that a server may take to say that it is one; a busy one takes its time."""
@@ -30,6 +34,22 @@ class Server:
     api_key: str | None
     trust_env: bool = True
     """Whether to go through the proxy of the environment, which one on this machine has nothing to do with."""
+
+
+def server_at(url: str, api_key: str | None) -> Server:
+    """Return the server at an address as people write it: `localhost:8000` will do, and `/api/v1` behind it too.
+
+    Raises InvalidRequest where that is no address of a server.
+    """
+    full = (url if "://" in url else f"http://{url}").rstrip("/").removesuffix(API_PREFIX)
+    try:
+        parts = urlsplit(full)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidRequest(f"{url} is no address of a server; write it as http://localhost:8000.")
+    return Server(full, api_key)
 
 
 def running_server(settings: Settings, api_key: str | None) -> tuple[Server, Holder] | None:
@@ -79,7 +99,7 @@ def _problem(url: str) -> str | None:
     try:
         with (
             httpx.Client(timeout=_TIMEOUT, trust_env=False, headers={"Accept-Encoding": "identity"}) as client,
-            client.stream("GET", f"{url}/api/v1/health") as answer,
+            client.stream("GET", f"{url}{API_PREFIX}/health") as answer,
         ):
             for part in answer.iter_raw():
                 body += part

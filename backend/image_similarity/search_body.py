@@ -6,7 +6,7 @@ from typing import Any
 
 import pybase64
 
-from image_similarity.domain import Match
+from image_similarity.domain import Facet, Facets, FieldKind, Match
 from image_similarity.queries import (
     ImageBytes,
     ImageUrl,
@@ -63,6 +63,15 @@ def read_result(answer: dict[str, Any]) -> SearchResult:
         truncated=answer["truncated"],
         threshold=answer["threshold"],
     )
+
+
+def read_facets(answer: dict[str, Any]) -> Facets:
+    """Return the fields, without their values, that a server answered."""
+    fields = tuple(
+        Facet(each["field"], FieldKind(each["kind"]), each["images"], (), True, None, None, each["exact"])
+        for each in answer["fields"]
+    )
+    return Facets(fields, answer["more_fields"], answer["images"], answer["sampled"], answer["exact"])
 
 
 def _source(source: Source) -> dict[str, str]:

@@ -26,6 +26,7 @@ from image_similarity.console import (
 from image_similarity.domain import InvalidFilter, InvalidRequest
 from image_similarity.filters import parse_filter
 from image_similarity.folder import read_image
+from image_similarity.nothing_found import why_nothing
 from image_similarity.queries import (
     AUTO,
     MAX_GROUP_SIZE,
@@ -69,13 +70,18 @@ def search(
     ] = None,
     like: Annotated[list[str] | None, typer.Option(help="An indexed image that results should be like.")] = None,
     unlike: Annotated[list[str] | None, typer.Option(help="One that they should not be like.")] = None,
-    strategy: Annotated[Strategy, typer.Option(help="How --like and --unlike count.")] = Strategy.AVERAGE,
+    strategy: Annotated[
+        Strategy, typer.Option(metavar="NAME", help=f"How --like and --unlike count: {', '.join(Strategy)}.")
+    ] = Strategy.AVERAGE,
     keywords: Annotated[
         str | None, typer.Option(help="Words to look for in descriptions and tags, alone or beside what else is given.")
     ] = None,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="What to rank by; default: what is given, so hybrid for --keywords and an image."),
+        typer.Option(
+            metavar="NAME",
+            help=f"What to rank by: {', '.join(Mode)}; default: what is given, so hybrid for --keywords and an image.",
+        ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
     threshold: Annotated[
@@ -100,7 +106,7 @@ def search(
     settings = load_settings()
     raw_filter = _parse_json(where) if where is not None else None
     sources: list[Source] = [
-        *(ImageBytes(read_image(path, settings.max_body_bytes)) for path in images or ()),
+        *(ImageBytes(_read(path, settings.max_body_bytes)) for path in images or ()),
         *(ImageUrl(one) for one in image_url or ()),
         *(IndexedImage(name) for name in image_id or ()),
         *(Text(words, prompt_template) for words in text or ()),
@@ -125,26 +131,34 @@ def search(
         raise InvalidRequest(f"There are {len(weights)} weights for {len(sources)} things to search with.")
     query = Query(tuple(map(QueryPart, sources, weights)), positive, negative, strategy, mode or Mode.VECTOR, keywords)
 
-    async def run() -> SearchResult:
+    async def run() -> tuple[SearchResult, str]:
         async with open_client(settings, which_server(settings, url, api_key)) as client:
-            return await client.search(query, options, raw_filter)
+            result = await client.search(query, options, raw_filter)
+            if result.matches or as_json:
+                return result, ""
+            return result, why_nothing(query, options, result.threshold, await client.facets())
 
-    _show(asyncio.run(run()), as_json=as_json, auto=options.threshold == AUTO)
+    _show(*asyncio.run(run()), as_json=as_json)
 
 
-def _show(result: SearchResult, *, as_json: bool, auto: bool) -> None:
+def _show(result: SearchResult, why_nothing: str, *, as_json: bool) -> None:
     if result.truncated:
         err.print("The text is longer than the model reads; its end was ignored.", style="yellow")
     if as_json:
         print_json([asdict(match) for match in result.matches])
     elif result.matches:
         out.print(matches_table(result.matches))
-    elif auto and result.threshold is not None:
-        out.print("Nothing stands out from the other images. Leave out --threshold to see the nearest.")
-    elif result.threshold is not None:
-        out.print(f"Nothing scores {result.threshold:.4f} or more. Lower or leave out --threshold to see the nearest.")
     else:
-        out.print("Nothing found. Is anything indexed? See: image-similarity stats")
+        out.print(why_nothing, highlight=False, markup=False, soft_wrap=True)
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    if path.is_dir():
+        raise InvalidRequest(
+            f"{path} is a folder, and search takes images. To add its images to the collection: "
+            f"image-similarity index {path}"
+        )
+    return read_image(path, max_bytes)
 
 
 def _parse_threshold(text: str | None, most: float) -> float | Literal["auto"] | None:

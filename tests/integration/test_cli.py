@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from image_similarity import __version__, remote_bulk
+from image_similarity import __version__, models, remote_bulk
+from image_similarity.api import server as api_server
+from image_similarity.domain import ModelUnavailable
+from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.mini import MINI
+from image_similarity.settings import Settings
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
+from tests.support.encoders import ColourEncoder
 from tests.support.servers import command, environment, free_port, server_process
 
 Env = dict[str, str]
@@ -85,6 +93,63 @@ def test_a_corrupt_file_is_named_and_the_others_are_indexed(cli: Cli, env: Env, 
     assert "Traceback" not in result.stderr
 
 
+def test_metadata_of_no_image_is_told_of_and_refused_if_none_is_of_any(
+    cli: Cli, env: Env, photos: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "meta.json"
+    table.write_text('{"a.jpgg": {"species": "cat"}, "dogs/tom.jpg": {"species": "dog"}}')
+    refused = cli("index", photos, "--metadata-json", table, **env)
+    assert refused.status == 1
+    assert "2 of 2 entries" in refused.stderr
+    assert "name no image: a.jpgg, dogs/tom.jpg." in refused.stderr
+    assert not Path(env["DATA_DIR"]).exists()
+
+    table.write_text('{"a.jpgg": {"species": "cat"}, "tom.jpg": {"species": "dog"}}')
+    told = cli("index", photos, "--metadata-json", table, **env)
+    assert told.status == 0
+    assert "Warning: 1 of 2 entries" in told.stderr
+
+
+def test_names_that_are_nearly_settings_are_told_of(cli: Cli, env: Env) -> None:
+    told = cli("index", "/no/such/folder", **env, API_PROT="8001")
+    assert "Warning: API_PROT is no setting. Did you mean API_PORT?" in told.stderr
+    assert "Warning" not in cli("index", "/no/such/folder", **env).stderr
+
+
+def test_a_model_that_cannot_be_had_is_told_of_in_words(cli: Cli, env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_mini(name: str, _: Settings) -> Encoder:
+        if name != "mini":
+            raise ModelUnavailable(f'The model "{name}" is not on this machine.')
+        encoder = ColourEncoder("mini")
+        encoder.spec = replace(MINI, towers=frozenset({"image"}), dimension=encoder.spec.dimension)
+        return encoder
+
+    monkeypatch.setattr(models, "load_encoder", only_mini)
+    told = cli("stats", "--json", **{**env, "MODEL_NAME": "minni"})
+    assert "mini stands in for minni" in told.stderr
+    assert 'The model "minni" is not on this machine.' in told.stderr
+    assert '{"' not in told.stderr
+
+
+def test_serve_says_who_has_its_port_before_anything_is_loaded(cli: Cli, env: Env) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        refused = cli("serve", "--port", str(port), **env)
+    assert refused.status == 1
+    assert f"Port {port} is taken, by" in refused.stderr
+    assert not Path(env["DATA_DIR"]).exists()
+
+
+@pytest.mark.parametrize(("log_format", "lines"), [("console", 1), ("json", 0)])
+def test_a_person_is_told_where_the_server_is_once_it_answers(
+    cli: Cli, env: Env, monkeypatch: pytest.MonkeyPatch, log_format: str, lines: int
+) -> None:
+    monkeypatch.setattr(api_server, "serve", lambda _, on_ready: on_ready("http://127.0.0.1:8001"))
+    told = cli("serve", **env, LOG_FORMAT=log_format)
+    assert told.status == 0
+    assert told.stderr.count("Ready: open http://localhost:8001 in a browser. Ctrl-C stops the server.") == lines
+
+
 def test_ids_come_from_path_name_or_hash(cli: Cli, env: Env, photos: Path) -> None:
     def indexed(*options: str) -> set[str]:
         assert cli("index", photos, *options, **env).status == 0
@@ -113,6 +178,9 @@ def test_two_files_of_one_id_are_refused_before_anything_is_written(cli: Cli, en
         (["search", "--text", "a dog", "--filter", ""], "not JSON"),
         (["search", "--text", "a dog", "--filter", "null"], "JSON object"),
         (["optimize"], "no collection"),
+        (["index", "/no/such/*.jpg"], "leave out the quotes"),
+        (["search", str(Path(__file__).parent)], f"image-similarity index {Path(__file__).parent}"),
+        (["stats", "--url", "ftp://photos"], "no address of a server"),
     ],
 )
 def test_mistakes_get_one_line_and_no_traceback(cli: Cli, env: Env, arguments: list[str], words: str) -> None:

@@ -72,7 +72,8 @@ def test_images_are_found_by_words_alone_and_beside_an_image(cli: Cli, env: Env,
 
     table = cli("search", "--keywords", "red bus", **env)
     assert table.stdout.index("bus.png") < table.stdout.index("car.png")
-    assert "Nothing found" in cli("search", "--keywords", "zebra", **env).stdout
+    nothing = cli("search", "--keywords", "zebra", **env).stdout
+    assert nothing.startswith('Nothing found: no image has a word of "zebra" in its description or tags')
 
 
 def test_a_search_that_makes_no_sense_says_why(cli: Cli, tmp_path: Path, tiny_checkpoint: Path, photos: Path) -> None:
@@ -98,6 +99,8 @@ def test_a_running_server_is_asked_the_same(cli: Cli, photos: Path, tmp_path: Pa
             "car.png",
             "dogs.png",
         }
+        typo = cli("search", photos / "car.png", "--filter", '{"tag": "red"}', *where).stdout
+        assert 'No image has the field "tag". Did you mean "tags"?' in typo
 
 
 @pytest.mark.parametrize("command", ["init-db", "search"])

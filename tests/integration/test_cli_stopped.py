@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from image_similarity import remote_bulk
-from image_similarity.client import RemoteClient
 from image_similarity.domain import IndexResult
 from image_similarity.folder import IdFrom, find_images
 from image_similarity.remote_bulk import RemoteBulk
+from image_similarity.remote_client import RemoteClient
 from image_similarity.running_server import Server
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo

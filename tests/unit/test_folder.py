@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.domain import InvalidRequest
-from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_image, read_metadata
+from image_similarity.domain import InvalidRequest, Metadata
+from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_image, read_metadata, unmatched
 
 
 def make(root: Path, *names: str) -> Path:
@@ -123,3 +123,15 @@ def test_metadata_of_another_shape_is_refused(tmp_path: Path, text: str, said: s
 def test_missing_metadata_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"metadata\.json cannot be read"):
         read_metadata(tmp_path / "metadata.json")
+
+
+def test_a_pattern_that_the_shell_left_as_it_is_gets_said(album: Path) -> None:
+    with pytest.raises(InvalidRequest, match="leave out the quotes"):
+        find_images([album / "*.jpg"], recursive=True)
+
+
+def test_metadata_that_is_of_no_file_is_found(album: Path) -> None:
+    files = find_images([album], recursive=True)
+    table: dict[str, Metadata] = {key: {} for key in ("b.jpg", "cats/tom.webp", "tom.webp", "b.jpgg", "dogs/b.jpg")}
+
+    assert unmatched(table, files) == ["b.jpgg", "dogs/b.jpg"]

@@ -13,13 +13,13 @@ import orjson
 import typer
 from rich.table import Column, Table
 
-from image_similarity.client import RemoteClient
 from image_similarity.console import ApiKey, AsJson, Url, err, load_settings, open_client, out, print_json, which_server
 from image_similarity.domain import InvalidRequest
 from image_similarity.feedback.events import FeedbackEvent, to_json
 from image_similarity.feedback.report import APPLIED, PLAIN, FeedbackReport, K, measure, read_judged
 from image_similarity.queries import MAX_EXAMPLES, Strategy
-from image_similarity.running_server import Server
+from image_similarity.remote_client import RemoteClient
+from image_similarity.running_server import server_at
 from image_similarity.settings import Settings
 
 app = typer.Typer(name="feedback", help="What users think of results: export it, ask whether it would have helped.")
@@ -92,7 +92,7 @@ def clear(
 
     async def run() -> int:
         if url is not None:
-            async with RemoteClient(Server(url, api_key)) as client:
+            async with RemoteClient(server_at(url, api_key)) as client:
                 return await client.delete_feedback()
         from image_similarity.bootstrap import check_feedback, open_feedback
 
@@ -139,7 +139,7 @@ async def _events(
         await check_feedback(settings)
         yield open_feedback(settings, "").export()
         return
-    async with RemoteClient(Server(url, api_key)) as client:
+    async with RemoteClient(server_at(url, api_key)) as client:
         yield client.feedback()
 
 

@@ -94,8 +94,8 @@ class FolderLock:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreUnavailable(
-                f"The data directory {folder.parent} cannot be written: {error}. It must belong to the user that runs "
-                "this program, on a file system that is not read-only."
+                f"The data directory {folder.parent} cannot be written: {error.strerror}. It must belong to the user "
+                "that runs this program, on a file system that is not read-only."
             ) from error
         lock = cls(path, file)
         try:
