@@ -77,11 +77,18 @@ def test_another_model_is_measured_by_its_name(cli: Cli, env: Env, album: Path, 
 
 
 def test_without_the_hub_it_says_which_model_was_measured(cli: Cli, env: Env, album: Path, tmp_path: Path) -> None:
-    offline = {**env, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
-    done = cli("evaluate", album, **{**offline, "MODEL_NAME": "openai/clip-vit-base-patch32"})
+    hub = {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    offline = {**env, **hub, "MODEL_NAME": "openai/clip-vit-base-patch32"}
+    done = cli("evaluate", album, **offline)
     assert done.status == 0, done.stderr
     assert "mini on album" in done.stdout
     assert "mini was measured" in done.stderr
+
+    # Measured again, it would be compared with itself.
+    (tmp_path / "mini.json").write_text("{}")
+    compared = cli("evaluate", album, "--compare", tmp_path / "mini.json", **offline)
+    assert compared.status == 1
+    assert "There is no openai/clip-vit-base-patch32 to compare: mini would stand in for it." in compared.stderr
 
 
 def test_texts_are_measured_with_the_model_s_own_tower(cli: Cli, env: Env, album: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from image_similarity.confidence import QueryKind
-from image_similarity.console import SHOWN_FAILURES, err, load_settings, out
+from image_similarity.console import SHOWN_FAILURES, err, load_settings, out, warn
 from image_similarity.domain import InvalidRequest
 from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
@@ -63,7 +63,7 @@ def evaluate(
         raise InvalidRequest("--captions is for images with captions, --label-text for images in folders: choose one.")
     _check_paths(html, calibration, other)
     data = read_captioned(folder, captions, limit=limit) if captions else read_labelled(folder, limit=limit)
-    measured = _measure(data, label_text, settings, name=folder.resolve().name, worst=worst)
+    measured = _measure(data, label_text, settings, name=folder.resolve().name, worst=worst, compared=other is not None)
     comparison = compare(measured.report, other) if other else None
     _tell(measured.report)
     if html:
@@ -94,7 +94,13 @@ def _check_paths(html: Path | None, calibration: Path | None, other: Path | None
 
 
 def _measure(
-    data: LabelledImages | CaptionedImages, label_text: str | None, settings: Settings, *, name: str, worst: int
+    data: LabelledImages | CaptionedImages,
+    label_text: str | None,
+    settings: Settings,
+    *,
+    name: str,
+    worst: int,
+    compared: bool,
 ) -> Measured:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
     from image_similarity.models import load_model
@@ -104,6 +110,10 @@ def _measure(
     with_texts = label_text is not None or isinstance(data, CaptionedImages)
     loaded = load_model(settings.model_copy(update={"text_preload": with_texts}))
     encoder, spec = loaded.image, loaded.spec
+    if compared and loaded.fallback_reason:
+        raise InvalidRequest(
+            f"There is no {settings.model_name} to compare: {spec.name} would stand in for it. {loaded.fallback_reason}"
+        )
     model = Model(spec.name, spec.dimension, encoder.device, encoder.precision, loaded.fallback_reason)
     with _progress() as on_step:
         if isinstance(data, CaptionedImages):
@@ -132,9 +142,9 @@ def _progress() -> Iterator[OnStep]:
 def _tell(report: Report) -> None:
     """Say on standard error what does not belong among the figures."""
     if report.model.fallback_reason:
-        err.print(f"{report.model.name} was measured: {report.model.fallback_reason}", style="yellow", soft_wrap=True)
+        warn(f"{report.model.name} was measured: {report.model.fallback_reason}")
     for warning in report.warnings:
-        err.print(f"Warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        warn(warning)
     for image, reason in report.skipped[:SHOWN_FAILURES]:
         err.print(f"  left out {image}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
     if len(report.skipped) > SHOWN_FAILURES:

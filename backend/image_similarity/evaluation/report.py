@@ -166,17 +166,20 @@ def to_json(report: Report, comparison: Comparison | None) -> dict[str, Any]:
 def compare(report: Report, path: Path) -> Comparison:
     """Compare with the report that `--json` printed for another model.
 
-    Raises InvalidRequest where the file is none, or one of other queries or candidates.
+    Raises InvalidRequest where the file is none, or one of other queries or candidates, or of a model's stand-in.
     """
     try:
         other = orjson.loads(path.read_bytes())
         name, candidates, per_query = other["model"]["name"], other["candidates"], other["per_query"]
+        stand_in = other["model"].get("fallback_reason")
         queries, kind = tuple(per_query["query"]), other["query_kind"]
         values = np.array([per_query[metric] for metric in METRICS], dtype=np.float64).T
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidRequest(f"{path} is not what `image-similarity evaluate --json` prints.") from error
+    if stand_in:
+        raise InvalidRequest(f"{path} has the figures of {name}, which stood in for another model: {stand_in}")
     if (kind, queries, candidates) != (report.kind, report.per_query.names, report.candidates):
         raise InvalidRequest(
             f"{path} was measured with other queries or other candidates: {len(queries)} among {candidates}, here "

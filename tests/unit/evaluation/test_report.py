@@ -89,6 +89,12 @@ def test_reports_of_other_images_are_not_compared(report: Report, album: Path, t
         compare(evaluated(album), other)
 
 
+def test_the_figures_of_a_stand_in_are_not_compared(report: Report, tmp_path: Path) -> None:
+    stand_in = replace(report, model=replace(report.model, fallback_reason="The hub cannot be reached."))
+    with pytest.raises(InvalidRequest, match=r"which stood in for another model: The hub cannot be reached\."):
+        compare(report, written(tmp_path / "stand-in.json", stand_in))
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"model": {"name": "x"}, "candidates": 3, "per_query": 4}'])
 def test_what_is_no_report_is_not_compared(report: Report, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd.json").write_bytes(content)
