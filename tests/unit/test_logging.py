@@ -148,3 +148,21 @@ def test_configuring_twice_does_not_double_the_lines() -> None:
 
 def test_requests_are_logged_by_us_alone(lines: Any) -> None:
     assert logging.getLogger("uvicorn.access").disabled
+
+
+def test_a_call_that_is_tried_again_is_told_in_a_short_line(lines: Any) -> None:
+    get_logger().warning(
+        "stamina.retry_scheduled",
+        callable="<context block>",
+        args=("x",),
+        kwargs={},
+        retry_num=1,
+        caused_by="<AioRpcError of RPC that terminated with:\n\tstatus = UNAVAILABLE\n\t" + "debugging " * 100,
+        wait_for=0.05,
+    )
+
+    [line] = lines()
+    assert line["caused_by"].startswith("<AioRpcError of RPC that terminated with: status = UNAVAILABLE debugging")
+    assert len(line["caused_by"]) < 300
+    assert (line["retry_num"], line["wait_for"]) == (1, 0.05)
+    assert line.keys().isdisjoint({"callable", "args", "kwargs"})

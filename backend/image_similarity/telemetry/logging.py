@@ -9,7 +9,10 @@ from typing import Literal
 
 import orjson
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+_LONGEST_CAUSE = 240
+"""Characters of why a call is tried again."""
 
 
 def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> None:
@@ -19,6 +22,7 @@ def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> 
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _shorten_retries,
     ]
     rendering: list[Processor] = (
         [_tracebacks(), structlog.processors.JSONRenderer(serializer=_to_json)]
@@ -55,6 +59,15 @@ def get_logger() -> FilteringBoundLogger:
     """Return the logger; what is bound to the context (the request id) goes with every line."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def _shorten_retries(_: object, __: str, event: EventDict) -> EventDict:
+    """Leave of a retry what tells something: stamina's line has a page of gRPC's own debugging in it."""
+    if event.get("event") == "stamina.retry_scheduled":
+        cause = " ".join(str(event.get("caused_by")).split())
+        kept = {name: value for name, value in event.items() if name not in {"callable", "args", "kwargs"}}
+        return {**kept, "caused_by": cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}…"}
+    return event
 
 
 def _tracebacks() -> Processor:
