@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -13,6 +13,9 @@ from image_similarity.settings import Settings
 
 _ALIKE = 0.82
 """Similarity of two names (difflib's ratio) from which on one is taken for the other: API_PROT for API_PORT."""
+
+_SAME_WORD = 0.65
+_NEARLY_THE_SAME = 0.9
 
 
 def misspelt_settings() -> dict[str, str]:
@@ -27,6 +30,17 @@ def among(variables: Iterable[str]) -> dict[str, str]:
     known = set(settings)
     found = {}
     for name in variables:
-        if name.upper() not in known and (close := get_close_matches(name.upper(), settings, 1, _ALIKE)):
+        if name.upper() in known:
+            continue
+        close = get_close_matches(name.upper(), settings, 1, _ALIKE)
+        if close and _same_words(name.upper(), close[0]):
             found[name] = close[0]
     return found
+
+
+def _same_words(name: str, setting: str) -> bool:
+    """Tell whether each word is misspelt at most: WEB_CONCURRENCY is another program's, not WORKER_CONCURRENCY."""
+    given, meant = name.split("_"), setting.split("_")
+    if len(given) != len(meant):
+        return SequenceMatcher(None, "".join(given), "".join(meant)).ratio() >= _NEARLY_THE_SAME
+    return all(SequenceMatcher(None, *pair).ratio() >= _SAME_WORD for pair in zip(given, meant, strict=True))

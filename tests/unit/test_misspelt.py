@@ -17,6 +17,7 @@ from image_similarity.settings import Settings
         ("api_prot", "API_PORT"),
         ("MODEL_NAM", "MODEL_NAME"),
         ("BATCHSIZE", "BATCH_SIZE"),
+        ("QDRANT_ULR", "QDRANT_URL"),
         ("QDRANT_HNSW_EF_CONSTRUCTION", "QDRANT_HNSW_EF_CONSTRUCT"),
     ],
 )
@@ -27,6 +28,7 @@ def test_a_typo_is_found(name: str, meant: str) -> None:
 def test_settings_and_the_variables_of_others_are_none() -> None:
     # The last ones are what Kubernetes puts into every container beside a Service, and Qdrant's own settings.
     others = ("PATH", "HOME", "LANG", "TERM", "HOSTNAME", "XDG_DATA_DIRS", "HF_HOME", "AWS_REGION", "PYTHONPATH")
+    others += ("WEB_CONCURRENCY", "TEST_QDRANT_GRPC_PORT", "TEST_QDRANT_URL", "RABBITMQ_PASSWORD", "API_URL")
     services = ("REDIS_PORT_6379_TCP", "REDIS_SERVICE_HOST", "QDRANT_SERVICE_PORT", "QDRANT__SERVICE__API_KEY")
     assert among([*others, *services]) == {}
     assert among([name.upper() for name in Settings.model_fields]) == {}
