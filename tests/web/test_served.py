@@ -75,6 +75,23 @@ def test_what_is_no_page_is_a_problem_and_never_the_page(client: TestClient, pat
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_mistyped_address_shows_the_page_with_its_own_words_and_is_still_missing(client: TestClient) -> None:
+    answer = client.get("/nothere", headers=BROWSER | {"If-None-Match": client.get("/").headers["etag"]})
+    assert (answer.status_code, answer.text) == (404, INDEX)
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert client.head("/nothere", headers=BROWSER).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/assets/no-such.js"])
+def test_mistyped_address_of_the_api_or_of_a_file_is_a_problem_for_browsers_too(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers=BROWSER)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_page_that_was_not_built_says_how(tmp_path: Path) -> None:
     answer = TestClient(app_with(tmp_path / "missing")).get("/")
     assert answer.status_code == 503

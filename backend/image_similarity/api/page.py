@@ -8,7 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from image_similarity.api.errors import ProblemError
 
@@ -73,8 +75,27 @@ def install(app: FastAPI, folder: Path = FOLDER) -> None:
             raise ProblemError(404, "not_found", f"Not Found: {request.url.path}")
         return _answer(request, found)
 
+    otherwise = app.router.default
+
+    async def missing(scope: Scope, receive: Receive, send: Send) -> None:
+        """Show a person the page, which says that there is no such page; whoever else asks gets a problem document."""
+        if index is None or not _opened_by_a_person(scope):
+            await otherwise(scope, receive, send)
+            return
+        await _answer(Request(scope), index, status=404)(scope, receive, send)
+
+    app.router.default = missing
     app.router.routes.extend(Route(path, page, methods=["GET"]) for path in PAGES)
     app.router.routes.extend(Route(path, file, methods=["GET"]) for path in ("/assets/{name}", "/favicon.svg"))
+
+
+def _opened_by_a_person(scope: Scope) -> bool:
+    """Tell whether a browser asks for a page to show, and not for a file of one or for the API."""
+    if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
+        return False
+    if str(scope["path"]).startswith(("/api/", "/assets/")):
+        return False
+    return "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def _read(folder: Path) -> dict[str, _File]:
@@ -97,16 +118,16 @@ def _read(folder: Path) -> dict[str, _File]:
     return files
 
 
-def _answer(request: Request, file: _File) -> Response:
+def _answer(request: Request, file: _File, *, status: int = 200) -> Response:
     encoding = _encoding(request.headers.get("accept-encoding", ""), file)
     # One for each encoding, since they are different bytes.
     etag = f'"{file.etag}{encoding and "-"}{encoding}"'
     headers = {**HEADERS, "Cache-Control": file.cache_control, "ETag": etag}
-    if etag in request.headers.get("if-none-match", ""):
+    if status == 200 and etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if encoding:
         headers["Content-Encoding"] = encoding
-    return Response(file.bodies[encoding], media_type=file.media_type, headers=headers)
+    return Response(file.bodies[encoding], status, media_type=file.media_type, headers=headers)
 
 
 def _encoding(accepted: str, file: _File) -> str:
