@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Problem, readProblem, Unreachable } from "@/api/problem";
+import { mayPass, Problem, readProblem, Unreachable } from "@/api/problem";
 
 describe("what an answer says went wrong", () => {
   it("is the document's own text", () => {
@@ -21,5 +21,14 @@ describe("what an answer says went wrong", () => {
   it("tells a proxy without a server from the server", () => {
     expect(readProblem(502, "<html>Bad Gateway</html>", null)).toBeInstanceOf(Unreachable);
     expect(readProblem(500, "oops", null)).toMatchObject({ status: 500, code: "unknown" });
+  });
+
+  it.each([404, 413, 415, 422])("is the answer, with status %i: another try brings no other", (status) => {
+    expect(mayPass(new Problem(status, "code", "No."))).toBe(false);
+  });
+
+  it.each([401, 429, 500, 503])("may be mended by another try, with status %i", (status) => {
+    expect(mayPass(new Problem(status, "code", "Not now."))).toBe(true);
+    expect(mayPass(new Unreachable())).toBe(true);
   });
 });

@@ -23,6 +23,24 @@ export class Unreachable extends Error {
   }
 }
 
+/** Codes of failures that are about the image itself: the very same bytes fail again. */
+const FINAL_CODES = [
+  "image_undecodable",
+  "unsupported_format",
+  "image_too_large",
+  "body_too_large",
+  "invalid_request",
+];
+
+/** Whether another try may end otherwise; what a job says of one image has a code and no status. */
+export const codeMayPass = (code: string): boolean => !FINAL_CODES.includes(code);
+
+/** Whether another try may end otherwise: not where the server understood the request and refused it. */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof Problem)) return true;
+  return error.status >= 500 || error.status === 429 || error.status === 408 || error.status === 401;
+}
+
 const GATEWAY_STATUS = [502, 503, 504];
 
 /** Reads the problem out of a response that is not `ok`. */

@@ -1,12 +1,13 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { bytes, count, duration, plural } from "@/format";
 import type { Choice, Upload, UploadState } from "@/library/upload";
 import { useUploadProgress, useUploads } from "@/library/uploads-context";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
 
-const ROW = 44;
+/** Pixels: a failed file has its reason below its name, on two lines where that is needed. */
+const ROW = { plain: 44, failed: 76 };
 
 const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string }> = {
   waiting: { text: "Waiting", icon: "clock", colour: "text-muted" },
@@ -21,16 +22,15 @@ const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string
 export function UploadPanel() {
   const queue = useUploads();
   const progress = useUploadProgress();
-  const { total, done, failed, held, active, stalled, replaced, unchanged } = progress;
+  const { total, done, failed, retryable, held, active, stalled, replaced, unchanged } = progress;
   const [onlyFailed, setOnlyFailed] = useState(false);
   const listed = useMemo(
     () => (onlyFailed ? progress.uploads.filter(({ state }) => state === "failed") : progress.uploads),
     [onlyFailed, progress.uploads],
   );
   if (total === 0) return null;
-  const settled = done + failed + held;
-  // Half of the way is sending, half is indexing.
-  const share = ((progress.bytes > 0 ? progress.sentBytes / progress.bytes : 1) + settled / total) / 2;
+  // The same that the figures above it say: how many of all are in, or will not be.
+  const share = (done + failed) / total;
 
   return (
     <section aria-labelledby="upload-title" className="card mb-8 animate-rise overflow-hidden shadow-card">
@@ -61,9 +61,9 @@ export function UploadPanel() {
             </p>
           </div>
           <div className="flex flex-wrap gap-2">
-            {failed > 0 && !active && (
+            {retryable > 0 && !active && (
               <Button icon="retry" onClick={() => queue.retryFailed()}>
-                Retry {count(failed)} failed
+                Retry {count(retryable)} failed
               </Button>
             )}
             {active ? (
@@ -87,9 +87,9 @@ export function UploadPanel() {
         >
           <div
             className="h-full bg-gradient-to-r from-accent to-warm transition-[width] duration-300"
-            style={{ width: `${(share - (active ? 0 : failed / total)) * 100}%` }}
+            style={{ width: `${(done / total) * 100}%` }}
           />
-          {!active && <div className="h-full bg-danger" style={{ width: `${(failed / total) * 100}%` }} />}
+          <div className="h-full bg-danger" style={{ width: `${(failed / total) * 100}%` }} />
         </div>
         {failed > 0 && failed < total && (
           <label className="mt-3 inline-flex items-center gap-2 text-sm">
@@ -150,9 +150,12 @@ function FileList({ uploads }: { uploads: readonly Upload[] }) {
   const virtualizer = useVirtualizer({
     count: uploads.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => ROW,
+    estimateSize: (index) => heightOf(uploads[index]),
     overscan: 6,
   });
+  // Rows that fail, or are no longer listed, give others a new place.
+  const failures = uploads.filter(({ state }) => state === "failed").length;
+  useEffect(() => virtualizer.measure(), [uploads.length, failures, virtualizer]);
   return (
     // A region that scrolls has to be reachable by keyboard.
     <div
@@ -168,7 +171,11 @@ function FileList({ uploads }: { uploads: readonly Upload[] }) {
           const upload = uploads[index];
           return (
             upload && (
-              <li key={upload.id} className="absolute inset-x-0" style={{ top: start, height: ROW }}>
+              <li
+                key={upload.id}
+                className="absolute inset-x-0"
+                style={{ top: start, height: heightOf(upload) }}
+              >
                 <FileRow upload={upload} />
               </li>
             )
@@ -179,54 +186,61 @@ function FileList({ uploads }: { uploads: readonly Upload[] }) {
   );
 }
 
+const heightOf = (upload: Upload | undefined) => (upload?.state === "failed" ? ROW.failed : ROW.plain);
+
 function FileRow({ upload }: { upload: Upload }) {
   const queue = useUploads();
   const { text, icon, colour } = LABELS[upload.state];
-  const share =
-    upload.state === "sending"
-      ? upload.sent * 0.5
-      : upload.state === "indexing"
-        ? 0.75
-        : upload.state === "done"
-          ? 1
-          : 0;
+  const failed = upload.state === "failed";
   return (
     <div className="relative flex h-full items-center gap-3 px-4 text-sm sm:px-6">
       <Icon
         name={icon}
         className={`size-4 ${colour} ${upload.state === "indexing" ? "motion-safe:animate-spin" : ""}`}
       />
-      <span
-        className={`truncate ${upload.state === "held" ? "min-w-0" : "max-w-[45%] shrink-0"}`}
-        title={upload.name}
-      >
-        {upload.name}
-      </span>
-      {upload.state === "held" ? (
-        <span className="ml-auto flex shrink-0 gap-1 whitespace-nowrap" role="group" aria-label={upload.name}>
-          {CHOICES.map(({ choice, label }) => (
-            <button
-              key={choice}
-              type="button"
-              className="rounded-full px-2 py-1 text-warn hover:bg-sunken"
-              onClick={() => void queue.settle([upload], choice)}
-            >
-              {label}
-            </button>
-          ))}
+      <div className={`flex min-w-0 flex-1 ${failed ? "flex-col" : "items-center gap-3"}`}>
+        <span
+          className={`truncate ${failed || upload.state === "held" ? "min-w-0" : "max-w-[45%] shrink-0"}`}
+          title={upload.name}
+        >
+          {upload.name}
         </span>
-      ) : (
-        <span className={`min-w-0 flex-1 truncate text-right ${colour}`} title={upload.reason ?? undefined}>
-          {upload.reason ?? text}
-        </span>
-      )}
+        {upload.state === "held" ? (
+          <span
+            className="ml-auto flex shrink-0 gap-1 whitespace-nowrap"
+            role="group"
+            aria-label={upload.name}
+          >
+            {CHOICES.map(({ choice, label }) => (
+              <button
+                key={choice}
+                type="button"
+                className="rounded-full px-2 py-1 text-warn hover:bg-sunken"
+                onClick={() => void queue.settle([upload], choice)}
+              >
+                {label}
+              </button>
+            ))}
+          </span>
+        ) : (
+          <span
+            className={`min-w-0 ${failed ? "line-clamp-2 wrap-anywhere" : "flex-1 truncate text-right"} ${colour}`}
+            title={upload.reason ?? undefined}
+          >
+            {upload.reason ?? text}
+          </span>
+        )}
+      </div>
       <span className="hidden w-20 shrink-0 text-right text-muted tabular-nums sm:block">
         {bytes(upload.file.size)}
       </span>
-      <span
-        className={`absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform ${["held", "done", "failed"].includes(upload.state) ? "opacity-0" : ""}`}
-        style={{ transform: `scaleX(${share})` }}
-      />
+      {/* How much of the file has left; the bar above tells what is in. */}
+      {upload.state === "sending" && (
+        <span
+          className="absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform"
+          style={{ transform: `scaleX(${upload.sent})` }}
+        />
+      )}
     </div>
   );
 }

@@ -12,8 +12,15 @@ vi.mock("@/digest", () => ({ digest: (blob: Blob) => Promise.resolve(`${blob.siz
 const file = (name: string, bytes = 10) => new File([new Uint8Array(bytes)], name, { type: "image/png" });
 const files = (count: number) => Array.from({ length: count }, (_, i) => file(`image-${i}.png`));
 
-function report(batch: string[], failed: string[]): JobDocument {
-  const failures = batch.filter((name) => failed.includes(name));
+function report(batch: string[], damaged: string[], busy: string[]): JobDocument {
+  const failures = [
+    ...batch
+      .filter((name) => damaged.includes(name))
+      .map((name) => ({ image_id: name, code: "image_undecodable", reason: `${name} is damaged.` })),
+    ...batch
+      .filter((name) => busy.includes(name))
+      .map((name) => ({ image_id: name, code: "overloaded", reason: `${name} has to wait.` })),
+  ];
   return {
     job_id: "job",
     state: failures.length > 0 ? "completed_with_errors" : "completed",
@@ -30,23 +37,21 @@ function report(batch: string[], failed: string[]): JobDocument {
     created_at: "",
     started_at: null,
     finished_at: null,
-    failures: failures.map((name) => ({
-      image_id: name,
-      code: "image_undecodable",
-      reason: `${name} is damaged.`,
-    })),
+    failures,
   };
 }
 
 /** A server in memory that remembers the batches it got. */
 function server({
   damaged = [] as string[],
+  busy = [] as string[],
   send,
   known = new Map<string, string>(),
   lookUp = (name) => Promise.resolve(known.get(name) ?? null),
   follow,
 }: {
   damaged?: string[];
+  busy?: string[];
   send?: (files: BatchFile[]) => Error | null;
   known?: Map<string, string>;
   lookUp?: Transport["lookUp"];
@@ -60,7 +65,7 @@ function server({
       batches.push(batch.map(({ name }) => name));
       return Promise.resolve(String(batches.length - 1));
     },
-    follow: follow ?? ((jobId) => Promise.resolve(report(batches[Number(jobId)] ?? [], damaged))),
+    follow: follow ?? ((jobId) => Promise.resolve(report(batches[Number(jobId)] ?? [], damaged, busy))),
     lookUp,
     cancel: () => Promise.resolve(),
     onIndexed: vi.fn(),
@@ -95,14 +100,18 @@ describe("the queue of uploads", () => {
     expect(queue.snapshot()).toMatchObject({ done: 100, failed: 0 });
   });
 
-  it("names the files that cannot be indexed, and sends only those again", async () => {
-    const { queue, batches } = server({ damaged: ["image-3.png"] });
+  it("names the files that cannot be indexed, and sends only those again that another try may bring in", async () => {
+    const { queue, batches } = server({ damaged: ["image-3.png"], busy: ["image-4.png"] });
     queue.add(files(5));
     await settled(queue, 5);
-    expect(failures(queue)).toEqual([["image-3.png", "image-3.png is damaged."]]);
+    expect(failures(queue)).toEqual([
+      ["image-3.png", "image-3.png is damaged."],
+      ["image-4.png", "image-4.png has to wait."],
+    ]);
+    expect(queue.snapshot()).toMatchObject({ failed: 2, retryable: 1 });
     queue.retryFailed();
     await vi.waitFor(() => expect(batches).toHaveLength(2));
-    expect(batches[1]).toEqual(["image-3.png"]);
+    expect(batches[1]).toEqual(["image-4.png"]);
   });
 
   it("halves a batch that is refused until the file that is at fault stands alone", async () => {
@@ -115,7 +124,7 @@ describe("the queue of uploads", () => {
     queue.add(files(20));
     await settled(queue, 20);
     expect(failures(queue)).toEqual([["image-6.png", "Too large."]]);
-    expect(queue.snapshot().done).toBe(19);
+    expect(queue.snapshot()).toMatchObject({ done: 19, failed: 1, retryable: 0 });
   });
 
   it("waits for a server that does not answer", async () => {

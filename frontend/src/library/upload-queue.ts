@@ -1,7 +1,8 @@
-import { Problem, textOf } from "@/api/problem";
+import { codeMayPass, mayPass, Problem, textOf } from "@/api/problem";
 import { nameOf } from "@/library/files";
 import { waitFor } from "@/library/patience";
 import { nameBeside, TakenNames } from "@/library/taken-names";
+import { newUpload } from "@/library/upload";
 import type { Choice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
 const BATCH_FILES = 32;
@@ -9,6 +10,7 @@ const BATCH_BYTES = 32e6;
 /** Batches under way: one is sent while the one before is indexed. */
 const LANES = 2;
 const NOTIFY_MS = 100;
+const CANCELLED = "Cancelled.";
 const REFUSALS_OF_ONE_FILE = [413, 415, 422];
 
 /**
@@ -43,18 +45,18 @@ export class UploadQueue {
   add(files: File[], folder = ""): void {
     if (!this.#snapshot.active) this.#beginAnew();
     const prefix = folder.replace(/^\/+|\/+$/g, "");
-    const added = files.map((file): Upload => {
-      const name = prefix ? `${prefix}/${nameOf(file)}` : nameOf(file);
-      return { id: this.#nextId++, name, file, state: "waiting", sent: 0, reason: null, replaces: false };
-    });
+    const added = files.map((file) =>
+      newUpload(this.#nextId++, prefix ? `${prefix}/${nameOf(file)}` : nameOf(file), file),
+    );
     this.#uploads = [...this.#uploads, ...added];
     this.#waiting.push(...added);
     this.#pump();
   }
 
+  /** Sends the failed files again for which that may help. */
   retryFailed(): void {
     if (!this.#snapshot.active) this.#startClock();
-    const failed = this.#uploads.filter(({ state }) => state === "failed");
+    const failed = this.#uploads.filter((upload) => upload.state === "failed" && upload.mayPass);
     for (const upload of failed) this.#set(upload, "waiting", null);
     this.#waiting.push(...failed);
     this.#pump();
@@ -80,7 +82,7 @@ export class UploadQueue {
   cancel(): void {
     this.#abort.abort();
     this.#abort = new AbortController();
-    for (const upload of this.#waiting) this.#set(upload, "failed", "Cancelled.");
+    for (const upload of this.#waiting) this.#set(upload, "failed", CANCELLED);
     this.#waiting = [];
     for (const jobId of this.#indexedInJobs.keys()) void this.transport.cancel(jobId).catch(() => undefined);
     this.#changed();
@@ -156,8 +158,7 @@ export class UploadQueue {
         return;
       } catch (error) {
         if (await this.#mayTryAgain(error, signal)) continue;
-        for (const upload of batch)
-          this.#set(upload, "failed", signal.aborted ? "Cancelled." : textOf(error));
+        this.#fail(batch, error, signal);
         return;
       }
     }
@@ -195,8 +196,7 @@ export class UploadQueue {
           await this.#run(batch.slice(middle), signal);
           return;
         }
-        for (const upload of batch)
-          this.#set(upload, "failed", signal.aborted ? "Cancelled." : textOf(error));
+        this.#fail(batch, error, signal);
         return;
       }
     }
@@ -213,12 +213,12 @@ export class UploadQueue {
         },
         signal,
       );
-      const reasons = new Map(job.failures.map(({ image_id, reason }) => [image_id, reason]));
+      const failures = new Map(job.failures.map((failure) => [failure.image_id, failure]));
       const unfinished = job.state === "cancelled" || job.state === "failed";
       for (const upload of batch) {
-        const reason =
-          reasons.get(upload.name) ?? (unfinished ? "The job was stopped before this image." : null);
-        this.#set(upload, reason === null ? "done" : "failed", reason);
+        const failure = failures.get(upload.name);
+        const reason = failure?.reason ?? (unfinished ? "The job was stopped before this image." : null);
+        this.#set(upload, reason === null ? "done" : "failed", reason, !failure || codeMayPass(failure.code));
       }
       this.#replaced += job.counts.replaced;
       this.#unchanged += job.counts.unchanged;
@@ -238,10 +238,18 @@ export class UploadQueue {
     this.#changed();
   }
 
-  #set(upload: Upload, state: UploadState, reason: string | null): void {
+  #fail(batch: Upload[], error: unknown, signal: AbortSignal): void {
+    for (const upload of batch) {
+      if (signal.aborted) this.#set(upload, "failed", CANCELLED);
+      else this.#set(upload, "failed", textOf(error), mayPass(error));
+    }
+  }
+
+  #set(upload: Upload, state: UploadState, reason: string | null, again = true): void {
     if (state === "done" || state === "failed") this.#taken.giveBack(upload);
     upload.state = state;
     upload.reason = reason;
+    upload.mayPass = again;
     upload.sent = state === "indexing" || state === "done" ? 1 : 0;
   }
 
@@ -257,9 +265,10 @@ export class UploadQueue {
   }
 
   #look(): Snapshot {
-    const tally = { done: 0, failed: 0, held: 0, bytes: 0, sentBytes: 0 };
-    for (const { state, file, sent } of this.#uploads) {
+    const tally = { done: 0, failed: 0, retryable: 0, held: 0, bytes: 0, sentBytes: 0 };
+    for (const { state, file, sent, mayPass: again } of this.#uploads) {
       if (state === "done" || state === "failed" || state === "held") tally[state] += 1;
+      if (state === "failed" && again) tally.retryable += 1;
       tally.bytes += file.size;
       tally.sentBytes += state === "failed" ? file.size : file.size * sent;
     }

@@ -11,9 +11,22 @@ export interface Upload {
   /** Share of its bytes that has left, 0 to 1. */
   sent: number;
   reason: string | null;
+  /** Where it failed: whether another try may end otherwise. */
+  mayPass: boolean;
   /** Whether a person has said that it may replace the image that has its name. */
   replaces: boolean;
 }
+
+export const newUpload = (id: number, name: string, file: File): Upload => ({
+  id,
+  name,
+  file,
+  state: "waiting",
+  sent: 0,
+  reason: null,
+  mayPass: true,
+  replaces: false,
+});
 
 /** What to do with a file whose name another image has. */
 export type Choice = "keep" | "replace" | "skip";
@@ -23,6 +36,8 @@ export interface Snapshot {
   total: number;
   done: number;
   failed: number;
+  /** Failed files that are worth another try. */
+  retryable: number;
   /** Files whose name another image has, and of which nobody has said yet what to do. */
   held: number;
   /** Images whose name was taken, and which replaced what had it. */

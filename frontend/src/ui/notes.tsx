@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Problem, textOf, Unreachable } from "@/api/problem";
+import { mayPass, Problem, textOf, Unreachable } from "@/api/problem";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
 
@@ -37,7 +37,7 @@ const TITLES: Record<string, string> = {
   unauthorized: "A key is needed",
 };
 
-/** A failure, in the server's own words, with a way to go on. */
+/** A failure, in the server's own words, with a way to go on; to try again is offered only if that may help. */
 export function Failure({
   error,
   onRetry,
@@ -59,7 +59,7 @@ export function Failure({
         title={title}
         actions={
           <>
-            {onRetry && (
+            {onRetry && mayPass(error) && (
               <Button icon="retry" onClick={onRetry}>
                 Try again
               </Button>
