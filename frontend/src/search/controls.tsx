@@ -5,6 +5,7 @@ import { percent } from "@/format";
 import type { Mode, Strategy } from "@/search/choices";
 import { describe } from "@/search/filter";
 import { FilterBuilder } from "@/search/filter-builder";
+import { groupable } from "@/search/grouping";
 import { COUNTS, type SearchState } from "@/search/state";
 import { canVary } from "@/search/strategy";
 import { Button } from "@/ui/button";
@@ -48,8 +49,6 @@ export function Controls(props: Props) {
         ))}
       </div>
       <div className={`space-y-5 ${open ? "" : "max-lg:hidden"}`}>
-        <HowMany {...props} />
-        <HowArranged {...props} fields={fields} />
         {(fields.length > 0 || rules.length > 0) && (
           <section className="card p-4" aria-labelledby="filter-title">
             <h2 id="filter-title" className="mb-3 flex items-center gap-2 text-sm font-medium">
@@ -59,6 +58,8 @@ export function Controls(props: Props) {
             <FilterBuilder fields={fields} rules={rules} onChange={(changed) => update({ rules: changed })} />
           </section>
         )}
+        <HowMany {...props} />
+        <HowArranged {...props} fields={fields} />
       </div>
     </>
   );
@@ -99,7 +100,7 @@ function HowMany({ state, update, mode, count, onCount, least, onLeast, cut }: P
 
 function HowArranged({ state, update, mode, strategy, fields }: Props & { fields: Facet[] }) {
   const [variety, setVariety] = useResting(state.variety, (rested) => update({ variety: rested }));
-  const groups = fields.filter(({ field, kind }) => kind !== "time" && field !== "description");
+  const groups = groupable(fields);
   const varied = canVary(strategy);
   const others = state.group !== null && !groups.some(({ field }) => field === state.group);
   return (

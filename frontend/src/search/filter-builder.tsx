@@ -1,7 +1,7 @@
 import { useEffect, useId, useState } from "react";
 import type { Facet } from "@/api/types";
 import { count as formatCount } from "@/format";
-import type { Rule, Scalar } from "@/search/filter";
+import { readRange, type Rule, type Scalar, showBound } from "@/search/filter";
 import { IconButton } from "@/ui/button";
 import { useSettled } from "@/ui/hooks";
 
@@ -163,48 +163,45 @@ interface RangeProps {
 
 function Range({ rule, facet, onChange }: RangeProps) {
   const isTime = facet?.kind === "time";
-  const [from, setFrom] = useState(show(rule.from, isTime));
-  const [to, setTo] = useState(show(rule.to, isTime));
+  const [from, setFrom] = useState(showBound(rule.from, isTime));
+  const [to, setTo] = useState(showBound(rule.to, isTime));
   const settledFrom = useSettled(from, 400);
   const settledTo = useSettled(to, 400);
   useEffect(() => {
-    const next = [read(settledFrom, isTime, "T00:00:00Z"), read(settledTo, isTime, "T23:59:59Z")] as const;
-    if (next[0] !== rule.from || next[1] !== rule.to) onChange(...next);
+    const next = readRange(settledFrom, settledTo, isTime);
+    if (next.from !== rule.from || next.to !== rule.to) onChange(next.from, next.to);
     // When the typing rests, and for no other reason.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [settledFrom, settledTo]);
-  const type = isTime ? "date" : "number";
+  const { turned } = readRange(settledFrom, settledTo, isTime);
+  const ends = [
+    { end: "from", value: from, set: setFrom, bound: facet?.min },
+    { end: "to", value: to, set: setTo, bound: facet?.max },
+  ];
   return (
-    <div className="mt-1 flex items-center gap-2 text-sm text-muted">
-      <input
-        type={type}
-        step="any"
-        aria-label={`${rule.field} from`}
-        placeholder={show(facet?.min ?? null, isTime) || "from"}
-        className="field min-w-0"
-        value={from}
-        onChange={(event) => setFrom(event.target.value)}
-      />
-      to
-      <input
-        type={type}
-        step="any"
-        aria-label={`${rule.field} to`}
-        placeholder={show(facet?.max ?? null, isTime) || "to"}
-        className="field min-w-0"
-        value={to}
-        onChange={(event) => setTo(event.target.value)}
-      />
-    </div>
+    <>
+      {/* A date needs the whole width, else its year is cut off. */}
+      <div className={`mt-1 grid gap-2 text-sm text-muted ${isTime ? "" : "grid-cols-2"}`}>
+        {ends.map(({ end, value, set, bound }) => (
+          <label key={end} className="flex min-w-0 items-center gap-2">
+            <span className={isTime ? "w-9" : "sr-only"} aria-hidden>
+              {end}
+            </span>
+            <input
+              type={isTime ? "date" : "number"}
+              step="any"
+              aria-label={`${rule.field} ${end}`}
+              placeholder={showBound(bound ?? null, isTime) || end}
+              className="field min-w-0 flex-1"
+              value={value}
+              onChange={(event) => set(event.target.value)}
+            />
+          </label>
+        ))}
+      </div>
+      <p role="status" className="mt-1 text-xs text-muted empty:hidden">
+        {turned && `Searched from ${settledTo} to ${settledFrom}.`}
+      </p>
+    </>
   );
-}
-
-const show = (value: number | string | null, isTime: boolean): string =>
-  value === null ? "" : isTime ? String(value).slice(0, 10) : String(value);
-
-function read(text: string, isTime: boolean, timeOfDay: string): number | string | null {
-  if (text === "") return null;
-  if (isTime) return `${text}${timeOfDay}`;
-  const value = Number(text);
-  return Number.isFinite(value) ? value : null;
 }

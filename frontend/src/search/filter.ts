@@ -62,6 +62,32 @@ const isScalar = (value: unknown): value is Scalar => ["string", "number", "bool
 const bound = (value: unknown): number | string | null =>
   typeof value === "number" || (typeof value === "string" && value !== "") ? value : null;
 
+export interface Range {
+  from: number | string | null;
+  to: number | string | null;
+  /** Whether the ends were entered in the other order. */
+  turned: boolean;
+}
+
+/** What was entered in two boxes, lower end first whichever box it is in. Of two days both are meant as a whole. */
+export function readRange(from: string, to: string, isTime: boolean): Range {
+  const [first, last] = isTime ? [from, to] : [readNumber(from), readNumber(to)];
+  // Days are written so that their order is that of the text.
+  const turned = first !== null && last !== null && first !== "" && last !== "" && first > last;
+  const [low, high] = turned ? [last, first] : [first, last];
+  if (!isTime) return { from: low, to: high, turned };
+  return { from: low ? `${low}T00:00:00Z` : null, to: high ? `${high}T23:59:59Z` : null, turned };
+}
+
+function readNumber(text: string): number | null {
+  const value = text.trim() === "" ? NaN : Number(text);
+  return Number.isFinite(value) ? value : null;
+}
+
+/** An end of a range as a box shows it. */
+export const showBound = (value: number | string | null, isTime: boolean): string =>
+  value === null ? "" : isTime ? String(value).slice(0, 10) : String(value);
+
 /** A rule as a person would say it. */
 export function describe(rule: Rule): string {
   switch (rule.test) {

@@ -82,7 +82,7 @@ export function SearchPage() {
       </div>
       <aside
         aria-label="Query"
-        className="flex flex-col gap-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto lg:pb-2"
+        className="flex flex-col gap-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto"
       >
         <QueryPreview parts={parts} />
         <Controls
@@ -95,6 +95,11 @@ export function SearchPage() {
           least={least}
           onLeast={setLeast}
           cut={search.data?.threshold}
+        />
+        {/* Says that there is more below; at the end there is nothing below it that it could cover. */}
+        <div
+          aria-hidden
+          className="pointer-events-none sticky bottom-0 -mt-5 h-8 shrink-0 bg-gradient-to-t from-canvas to-transparent max-lg:hidden"
         />
       </aside>
       <section aria-label="Results" aria-busy={search.isFetching}>

@@ -55,7 +55,7 @@ function Preview({ title, line, children }: { title: string; line: string; child
     <>
       <div
         data-testid="query-preview"
-        className="relative flex aspect-[4/3] w-full items-center justify-center overflow-hidden rounded-2xl bg-sunken"
+        className="relative flex aspect-[16/9] w-full items-center justify-center overflow-hidden rounded-2xl bg-sunken"
       >
         {children}
       </div>
