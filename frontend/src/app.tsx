@@ -1,8 +1,8 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { lazy, Suspense, useCallback } from "react";
+import { QueryClient, QueryClientProvider, useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useCallback, useEffect, useRef } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { useConnection } from "@/api/connection";
-import { useKeyWanted } from "@/api/key";
+import { useApiKey, useKeyWanted } from "@/api/key";
 import { Problem, Unreachable } from "@/api/problem";
 import { chunks } from "@/chunks";
 import { count } from "@/format";
@@ -13,6 +13,7 @@ import { Boundary } from "@/shell/boundary";
 import { DropAnywhere } from "@/shell/drop-anywhere";
 import { Header } from "@/shell/header";
 import { OfflineBanner } from "@/shell/offline";
+import { StandInBanner } from "@/shell/stand-in";
 import { ToastProvider, useToast } from "@/shell/toasts";
 import { buttonClass } from "@/ui/button";
 import { Note } from "@/ui/notes";
@@ -60,7 +61,17 @@ export function App() {
 }
 
 function AskForKey() {
-  return useKeyWanted() && <KeyDialog />;
+  const wanted = useKeyWanted();
+  const queries = useQueryClient();
+  const key = useApiKey();
+  const before = useRef({ key, wanted });
+  // Whether it was entered here or has come from another tab: all that was refused is asked for anew.
+  useEffect(() => {
+    const answered = before.current.wanted && !wanted;
+    if (answered || before.current.key !== key) void queries.resetQueries();
+    before.current = { key, wanted };
+  }, [key, wanted, queries]);
+  return wanted && <KeyDialog />;
 }
 
 function Shell() {
@@ -72,6 +83,7 @@ function Shell() {
     <>
       <Header activity={active ? `${count(done + failed)}/${count(total)}` : null} />
       <OfflineBanner online={online} />
+      {online && <StandInBanner />}
       <main id="main" tabIndex={-1} className="flex flex-1 flex-col outline-none">
         <Boundary place={place}>
           <Suspense fallback={null}>

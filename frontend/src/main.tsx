@@ -1,5 +1,6 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { apiKey } from "@/api/key";
 import { App } from "@/app";
 import { isChunkFailure, prefetchChunks, watchChunks } from "@/chunks";
 import "@/styles.css";
@@ -7,6 +8,7 @@ import "@/styles.css";
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root.");
 watchChunks();
+if (typeof BroadcastChannel === "function") apiKey.share(new BroadcastChannel("api-key"));
 createRoot(root, {
   onCaughtError: (error) => {
     // A boundary shows both; only what is a defect of the page is of use to who looks for it here.

@@ -8,9 +8,9 @@ const errors: Middleware = {
   onRequest({ request }) {
     for (const [name, value] of Object.entries(keyHeaders())) request.headers.set(name, value);
   },
-  async onResponse({ response }) {
+  async onResponse({ request, response }) {
     if (response.ok) return;
-    if (response.status === 401) apiKey.refused();
+    if (response.status === 401) apiKey.refused(request.headers.get("X-API-Key"));
     throw await problemOf(response);
   },
   onError({ error }) {
@@ -38,6 +38,7 @@ export async function fetchRaw(
   url: string,
   init: { method?: string; signal?: AbortSignal } = {},
 ): Promise<Response> {
+  const key = apiKey.value;
   let response: Response;
   try {
     response = await globalThis.fetch(url, {
@@ -48,7 +49,7 @@ export async function fetchRaw(
     throw error instanceof TypeError ? new Unreachable() : error;
   }
   if (response.ok) return response;
-  if (response.status === 401) apiKey.refused();
+  if (response.status === 401) apiKey.refused(key);
   throw await problemOf(response);
 }
 

@@ -1,13 +1,22 @@
 import { useSyncExternalStore } from "react";
 
-/** The API key, where the server wants one. Kept for as long as the tab lives, and in no other place. */
+/**
+ * The API key, where the server wants one. Each tab keeps it for as long as it lives, and gives it to new tabs of this
+ * page that ask: it is forgotten when the last one is closed, and is on no disk that outlives the browser.
+ */
 const NAME = "api-key";
 
 type Listener = () => void;
 
+/** What tabs say to each other; an empty key asks for one. */
+interface Message {
+  key: string;
+}
+
 class ApiKey {
   #wanted = false;
   readonly #listeners = new Set<Listener>();
+  #others: BroadcastChannel | null = null;
 
   get value(): string | null {
     return sessionStorage.getItem(NAME);
@@ -19,13 +28,33 @@ class ApiKey {
   }
 
   set(key: string): void {
+    this.#keep(key);
+    this.#others?.postMessage({ key } satisfies Message);
+  }
+
+  /** Talks with the other tabs of this page from now on; to be called once. */
+  share(channel: BroadcastChannel): void {
+    this.#others = channel;
+    channel.onmessage = ({ data }: MessageEvent<Message>) => {
+      const own = this.value;
+      // A key that the server has refused helps no other tab.
+      if (data.key === "" && own !== null && !this.#wanted)
+        channel.postMessage({ key: own } satisfies Message);
+      // A key that was entered anew is taken where there is none, or where the server refused the one there is.
+      if (data.key !== "" && (own === null || this.#wanted)) this.#keep(data.key);
+    };
+    if (this.value === null) channel.postMessage({ key: "" } satisfies Message);
+  }
+
+  #keep(key: string): void {
     sessionStorage.setItem(NAME, key);
     this.#wanted = false;
     this.#changed();
   }
 
-  refused(): void {
-    if (this.#wanted) return;
+  /** To be told with which key a request was refused: one from before the present key says nothing of that. */
+  refused(sent: string | null): void {
+    if (this.#wanted || sent !== this.value) return;
     this.#wanted = true;
     this.#changed();
   }

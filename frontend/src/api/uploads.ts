@@ -19,6 +19,7 @@ export function sendBatch(
   form.append("image_ids", JSON.stringify(files.map(({ name }) => name)));
   for (const { file } of files) form.append("image", file, "file");
 
+  const key = apiKey.value;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/api/v1/index/batch");
@@ -29,7 +30,7 @@ export function sendBatch(
         resolve((JSON.parse(request.responseText) as { job_id: string }).job_id);
         return;
       }
-      if (request.status === 401) apiKey.refused();
+      if (request.status === 401) apiKey.refused(key);
       reject(readProblem(request.status, request.responseText, request.getResponseHeader("retry-after")));
     };
     request.onerror = () => reject(new Unreachable());

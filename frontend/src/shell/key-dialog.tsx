@@ -1,5 +1,4 @@
 import * as Dialog from "@radix-ui/react-dialog";
-import { useQueryClient } from "@tanstack/react-query";
 import { type SyntheticEvent, useState } from "react";
 import { apiKey } from "@/api/key";
 import { Button } from "@/ui/button";
@@ -7,7 +6,6 @@ import { Icon } from "@/ui/icons";
 
 /** Asks for an API key as soon as the server refuses a request for want of one. */
 export default function KeyDialog() {
-  const client = useQueryClient();
   const [value, setValue] = useState("");
   // Asked again although there is one: it was refused.
   const wasWrong = apiKey.value !== null;
@@ -15,7 +13,6 @@ export default function KeyDialog() {
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     apiKey.set(value.trim());
-    void client.resetQueries();
   };
 
   return (
@@ -29,9 +26,9 @@ export default function KeyDialog() {
           <span className="mb-4 flex size-12 items-center justify-center rounded-2xl bg-accent-soft text-accent">
             <Icon name="key" className="size-6" />
           </span>
-          <Dialog.Title className="text-lg font-semibold">This server wants a key</Dialog.Title>
+          <Dialog.Title className="text-lg font-semibold">This server needs an API key</Dialog.Title>
           <Dialog.Description className="mt-1 text-sm text-muted">
-            Enter one of its API keys. It stays in this tab, and is forgotten when you close it.
+            Enter one of its API keys. It is forgotten when you close the last tab of this page.
           </Dialog.Description>
           <form onSubmit={submit} className="mt-5 space-y-3">
             <label className="block text-sm font-medium">
@@ -51,7 +48,7 @@ export default function KeyDialog() {
               </p>
             )}
             <Button type="submit" look="primary" className="w-full">
-              Go on
+              Continue
             </Button>
           </form>
         </Dialog.Content>

@@ -4,6 +4,7 @@ import { useJobs, useStats } from "@/api/queries";
 import type { JobSummary, Stats } from "@/api/types";
 import { count, duration, moment, percent, plural } from "@/format";
 import { CacheUse } from "@/status/cache-use";
+import { type Condition, conditionOf } from "@/status/condition";
 import { add, rates, type Sample, sampleOf } from "@/status/history";
 import { Sparkline } from "@/status/sparkline";
 import { useTitle } from "@/ui/hooks";
@@ -11,14 +12,6 @@ import { Icon, type IconName } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
 
 const POLL_MS = 2000;
-
-const CONDITIONS = {
-  healthy: "All is well",
-  degraded: "Degraded",
-  unhealthy: "Unhealthy",
-  silent: "Does not answer",
-  unknown: "Asking",
-};
 
 export default function StatusPage() {
   useTitle("Status");
@@ -40,7 +33,7 @@ export default function StatusPage() {
   }
   const { model, text_model: texts, collection, queue, cache } = stats.data;
   const lookups = rates(history, (sample) => sample.lookups);
-  const state = health.isError ? "silent" : (health.data?.status ?? "unknown");
+  const condition = conditionOf(health.data, health.isError, model);
 
   return (
     <div className="mx-auto w-full max-w-[88rem] flex-1 px-4 py-6 sm:px-6 lg:px-8 lg:py-8">
@@ -51,7 +44,7 @@ export default function StatusPage() {
             Version {stats.data.version}, running for {duration(stats.data.uptime_seconds)}
           </p>
         </div>
-        <Badge good={state === "healthy"} text={CONDITIONS[state]} />
+        <Badge {...condition} />
       </div>
 
       {stats.data.recommendations.length > 0 && (
@@ -107,7 +100,7 @@ export default function StatusPage() {
           />
           {model.fallback_reason && (
             <p className="mt-3 rounded-xl bg-warn-soft px-3 py-2 text-sm text-warn">
-              It stands in for another: {model.fallback_reason}
+              It stands in for the model that was asked for: {model.fallback_reason}
             </p>
           )}
         </Card>
@@ -122,7 +115,10 @@ export default function StatusPage() {
                 >
                   {service.detail}
                 </span>
-                <Badge good={service.status === "ok"} text={service.status === "ok" ? "ok" : "away"} />
+                <Badge
+                  tone={service.status === "ok" ? "good" : "bad"}
+                  text={service.status === "ok" ? "ok" : "away"}
+                />
               </li>
             ))}
           </ul>
@@ -229,10 +225,16 @@ function Facts({ facts }: { facts: [string, string][] }) {
   );
 }
 
-function Badge({ good, text }: { good: boolean; text: string }) {
+const TONES: Record<Condition["tone"], string> = {
+  good: "bg-good-soft text-good",
+  warn: "bg-warn-soft text-warn",
+  bad: "bg-danger-soft text-danger",
+};
+
+function Badge({ tone, text }: Condition) {
   return (
     <span
-      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-1 text-xs font-medium ${good ? "bg-good-soft text-good" : "bg-danger-soft text-danger"}`}
+      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-1 text-xs font-medium ${TONES[tone]}`}
     >
       <span className="size-1.5 rounded-full bg-current" />
       {text}

@@ -1,0 +1,25 @@
+import type { Health, Stats } from "@/api/types";
+
+export interface Condition {
+  tone: "good" | "warn" | "bad";
+  text: string;
+}
+
+const OF_HEALTH: Record<Health["status"], Condition> = {
+  healthy: { tone: "good", text: "All is well" },
+  degraded: { tone: "bad", text: "Degraded" },
+  unhealthy: { tone: "bad", text: "Unhealthy" },
+};
+
+/** The server's condition in two words. With another model than the one that was asked for not all is well. */
+export function conditionOf(
+  health: Health | undefined,
+  silent: boolean,
+  model: Pick<Stats["model"], "fallback_reason">,
+): Condition {
+  if (silent) return { tone: "bad", text: "Does not answer" };
+  if (!health) return { tone: "warn", text: "Asking" };
+  const condition = OF_HEALTH[health.status];
+  if (condition.tone === "good" && model.fallback_reason) return { tone: "warn", text: "Stand-in model" };
+  return condition;
+}
