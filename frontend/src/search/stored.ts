@@ -34,7 +34,9 @@ export async function load(key: string): Promise<StoredQuery | null> {
   const held = memory.get(key);
   if (held) return held;
   try {
-    return (await get<StoredQuery>(PREFIX + key)) ?? null;
+    const kept = await get<StoredQuery>(PREFIX + key);
+    if (kept) memory.set(key, kept);
+    return kept ?? null;
   } catch {
     return null;
   }
