@@ -99,3 +99,12 @@ def test_what_was_typed_is_not_thrown_away_unasked(server: RunningServer, page: 
     question.get_by_role("button", name="Discard").click()
     expect(viewer).not_to_be_visible()
     assert "description" not in server.http.get("/images/drawing-01.png").json()["metadata"]
+    # "Back" asks nothing. What was typed is there when the image is opened again.
+    page.get_by_role("link", name="drawing-05.png").click()
+    viewer.get_by_role("button", name="Edit").click()
+    viewer.get_by_label("Description").fill("a blue boat")
+    page.go_back()
+    expect(viewer).not_to_be_visible()
+    expect(page.get_by_text("Your changes to drawing-05.png are kept")).to_be_visible()
+    page.get_by_role("link", name="drawing-05.png").click()
+    expect(viewer.get_by_label("Description")).to_have_value("a blue boat")

@@ -23,6 +23,8 @@ export function LibraryGrid({ images, pending, total, onEnd, onOpen }: Props) {
   const container = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState(0);
   const toFocus = useRef<number | null>(null);
+  // "End" means the end of the collection, of which more may still be coming.
+  const toEnd = useRef(false);
   const gap = width < 640 ? 6 : 10;
   const wanted = width < 640 ? 120 : width < 1500 ? 190 : 240;
   const rows = useMemo(
@@ -55,14 +57,26 @@ export function LibraryGrid({ images, pending, total, onEnd, onOpen }: Props) {
     }
   });
 
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const target = step(event.key, current, images.length, rows);
-    if (target === null) return;
-    event.preventDefault();
+  const goTo = (target: number) => {
     setActive(target);
     toFocus.current = target;
     virtualizer.scrollToIndex(rowOf(rows, target), { align: "auto" });
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    toEnd.current = event.key === "End";
+    const target = step(event.key, current, images.length, rows);
+    if (target === null) return;
+    event.preventDefault();
+    goTo(target);
+  };
+  useEffect(() => {
+    if (toEnd.current && rows.length > 0) goTo(images.length - 1);
+    // Only when more have come, until the person does something else.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [rows]);
+  const stay = () => {
+    toEnd.current = false;
   };
 
   return (
@@ -84,6 +98,8 @@ export function LibraryGrid({ images, pending, total, onEnd, onOpen }: Props) {
             className="relative"
             style={{ height: virtualizer.getTotalSize() }}
             onKeyDown={onKeyDown}
+            onPointerDown={stay}
+            onWheel={stay}
           >
             {visible.flatMap(({ index, start }) => {
               const row = rows[index];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { entered, isSearchable, readTyped, withImage, withPicture, wordsOf } from "@/search/parts";
+import { entered, isSearchable, readTyped, withImage, withPicture, wordsOf, fileOf } from "@/search/parts";
 import type { Part } from "@/search/state";
 
 const text = (words: string, weight = 1): Part => ({ kind: "text", text: words, weight });
@@ -56,4 +56,13 @@ describe("the query", () => {
   it("shows its first words", () => {
     expect(wordsOf([image("a"), text("dogs"), text("cats")])).toBe("dogs");
   });
+});
+
+it.each([
+  ["https://example.org/a/red%20bus.jpg?size=2", "red bus.jpg"],
+  ["http://127.0.0.1:8000/100%.png", "100%.png"],
+  ["https://www.example.org/", "example.org"],
+  ["no address", "no address"],
+])("the picture at %s is called %s", (url, name) => {
+  expect(fileOf(url)).toBe(name);
 });

@@ -51,7 +51,19 @@ export function nameOf(part: Exclude<Part, { kind: "upload" }>): string {
     case "text":
       return `“${part.text}”`;
     case "url":
-      return hostOf(part.url);
+      return fileOf(part.url);
+  }
+}
+
+/** The file that an address names; the host where it names none. */
+export function fileOf(url: string): string {
+  const last = URL.canParse(url) ? new URL(url).pathname.split("/").filter(Boolean).at(-1) : undefined;
+  if (last === undefined) return hostOf(url);
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    // A percent sign that encodes nothing.
+    return last;
   }
 }
 

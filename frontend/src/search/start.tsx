@@ -8,6 +8,7 @@ import { likeThis } from "@/search/state";
 import { buttonClass } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
+import { shortcutKey } from "@/ui/keys";
 import { ratioOf } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
 
@@ -39,7 +40,8 @@ export function Start() {
             <PickButtons />
           </div>
           <p className="mt-4 text-sm text-muted pointer-coarse:hidden">
-            or drop one anywhere on this page, or paste it with <Key>Ctrl</Key> <Key>V</Key>
+            or drop one anywhere on this page, or paste it with <Key>{shortcutKey(navigator.userAgent)}</Key>{" "}
+            <Key>V</Key>
           </p>
         </div>
       </section>

@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "react";
+import { keptDrafts } from "@/viewer/kept-drafts";
 
 export interface Draft {
   /** Whether something was typed that is not saved. */
@@ -21,7 +22,7 @@ export function useDraft(): Draft {
   const [waiting, setWaiting] = useState<(() => void) | null>(null);
   useEffect(() => {
     const ask = (event: BeforeUnloadEvent) => {
-      if (unsaved.current) event.preventDefault();
+      if (unsaved.current || keptDrafts.size > 0) event.preventDefault();
     };
     window.addEventListener("beforeunload", ask);
     return () => window.removeEventListener("beforeunload", ask);

@@ -3,9 +3,11 @@ import { type SyntheticEvent, useEffect, useState } from "react";
 import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { ImageDocument, Metadata } from "@/api/types";
+import { shortName } from "@/format";
 import { useToast } from "@/shell/toasts";
 import { Button, IconButton } from "@/ui/button";
 import type { Draft } from "@/viewer/draft";
+import { keptDrafts } from "@/viewer/kept-drafts";
 import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
 import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
 
@@ -28,11 +30,14 @@ export function MetadataEditor({
   const before = image.metadata as Metadata;
   const client = useQueryClient();
   const toast = useToast();
+  const kept = keptDrafts.of(image.image_id);
   const [words, setWords] = useState(() => {
+    if (kept) return kept.words;
     const { description, tags } = splitWords(before).words;
     return { description, tags: writeTags(tags) };
   });
   const [fields, setFields] = useState<Field[]>(() => {
+    if (kept) return kept.fields;
     const known = Object.entries(splitWords(before).others).map(([name, value], id) => ({
       id,
       name,
@@ -55,7 +60,7 @@ export function MetadataEditor({
       client.setQueryData(["image", image.image_id], changed);
       for (const name of ["facets", "search", "library"]) void client.invalidateQueries({ queryKey: [name] });
       toast({ text: "Metadata saved" });
-      onDone();
+      finish();
       draft.go();
     },
   });
@@ -77,11 +82,28 @@ export function MetadataEditor({
     setUnsaved(changed);
     return () => setUnsaved(false);
   }, [changed, setUnsaved]);
+  // At every keystroke, because "back" takes the editor away without asking.
+  useEffect(() => {
+    if (changed) keptDrafts.keep(image.image_id, { words, fields });
+    else keptDrafts.forget(image.image_id);
+  }, [changed, image.image_id, words, fields]);
+  useEffect(
+    () => () => {
+      if (keptDrafts.has(image.image_id)) {
+        toast({ text: `Your changes to ${shortName(image.image_id)} are kept: open it to go on` });
+      }
+    },
+    [image.image_id, toast],
+  );
+  const finish = () => {
+    keptDrafts.forget(image.image_id);
+    onDone();
+  };
 
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (changed) save.mutate(patch);
-    else onDone();
+    else finish();
   };
 
   return (
@@ -165,7 +187,7 @@ export function MetadataEditor({
             </Button>
             <Button
               onClick={() => {
-                onDone();
+                finish();
                 draft.go();
               }}
             >
@@ -179,7 +201,7 @@ export function MetadataEditor({
           <Button type="submit" look="primary" disabled={save.isPending || twice !== undefined}>
             Save
           </Button>
-          <Button onClick={onDone}>Cancel</Button>
+          <Button onClick={finish}>Cancel</Button>
         </div>
       )}
     </form>

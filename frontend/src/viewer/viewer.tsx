@@ -2,7 +2,7 @@ import * as Dialog from "@radix-ui/react-dialog";
 import { type KeyboardEvent, lazy, Suspense, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { download } from "@/api/images";
-import { Problem, textOf } from "@/api/problem";
+import { textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
 import { chunks } from "@/chunks";
@@ -19,6 +19,7 @@ import { Failure } from "@/ui/notes";
 import { useDelete } from "@/viewer/delete";
 import { type Draft, useDraft } from "@/viewer/draft";
 import { FullImage } from "@/viewer/full-image";
+import { keptDrafts } from "@/viewer/kept-drafts";
 import { useNeighbours } from "@/viewer/leaf";
 import { MetadataTable } from "@/viewer/metadata";
 import { Said } from "@/viewer/said";
@@ -70,6 +71,13 @@ export default function Viewer({ pictures, scale, marking }: Props) {
             if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
           }}
           onKeyDown={onKeyDown}
+          // "Undo" lies outside, and is gone when it has been pressed; whoever takes a deletion back goes on looking.
+          onInteractOutside={(event) => {
+            const { target } = event;
+            if (target instanceof Element && (!target.isConnected || target.closest("[data-toasts]"))) {
+              event.preventDefault();
+            }
+          }}
           className="fixed inset-0 z-40 flex animate-fade flex-col outline-none overflow-y-auto bg-surface shadow-card md:inset-6 md:flex-row md:overflow-hidden md:rounded-3xl xl:inset-x-[max(2rem,calc(50vw-50rem))] xl:inset-y-8"
         >
           {viewed !== null && (
@@ -85,7 +93,11 @@ export default function Viewer({ pictures, scale, marking }: Props) {
                 </>
               }
               draft={draft}
-              onGone={close}
+              onGone={() => {
+                const beside = next ?? previous;
+                if (beside) turn(beside.image_id);
+                else close();
+              }}
             />
           )}
           <Dialog.Close asChild>
@@ -127,16 +139,16 @@ function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsPr
   const [, navigate] = useLocation();
   const remove = useDelete();
   const [edited, setEdited] = useState<string | null>(null);
-  const editing = edited === id;
+  // What "back" has closed without asking is there again.
+  const editing = edited === id || keptDrafts.has(id);
   const { data, error, refetch } = useImage(id);
   const picture = data ?? known;
 
   if (error && !picture) {
-    const gone = error instanceof Problem && error.status === 404;
     return (
       <div className="flex flex-1 items-center justify-center">
         <Dialog.Title className="sr-only">{id}</Dialog.Title>
-        <Failure error={error} {...(!gone && { onRetry: () => void refetch() })} />
+        <Failure error={error} onRetry={() => void refetch()} />
       </div>
     );
   }
@@ -248,6 +260,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsPr
           className="self-start md:-ml-4"
           onClick={() => {
             remove(id);
+            keptDrafts.forget(id);
             onGone();
           }}
         >

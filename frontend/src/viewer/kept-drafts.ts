@@ -1,0 +1,41 @@
+/**
+ * What was typed in an editor that was closed without being asked, as the browser's "back" does. It is kept for as long as
+ * the page lives, and is in the editor again when the image is opened.
+ */
+export interface KeptDraft {
+  words: { description: string; tags: string };
+  fields: { id: number; name: string; text: string }[];
+}
+
+/** The oldest goes when there are more. */
+const MOST = 20;
+
+export class KeptDrafts {
+  readonly #drafts = new Map<string, KeptDraft>();
+
+  get size(): number {
+    return this.#drafts.size;
+  }
+
+  has(imageId: string): boolean {
+    return this.#drafts.has(imageId);
+  }
+
+  keep(imageId: string, draft: KeptDraft): void {
+    this.#drafts.delete(imageId);
+    this.#drafts.set(imageId, draft);
+    const oldest = this.#drafts.keys().next();
+    if (this.#drafts.size > MOST && !oldest.done) this.#drafts.delete(oldest.value);
+  }
+
+  /** What was kept of an image; null where nothing was. It stays until it is forgotten. */
+  of(imageId: string): KeptDraft | null {
+    return this.#drafts.get(imageId) ?? null;
+  }
+
+  forget(imageId: string): void {
+    this.#drafts.delete(imageId);
+  }
+}
+
+export const keptDrafts = new KeptDrafts();
