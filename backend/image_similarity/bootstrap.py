@@ -6,6 +6,7 @@ import asyncio
 
 from image_similarity.buckets import check_bucket
 from image_similarity.caches import open_cache
+from image_similarity.disk import DATA, IMAGES, DiskSpace
 from image_similarity.domain import InvalidRequest
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
@@ -20,17 +21,11 @@ from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.models import load_calibrations, load_model, log_stand_in
-from image_similarity.objects import Objects
+from image_similarity.objects import Objects, local_folder
 from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
-from image_similarity.stores import (
-    StoreKind,
-    find_collection,
-    lock_collection,
-    open_collection,
-    store_kind,
-)
+from image_similarity.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
 from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
@@ -53,8 +48,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     """
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
-    kind = store_kind(settings)
-    metrics, name = Metrics(), settings.qdrant_collection_name
+    kind, metrics, name = store_kind(settings), Metrics(), settings.qdrant_collection_name
     records = _records(settings, metrics)
     notes = Notes(records, metrics, collection=name)
     lock = lock or await lock_collection(settings)
@@ -134,6 +128,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         ),
         cache=cache,
         metrics=metrics,
+        disk=_disk_space(settings, kind, metrics),
         own_store=kind is StoreKind.EMBEDDED,
         # Redis keeps answers while a deployment is given other settings, or other weights under the same names;
         # replicas of both then answer side by side.
@@ -160,6 +155,12 @@ def open_decoders(settings: Settings, metrics: Metrics, *preprocess: Preprocess)
         timeout=settings.decode_timeout,
         memory=settings.decode_max_bytes,
     )
+
+
+def _disk_space(settings: Settings, kind: StoreKind, metrics: Metrics) -> DiskSpace:
+    data = settings.data_dir if kind is StoreKind.EMBEDDED or settings.storage_url is None else None
+    folders = {DATA: data, IMAGES: local_folder(settings.storage_url)}
+    return DiskSpace(folders, min_free=settings.min_free_bytes, metrics=metrics)
 
 
 def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
@@ -221,6 +222,7 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
     return BulkJobs(
         ledger,
         queue,
+        engine.disk,
         chunk_size=settings.batch_size,
         max_images=settings.max_batch_images,
         retention=settings.job_retention,

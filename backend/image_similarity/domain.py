@@ -400,6 +400,12 @@ class StoreUnavailable(ImageSimilarityError):
     code = "store_unavailable"
 
 
+class DiskFull(StoreUnavailable):
+    """A disk has too little room left for a write; searches and deletions go on."""
+
+    code = "disk_full"
+
+
 class WriteOutcomeUnknown(StoreUnavailable):
     """The vector store did not confirm a write that may have reached it: it is done, will be, or was lost."""
 

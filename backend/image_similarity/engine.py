@@ -14,6 +14,7 @@ from image_similarity.cache.answers import Answers
 from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.confidence import Calibrations
+from image_similarity.disk import DiskSpace
 from image_similarity.domain import Content, Facets, ImageRecord, IndexResult, Metadata, Page
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
@@ -81,6 +82,7 @@ class SearchEngine:
         writes: Writes,
         cache: Cache,
         metrics: Metrics,
+        disk: DiskSpace,
         answer_settings: str = "",
         own_store: bool = False,
     ) -> None:
@@ -104,11 +106,14 @@ class SearchEngine:
         self._writes = writes
         self._ids = KeyedLocks()
         self._filler = filler
-        self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids)
+        self.disk = disk
+        """Asked before something is written."""
+        self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids, disk)
         self.health = Monitor()
         """Looks at the parts once it is told to; servers and workers have it run."""
         self.health.add("vector_store", self._look_at_vectors)
         self.health.add("storage", storage.check)
+        self.health.add("disk", disk.look)
         self._reads = Reads(vectors, storage, cache, self.health, metrics, embedder.thumbnail)
         self.readiness = Readiness()
         self.readiness.add("decoders", embedder.failure)

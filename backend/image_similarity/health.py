@@ -34,7 +34,7 @@ LIMIT = 3.0
 STALE = 30.0
 """Seconds after which nothing is known any more: the looks themselves have stopped."""
 
-STORES = ("vector_store", "storage")
+STORES = ("vector_store", "storage", "disk")
 """The parts without which nothing can be written."""
 
 Look = Callable[[], Awaitable[str | None]]

@@ -10,6 +10,7 @@ from time import perf_counter
 
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks, to_the_end
+from image_similarity.disk import DiskSpace
 from image_similarity.domain import ImageRecord, IndexResult, Metadata, Overloaded, Pixels
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
@@ -36,6 +37,7 @@ class Indexing:
         cache: Cache,
         writes: Writes,
         ids: KeyedLocks,
+        disk: DiskSpace,
     ) -> None:
         self._embedder = embedder
         self._filler = filler
@@ -44,12 +46,15 @@ class Indexing:
         self._cache = cache
         self._writes = writes
         self._ids = ids
+        self._disk = disk
 
     async def index(
         self, data: bytes, image_id: str | None, metadata: Metadata, request_key: str | None
     ) -> IndexResult:
         """Add an image or replace it; see `SearchEngine.index_image`."""
         started = perf_counter()
+        # Also for jobs and commands, which no request stands behind; before a moment of the model is spent.
+        await self._disk.check()
         metadata = check_metadata(metadata)
         digest = await self._embedder.digest(data)
         image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)

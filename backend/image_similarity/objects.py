@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain import DiskFull, InvalidRequest, StoreUnavailable
 from image_similarity.inbox import check_size, read_file
 from image_similarity.synced import SyncedStore
 from image_similarity.telemetry.logging import get_logger
@@ -202,10 +202,12 @@ def _names(folder: Path, after: str, limit: int) -> list[str]:
         raise _failed(error) from error
 
 
+_FULL = ("its disk is full", "its quota is used up")
+
 _CAUSES = {
-    "no space left": "its disk is full",
-    "os error 28": "its disk is full",
-    "disk quota": "its quota is used up",
+    "no space left": _FULL[0],
+    "os error 28": _FULL[0],
+    "disk quota": _FULL[1],
     "permission denied": "access to it is denied",
     "read-only file system": "it is read-only",
     "too many open files": "the process has too many files open",
@@ -220,7 +222,8 @@ def _failed(error: Exception) -> StoreUnavailable:
     said = in_one_line(error)
     get_logger().error("storage_failed", error=said)
     why = next((told for text, told in _CAUSES.items() if text in str(error).lower()), "the server's log says why")
-    return StoreUnavailable(f"The image storage failed: {why}.")
+    kind = DiskFull if why in _FULL else StoreUnavailable
+    return kind(f"The image storage failed: {why}.")
 
 
 async def guard_all(call: Awaitable[T]) -> T:
@@ -263,6 +266,11 @@ def without_syncs(store: ObjectStore) -> ObjectStore:
     if not isinstance(store, SyncedStore):
         return store
     return LocalStore(store.prefix, mkdir=True, automatic_cleanup=True)
+
+
+def local_folder(url: str | None) -> Path | None:
+    """Return the folder that a `file:///…` URL names, None for a bucket or no URL. Raises ValueError."""
+    return _folder(url) if url is not None and url.startswith("file://") else None
 
 
 def _folder(url: str) -> Path:

@@ -40,7 +40,8 @@ class RemoteNotFound(RemoteError):
     """The server knows nothing of that name."""
 
 
-_KINDS = {**dict.fromkeys((400, 413, 415, 422), InvalidRequest), 404: RemoteNotFound, 503: StoreUnavailable}
+_AWAY = dict.fromkeys((503, 507), StoreUnavailable)
+_KINDS = {**dict.fromkeys((400, 413, 415, 422), InvalidRequest), 404: RemoteNotFound, **_AWAY}
 """What a server's status comes to; any other one is a RemoteError."""
 
 

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         description="What an acknowledged write outlives: a `power` cut, or only the end of the `process`, which "
         "spares the waiting for the disk of DATA_DIR.",
     )
+    min_free_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Bytes that stay free on the disks of DATA_DIR and of uploads: with less, writes are a 507, and "
+        "searches and deletions go on; 0: no limit.",
+    )
     qdrant_collection_name: str = Field(
         "image_features", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the collection."
     )

@@ -122,6 +122,13 @@ def test_request_is_sent_to_no_other_replica_when_the_store_is_away(lasting: Bal
     assert set(lasting.states().values()) == {"UP"}
 
 
+def test_full_disk_is_told_of_and_tried_once(lasting: Balancer) -> None:
+    before = sent(lasting)
+    answer = httpx.post(lasting.url + SEARCH, content=BODY, headers={"X-Disk-Full": "yes"})
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+    assert sent(lasting) == before + 1
+
+
 def test_request_is_sent_to_another_replica_when_one_is_overloaded(lasting: Balancer) -> None:
     for _ in range(4):
         answer = httpx.post(lasting.url + SEARCH, content=BODY, headers={"X-Overloaded": "replica-1"})

@@ -13,6 +13,7 @@ from PIL import Image
 
 from image_similarity.cache.local import LocalCache
 from image_similarity.confidence import Calibrations
+from image_similarity.disk import DATA, DiskSpace
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
@@ -124,6 +125,8 @@ async def running_engine(
         ),
         cache=cache,
         metrics=metrics,
+        # How much room this machine has is nothing that tests depend on.
+        disk=DiskSpace({DATA: data_dir}, min_free=0, metrics=metrics),
         own_store=True,
     )
     try:

@@ -13,6 +13,7 @@ from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
+from image_similarity.disk import DATA, DiskSpace
 from image_similarity.domain import Embedding, ImageRecord, Match
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
@@ -143,6 +144,7 @@ def engine_over(
         writes=Writes(vectors, storage, cache, trash, metrics, Repeats(records, collection="photos"), settler),
         cache=cache,
         metrics=metrics,
+        disk=DiskSpace({DATA: folder}, min_free=0, metrics=metrics),
     )
 
 

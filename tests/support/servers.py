@@ -40,6 +40,8 @@ class RunningServer:
     http: httpx.Client
     engine: SearchEngine
     settings: Settings
+    loop: asyncio.AbstractEventLoop
+    """Of the server's thread."""
 
     def index(self, image: bytes, **fields: str) -> dict[str, Any]:
         answer = self.http.post("/index", files={"image": ("x", image)}, data=fields)
@@ -72,7 +74,7 @@ def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterat
         engine = await build_engine(settings)
         app = create_app(engine, settings, build_jobs(settings, engine), tracing)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=WholeAnswers, proxy_headers=False))
-        state.update(engine=engine, server=server)
+        state.update(engine=engine, server=server, loop=asyncio.get_running_loop())
         serving = asyncio.ensure_future(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.01)
@@ -95,7 +97,7 @@ def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterat
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url + API, timeout=PATIENCE) as client:
-            yield RunningServer(url, client, state["engine"], settings)
+            yield RunningServer(url, client, state["engine"], settings, state["loop"])
     finally:
         state["server"].should_exit = True
         thread.join(PATIENCE)

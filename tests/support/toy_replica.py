@@ -60,6 +60,9 @@ class ToyReplica:
             asked_for = headers.get("x-no-retry-status") == str(RETRIED_NOWHERE)
             await _answer(send, RETRIED_NOWHERE if asked_for else 503, {"code": "store_unavailable"})
             return
+        if "x-disk-full" in headers:
+            await _answer(send, 507, {"code": "disk_full"}, (b"x-keep-status", b"507"))
+            return
         if "x-trickle" in headers:
             await _trickle(send, int(headers["x-trickle"]), pause)
             return
@@ -67,10 +70,12 @@ class ToyReplica:
         await _answer(send, 200, {"replica": self._name, "size": size, "headers": headers})
 
 
-async def _answer(send: Callable[[Any], Awaitable[None]], status: int, body: dict[str, Any]) -> None:
+async def _answer(
+    send: Callable[[Any], Awaitable[None]], status: int, body: dict[str, Any], *headers: tuple[bytes, bytes]
+) -> None:
     content = json.dumps(body).encode()
-    length = str(len(content)).encode()
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", length)]})
+    length = (b"content-length", str(len(content)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
     await send({"type": "http.response.body", "body": content})
 
 

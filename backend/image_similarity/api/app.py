@@ -21,6 +21,7 @@ from image_similarity.api.in_flight import Budget, CountBytes
 from image_similarity.api.limit_body import BodyLimits, LimitBody
 from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, ObserveRequests, TraceRequests
+from image_similarity.api.room import RequireRoom
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.api.security import RequireKey
 from image_similarity.domain import StoreUnavailable
@@ -72,17 +73,20 @@ def create_app(
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     errors.install(app)
 
+    limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
     guard = [Depends(RequireKey(settings.api_keys))]
+    room = Depends(RequireRoom(limits))
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
-    for router in (search.router, feedback.router, facets.router, images.router, jobs.router, service.router):
+    for router in (search.router, facets.router, service.router):
         app.include_router(router, dependencies=guard)
+    for router in (feedback.router, images.router, jobs.router):
+        app.include_router(router, dependencies=[*guard, room])
     app.include_router(_metrics)
     page.install(app)
     docs_page.install(app)
 
     # The last one added is the first that a request meets.
-    limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
     # Within what hands an answer on in pieces, which can no more be compressed.
     app.add_middleware(CompressJson)
     app.add_middleware(LimitBody, limits=limits)

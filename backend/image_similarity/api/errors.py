@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -35,6 +36,7 @@ STATUS: dict[type[domain.ImageSimilarityError], int] = {
     domain.TextSearchUnavailable: 422,
     domain.Overloaded: 503,
     domain.StoreUnavailable: 503,
+    domain.DiskFull: 507,
     domain.ModelUnavailable: 503,
 }
 """The most specific class decides; what is not listed is a 500."""
@@ -50,7 +52,13 @@ _TITLES = {
     415: "Unsupported format",
     422: "Cannot be processed",
     503: "Not available right now",
+    507: "The disk is full",
 }
+
+_FULL = (
+    "The disk of DATA_DIR has 101.5 MiB free; 256.0 MiB must stay free (MIN_FREE_BYTES). Make room on it, or delete "
+    "images; until then nothing is written, and searches and deletions go on."
+)
 
 _HTTP_CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
 
@@ -65,6 +73,7 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
     422: ("image_undecodable", "The JPEG file is truncated."),
     500: ("internal_error", "The server made a mistake; its log has the details under this request id."),
     503: ("overloaded", "256 images are waiting for the model, which is the limit; try again in a moment."),
+    507: ("disk_full", _FULL),
 }
 
 
@@ -74,6 +83,9 @@ another replica. Every replica has the same store, so a client would wait for as
 
 _ASKS = "x-no-retry-status"
 """Header of such a balancer."""
+
+_KEEP = {"X-Keep-Status": "507"}
+"""Tells it that a 507 is one, and no 503."""
 
 
 class ProblemError(Exception):
@@ -92,6 +104,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem document."""
     app.add_exception_handler(domain.ImageSimilarityError, domain_problem)
+    app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ValidationError, _on_invalid)
@@ -140,12 +153,23 @@ async def domain_problem(request: Request, error: Exception) -> Response:
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     elif status == 503:
         headers = {"Retry-After": "5"}
+    elif status == 507:
+        headers = _KEEP
     answer = problem(request.scope, status, error.code, str(error), headers=headers)
     # Another replica may find out what became of a write.
-    away = isinstance(error, domain.StoreUnavailable) and not isinstance(error, domain.WriteOutcomeUnknown)
+    away = status == 503 and isinstance(error, domain.StoreUnavailable)
+    away = away and not isinstance(error, domain.WriteOutcomeUnknown)
     if away and request.headers.get(_ASKS) == str(RETRIED_NOWHERE):
         answer.status_code = RETRIED_NOWHERE
     return answer
+
+
+async def _on_os_error(request: Request, error: Exception) -> Response:
+    """Answer for a body that the disk of uploads has no room for; anything else is a mistake of ours."""
+    if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        raise error
+    full = "The disk that uploads arrive on is full (TMPDIR). Make room on it, or send less at a time."
+    return await domain_problem(request, domain.DiskFull(full))
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

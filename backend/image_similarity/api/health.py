@@ -59,7 +59,9 @@ def ready_answer(engine: SearchEngine) -> Response:
     """Return that requests may be sent here. Raises ProblemError where they may not."""
     for name, problem in engine.readiness.problems().items():
         raise ProblemError(503, "not_ready", f"{name}: {problem}", {"Retry-After": "5"})
-    return JsonAnswer({"ready": True})
+    full = engine.health.problem("disk")
+    # Ready all the same: searches go on, and would have nowhere to go if all replicas write to one disk.
+    return JsonAnswer({"ready": True} if full is None else {"ready": True, "read_only": full})
 
 
 def _service(

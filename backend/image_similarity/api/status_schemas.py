@@ -240,6 +240,7 @@ class HealthResponse(BaseModel):
                         },
                         "vector_store": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
                         "storage": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
+                        "disk": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
                         "jobs": {"status": "ok", "detail": None, "checked_seconds_ago": 2.1},
                         "cache": {"status": "ok", "detail": None, "checked_seconds_ago": None},
                     },
@@ -253,5 +254,6 @@ class ReadyResponse(BaseModel):
     """Whether requests may be sent here."""
 
     ready: bool
+    read_only: str | None = Field(None, description="There if a disk is full, so that nothing is written; says which.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ready": True}]})

@@ -10,6 +10,7 @@ from time import monotonic
 
 from uuid_utils import uuid7
 
+from image_similarity.disk import DiskSpace
 from image_similarity.domain import (
     InvalidRequest,
     JobNotFound,
@@ -30,7 +31,8 @@ _SWEEP_SECONDS = 3600.0
 class Draft:
     """A job while its images arrive; `BulkJobs.draft` makes one."""
 
-    def __init__(self, ledger: JobLedger, *, max_images: int) -> None:
+    def __init__(self, ledger: JobLedger, disk: DiskSpace, *, max_images: int) -> None:
+        self._disk = disk
         self.job_id = str(uuid7())
         self._ledger = ledger
         self._max_images = max_images
@@ -40,6 +42,8 @@ class Draft:
 
     async def add(self, data: bytes, *, image_id: str | None = None, metadata: Metadata | None = None) -> None:
         """Take an image. Raises InvalidRequest for its id, its metadata, or one image too many; StoreUnavailable."""
+        # An archive may be a thousand times larger once it is unpacked.
+        await self._disk.check()
         image_id = self._check(image_id)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         while len(self._writing) >= _WRITES_AT_ONCE:
@@ -102,9 +106,17 @@ class BulkJobs:
     """The use cases. Every method may raise StoreUnavailable, those that take an id also JobNotFound."""
 
     def __init__(
-        self, ledger: JobLedger, queue: ChunkQueue, *, chunk_size: int, max_images: int, retention: float
+        self,
+        ledger: JobLedger,
+        queue: ChunkQueue,
+        disk: DiskSpace,
+        *,
+        chunk_size: int,
+        max_images: int,
+        retention: float,
     ) -> None:
         self._ledger = ledger
+        self._disk = disk
         self._queue = queue
         self._chunk_size = chunk_size
         self._max_images = max_images
@@ -119,7 +131,7 @@ class BulkJobs:
     @asynccontextmanager
     async def draft(self) -> AsyncIterator[Draft]:
         """Open a job for its images to arrive; where the block ends in an error, nothing of it stays behind."""
-        draft = Draft(self._ledger, max_images=self._max_images)
+        draft = Draft(self._ledger, self._disk, max_images=self._max_images)
         try:
             yield draft
         except BaseException:

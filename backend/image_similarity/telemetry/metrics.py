@@ -110,6 +110,18 @@ class Metrics:
             "Notes of writes that may land later which the storage did not take or give.",
             registry=self.registry,
         )
+        self.disk_free = Gauge(
+            "image_similarity_disk_free_bytes",
+            "Bytes that are free on the disk of data, images or uploads.",
+            ["disk"],
+            registry=self.registry,
+        )
+        self.disk_least_free = Gauge(
+            "image_similarity_disk_least_free_bytes",
+            "Bytes that must stay free there (MIN_FREE_BYTES): with less, nothing is written.",
+            ["disk"],
+            registry=self.registry,
+        )
         self.documents_damaged = Counter(
             "image_similarity_documents_damaged_total",
             "Documents (of jobs, deletions, feedback) that were no JSON and were set aside below damaged/.",

@@ -34,6 +34,7 @@ const TITLES: Record<string, string> = {
   image_not_found: "This image is not in the collection",
   overloaded: "The server is busy",
   store_unavailable: "A part of the server does not answer",
+  disk_full: "The server's disk is full",
   unauthorized: "A key is needed",
 };
 

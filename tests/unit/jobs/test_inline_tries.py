@@ -57,8 +57,8 @@ def queue(rig: Rig, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> Inline
 
 
 @pytest.fixture
-async def jobs(queue: InlineQueue, ledger: Refusing) -> AsyncIterator[BulkJobs]:
-    jobs = BulkJobs(ledger, queue, chunk_size=4, max_images=100, retention=3600)
+async def jobs(rig: Rig, queue: InlineQueue, ledger: Refusing) -> AsyncIterator[BulkJobs]:
+    jobs = BulkJobs(ledger, queue, rig.engine.disk, chunk_size=4, max_images=100, retention=3600)
     await jobs.start()
     yield jobs
     await jobs.close()

@@ -40,7 +40,7 @@ LINES = "application/jsonl"
     summary="Say what a user thinks of a result",
     status_code=201,
     response_model=FeedbackDocument,
-    responses=responses(400, 413, 415, 422, 503),
+    responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=json_body(FeedbackRequest),
 )
 async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonAnswer:

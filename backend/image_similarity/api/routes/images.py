@@ -64,7 +64,7 @@ _MEDIA_TYPES = {
     "/index",
     summary="Add an image",
     response_model=IndexResponse,
-    responses=responses(400, 413, 415, 422, 503),
+    responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=image_body(IndexRequest, IndexParameters),
 )
 async def index(
@@ -174,7 +174,7 @@ async def get(image_id: ImageId, engine: EngineDep) -> ImageDocument:
     "/images/{image_id:path}",
     summary="Change an image's metadata",
     response_model=ImageDocument,
-    responses=responses(400, 404, 413, 415, 422, 503),
+    responses=responses(400, 404, 413, 415, 422, 503, 507),
     openapi_extra=json_body(PatchRequest),
 )
 async def patch(image_id: ImageId, request: Request, engine: EngineDep) -> ImageDocument:
@@ -208,7 +208,7 @@ async def delete(
     "/images/{image_id:path}/restore",
     summary="Undo the removal of an image",
     response_model=ImageDocument,
-    responses=responses(404, 409, 422, 503),
+    responses=responses(404, 409, 422, 503, 507),
 )
 async def restore(image_id: ImageId, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> ImageDocument:
     """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""

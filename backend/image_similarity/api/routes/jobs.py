@@ -33,7 +33,7 @@ router = APIRouter(prefix=PREFIX, tags=["jobs"])
     summary="Add many images in the background",
     status_code=202,
     response_model=BatchAccepted,
-    responses=responses(400, 413, 415, 422, 503),
+    responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=batch_body(BatchRequest),
 )
 async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep) -> Response:

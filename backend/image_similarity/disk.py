@@ -1,0 +1,142 @@
+"""How much room is left on the disks that this process writes to, and whether there is enough for one more write."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from image_similarity.domain import DiskFull, StoreUnavailable
+from image_similarity.telemetry.logging import get_logger
+from image_similarity.telemetry.metrics import Metrics
+
+DATA, IMAGES, UPLOADS = "data", "images", "uploads"
+"""What is kept on a disk: all but the images if those lie elsewhere, the images, and bodies until they are read."""
+
+EVERY = 0.5
+"""Seconds that a look at the disks is good for."""
+
+LIMIT = 3.0
+"""Seconds that it may take; the disk of a server that is gone hangs for ever."""
+
+_NAMES = {DATA: "DATA_DIR", IMAGES: "STORAGE_URL", UPLOADS: "TMPDIR, where uploads arrive,"}
+
+
+def least_free(size: int) -> int:
+    """Return the bytes that stay free on a disk of `size` bytes if nobody says how many: 5 %, 256 MiB to 1 GiB."""
+    return max(2**28, min(size // 20, 2**30))
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system as it was found."""
+
+    holds: tuple[str, ...]
+    """DATA, IMAGES, UPLOADS: those that lie on it."""
+    free: int
+    """Bytes for a user without privileges."""
+    least: int
+    """Bytes that must stay free."""
+
+
+class DiskSpace:
+    """Looks at the disks when asked, twice a second at most and in a thread, because a look may hang."""
+
+    def __init__(self, folders: Mapping[str, Path | None], *, min_free: int | None, metrics: Metrics) -> None:
+        """`folders` are those of DATA and IMAGES, None for what lies elsewhere; `min_free` is in bytes, 0 for none."""
+        self._folders = {name: path for name, path in folders.items() if path is not None}
+        self._folders[UPLOADS] = Path(tempfile.gettempdir())
+        self.min_free = min_free
+        """As `min_free`; may be changed."""
+        self._metrics = metrics
+        self._disks: list[Disk] = []
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+        self.held = 0
+        """Bytes of writes under way."""
+
+    @asynccontextmanager
+    async def hold(self, size: int) -> AsyncIterator[None]:
+        """Keep room for a write of so many bytes until the block ends; what others hold is not counted as free.
+
+        Raises DiskFull, and StoreUnavailable if a disk does not answer.
+        """
+        for disk in await self._look():
+            # A body arrives on one disk, and what it says is kept on one.
+            needed = (self.held + size) * len(disk.holds)
+            if self.min_free != 0 and disk.free - needed < disk.least:
+                raise self._full(disk, needed)
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+    async def check(self) -> None:
+        """Raise DiskFull if a disk has less room than must stay free; StoreUnavailable if it does not answer."""
+        if (full := await self._fullest()) is not None:
+            raise self._full(full)
+
+    async def look(self) -> str | None:
+        """Return what to do about a disk that is full, None if none is. Raises StoreUnavailable as `check`."""
+        full = await self._fullest()
+        return None if full is None else str(self._full(full))
+
+    async def _fullest(self) -> Disk | None:
+        full = [disk for disk in await self._look() if disk.free < disk.least]
+        return min(full, key=lambda disk: disk.free, default=None)
+
+    async def _look(self) -> list[Disk]:
+        if monotonic() - self._looked_at > EVERY:
+            # One look for all who ask; whoever asks may be cancelled.
+            self._looking = self._looking or asyncio.create_task(self._look_now())
+            done, _ = await asyncio.wait({self._looking}, timeout=LIMIT)
+            if not done:
+                raise StoreUnavailable(f"The disks of the server have not answered for {LIMIT:g} s.")
+        return self._disks
+
+    async def _look_now(self) -> None:
+        try:
+            self._disks = await asyncio.to_thread(self._measure)
+        except OSError as error:
+            # The write itself will tell what is wrong with the folder.
+            get_logger().warning("disk_not_measured", error=str(error))
+            self._disks = []
+        finally:
+            self._looked_at = monotonic()
+            self._looking = None
+        for disk in self._disks:
+            self._metrics.disk_free.labels(disk.holds[0]).set(disk.free)
+            self._metrics.disk_least_free.labels(disk.holds[0]).set(disk.least)
+
+    def _measure(self) -> list[Disk]:
+        found: dict[int, tuple[list[str], os.statvfs_result]] = {}
+        for name, path in self._folders.items():
+            # Made when something is first written there.
+            while not path.exists():
+                path = path.absolute().parent
+            found.setdefault(path.stat().st_dev, ([], os.statvfs(path)))[0].append(name)
+        disks = []
+        for names, state in found.values():
+            size, free = state.f_blocks * state.f_frsize, state.f_bavail * state.f_frsize
+            least = least_free(size) if self.min_free is None else self.min_free
+            # A container's /tmp may be small, and nothing stays there.
+            disks.append(Disk(tuple(names), free, min(least, size // 10) if names == [UPLOADS] else least))
+        return disks
+
+    def _full(self, disk: Disk, needed: int = 0) -> DiskFull:
+        asked = f", and this request and those under way may take {_megabytes(needed)}" if needed else ""
+        return DiskFull(
+            f"The disk of {_NAMES[disk.holds[0]]} has {_megabytes(disk.free)} free{asked}; {_megabytes(disk.least)} "
+            "must stay free (MIN_FREE_BYTES). Make room on it, or delete images; until then nothing is written, and "
+            "searches and deletions go on."
+        )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
