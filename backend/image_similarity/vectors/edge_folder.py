@@ -11,11 +11,12 @@ from pathlib import Path
 import orjson
 import qdrant_edge as edge
 
-from image_similarity.domain import StoreLocked, StoreUnavailable
+from image_similarity.domain import DiskFull, StoreLocked, StoreUnavailable
 from image_similarity.synced import sync_folder
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.conditions import OWN_INDEXES
+from image_similarity.vectors.edge_room import GROWTH, require, require_to_open
 from image_similarity.vectors.edge_terms import INDEX_TYPES, to_vector
 from image_similarity.vectors.folder_lock import try_lock
 from image_similarity.vectors.payload import VECTOR
@@ -32,6 +33,7 @@ def create(folder: Path, meta: CollectionMeta) -> None:
     except OSError as error:
         raise StoreUnavailable(f"The data directory {folder.parent} cannot be written: {error}") from error
     try:
+        require(draft, GROWTH)
         shard = edge.EdgeShard.create(
             str(draft / "shard"),
             edge.EdgeConfig(
@@ -48,6 +50,8 @@ def create(folder: Path, meta: CollectionMeta) -> None:
         sync_folder(folder.parent)
     except Exception as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, DiskFull):
+            raise
         raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
 
 
@@ -122,9 +126,15 @@ def load(folder: Path) -> edge.EdgeShard:
         raise StoreLocked(
             f"{folder} is in use by another program, or by an earlier version of this one; stop it first."
         )
+    require_to_open(folder)
     try:
         return edge.EdgeShard.load(str(folder / "shard"))
     except Exception as error:
+        if "No space left" in str(error):
+            raise DiskFull(
+                f"The disk of DATA_DIR is full, so that the collection {folder} cannot be opened. Nothing is lost. "
+                "Make room on it, and start again."
+            ) from error
         raise StoreUnavailable(f"The collection {folder} cannot be opened: {error}") from error
 
 

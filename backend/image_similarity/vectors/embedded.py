@@ -20,6 +20,7 @@ from image_similarity.vectors.edge_folder import adopt, count_images, create, lo
 from image_similarity.vectors.edge_indexes import FieldIndexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
+from image_similarity.vectors.edge_room import GROWTH, SHRINKAGE, taken
 from image_similarity.vectors.edge_terms import EdgeTerms, to_point, to_vector
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -56,7 +57,7 @@ class EmbeddedStore:
         self._meta = meta
         self._shard = shard
         self._lock = lock
-        self.field_indexes = FieldIndexes(shard.run)
+        self.field_indexes = FieldIndexes(shard.grow)
 
     @classmethod
     def open(
@@ -207,7 +208,7 @@ class EmbeddedStore:
                 shard.update(edge.UpdateOperation.delete_points(ids))
             return found
 
-        found = await self._shard.write(remove)
+        found = await self._shard.write(remove, SHRINKAGE)
         return to_record(found[0].payload) if found else None
 
     async def count_content(self, sha256: str) -> int:
@@ -217,8 +218,7 @@ class EmbeddedStore:
 
     async def check(self) -> None:
         """Ask, and tell what cannot be brought to disk; see `VectorStore`."""
-        self._shard.check()
-        await self._shard.run(lambda shard: shard.info())
+        await self._shard.check()
 
     async def info(self, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002
         """Return the state of the collection, always exact; see `VectorStore`."""
@@ -248,7 +248,8 @@ class EmbeddedStore:
 
         Stops the whole interpreter while it runs (20 s for 50,000 vectors): never to be called while serving.
         """
-        done = await self._shard.run(lambda shard: shard.optimize())
+        # What there is stays until its copy is whole.
+        done = await self._shard.grow(lambda shard: shard.optimize(), GROWTH + taken(self._shard.folder))
         await self._shard.run(lambda shard: shard.flush())
         return done
 

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 import qdrant_edge as edge
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain import DiskFull, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.edge_folder import load
 from image_similarity.vectors.edge_log import EdgeLog
+from image_similarity.vectors.edge_room import GROWTH, require, secure
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class LiveShard:
         `durable` writes return when Edge's log is on the disk; the others are there after the next flush.
         """
         self._log = EdgeLog(folder / "shard" / "wal") if durable else None
-        self._folder = folder
+        self.folder = folder
         self._shard: edge.EdgeShard | None = shard
         self._on_flush_failure = on_flush_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
@@ -65,7 +66,7 @@ class LiveShard:
     async def run(self, call: Callable[[edge.EdgeShard], T]) -> T:
         """Call the shard, in its thread. Raises StoreUnavailable."""
         if self._closed:
-            raise StoreUnavailable(f'The collection "{self._folder.name}" is closed.')
+            raise StoreUnavailable(f'The collection "{self.folder.name}" is closed.')
         try:
             return await self._in_thread(lambda: call(self._opened()))
         except StoreUnavailable:
@@ -73,11 +74,20 @@ class LiveShard:
             self._flush_later()
             raise
 
-    async def write(self, call: Callable[[edge.EdgeShard], T]) -> T:
-        """Call the shard as `run` does, and flush it a little later, whatever becomes of the caller."""
+    async def grow(self, call: Callable[[edge.EdgeShard], T], room: int = GROWTH) -> T:
+        """Call the shard as `run` does, for what needs so many bytes of room on the disk. Raises DiskFull too."""
+
+        def within_room(shard: edge.EdgeShard) -> T:
+            require(self.folder, room)
+            return call(shard)
+
+        return await self.run(within_room)
+
+    async def write(self, call: Callable[[edge.EdgeShard], T], room: int = GROWTH) -> T:
+        """Call the shard as `grow` does, and flush it a little later, whatever becomes of the caller."""
         self._written = True
         self._flush_later()
-        result = await self.run(call)
+        result = await self.grow(call, room)
         if self._log is not None:
             try:
                 await self._log.sync()
@@ -85,8 +95,12 @@ class LiveShard:
                 raise StoreUnavailable(f"The vector store cannot bring its log to disk: {error.strerror}") from error
         return result
 
-    def check(self) -> None:
-        """Raise StoreUnavailable while flushes fail: what was written then would not survive a power cut."""
+    async def check(self) -> None:
+        """Ask the shard, and see to its room on the disk.
+
+        Raises StoreUnavailable while flushes fail: what was written then would not survive a power cut.
+        """
+        await self.run(self._look)
         if self._failures:
             raise StoreUnavailable(
                 f"The vector store has failed to write to its disk for {monotonic() - self._failing_since:.0f} s "
@@ -111,6 +125,10 @@ class LiveShard:
         finally:
             self._thread.shutdown()
 
+    def _look(self, shard: edge.EdgeShard) -> None:
+        secure(self.folder)
+        shard.info()
+
     def _opened(self) -> edge.EdgeShard:
         if self._shard is None:
             raise StoreUnavailable(
@@ -126,14 +144,15 @@ class LiveShard:
                 raise
             # Edge raises plain `Exception` for whatever goes wrong inside it, and a panic in it is not even one.
             except BaseException as error:
-                raise StoreUnavailable(f"The vector store failed: {self._told(error)}") from error
+                kind = DiskFull if "No space left" in str(error) else StoreUnavailable
+                raise kind(f"The vector store failed: {self._told(error)}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
     def _told(self, error: BaseException) -> str:
         """Return an error's text without the folders of this machine, which are no business of who calls."""
         text = str(error)
-        for folder in (self._folder.absolute(), self._folder.resolve()):
+        for folder in (self.folder.absolute(), self.folder.resolve()):
             text = text.replace(str(folder.parent), "")
         return re.sub(r"(?<![\w.])/(?:[^\s/:'\"]+/)*(?=[^\s/])", "", text)
 
@@ -169,6 +188,7 @@ class LiveShard:
         if self._closed:
             return
         try:
+            secure(self.folder)
             stays = self._failures > 0 and self._failures % REOPEN_AFTER == 0
             if self._shard is None or (stays and self._has_room()):
                 self._reopen()
@@ -187,11 +207,11 @@ class LiveShard:
             shard.close()
         if not self._has_room():
             raise StoreUnavailable(f"There are less than {ROOM // 2**20} MiB free on the disk of DATA_DIR")
-        self._shard = load(self._folder)
+        self._shard = load(self.folder)
         get_logger().warning("store_reopened", images=self._shard.info().points_count)
 
     def _has_room(self) -> bool:
-        return shutil.disk_usage(self._folder).free >= ROOM
+        return shutil.disk_usage(self.folder).free >= ROOM
 
     def _note_failure(self, error: BaseException) -> None:
         if not self._failures:
