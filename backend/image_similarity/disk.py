@@ -40,8 +40,7 @@ class Disk:
     """DATA, IMAGES, UPLOADS: those that lie on it."""
     free: int
     """Bytes for a user without privileges."""
-    least: int
-    """Bytes that must stay free."""
+    size: int
 
 
 class DiskSpace:
@@ -69,7 +68,7 @@ class DiskSpace:
         for disk in await self._look():
             # A body arrives on one disk, and what it says is kept on one.
             needed = (self.held + size) * len(disk.holds)
-            if self.min_free != 0 and disk.free - needed < disk.least:
+            if self.min_free != 0 and disk.free - needed < self._least(disk):
                 raise self._full(disk, needed)
         self.held += size
         try:
@@ -88,7 +87,7 @@ class DiskSpace:
         return None if full is None else str(self._full(full))
 
     async def _fullest(self) -> Disk | None:
-        full = [disk for disk in await self._look() if disk.free < disk.least]
+        full = [disk for disk in await self._look() if disk.free < self._least(disk)]
         return min(full, key=lambda disk: disk.free, default=None)
 
     async def _look(self) -> list[Disk]:
@@ -112,7 +111,7 @@ class DiskSpace:
             self._looking = None
         for disk in self._disks:
             self._metrics.disk_free.labels(disk.holds[0]).set(disk.free)
-            self._metrics.disk_least_free.labels(disk.holds[0]).set(disk.least)
+            self._metrics.disk_least_free.labels(disk.holds[0]).set(self._least(disk))
 
     def _measure(self) -> list[Disk]:
         found: dict[int, tuple[list[str], os.statvfs_result]] = {}
@@ -123,18 +122,22 @@ class DiskSpace:
             found.setdefault(path.stat().st_dev, ([], os.statvfs(path)))[0].append(name)
         disks = []
         for names, state in found.values():
-            size, free = state.f_blocks * state.f_frsize, state.f_bavail * state.f_frsize
-            least = least_free(size) if self.min_free is None else self.min_free
-            # A container's /tmp may be small, and nothing stays there.
-            disks.append(Disk(tuple(names), free, min(least, size // 10) if names == [UPLOADS] else least))
+            disks.append(Disk(tuple(names), state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize))
         return disks
 
+    def _least(self, disk: Disk) -> int:
+        """Return the bytes that must stay free."""
+        least = least_free(disk.size) if self.min_free is None else self.min_free
+        # A container's /tmp may be small, and nothing stays there.
+        return min(least, disk.size // 10) if disk.holds == (UPLOADS,) else least
+
     def _full(self, disk: Disk, needed: int = 0) -> DiskFull:
-        asked = f", and this request and those under way may take {_megabytes(needed)}" if needed else ""
+        least = self._least(disk)
+        asked = f", and this request and those under way may take {_megabytes(needed)}" if disk.free >= least else ""
         return DiskFull(
-            f"The disk of {_NAMES[disk.holds[0]]} has {_megabytes(disk.free)} free{asked}; {_megabytes(disk.least)} "
-            "must stay free (MIN_FREE_BYTES). Make room on it, or delete images; until then nothing is written, and "
-            "searches and deletions go on."
+            f"The disk of {_NAMES[disk.holds[0]]} has {_megabytes(disk.free)} free{asked}; {_megabytes(least)} must "
+            "stay free (MIN_FREE_BYTES). Make room on it, or delete images; until then nothing is written, and searches and "
+            "deletions go on."
         )
 
 
