@@ -26,7 +26,7 @@ EXAMPLE_FAILURE: dict[str, JsonValue] = {
 }
 EXAMPLE_EVENTS = (
     'event: progress\r\ndata: {"job_id": "019a9d5e-…", "state": "running", "counts": {…}, "rate": 41.2, …}\r\n\r\n'
-    'event: finished\r\ndata: {"job_id": "019a9d5e-…", "state": "completed", …, "failures": []}\r\n\r\n'
+    'event: finished\r\ndata: {"job_id": "019a9d5e-…", "state": "completed", …, "failures": [], …}\r\n\r\n'
 )
 
 
@@ -81,6 +81,14 @@ class JobFailure(BaseModel):
     reason: str
 
 
+class JobDeadLetter(BaseModel):
+    """A chunk of the job that was given up; its images are among the failures."""
+
+    chunk: int
+    given_up_at: datetime
+    reason: str
+
+
 class JobSummary(BaseModel):
     """A job as it stands."""
 
@@ -103,8 +111,11 @@ class JobDocument(JobSummary):
     """A job as it stands, with the images that failed."""
 
     failures: list[JobFailure]
+    dead_letters: list[JobDeadLetter] = Field(description="The first 100 chunks that were given up.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE_JOB, "failures": [EXAMPLE_FAILURE]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_EXAMPLE_JOB, "failures": [EXAMPLE_FAILURE], "dead_letters": []}]}
+    )
 
     @classmethod
     def of(cls, job: Job) -> JobDocument:
@@ -112,7 +123,11 @@ class JobDocument(JobSummary):
         failures = [
             JobFailure(image_id=failure.image_id, code=failure.code, reason=failure.reason) for failure in job.failures
         ]
-        return cls(**_fields(job), failures=failures)
+        letters = [
+            JobDeadLetter(chunk=letter.chunk, given_up_at=letter.given_up_at, reason=letter.reason)
+            for letter in job.dead_letters
+        ]
+        return cls(**_fields(job), failures=failures, dead_letters=letters)
 
 
 class JobList(BaseModel):

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from image_similarity.domain import Metadata
 
+STUCK_SECONDS = 1200.0
+"""Without any progress, after which a job or a chunk is told of: a chunk takes minutes at most."""
+
 
 class JobState(StrEnum):
     """Where a job stands."""
@@ -58,6 +61,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A chunk that was given up."""
+
+    chunk: int
+    given_up_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands."""
 
@@ -68,6 +80,7 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     failures: tuple[Failure, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
 
     @property
     def rate(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import pika
 from celery import Celery
@@ -12,7 +13,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from image_similarity.concurrency import Recent
 from image_similarity.domain import StoreUnavailable
-from image_similarity.jobs.base import QueueInfo
+from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
 from image_similarity.jobs.celery_app import CHUNKS, DEAD, TASK, declare_queues, make_app
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
@@ -43,12 +44,22 @@ class BrokerQueue:
     confirmed messages and all. What is sent twice is done once.
     """
 
-    def __init__(self, url: str, ledger: JobLedger, *, stalled_after: float = STALLED_AFTER) -> None:
+    def __init__(
+        self,
+        url: str,
+        ledger: JobLedger,
+        *,
+        stalled_after: float = STALLED_AFTER,
+        stuck_after: float = STUCK_SECONDS,
+    ) -> None:
         self._ledger = ledger
         self._app: Celery = make_app(url, timeout=TIMEOUT)
         self._queues = queue_watch(url)
         self._outbox: asyncio.Queue[tuple[str, list[int], dict[str, str]]] = asyncio.Queue()
         self._stalled_after = stalled_after
+        self._stuck: str | None = None
+        """What is told of jobs in which nothing moves, as of the last look at them."""
+        self._stuck_after = stuck_after
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -64,8 +75,9 @@ class BrokerQueue:
         self._outbox.put_nowait((job_id, list(chunks), carrier()))
 
     async def info(self) -> QueueInfo:
-        """Return how many chunks wait and how many were given up, as the broker said a few seconds ago."""
-        return await self._queues.get()
+        """Return how many chunks wait and were given up, as the broker said just now, and which job is stuck."""
+        queue = await self._queues.get()
+        return replace(queue, problem=queue.problem or self._stuck)
 
     async def close(self) -> None:
         """Stop; what has not been sent is sent by the next process."""
@@ -93,15 +105,27 @@ class BrokerQueue:
     async def _rescue(self) -> None:
         while True:
             await asyncio.sleep(self._stalled_after / 2)
-            queue = await self.info()
-            if queue.problem is not None or queue.waiting or not self._outbox.empty():
-                continue
             # A storage that is away now is asked again the next time.
             with suppress(StoreUnavailable):
-                for job_id, chunks in (await self._ledger.unfinished()).items():
-                    if await self._ledger.idle_seconds(job_id) > self._stalled_after:
+                jobs = await self._ledger.unfinished()
+                idle = {job_id: await self._ledger.idle_seconds(job_id) for job_id in jobs}
+                self._stuck = await self._told_of(idle)
+                queue = await self._queues.get()
+                if queue.problem is not None or queue.waiting or not self._outbox.empty():
+                    continue
+                for job_id, chunks in jobs.items():
+                    if idle[job_id] > self._stalled_after:
                         get_logger().warning("job_sent_again", job_id=job_id, chunks=len(chunks))
                         await self.put(job_id, chunks or [0])
+
+    async def _told_of(self, idle: Mapping[str, float]) -> str | None:
+        """Say which job is stuck, of those that have not ended: how long nothing was written of each."""
+        nothing_moves = all(seconds > self._stuck_after for seconds in idle.values())
+        for job_id, seconds in idle.items():
+            # One that was not begun waits for its turn, as long as others are worked on.
+            if seconds > self._stuck_after and (nothing_moves or await self._ledger.is_begun(job_id)):
+                return f"Nothing has moved in job {job_id} for {seconds:.0f} s; the workers' logs say why."
+        return None
 
     def _publish(self, job_id: str, chunks: list[int], headers: dict[str, str]) -> None:
         declare_queues(self._app)
@@ -130,9 +154,26 @@ def read_queues(url: str) -> QueueInfo:
         finally:
             connection.close()
     except (AMQPError, OSError) as error:
-        reason = str(error) or type(error).__name__
-        return QueueInfo("rabbitmq", waiting=0, problem=f"RabbitMQ does not answer: {reason}")
+        return QueueInfo("rabbitmq", waiting=0, problem=f"RabbitMQ does not answer: {_why(error)}.")
     return QueueInfo("rabbitmq", waiting=waiting, dead_letters=dead, workers=workers)
+
+
+_CAUSES = {
+    "refused": "it refuses connections",
+    "timeout": "no answer in time",
+    "timed out": "no answer in time",
+    "authentication": "it does not take the user or the password",
+    "vhost": "it does not know the virtual host",
+    "gaierror": "its name is not known",
+}
+"""What is told of an error, by what pika says: in `/health`, which anybody may read."""
+
+
+def _why(error: Exception) -> str:
+    said = repr(error).lower()
+    return next(
+        (told for text, told in _CAUSES.items() if text in said), f"the connection fails ({type(error).__name__})"
+    )
 
 
 def _count(connection: pika.BlockingConnection, queue: str) -> tuple[int, int]:

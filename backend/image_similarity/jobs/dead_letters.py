@@ -1,4 +1,4 @@
-"""Chunks that were given up by a server which works on jobs itself, as the broker's dead-letter queue keeps its own.
+"""Chunks that were given up, whoever worked on them; the broker keeps their messages in a queue of its own besides.
 
 dead/ID.000003  when and why chunk 3 of job ID was given up; for the operator, who may remove it
 """
@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 
 import orjson
 
+from image_similarity.jobs.base import DeadLetter
 from image_similarity.objects import Objects
+
+TOLD = 100
+"""Of one job, at most."""
 
 
 class DeadLetters:
@@ -22,6 +26,16 @@ class DeadLetters:
         """Note that a chunk is given up; noting it twice changes nothing."""
         document = {"job_id": job_id, "chunk": chunk, "given_up_at": datetime.now(UTC), "reason": reason}
         await self._objects.create(f"dead/{job_id}.{chunk:06}", orjson.dumps(document))
+
+    async def of(self, job_id: str) -> tuple[DeadLetter, ...]:
+        """Return the first chunks of a job that were given up, by their numbers, `TOLD` at most."""
+        names = await self._objects.names("dead", after=f"{job_id}.", limit=TOLD)
+        documents = [await self._objects.read_json(f"dead/{name}") for name in names if name.startswith(f"{job_id}.")]
+        return tuple(
+            DeadLetter(found["chunk"], datetime.fromisoformat(found["given_up_at"]), found["reason"])
+            for found in documents
+            if found is not None
+        )
 
     async def count(self) -> int:
         """Return how many chunks were given up and not yet forgotten."""

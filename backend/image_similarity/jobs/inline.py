@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 from image_similarity.domain import ImageSimilarityError
-from image_similarity.jobs.base import QueueInfo
+from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
 from image_similarity.jobs.chunks import GIVE_UP_AFTER, TRIES, ChunkProcessor
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
@@ -50,6 +51,8 @@ class InlineQueue:
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._tries: dict[tuple[str, int], _Tries] = {}
         self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
+        self._begun: dict[tuple[str, int], float] = {}
+        """When each chunk that is under way was begun, by `time.monotonic`."""
         self._dead = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,6 +87,7 @@ class InlineQueue:
         while True:
             place = await self._waiting.get()
             tries = self._tries.setdefault(place, _Tries())
+            self._begun[place] = monotonic()
             try:
                 await self._try(*place, tries)
             except ImageSimilarityError as error:
@@ -98,6 +102,8 @@ class InlineQueue:
                 self._postpone(place, tries, reason=type(error).__name__)
             else:
                 self._tries.pop(place, None)
+            finally:
+                del self._begun[place]
 
     async def _try(self, job_id: str, chunk: int, tries: _Tries) -> None:
         if tries.unended is not None:
@@ -147,6 +153,9 @@ class InlineQueue:
         self._waiting.put_nowait(place)
 
     def _stuck(self) -> str | None:
+        for (job_id, chunk), begun in self._begun.items():
+            if (seconds := monotonic() - begun) > STUCK_SECONDS:
+                return f"Chunk {chunk} of job {job_id} has been under way for {seconds:.0f} s; restart the server."
         stuck = [(place, tries) for place, tries in self._tries.items() if tries.counted >= STUCK_AFTER]
         if not stuck:
             return None

@@ -136,6 +136,10 @@ class JobLedger:
         """Note that they were."""
         await self._objects.write(f"jobs/{job_id}/dispatched", b"")
 
+    async def is_begun(self, job_id: str) -> bool:
+        """Tell whether a chunk of it was begun."""
+        return await self._objects.read(f"jobs/{job_id}/started") is not None
+
     async def idle_seconds(self, job_id: str) -> float:
         """Return how long ago the last thing was written to a job's record."""
         entries = await self._objects.entries(f"jobs/{job_id}")

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from time import monotonic
 
 from uuid_utils import uuid7
@@ -155,8 +156,8 @@ class BulkJobs:
         return job_id
 
     async def get(self, job_id: str) -> Job:
-        """Return a job as it stands."""
-        return await self._ledger.get(job_id)
+        """Return a job as it stands, with its dead letters."""
+        return await self._with_dead_letters(await self._ledger.get(job_id))
 
     async def newest(self, limit: int) -> list[Job]:
         """Return the latest jobs, newest first."""
@@ -164,7 +165,7 @@ class BulkJobs:
 
     async def cancel(self, job_id: str) -> Job:
         """End a job; chunks under way are finished, the others never begun. One that has ended stays as it is."""
-        return await self._ledger.finish(job_id, JobState.CANCELLED)
+        return await self._with_dead_letters(await self._ledger.finish(job_id, JobState.CANCELLED))
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
         """Return the job as it stands, then again whenever it has changed, until it has ended."""
@@ -179,7 +180,7 @@ class BulkJobs:
                 return
             if shown is None or (job.state, job.counts) != (shown.state, shown.counts):
                 shown = job
-                yield job
+                yield await self._with_dead_letters(job) if job.state.ended else job
             else:
                 await asyncio.sleep(_POLL_SECONDS)
 
@@ -190,6 +191,9 @@ class BulkJobs:
     async def close(self) -> None:
         """Stop working on jobs."""
         await self._queue.close()
+
+    async def _with_dead_letters(self, job: Job) -> Job:
+        return replace(job, dead_letters=await self._ledger.dead_letters.of(job.job_id))
 
     async def _sweep(self) -> None:
         if self._swept_at and monotonic() - self._swept_at < _SWEEP_SECONDS:

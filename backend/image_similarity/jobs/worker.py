@@ -60,7 +60,7 @@ def celery_for(
 
     def work(it: Delivery) -> None:
         if it.give_up:
-            loop.run(processor.bury(it.job_id, it.chunk))
+            loop.run(processor.give_up(it.job_id, it.chunk, "It failed, or took its worker down, every time."))
         else:
             loop.run(processor.process(it.job_id, it.chunk, attempt=it.attempt, last=it.last))
 

@@ -38,6 +38,7 @@ function report(batch: string[], damaged: string[], busy: string[]): JobDocument
     started_at: null,
     finished_at: null,
     failures,
+    dead_letters: [],
   };
 }
 

@@ -17,7 +17,7 @@ from image_similarity.objects import Objects
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import PATIENCE, free_port
 
-JOB = "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d"
+JOB, OTHER = "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d", "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3e"
 
 
 @pytest.fixture
@@ -81,3 +81,41 @@ def test_a_broker_that_is_new_has_nothing_waiting(broker: RabbitMQ) -> None:
     for url in (broker.url, broker.url + "/", broker.url.removesuffix("/")):
         info = read_queues(url)
         assert (info.waiting, info.dead_letters, info.workers, info.problem) == (0, 0, 0, None)
+
+
+async def test_a_job_in_which_nothing_moves_is_told_of_until_it_ends(broker: RabbitMQ, ledger: JobLedger) -> None:
+    await ledger.create(JOB, [[Item("a", "inbox/a", None)]])
+    queue = BrokerQueue(broker.url, ledger, stalled_after=0.1, stuck_after=0.2)
+    await queue.start()
+
+    async def told() -> bool:
+        return f"Nothing has moved in job {JOB}" in str((await queue.info()).problem)
+
+    async def forgotten() -> bool:
+        return (await queue.info()).problem is None
+
+    try:
+        await eventually(told)
+        await ledger.finish(JOB)
+        await eventually(forgotten)
+    finally:
+        await queue.close()
+
+
+async def test_a_job_that_waits_for_its_turn_is_not_stuck_but_one_that_was_begun_is(
+    broker: RabbitMQ, ledger: JobLedger
+) -> None:
+    for job_id in (JOB, OTHER):
+        await ledger.create(job_id, [[Item("a", "inbox/a", None)]])
+    queue = BrokerQueue(broker.url, ledger, stuck_after=100)
+    assert await queue._told_of({JOB: 101, OTHER: 99}) is None
+    assert OTHER in str(await queue._told_of({OTHER: 101}))
+    await ledger.begin(JOB, 0)
+    assert JOB in str(await queue._told_of({JOB: 101, OTHER: 99}))
+    assert await queue._told_of({}) is None
+    await queue.close()
+
+
+def test_what_is_told_of_a_broker_that_is_away_is_no_debug_output() -> None:
+    refused = read_queues(f"amqp://guest:secret@127.0.0.1:{free_port()}/").problem
+    assert refused == "RabbitMQ does not answer: it refuses connections."

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from uuid_utils import uuid7
 
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 from image_similarity.jobs import inline
@@ -184,3 +185,38 @@ async def test_a_chunk_that_fails_again_and_again_is_told_of(
 
     await until(told, "the stuck chunk is not told of")
     assert job.job_id in str((await jobs.info()).problem)
+
+
+async def test_a_chunk_that_hangs_is_told_of(jobs: BulkJobs, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, read = asyncio.Event(), ledger.read
+
+    async def hang(item: Item) -> bytes | None:
+        await goes_on.wait()
+        return await read(item)
+
+    monkeypatch.setattr(ledger, "read", hang)
+    job = await uploaded(jobs, red=RED)
+    assert (await jobs.info()).problem is None
+    monkeypatch.setattr(inline, "STUCK_SECONDS", 0.01)
+
+    async def told() -> bool:
+        return f"Chunk 0 of job {job.job_id} has been under way" in str((await jobs.info()).problem)
+
+    await until(told, "nobody is told of it")
+    goes_on.set()
+    assert (await ended(jobs, job)).counts.indexed == 1
+
+    async def forgotten() -> bool:
+        return (await jobs.info()).problem is None
+
+    await until(forgotten, "it is told of for ever")
+
+
+async def test_a_job_tells_of_its_own_dead_letters(jobs: BulkJobs, ledger: Refusing) -> None:
+    job, other = [str(uuid7()) for _ in range(2)]
+    for job_id in (job, other):
+        await ledger.create(job_id, [[Item("a", "inbox/a", None)]])
+    await ledger.dead_letters.add(job, 0, "It failed.")
+    await ledger.dead_letters.add(other, 7, "It failed otherwise.")
+    assert [(each.chunk, each.reason) for each in (await jobs.get(job)).dead_letters] == [(0, "It failed.")]
+    assert [each.chunk for each in (await jobs.cancel(other)).dead_letters] == [7]
