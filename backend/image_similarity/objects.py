@@ -58,6 +58,7 @@ class Objects:
     def __init__(self, store: ObjectStore, *, on_damage: Callable[[], object] = lambda: None) -> None:
         """`on_damage` is called for each document that is found damaged."""
         self._store = store
+        self._unsynced = without_syncs(store)
         self._on_damage = on_damage
 
     @classmethod
@@ -67,9 +68,9 @@ class Objects:
         """Open as `open_store` does."""
         return cls(open_store(url, default=default, durable=durable), on_damage=on_damage)
 
-    async def write(self, key: str, data: bytes) -> None:
-        """Write an object; one that is there is replaced."""
-        await guard_all(self._store.put_async(key, data))
+    async def write(self, key: str, data: bytes, *, durable: bool = True) -> None:
+        """Write an object; one that is there is replaced. One that is not `durable` may be lost in a power cut."""
+        await guard_all((self._store if durable else self._unsynced).put_async(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
         """Write an object unless it is there; tells whether it was written. Of several writers, one succeeds."""

@@ -3,6 +3,7 @@
     trash/COLLECTION/bytes/SHA256/DUE.POINT.UUID  empty: some bytes that may be unused, when that is to be looked at
                                                   (milliseconds since the epoch), and the deletion that it is of
     trash/COLLECTION/images/POINT/UUID            the record and the vector of a deletion that can be undone
+    trash/COLLECTION/begun/UUID                   contents that are being written; see begun.py
 
 Every write that may be the last to need some bytes first leaves an entry below `bytes`. Nothing is written twice, UUIDs
 being new, and an entry is removed last by whoever has settled it, so that a kill at any moment leaves at most an entry
@@ -32,6 +33,7 @@ import numpy as np
 import orjson
 from uuid_utils import uuid7
 
+from image_similarity.begun import Begun
 from image_similarity.concurrency import KeyedLocks
 from image_similarity.domain import Embedding, ImageRecord, StoreUnavailable, Tagging
 from image_similarity.objects import Objects
@@ -94,6 +96,8 @@ class Trash:
         self._bytes = f"trash/{collection}/bytes"
         self._images = f"trash/{collection}/images"
         self._model = model
+        self.begun = Begun(objects, collection=collection, alone=alone)
+        """For whoever writes a content."""
 
     async def put(self, record: ImageRecord, vector: Embedding | None, seconds: float) -> datetime | None:
         """Note that an image is about to be deleted; returns until when it can be restored, given its vector.
@@ -158,7 +162,7 @@ class Trash:
 
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
         """Settle everything that is due, or what `stop` leaves time for; returns how many contents were dropped."""
-        dropped = 0
+        dropped = await self._settle_left(stop)
         contents: defaultdict[str, list[_Entry]] = defaultdict(list)
         for entry in await self._entries():
             contents[entry.sha256].append(entry)
@@ -175,6 +179,18 @@ class Trash:
         await keep_sweeping(
             lambda: self.sweep(stop), stop, seconds=SWEEP_SECONDS, dropped="unused_bytes_dropped", failed="sweep_failed"
         )
+
+    async def _settle_left(self, stop: asyncio.Event | None) -> int:
+        """Settle what killed processes were writing; returns how many contents were dropped."""
+        dropped = 0
+        for key, left in (await self.begun.left()).items():
+            if stop is not None and stop.is_set():
+                break
+            for sha256 in left:
+                async with self.contents.of(sha256):
+                    dropped += await self._settle(sha256, await self._entries(sha256))
+            await self.begun.forget(key)
+        return dropped
 
     async def _settle(self, sha256: str, entries: Sequence[_Entry]) -> bool:
         """Remove the due entries of a content, and the content where it is not needed; tells whether it was dropped."""

@@ -79,6 +79,10 @@ class Writes:
 
         Tells whether it stands (see `VectorStore`).
         """
+        async with self._trash.begun.writing(image.sha256):
+            return await self._put(image, before)
+
+    async def _put(self, image: NewImage, before: ImageRecord | None) -> bool:
         record = ImageRecord(
             image_id=image.image_id,
             sha256=image.sha256,
