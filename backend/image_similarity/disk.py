@@ -136,8 +136,8 @@ class DiskSpace:
         asked = f", and this request and those under way may take {_megabytes(needed)}" if disk.free >= least else ""
         return DiskFull(
             f"The disk of {_NAMES[disk.holds[0]]} has {_megabytes(disk.free)} free{asked}; {_megabytes(least)} must "
-            "stay free (MIN_FREE_BYTES). Make room on it, or delete images; until then nothing is written, and searches and "
-            "deletions go on."
+            "stay free (MIN_FREE_BYTES). Make room on it, or delete images; until then nothing is written, and "
+            "searches and deletions go on."
         )
 
 

@@ -34,7 +34,7 @@ _SPARE_NAME = "spare"
 
 def require(folder: Path, least: int) -> None:
     """Raise DiskFull if a collection's disk has less than `least` bytes free; called before each call that writes."""
-    if (free := secure(folder)) < least:
+    if _free(folder) < least and (free := secure(folder)) < least:
         raise DiskFull(
             f"The disk of DATA_DIR has {free / 2**20:,.1f} MiB free, and the vector store needs {least / 2**20:,.0f} "
             "MiB of room to go on. Make room on that disk, or delete images; searches go on."

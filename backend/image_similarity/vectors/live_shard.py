@@ -29,6 +29,9 @@ RETRY_SECONDS = 1.0
 
 LONGEST_PAUSE = 60.0
 
+SECURE_SECONDS = 0.5
+"""Between two times that writes have room seen to: it takes some milliseconds while little is free."""
+
 REOPEN_AFTER = 3
 """Failures in a row after which the shard is opened anew from its log, and again after as many more."""
 
@@ -58,6 +61,7 @@ class LiveShard:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._written = False
+        self._secured_at = float("-inf")
         self._failures = 0
         self._failing_since = 0.0
         self._reason = ""
@@ -78,6 +82,9 @@ class LiveShard:
         """Call the shard as `run` does, for what needs so many bytes of room on the disk. Raises DiskFull too."""
 
         def within_room(shard: edge.EdgeShard) -> T:
+            if monotonic() - self._secured_at > SECURE_SECONDS:
+                self._secured_at = monotonic()
+                secure(self.folder)
             require(self.folder, room)
             return call(shard)
 
