@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from image_similarity.settings import Settings
+from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 API = ROOT / "docs" / "API.md"
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def test_the_settings_table_names_every_variable_with_its_meaning() -> None:
@@ -54,6 +61,28 @@ def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path
     assert similar["results"] == []
     assert [hit["image_id"] for hit in described["results"]] == ["cats/tom.jpg"]
     assert (tmp_path / "cat.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_the_lines_for_the_shell_work_as_they_stand(server: RunningServer, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for seed, name in enumerate(("cat.jpg", "photos/bus.jpg", "photos/dogs.jpg")):
+        (tmp_path / name).write_bytes(encoded(photo(seed=seed), "JPEG"))
+    section = README.partition("## Use it from the shell")[2].partition("```bash\n")[2].partition("```")[0]
+    lines = [line for line in section.splitlines() if line.startswith("image-similarity ")]
+    told = []
+    for line in lines:
+        words = [
+            word.replace("http://photos.internal:8000", server.url) for word in shlex.split(line, comments=True)[1:]
+        ]
+        done = cli(*words, *(() if "--url" in words else ("--url", server.url)))
+        assert done.status == 0, (line, done.stderr)
+        told.append(done.stdout)
+    indexed, alike, described, worded, figures = told
+    assert "2 indexed" in indexed
+    assert "bus.jpg" in alike
+    assert "dogs.jpg" in described
+    assert 'no image has a word of "red bus"' in worded
+    assert "2 in the collection" in figures
 
 
 def test_the_examples_of_the_api_document_for_images_work_as_they_stand(server: RunningServer) -> None:

@@ -20,7 +20,7 @@ from image_similarity.settings import Settings
 from tests.support.commands import Cli, make_cli
 from tests.support.drawings import encoded, photo
 from tests.support.encoders import ColourEncoder
-from tests.support.servers import command, environment, free_port, server_process
+from tests.support.servers import command, environment, free_port, make_settings, running_server, server_process
 
 Env = dict[str, str]
 
@@ -230,9 +230,8 @@ def test_a_folder_is_uploaded_in_several_jobs_and_what_a_server_refuses_is_named
     monkeypatch.setattr(remote_bulk, "UPLOAD_FILES", 3)
     (photos / "copy.jpg").write_bytes((photos / "a.jpg").read_bytes())
     (photos / "bro\nken.jpg").write_bytes((photos / "a.jpg").read_bytes())
-    port = free_port()
-    with server_process(port, env, tmp_path / "log"):
-        url = f"http://127.0.0.1:{port}"
+    with running_server(make_settings(tmp_path / "served", env["MODEL_NAME"], log_level="ERROR")) as server:
+        url = server.url
         result = cli("index", photos, "--url", url, **env)
         assert "5 indexed, 0 replaced, 0 unchanged, 1 failed." in result.stdout, result.stderr
         assert "image_id must be" in result.stderr
