@@ -65,6 +65,21 @@ def test_killing_a_replica_under_100_clients_fails_no_request(balancer: Balancer
     assert retried(balancer) > 0, "the replica had no request when it was killed"
 
 
+def test_a_request_that_kills_what_it_reaches_leaves_a_replica(balancer: Balancer) -> None:
+    with posting(balancer.url, SEARCH, BODY, clients=20) as load:
+        load.wait_for(20)
+        poisoned = httpx.post(balancer.url + SEARCH, content=BODY, headers={"X-Poison": "yes"}, timeout=60)
+        assert (poisoned.status_code, poisoned.json()["code"]) == (502, "replica_failed")
+        wait_for(
+            lambda: sorted(state.split()[0] for state in balancer.states().values()) == ["DOWN", "DOWN", "UP"],
+            "not two of three replicas died",
+        )
+    with posting(balancer.url, SEARCH, BODY, clients=20) as load:
+        load.wait_for(60)
+    assert load.failed == []
+    assert len(load.answered) == 1
+
+
 def test_rolling_restart_under_100_clients_fails_no_request(balancer: Balancer) -> None:
     with posting(balancer.url, SEARCH, BODY, clients=100) as load:
         for replica in balancer.replicas:
@@ -195,6 +210,31 @@ def test_one_address_does_not_take_every_connection(tmp_path: Path) -> None:
         wait_for(lambda: answers(balancer.url + SEARCH), "a closed connection still counts")
 
 
+def test_an_address_with_many_connections_may_send_no_further_large_body(tmp_path: Path) -> None:
+    large = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx" % SEARCH.encode()
+    variables = {"CLIENT_UPLOADS": "3", "TRUSTED_PROXIES": "192.0.2.1"}
+    with running_balancer(tmp_path, replicas=1, **variables) as balancer, ExitStack() as held:
+        where = (urlsplit(balancer.url).hostname, urlsplit(balancer.url).port)
+
+        def upload() -> socket.socket:
+            client = held.enter_context(socket.create_connection(where, timeout=60))
+            client.sendall(large)
+            return client
+
+        dripping = [upload() for _ in range(3)]
+        wait_for(lambda: busy(balancer) == 3, "the uploads do not arrive")
+        further = upload()
+        refused = further.recv(65536).decode()
+        assert refused.startswith("HTTP/1.1 503 ")
+        assert "too_many_uploads" in refused
+        assert "retry-after: 5" in refused.lower()
+        assert httpx.post(balancer.url + SEARCH, content=BODY).json()["size"] == len(BODY)
+        dripping[0].close()
+        further.close()
+        wait_for(lambda: busy(balancer) == 2, "a closed connection still has its place")
+        assert httpx.post(balancer.url + SEARCH, content=bytes(1_000_000)).status_code == 200
+
+
 def test_answers_are_not_compressed(lasting: Balancer) -> None:
     answer = httpx.get(lasting.url + SEARCH, headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in answer.headers
@@ -213,10 +253,12 @@ def test_without_any_replica_the_answer_is_a_problem_document(tmp_path: Path) ->
     with running_balancer(tmp_path, replicas=1) as balancer:
         balancer.replicas[0].kill()
         wait_for(lambda: balancer.states()["replica-1"].startswith("DOWN"), "the balancer does not notice")
-        answer = httpx.get(balancer.url + SEARCH)
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "2"
-    assert json.loads(answer.content)["code"] == "no_replica"
+        answers = [httpx.get(balancer.url + SEARCH), *(httpx.post(balancer.url + SEARCH, content=BODY) for _ in "ab")]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert json.loads(answer.content)["code"] == "no_replica"
 
 
 def test_balancer_told_to_stop_answers_what_it_has(tmp_path: Path) -> None:

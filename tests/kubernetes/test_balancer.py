@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.charts import ROOT, environment, named, rendered
+from tests.support.charts import ROOT, environment, named, render, rendered
 
 
 @pytest.fixture
@@ -31,6 +31,16 @@ def test_only_the_servers_differ_from_the_repositorys_configuration(configuratio
     pod = named(rendered("defaults"), "Deployment", "image-similarity-haproxy")["spec"]["template"]["spec"]
     host = "image-similarity-api-headless.pictures.svc.cluster.local"
     assert environment(pod["containers"][0])["REPLICAS_HOST"] == host
+
+
+def test_proxies_before_it_are_trusted_only_where_they_are_named() -> None:
+    def given(*values: str) -> dict[str, str]:
+        pod = named(render(*values), "Deployment", "image-similarity-haproxy")["spec"]["template"]["spec"]
+        return environment(pod["containers"][0])
+
+    assert "TRUSTED_PROXIES" not in given()
+    named_ones = given("--set", "haproxy.trustedProxies={10.1.0.0/16,fd00::/8}")
+    assert named_ones["TRUSTED_PROXIES"] == "127.0.0.1 10.1.0.0/16 fd00::/8"
 
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")

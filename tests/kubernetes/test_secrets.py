@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kubernetes_tools import HELM_3, HELM_4
-from tests.support.charts import Object, named
+from tests.support.charts import Object, environment, named, rendered
 from tests.support.toy_cluster import cluster, installed, upgrade
 
 
@@ -44,3 +44,11 @@ def test_broker_url_holds_the_brokers_password(tmp_path: Path) -> None:
         made = decoded(secret_of(url, tmp_path, HELM_4))
     password = made["RABBITMQ_PASSWORD"]
     assert made["BROKER_URL"] == f"amqp://image-similarity:{password}@image-similarity-rabbitmq.pictures.svc:5672/"
+
+
+@pytest.mark.parametrize(("case", "anonymous"), [("defaults", False), ("nothing", True)])
+def test_the_api_is_open_to_all_only_without_auth(case: str, *, anonymous: bool) -> None:
+    pod = named(rendered(case), "Deployment", "image-similarity-api")["spec"]["template"]["spec"]
+    given = environment(pod["containers"][0])
+    assert given.get("ALLOW_ANONYMOUS") == ("true" if anonymous else None)
+    assert ("API_KEYS" in {entry["name"] for entry in pod["containers"][0]["env"]}) is not anonymous

@@ -3,6 +3,7 @@
 It writes as the real server does, and answers each request with what arrived, after a pause (X-Pause seconds), so
 that there are always some under way; with X-Overloaded naming it, it answers 503, and with X-Store-Away what the real
 server answers while the store is away. X-Trickle has it answer with so many bytes, one by one, each after a pause.
+X-Poison kills it.
 SIGUSR1 turns it not ready and back.
 SIGTERM stops it as the real server is stopped: not ready at first, for long enough that the balancer sees it, then
 finishing what it has.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -53,6 +55,8 @@ class ToyReplica:
         if headers.get("x-overloaded") == self._name:
             await _answer(send, 503, {"code": "overloaded"})
             return
+        if "x-poison" in headers:
+            os.kill(os.getpid(), signal.SIGKILL)
         pause = float(headers.get("x-pause", PAUSE))
         if "x-store-away" in headers:
             # The store's time limit.
