@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -55,12 +56,12 @@ class Stack:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
     for program in ("redis-server", "haproxy", "epmd"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed; scripts/test.sh installs it")
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    env = {"MODEL_NAME": "mini", "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
+    env = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
     try:
         cluster.up(Plan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
         with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
