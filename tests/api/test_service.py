@@ -23,6 +23,7 @@ def test_health_tells_version_time_and_parts(server: RunningServer) -> None:
         "model": "ok",
         "vector_store": "ok",
         "storage": "ok",
+        "disk": "ok",
         "cache": "ok",
         "jobs": "ok",
     }
