@@ -114,7 +114,7 @@ class SearchEngine:
         self.health.add("vector_store", self._look_at_vectors)
         self.health.add("storage", storage.check)
         self.health.add("disk", disk.look)
-        self._reads = Reads(vectors, storage, cache, self.health, metrics, embedder.thumbnail)
+        self._reads = Reads(vectors, storage, cache, self.health, metrics, embedder, disk)
         self.readiness = Readiness()
         self.readiness.add("decoders", embedder.failure)
         if own_store:
@@ -178,10 +178,7 @@ class SearchEngine:
         return await self._indexing.tag(image_id)
 
     async def load_tagger(self) -> None:
-        """Read the weights of the tagger, where there is one, and not only when it is first needed.
-
-        Raises ModelUnavailable.
-        """
+        """Read the weights of the tagger, if there is one, before it is first needed. Raises ModelUnavailable."""
         await self._filler.load()
 
     @property
@@ -223,6 +220,10 @@ class SearchEngine:
     async def thumbnail(self, content: Content | ImageRecord) -> bytes:
         """Return an image's thumbnail, WebP; see `Reads.thumbnail`. Raises ImageNotFound, ImageDamaged."""
         return await self._reads.thumbnail(content)
+
+    async def preview(self, content: Content | ImageRecord) -> bytes:
+        """Return an image to look at, WebP; see `Reads.preview`, also for what it raises."""
+        return await self._reads.preview(content)
 
     async def list_images(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of the collection, newest first. Raises InvalidCursor."""
@@ -289,9 +290,8 @@ class SearchEngine:
 
     async def close(self) -> None:
         """Finish what is under way, write out what is pending, let go of everything; raises as the store does."""
-        await asyncio.to_thread(self._embedder.close)
-        await asyncio.to_thread(self._texts.close)
-        await asyncio.to_thread(self._filler.close)
+        for part in (self._embedder, self._texts, self._filler):
+            await asyncio.to_thread(part.close)
         await self._urls.close()
         try:
             await self._vectors.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks
+from image_similarity.disk import DiskSpace
 from image_similarity.domain import (
     Content,
     ImageDamaged,
@@ -20,6 +21,7 @@ from image_similarity.domain import (
     StoreUnavailable,
     UnsupportedFormat,
 )
+from image_similarity.embedder import ImageEmbedder
 from image_similarity.health import Monitor
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
@@ -38,15 +40,17 @@ class Reads:
         cache: Cache,
         health: Monitor,
         metrics: Metrics,
-        make_thumbnail: Callable[[bytes], Awaitable[bytes]],
+        embedder: ImageEmbedder,
+        disk: DiskSpace,
     ) -> None:
-        """`make_thumbnail` makes one of an original, as it was made when the image was indexed."""
+        """`embedder` makes thumbnails and previews of originals; without room on the disk no preview is kept."""
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
         self._health = health
         self._metrics = metrics
-        self._make_thumbnail = make_thumbnail
+        self._embedder = embedder
+        self._disk = disk
         self._making = KeyedLocks()
 
     async def record(self, image_id: str) -> ImageRecord:
@@ -113,7 +117,7 @@ class Reads:
         if original is None:
             raise damage or ImageNotFound(f'The thumbnail of "{content.image_id}" is missing; index the image again.')
         try:
-            thumbnail = await self._make_thumbnail(original)
+            thumbnail = await self._embedder.thumbnail(original)
         except (ImageTooLarge, ImageUndecodable, UnsupportedFormat) as error:
             raise damage or ImageDamaged("The thumbnail of the image is lost and cannot be made anew.") from error
         get_logger().warning("thumbnail_made_anew", sha256=content.sha256)
@@ -121,6 +125,25 @@ class Reads:
         with suppress(StoreUnavailable):
             await self._storage.save_thumbnail(content.sha256, thumbnail)
         return thumbnail
+
+    async def preview(self, content: Content | ImageRecord) -> bytes:
+        """Return an image to look at, WebP, made of the original when it is first asked for and kept beside it.
+
+        Raises ImageNotFound where originals are not kept, ImageDamaged, and what decoding raises.
+        """
+        sha256 = content.sha256
+        # One at a time: several visitors may open the same image.
+        async with self._making.of(f"{sha256}-preview"):
+            # A damaged one is in the log, and made anew.
+            with suppress(ImageDamaged):
+                if (stored := await self._storage.preview(sha256)) is not None:
+                    return stored
+            preview = await self._embedder.preview(await self.original(content))
+            # If it cannot be kept, the log or /health says why, and it is made anew the next time.
+            with suppress(StoreUnavailable):
+                async with self._disk.hold(len(preview)):
+                    await self._storage.save_preview(sha256, preview)
+        return preview
 
     def note(self, images: Iterable[ImageRecord | Match], since: float) -> None:
         """Remember the contents of images that the store was asked for at `since`, by `time.monotonic`."""

@@ -101,6 +101,21 @@ class ImageStorage:
             raise self._damaged("thumbnail", _thumbnail(sha256), len(data))
         return thumbnail
 
+    async def preview(self, sha256: str) -> bytes | None:
+        """Return the preview, WebP, or None if none was made. Raises ImageDamaged if it is not as it was made."""
+        data = await self._read(_preview(sha256))
+        if data is None:
+            return None
+        if (preview := unseal(data)) is None:
+            raise self._damaged("preview", _preview(sha256), len(data))
+        return preview
+
+    async def save_preview(self, sha256: str, preview: bytes) -> None:
+        """Write a preview, unless the original has gone meanwhile: then nothing would ever remove it."""
+        await guard_all(self._thumbnails.put_async(_preview(sha256), seal(preview)))
+        if not await self._is_there(_original(sha256)):
+            await self._delete_one(_preview(sha256))
+
     async def is_whole(self, sha256: str) -> bool:
         """Tell whether everything that `save` would write is there, the original as it was sent."""
         try:
@@ -120,8 +135,10 @@ class ImageStorage:
         return any(found)
 
     async def delete(self, sha256: str) -> None:
-        """Remove an image's bytes and its thumbnail; what is not there is no error."""
-        await asyncio.gather(*(self._delete_one(key) for key in (_original(sha256), _thumbnail(sha256))))
+        """Remove an image's bytes, its thumbnail and its preview; what is not there is no error."""
+        # The original first: whoever makes a preview looks for it last.
+        await self._delete_one(_original(sha256))
+        await asyncio.gather(*(self._delete_one(key) for key in (_thumbnail(sha256), _preview(sha256))))
 
     async def copy(self, sha256: str) -> Copy:
         """Return what there is of an image, for `put_back`."""
@@ -184,3 +201,7 @@ def _original(sha256: str) -> str:
 
 def _thumbnail(sha256: str) -> str:
     return f"thumbnails/{sha256[:2]}/{sha256}.webp"
+
+
+def _preview(sha256: str) -> str:
+    return f"previews/{sha256[:2]}/{sha256}.webp"

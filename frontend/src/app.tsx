@@ -92,6 +92,7 @@ function Shell() {
               <Route path="/library" component={LibraryPage} />
               <Route path="/status" component={StatusPage} />
               <Route>
+                <h1 className="sr-only">Page not found</h1>
                 <Note
                   icon="search"
                   title="There is no such page"

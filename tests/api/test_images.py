@@ -74,7 +74,7 @@ def test_the_file_is_what_was_sent_and_cannot_be_taken_for_a_page(server: Runnin
 
 def test_who_has_the_file_is_spared_the_transfer(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a")
-    for part in ("file", "thumbnail"):
+    for part in ("file", "thumbnail", "preview"):
         etag = server.http.get(f"/images/a/{part}").headers["etag"]
         again = server.http.get(f"/images/a/{part}", headers={"If-None-Match": etag})
         assert (again.status_code, again.content) == (304, b"")
@@ -115,13 +115,14 @@ def test_a_deleted_image_is_gone_everywhere(server: RunningServer) -> None:
     answer = server.http.delete("/images/a", params={"undo_seconds": 0}).json()
     assert answer == {"image_id": "a", "success": True, "message": "deleted", "restorable_until": None}
     assert server.search(PHOTO)["results"] == []
-    for path in ("/images/a", "/images/a/file", "/images/a/thumbnail"):
+    for path in ("/images/a", "/images/a/file", "/images/a/thumbnail", "/images/a/preview"):
         assert server.http.get(path).status_code == 404
     assert server.http.delete("/images/a").status_code == 404
 
 
 @pytest.mark.parametrize(
-    "image_id", ["cats/tom.jpg", "a/file", "a/thumbnail", "x/similar", "über ü/100% ☃", "a?b#c", "%2F", "a\\b", " "]
+    "image_id",
+    ["cats/tom.jpg", "a/file", "a/thumbnail", "a/preview", "x/similar", "über ü/100% ☃", "a?b#c", "%2F", "a\\b", " "],
 )
 def test_any_printable_id_works_in_a_url(server: RunningServer, image_id: str) -> None:
     server.index(PHOTO, image_id=image_id)
@@ -151,7 +152,7 @@ def test_an_id_that_no_url_could_hold_is_refused(server: RunningServer, image_id
 def test_a_url_that_names_the_bytes_may_be_kept_for_ever(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a")
     digest = server.http.get("/images/a").json()["sha256"]
-    for part in ("file", "thumbnail"):
+    for part in ("file", "thumbnail", "preview"):
         named = server.http.get(f"/images/a/{part}", params={"v": digest})
         assert named.headers["cache-control"] == "private, max-age=31536000, immutable"
         for other in ({}, {"v": "0" * 64}):
@@ -210,7 +211,7 @@ def test_a_deleted_image_can_be_restored_for_a_while(server: RunningServer) -> N
     seconds = datetime.fromisoformat(deleted["restorable_until"]).timestamp() - time.time()
     assert seconds == pytest.approx(server.settings.undo_seconds, abs=10)
     assert server.search(OTHER)["results"] == []
-    for path in ("", "/file", "/thumbnail"):
+    for path in ("", "/file", "/thumbnail", "/preview"):
         assert server.http.get(f"/images/cats%2Ftom{path}").status_code == 404
 
     answer = server.http.post("/images/cats%2Ftom/restore")

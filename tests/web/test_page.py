@@ -52,6 +52,11 @@ def test_photograph_is_sent_small_and_still_finds_its_twin(server: RunningServer
     # Its hash is that of the whole file, so the link works for others.
     expect(page).to_have_url(re.compile("twin=large"))
     assert 0 < page.evaluate("window.sent") < len(data) / 10
+    # Likewise it is looked at in the size of a screen, and downloaded as it is.
+    with page.expect_response("**/large.png/preview*") as preview:
+        first_result(page).click()
+    assert len(preview.value.body()) < len(data) / 10
+    expect(page.get_by_role("dialog").get_by_role("img", name="large.png")).to_have_css("opacity", "1")
 
 
 def test_pasted_image_is_searched_with(server: RunningServer, page: Page) -> None:

@@ -4,7 +4,7 @@ import { fetchRaw } from "@/api/client";
 import { useApiKey } from "@/api/key";
 import type { Picture } from "@/api/types";
 
-type Part = "file" | "thumbnail";
+type Part = "file" | "thumbnail" | "preview";
 
 /** The address of an image's bytes. With the sha256 in it a browser keeps them and never asks again. */
 export function imageUrl(part: Part, image: Pick<Picture, "image_id"> & { sha256?: string }): string {

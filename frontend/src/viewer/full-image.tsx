@@ -1,13 +1,17 @@
 import { useState } from "react";
 import { imageUrl, useImageSource } from "@/api/images";
 import type { Picture } from "@/api/types";
+import { bestPart } from "@/viewer/best-part";
 import { tint } from "@/ui/picture";
 
-/** The original over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
+/** The image over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
 export function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
-  const [state, setState] = useState<"loading" | "shown" | "failed">("loading");
+  const url = imageUrl(bestPart(picture, format), picture);
+  // Of one source: what the format says may make it another.
+  const [outcome, setOutcome] = useState<{ of: string; state: "shown" | "failed" }>();
+  const state = outcome?.of === url ? outcome.state : "loading";
   const thumbnail = useImageSource(imageUrl("thumbnail", picture));
-  const full = useImageSource(imageUrl("file", picture));
+  const full = useImageSource(url);
   const box = "absolute inset-0 size-full object-contain";
   return (
     <>
@@ -24,15 +28,13 @@ export function FullImage({ picture, format }: { picture: Picture; format: strin
           src={full}
           alt={picture.image_id}
           className={`${box} transition-opacity duration-300 ${state === "shown" ? "" : "opacity-0"}`}
-          onLoad={() => setState("shown")}
-          onError={() => setState("failed")}
+          onLoad={() => setOutcome({ of: url, state: "shown" })}
+          onError={() => setOutcome({ of: url, state: "failed" })}
         />
       )}
       {state === "failed" && (
         <p className="absolute bottom-4 rounded-full bg-black/70 px-4 py-1.5 text-sm text-white">
-          {format === "HEIF" || format === "TIFF"
-            ? `This browser cannot show ${format}; this is its thumbnail.`
-            : "The original cannot be shown; this is its thumbnail."}
+          The image cannot be loaded; this is its thumbnail.
         </p>
       )}
     </>

@@ -160,6 +160,34 @@ async def thumbnail(
 
 
 @router.get(
+    "/images/{image_id:path}/preview",
+    summary="The image, to look at",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"image/webp": {"schema": BINARY}},
+            "description": "WebP, at most 1,440 pixels at the longest side.",
+        },
+        304: {"description": "The caller has it already."},
+        **responses(404, 413, 415, 422, 503),
+    },
+)
+async def preview(
+    image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
+) -> Response:
+    """Made of the original when it is first asked for, and kept. 404 too where originals are not kept."""
+    content = await engine.content_of(image_id)
+    data = await engine.preview(content)
+    return image_answer(
+        data,
+        media_type="image/webp",
+        etag=f"{content.sha256}-p",
+        if_none_match=if_none_match,
+        for_ever=v == content.sha256,
+    )
+
+
+@router.get(
     "/images/{image_id:path}",
     summary="What is known of an image",
     response_model=ImageDocument,
