@@ -56,7 +56,7 @@ def test_writers_are_refused_and_nothing_is_lost_while_somebody_else_fills_the_d
     assert written["images"] == written["acknowledged"] - written["deleted"]
     assert written["found"] == 10
 
-    # It is as full as before, and what is in it is there.
+    # The disk is still too full for writes, and what is in the collection is there.
     assert do("start", small_disk) == {"images": written["images"], "found": 10, "refused": True}
 
 

@@ -16,10 +16,14 @@ from image_similarity.synced import sync_folder
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.conditions import OWN_INDEXES
+from image_similarity.vectors.edge_mending import DAMAGED, mend_documents, mend_indexes
 from image_similarity.vectors.edge_room import GROWTH, require, require_to_open
 from image_similarity.vectors.edge_terms import INDEX_TYPES, to_vector
 from image_similarity.vectors.folder_lock import try_lock
 from image_similarity.vectors.payload import VECTOR
+
+_NO_DAMAGE = ("No space left", "Permission denied", "Too many open files", "Cannot allocate", "Read-only", "locked")
+"""What Edge says when files are whole and cannot be opened all the same."""
 
 META_NAMES = ("collection.json", "collection.copy.json")
 """What a collection was made with, and the same again: a collection that does not know it cannot be searched."""
@@ -41,8 +45,7 @@ def create(folder: Path, meta: CollectionMeta) -> None:
                 wal_enabled=True,
             ),
         )
-        for field, kind in OWN_INDEXES.items():
-            shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
+        ensure_own_indexes(shard)
         shard.flush()
         shard.close()
         write_meta(draft, meta)
@@ -53,6 +56,14 @@ def create(folder: Path, meta: CollectionMeta) -> None:
         if isinstance(error, DiskFull):
             raise
         raise StoreUnavailable(f"The collection {folder} cannot be made: {error}") from error
+
+
+def ensure_own_indexes(shard: edge.EdgeShard) -> None:
+    """Make the indexes that every collection has, if they are not there."""
+    present = shard.info().payload_schema
+    for field, kind in OWN_INDEXES.items():
+        if field not in present:
+            shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
 
 
 def write_meta(folder: Path, meta: CollectionMeta) -> None:
@@ -120,22 +131,54 @@ def count_images(folder: Path) -> int:
 def load(folder: Path) -> edge.EdgeShard:
     """Open the shard of a collection whose `FolderLock` the caller has: Edge changes files before it sees its own lock.
 
-    Raises StoreLocked where another process has it open all the same, StoreUnavailable.
+    Files that are damaged and can be made anew are set aside. Raises StoreLocked where another process has it open all
+    the same, DiskFull, and StoreUnavailable for what else keeps it from being opened.
     """
     if _is_open(folder):
         raise StoreLocked(
             f"{folder} is in use by another program, or by an earlier version of this one; stop it first."
         )
     require_to_open(folder)
-    try:
-        return edge.EdgeShard.load(str(folder / "shard"))
-    except Exception as error:
-        if "No space left" in str(error):
-            raise DiskFull(
-                f"The disk of DATA_DIR is full, so that the collection {folder} cannot be opened. Nothing is lost. "
-                "Make room on it, and start again."
-            ) from error
-        raise StoreUnavailable(f"The collection {folder} cannot be opened: {error}") from error
+    mended: list[str] = []
+    for mend in (None, mend_documents, mend_indexes):
+        try:
+            mended += mend(folder) if mend is not None else []
+            shard = edge.EdgeShard.load(str(folder / "shard"))
+        # Edge raises plain `Exception`, and its panics are not even that.
+        except BaseException as error:
+            failure = error
+            if not _may_be_damage(error):
+                break
+        else:
+            if mended:
+                get_logger().error("collection_mended", collection=folder.name, set_aside=mended, kept_in=DAMAGED)
+            return shard
+    raise _unopened(folder, failure, mended) from failure
+
+
+def _may_be_damage(error: BaseException) -> bool:
+    if isinstance(error, OSError | KeyboardInterrupt | SystemExit | MemoryError):
+        return False
+    return not any(text in str(error) for text in _NO_DAMAGE)
+
+
+def _unopened(folder: Path, error: BaseException, mended: list[str]) -> BaseException:
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return error
+    if "No space left" in str(error):
+        return DiskFull(
+            f"The disk of DATA_DIR is full, so that the collection {folder} cannot be opened. Nothing is lost. "
+            "Make room on it, and start again."
+        )
+    if not _may_be_damage(error):
+        return StoreUnavailable(f"The collection {folder} cannot be opened: {error}")
+    get_logger().error("collection_damaged", collection=folder.name, set_aside=mended, reason=str(error))
+    tried = f" Set aside below {DAMAGED}/, which did not help: {', '.join(mended)}." if mended else ""
+    return StoreUnavailable(
+        f"The collection {folder} is damaged and cannot be opened: {error}.{tried} Bring that folder back from a "
+        "backup. Without one, move it away, start anew, and index your images again: their bytes are in the image "
+        "storage still, but what each was called was in the store."
+    )
 
 
 def _is_open(folder: Path) -> bool:

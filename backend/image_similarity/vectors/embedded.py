@@ -16,7 +16,16 @@ from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.edge_facets import EdgeFacets
-from image_similarity.vectors.edge_folder import adopt, count_images, create, load, metas_agree, read_meta, write_meta
+from image_similarity.vectors.edge_folder import (
+    adopt,
+    count_images,
+    create,
+    ensure_own_indexes,
+    load,
+    metas_agree,
+    read_meta,
+    write_meta,
+)
 from image_similarity.vectors.edge_indexes import FieldIndexes
 from image_similarity.vectors.edge_keywords import backfill, ensure_text_indexes
 from image_similarity.vectors.edge_queries import edge_ranking
@@ -269,6 +278,7 @@ def _open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeS
         create(folder, meta)
     shard = load(folder)
     try:
+        ensure_own_indexes(shard)
         ensure_text_indexes(shard, language)
         if not metas_agree(folder):
             write_meta(folder, meta)
