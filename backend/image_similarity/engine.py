@@ -124,7 +124,7 @@ class SearchEngine:
         """Find the images that are most like the query. Raises as `Searches.run`."""
         since = monotonic()
         result = await self._searches.run(query, options)
-        self._reads.note(result.matches, since)
+        self._reads.note(result.hits, since)
         return result
 
     async def search_by_image(self, data: bytes, options: SearchOptions) -> SearchResult:

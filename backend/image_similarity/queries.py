@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
+
+import orjson
 
 from image_similarity.domain import Condition, InvalidRequest, Match
 from image_similarity.filters import is_field
@@ -220,10 +222,21 @@ class SearchResult:
     """The answer to one search, best match first."""
 
     query_id: str
-    matches: tuple[Match, ...]
+    hits: tuple[Match, ...]
+    """Where there are `texts`, without their metadata."""
     search_time_ms: float
     cached: bool
     truncated: bool = False
     """Whether a text of the query was longer than the model reads, and its end was ignored."""
     threshold: float | None = None
     """The lowest score that was let in, and with `AUTO` the one that was found; None where all were."""
+    texts: tuple[bytes | None, ...] = ()
+    """The metadata of each hit as JSON, which an answer of JSON takes over without reading it."""
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """The hits with their metadata, read anew each time."""
+        if not self.texts:
+            return self.hits
+        read = [None if text is None else orjson.loads(text) for text in self.texts]
+        return tuple(replace(hit, metadata=metadata) for hit, metadata in zip(self.hits, read, strict=True))

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 
+import orjson
+
+from image_similarity.answer_size import READ_AT_ONCE, check_answer
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks
 from image_similarity.disk import DiskSpace
@@ -63,11 +66,20 @@ class Reads:
         return record
 
     async def page(self, *, limit: int, cursor: str | None) -> Page:
-        """Return a page of the collection, newest first. Raises InvalidCursor."""
+        """Return a page of the collection, newest first. Raises InvalidCursor, and AnswerTooLarge as soon as it is."""
         since = monotonic()
-        page = await self._vectors.scroll(limit=limit, cursor=cursor)
-        self.note(page.records, since)
-        return page
+        records: list[ImageRecord] = []
+        size = 0
+        while True:
+            step = await self._vectors.scroll(limit=min(READ_AT_ONCE, limit - len(records)), cursor=cursor)
+            records += step.records
+            size += sum(len(orjson.dumps(record.metadata)) for record in step.records)
+            check_answer(size, "ask for fewer images at a time (limit)")
+            cursor = step.next_cursor
+            if cursor is None or len(records) >= limit:
+                break
+        self.note(records, since)
+        return Page(tuple(records), cursor)
 
     async def content(self, image_id: str) -> Content:
         """Return which bytes an image has; while the store is away, which it had when one of the replicas read of it.

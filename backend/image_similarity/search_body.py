@@ -57,7 +57,7 @@ def read_result(answer: dict[str, Any]) -> SearchResult:
     )
     return SearchResult(
         query_id=answer["query_id"],
-        matches=matches,
+        hits=matches,
         search_time_ms=answer["search_time_ms"],
         cached=answer["cached"],
         truncated=answer["truncated"],

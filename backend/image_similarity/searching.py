@@ -11,9 +11,10 @@ from typing import TypeVar
 import orjson
 from uuid_utils import uuid7
 
+from image_similarity.answer_size import ASK_LESS, check_answer
 from image_similarity.cache.answers import Answers
 from image_similarity.confidence import Calibrations, add_confidence
-from image_similarity.domain import AnswerTooLarge, Embedding, Match, Metadata, Scalar
+from image_similarity.domain import Embedding, Match, Scalar
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import EncodedText
 from image_similarity.images.fetch import UrlFetcher
@@ -41,8 +42,8 @@ from image_similarity.writes import not_found
 
 S = TypeVar("S", Source, Example)
 
-MAX_ANSWER_BYTES = 8 * 2**20
-"""Of the results that one search returns, as they are kept; each answer is held several times while it is sent."""
+_FORMAT = 2
+"""Of answers as they are kept: replicas of different versions may share a cache, and must not read each other's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class _Found:
     matches: Sequence[Match]
     truncated: bool
     threshold: float | None
+    texts: Sequence[bytes | None] = ()
+    """The metadata of each match as JSON, once it was remembered; the matches are without it then."""
 
 
 class Searches:
@@ -99,11 +102,12 @@ class Searches:
         weights = [part.weight for part in query.parts], len(query.positive), query.strategy
         words = query.mode, "" if query.mode is Mode.VECTOR else query.words
         # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
-        stored, cached = await self._answers.to(f"{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
+        stored, cached = await self._answers.to(f"{_FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
         found = _load(stored)
         taken = round((perf_counter() - started) * 1000, 3)
         matches = add_confidence(query, found.matches, self._calibrations)
-        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold)
+        texts = tuple(found.texts)
+        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold, texts)
 
     async def _digest(self, source: Source) -> str:
         if not isinstance(source, ImageBytes):
@@ -183,23 +187,32 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
 
 
 def _dump(found: _Found) -> bytes:
+    """Return an answer as it is kept: a line of JSON, in which the metadata are lengths, and behind it the metadata."""
+    texts = [None if hit.metadata is None else orjson.dumps(hit.metadata) for hit in found.matches]
     # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
     rows = [
-        (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, hit.metadata, hit.duplicates, hit.group)
-        for hit in found.matches
+        (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, text and len(text), hit.duplicates, hit.group)
+        for hit, text in zip(found.matches, texts, strict=True)
     ]
-    answer = orjson.dumps((rows, found.truncated, found.threshold))
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise AnswerTooLarge(
-            f"The answer has {len(answer)} bytes, the limit is {MAX_ANSWER_BYTES}: ask for fewer results (top_k), or "
-            "leave their metadata out (with_metadata: false) and fetch it image by image."
-        )
+    answer = b"\n".join((orjson.dumps((rows, found.truncated, found.threshold)), b"".join(filter(None, texts))))
+    check_answer(len(answer), ASK_LESS)
     return answer
 
 
 def _load(stored: bytes) -> _Found:
-    rows, truncated, threshold = orjson.loads(stored)
-    return _Found([_match(*row) for row in rows], truncated, threshold)
+    head, _, tail = stored.partition(b"\n")
+    rows, truncated, threshold = orjson.loads(head)
+    texts: list[bytes | None] = []
+    start = 0
+    for row in rows:
+        length = row[_LENGTH]
+        texts.append(None if length is None else tail[start : start + length])
+        start += length or 0
+    return _Found([_match(*row) for row in rows], truncated, threshold, texts)
+
+
+_LENGTH = 5
+"""Where a row has the length of the metadata."""
 
 
 def _match(
@@ -208,8 +221,8 @@ def _match(
     sha256: str,
     width: int,
     height: int,
-    metadata: Metadata | None,
+    _: int | None,
     duplicates: Sequence[str],
     group: Scalar | None,
 ) -> Match:
-    return Match(image_id, score, sha256, width, height, metadata, duplicates=tuple(duplicates), group=group)
+    return Match(image_id, score, sha256, width, height, None, duplicates=tuple(duplicates), group=group)

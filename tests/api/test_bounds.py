@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from image_similarity import searching
+from image_similarity import answer_size
 from image_similarity.api.body import JSON_BYTES
 from image_similarity.api.errors import MAX_ERRORS
 from image_similarity.api.feedback_schemas import FeedbackRequest
@@ -137,10 +137,16 @@ def test_a_body_on_its_way_is_counted_until_its_client_has_gone(server: RunningS
 def test_an_answer_beyond_the_limit_says_what_to_ask_instead(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", 1000)
     for number in range(3):
         server.index(PHOTO, image_id=f"bounds-{number}", metadata=json.dumps({"a": "x" * 400}))
     body: dict[str, Any] = {"image_id": "bounds-0", "top_k": 2}
     check_problem(server.http.post("/search", json={**body, "threshold": -1.0}), 422, "answer_too_large", "top_k")
     assert server.http.post("/search", json={**body, "top_k": 1}).status_code == 200
     assert server.http.post("/search", json={**body, "with_metadata": False}).status_code == 200
+    for path in ("/search", "/images/bounds-0/similar"):
+        asked = {"image_id": "bounds-0"} if path == "/search" else {}
+        asked |= {"top_k": 3, "threshold": -1.0, "group_by": "a", "group_size": 3}
+        check_problem(server.http.post(path, json=asked), 422, "answer_too_large", "top_k")
+    check_problem(server.http.get("/images"), 422, "answer_too_large", "limit")
+    assert len(server.http.get("/images", params={"limit": 2}).json()["images"]) == 2

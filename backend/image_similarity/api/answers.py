@@ -15,7 +15,7 @@ class JsonAnswer(Response):
 
     def render(self, content: Any) -> bytes:
         """Return the body."""
-        return orjson.dumps(content)
+        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 
 _FOR_EVER = "private, max-age=31536000, immutable"

@@ -222,6 +222,20 @@ class ImageDocument(BaseModel):
         )
 
 
+def image_fields(record: ImageRecord) -> dict[str, Any]:
+    """Return the JSON of an `ImageDocument`, whose metadata nothing looks at: it was checked when it came."""
+    return {
+        "image_id": record.image_id,
+        "sha256": record.sha256,
+        "width": record.width,
+        "height": record.height,
+        "format": record.format,
+        "indexed_at": record.indexed_at,
+        "metadata": record.metadata,
+        "tagging": None if record.tagging is None else asdict(record.tagging),
+    }
+
+
 class ImagePage(BaseModel):
     """A page of the collection, newest first."""
 

@@ -7,12 +7,14 @@ ones collapsed; grouped; the best of what is left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import orjson
 
-from image_similarity.domain import AllOf, Embedding, Exists, InvalidRequest, Match
+from image_similarity.answer_size import ASK_LESS, READ_AT_ONCE, check_answer
+from image_similarity.domain import AllOf, Embedding, Exists, ImageRecord, InvalidRequest, Match
 from image_similarity.queries import AUTO, MAX_DIVERSE, SearchOptions
 from image_similarity.ranking.diversity import candidate_count, diversify
 from image_similarity.ranking.duplicates import collapse
@@ -63,6 +65,24 @@ class Selection:
 
         `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
         """
+        selected = await self._select(wanted, options, exclude, by_texts=by_texts)
+        if not options.with_metadata or all(match.metadata is not None for match in selected.matches):
+            return selected
+        return replace(selected, matches=await self._with_metadata(selected.matches))
+
+    async def _with_metadata(self, matches: list[Match]) -> list[Match]:
+        """Return the matches that are still indexed with their metadata. Raises AnswerTooLarge as soon as that is."""
+        answered: list[Match] = []
+        size = 0
+        async for match, record in _details(self._vectors, matches):
+            size += len(orjson.dumps(record.metadata))
+            check_answer(size, ASK_LESS)
+            answered.append(replace(match, metadata=record.metadata))
+        return answered
+
+    async def _select(
+        self, wanted: Wanted, options: SearchOptions, exclude: Sequence[str], *, by_texts: bool
+    ) -> Selected:
         search = _Search(self._vectors, wanted, options, exclude, _Embeddings(self._vectors))
         if not isinstance(options.threshold, str):
             return Selected(await self._choose(search, options.threshold), options.threshold)
@@ -173,14 +193,26 @@ class _Search:
         if self.only_grouped and options.group_by is not None:
             has_field = Exists(options.group_by)
             condition = has_field if condition is None else AllOf((condition, has_field))
-        return await self.vectors.query(
+        few = size <= READ_AT_ONCE
+        matches = await self.vectors.query(
             wanted,
             top_k=size,
             threshold=threshold,
             condition=condition,
-            with_metadata=options.with_metadata or options.group_by is not None,
+            with_metadata=few and (options.with_metadata or options.group_by is not None),
             exclude=self.exclude,
         )
+        if few or options.group_by is None:
+            return matches
+        return await self._with_field(matches, options.group_by.partition(".")[0])
+
+    async def _with_field(self, matches: Sequence[Match], field: str) -> list[Match]:
+        """Return the matches with one field of their metadata; all of thousands would take gigabytes."""
+        found: list[Match] = []
+        async for match, record in _details(self.vectors, matches):
+            value = {field: record.metadata[field]} if field in record.metadata else {}
+            found.append(replace(match, metadata=value))
+        return found
 
     def is_wasteful(self, candidates: Sequence[Match]) -> bool:
         """Tell whether most candidates lack the field to group by, which a filter would change."""
@@ -197,7 +229,16 @@ def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bo
     if options.group_by is None:
         return matches[: options.top_k], len(matches) >= options.top_k
     groups = group(matches, options.group_by, top_k=options.top_k, size=options.group_size)
-    answered = groups.matches
-    if not options.with_metadata:
-        answered = [replace(match, metadata=None) for match in answered]
+    # Of many candidates, only the field is there.
+    answered = [replace(match, metadata=None) for match in groups.matches]
     return answered, groups.full and len(groups.hits) == options.top_k
+
+
+async def _details(vectors: VectorStore, matches: Sequence[Match]) -> AsyncIterator[tuple[Match, ImageRecord]]:
+    """Yield the matches that are still indexed, each with its record. Raises StoreUnavailable."""
+    for start in range(0, len(matches), READ_AT_ONCE):
+        some = matches[start : start + READ_AT_ONCE]
+        records = await vectors.get_many([match.image_id for match in some])
+        for match in some:
+            if (record := records.get(match.image_id)) is not None:
+                yield match, record

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from image_similarity.answer_size import MAX_ANSWER_BYTES
 from image_similarity.api.answers import JsonAnswer, image_answer
 from image_similarity.api.body import read_image_and, read_parameters
 from image_similarity.api.dependencies import EngineDep, ImageId, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
+from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas import (
@@ -20,9 +22,11 @@ from image_similarity.api.schemas import (
     IndexRequest,
     IndexResponse,
     PatchRequest,
+    image_fields,
 )
 from image_similarity.domain import IndexResult, StoreUnavailable
 from image_similarity.images.header import format_of
+from image_similarity.inputs import MAX_METADATA_BYTES
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.telemetry.logging import get_logger
 
@@ -97,13 +101,15 @@ async def index(
     responses=responses(422, 503),
 )
 async def browse(
+    request: Request,
     engine: EngineDep,
     limit: Annotated[int, Query(ge=1, le=500, description="Most images to return.")] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-) -> ImagePage:
+) -> JsonAnswer:
     """Pages are cut by a cursor, so that images indexed meanwhile neither shift nor repeat what follows."""
+    share_of(request).will_answer(min(limit * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
     page = await engine.list_images(limit=limit, cursor=cursor)
-    return ImagePage(images=[ImageDocument.of(record) for record in page.records], next_cursor=page.next_cursor)
+    return JsonAnswer({"images": [image_fields(record) for record in page.records], "next_cursor": page.next_cursor})
 
 
 @router.get(

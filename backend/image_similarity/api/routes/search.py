@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import orjson
 from fastapi import APIRouter, Request
 
+from image_similarity.answer_size import MAX_ANSWER_BYTES
 from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.body import read_parameters
 from image_similarity.api.connection import while_connected
 from image_similarity.api.dependencies import EngineDep, ImageId
 from image_similarity.api.errors import responses
+from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import image_body, json_body
 from image_similarity.api.queries import read_query, search_options
 from image_similarity.api.routes import PREFIX
@@ -20,7 +23,8 @@ from image_similarity.api.search_schemas import (
     SearchResponse,
     TextSearchRequest,
 )
-from image_similarity.queries import SearchResult
+from image_similarity.inputs import MAX_METADATA_BYTES
+from image_similarity.queries import SearchOptions, SearchResult
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
 
@@ -39,6 +43,7 @@ async def search(request: Request, engine: EngineDep) -> JsonAnswer:
     like, or unlike, shape it further.
     """
     query, options = await read_query(request)
+    _make_room(request, options)
     found = engine.search(query, options)
     # Whoever has left needs nothing fetched from elsewhere, which may take seconds.
     return _answer(await (while_connected(request, found) if query.has_urls else found))
@@ -54,7 +59,9 @@ async def search(request: Request, engine: EngineDep) -> JsonAnswer:
 async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
     """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
     parameters = await read_parameters(TextSearchRequest, request)
-    return _answer(await engine.search_by_text(parameters.text, search_options(parameters), parameters.prompt_template))
+    options = search_options(parameters)
+    _make_room(request, options)
+    return _answer(await engine.search_by_text(parameters.text, options, parameters.prompt_template))
 
 
 @router.post(
@@ -67,7 +74,9 @@ async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
 async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
     """Ranked by BM25; other forms of a word are found, and words that begin with the last one."""
     parameters = await read_parameters(KeywordSearchRequest, request)
-    return _answer(await engine.search_by_keywords(parameters.text, search_options(parameters)))
+    options = search_options(parameters)
+    _make_room(request, options)
+    return _answer(await engine.search_by_keywords(parameters.text, options))
 
 
 @router.post(
@@ -80,7 +89,15 @@ async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
 async def similar(image_id: ImageId, request: Request, engine: EngineDep) -> JsonAnswer:
     """Nothing is uploaded; the image itself is left out of the results."""
     parameters = await read_parameters(SearchParameters, request)
-    return _answer(await engine.search_by_id(image_id, search_options(parameters)))
+    options = search_options(parameters)
+    _make_room(request, options)
+    return _answer(await engine.search_by_id(image_id, options))
+
+
+def _make_room(request: Request, options: SearchOptions) -> None:
+    """Hold what the answer may come to, before it is worked out. Raises TooMuchInFlight."""
+    if options.with_metadata:
+        share_of(request).will_answer(min(options.top_k * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
 
 
 def _answer(result: SearchResult) -> JsonAnswer:
@@ -95,13 +112,13 @@ def _answer(result: SearchResult) -> JsonAnswer:
                     "sha256": match.sha256,
                     "width": match.width,
                     "height": match.height,
-                    "metadata": match.metadata,
+                    "metadata": None if text is None else orjson.Fragment(text),
                     "duplicates": match.duplicates,
                     "group": match.group,
                 }
-                for match in result.matches
+                for match, text in zip(result.hits, result.texts, strict=True)
             ],
-            "total_found": len(result.matches),
+            "total_found": len(result.hits),
             "search_time_ms": result.search_time_ms,
             "threshold": None if result.threshold is None else round(result.threshold, 6),
             "cached": result.cached,
