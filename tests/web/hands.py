@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from playwright.sync_api import JSHandle, Page
+from playwright.sync_api import JSHandle, Locator, Page
 
 
 def _carrying(page: Page, name: str, data: bytes) -> JSHandle:
@@ -33,3 +33,17 @@ def paste(page: Page, data: bytes) -> None:
             new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }))""",
         transfer,
     )
+
+
+def swipe(page: Page, over: Locator, right: int) -> None:
+    """Move one finger so many pixels to the right, or to the left if that is negative."""
+    box = over.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    finger = page.context.new_cdp_session(page)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in (1, 2, 3):
+        points = [{"x": x + right * step / 3, "y": y}]
+        finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    finger.detach()

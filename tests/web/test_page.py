@@ -21,7 +21,7 @@ from tests.support.servers import (
     server_process,
 )
 from tests.web.conftest import drawing
-from tests.web.hands import drop, paste
+from tests.web.hands import drop, paste, swipe
 from tests.web.sights import chips, first_result, library, results
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -204,6 +204,11 @@ def test_deleted_image_comes_back_by_undo(server: RunningServer, page: Page) -> 
     page.get_by_role("button", name="Delete").click()
     # The viewer goes on to the next one, and stays there when the deletion is taken back.
     beside = page.get_by_role("dialog", name="drawing-05.png")
+    expect(beside).to_be_visible()
+    # A finger leafs as well, there and back.
+    swipe(page, beside.get_by_role("img", name="drawing-05.png"), -150)
+    expect(page.get_by_role("dialog", name="drawing-04.png")).to_be_visible()
+    swipe(page, page.get_by_role("dialog").get_by_role("img", name="drawing-04.png"), 150)
     expect(beside).to_be_visible()
     expect(page.get_by_text("Deleted drawing-06.png")).to_be_visible()
     assert server.http.get("/images/drawing-06.png").status_code == 404

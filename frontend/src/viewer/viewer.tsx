@@ -23,6 +23,7 @@ import { keptDrafts } from "@/viewer/kept-drafts";
 import { useNeighbours } from "@/viewer/leaf";
 import { MetadataTable } from "@/viewer/metadata";
 import { Said } from "@/viewer/said";
+import { useSwipe } from "@/viewer/use-swipe";
 import { splitWords } from "@/viewer/words";
 
 const Editor = lazy(() => chunks.editor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
@@ -93,6 +94,10 @@ export default function Viewer({ pictures, scale, marking }: Props) {
                 </>
               }
               draft={draft}
+              onSwipe={(towards) => {
+                const image = towards === "next" ? next : previous;
+                if (image) go(image);
+              }}
               onGone={() => {
                 const beside = next ?? previous;
                 if (beside) turn(beside.image_id);
@@ -131,10 +136,11 @@ interface ContentsProps {
   marking: Marking | undefined;
   leaf: React.ReactNode;
   draft: Draft;
+  onSwipe: (towards: "previous" | "next") => void;
   onGone: () => void;
 }
 
-function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsProps) {
+function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: ContentsProps) {
   const toast = useToast();
   const [, navigate] = useLocation();
   const remove = useDelete();
@@ -143,6 +149,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsPr
   const editing = edited === id || keptDrafts.has(id);
   const { data, error, refetch } = useImage(id);
   const picture = data ?? known;
+  const swipe = useSwipe(onSwipe);
 
   if (error && !picture) {
     return (
@@ -163,7 +170,10 @@ function Contents({ id, known, scale, marking, leaf, draft, onGone }: ContentsPr
 
   return (
     <>
-      <div className="relative flex h-[58dvh] shrink-0 items-center justify-center overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1">
+      <div
+        {...swipe}
+        className="touch-pan-y touch-pinch-zoom relative flex h-[58dvh] shrink-0 items-center justify-center overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1"
+      >
         {picture && <FullImage key={id} picture={picture} format={data?.format} />}
         {leaf}
       </div>
