@@ -146,11 +146,14 @@ class SharedContents:
     async def _ask(self, commands: Callable[[], list[Command]]) -> Answer | None:
         """Ask under the names of the run that answers; None where none does."""
         for _ in range(2):
+            # Another call may learn of a new run while this one, which still names the old one, is under way.
+            named = self._run
             answer = await self._link.ask(*commands())
-            if answer is None or answer.run == self._run:
+            if answer is None or answer.run == named:
                 return answer
-            self._run = answer.run
-            self._sent.clear()
+            if answer.run != self._run:
+                self._run = answer.run
+                self._sent.clear()
         return None
 
     def _key(self, image_id: str) -> str:
