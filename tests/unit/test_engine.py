@@ -209,7 +209,8 @@ async def test_a_large_collection_without_a_graph_is_told_what_to_do(rig: Rig, m
 async def test_health_names_the_part_and_only_an_own_store_turns_ready_off(rig: Rig) -> None:
     health, readiness = rig.engine.health, rig.engine.readiness
     await health.look()
-    assert {part: found.problem for part, found in health.findings().items()} == {"vector_store": None, "storage": None}
+    problems = {part: found.problem for part, found in health.findings().items()}
+    assert problems == {"vector_store": None, "storage": None, "disk": None}
     (rig.folder / "thumbnails").write_text("not a folder")
     await health.look()
     assert (health.problem("storage") is not None, readiness.problems()) == (True, {})
