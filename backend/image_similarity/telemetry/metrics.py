@@ -11,6 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+_DEATHS = ("cpu", "exit", "idle", "memory", "protocol", "signal", "start", "timeout")
+"""Why a decoding process may end; see `images.process.DecoderDied`."""
+
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -85,6 +88,9 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        for reason in _DEATHS:
+            # There from the beginning: `increase` does not see the step from nothing to one.
+            self.decoder_deaths.labels(reason)
         self.indexed = Counter(
             "image_similarity_images_indexed_total",
             "Images written to the collection.",
