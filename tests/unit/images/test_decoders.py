@@ -75,7 +75,7 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 def deaths(decoders: Decoders) -> dict[str, float]:
     [family] = decoders._metrics.decoder_deaths.collect()
-    return {sample.labels["reason"]: sample.value for sample in family.samples}
+    return {sample.labels["reason"]: sample.value for sample in family.samples if sample.value}
 
 
 async def pid(decoders: Decoders) -> int:
