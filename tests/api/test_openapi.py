@@ -45,6 +45,7 @@ def test_every_contract_of_the_design_is_in_the_document(document: dict[str, Any
         "delete /api/v1/images/{image_id}",
         "get /api/v1/images/{image_id}/file",
         "get /api/v1/images/{image_id}/thumbnail",
+        "get /api/v1/images/{image_id}/preview",
         "post /api/v1/images/{image_id}/similar",
         "post /api/v1/images/{image_id}/restore",
         "post /api/v1/index/batch",
@@ -102,4 +103,4 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(server: RunningServer) 
 
         conforms()
         tried.append(operation.label)
-    assert len(tried) == 26
+    assert len(tried) == 27
