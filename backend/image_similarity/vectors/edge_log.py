@@ -25,11 +25,18 @@ class EdgeLog:
         self._folder = folder
         self._seen: list[str] = []
         """The segments that were there when all of them were last brought to disk."""
+        self.broken = False
+        """Whether a sync has failed. The kernel then forgets what it could not write, and the next sync succeeds over a
+        hole, at which reading the log ends: nothing that is written to this log later may rely on it."""
         self._group: Grouped[None] = Grouped(self._sync_for)
 
     async def sync(self) -> None:
         """Return when all that was written before is on the disk; callers of one moment share it. Raises OSError."""
-        await self._group.do(None)
+        try:
+            await self._group.do(None)
+        except OSError:
+            self.broken = True
+            raise
 
     def _sync_for(self, callers: Sequence[None]) -> list[Exception | None]:
         for _ in range(_ATTEMPTS - 1):

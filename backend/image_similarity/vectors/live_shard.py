@@ -96,10 +96,7 @@ class LiveShard:
         self._flush_later()
         result = await self.grow(call, room)
         if self._log is not None:
-            try:
-                await self._log.sync()
-            except OSError as error:
-                raise StoreUnavailable(f"The vector store cannot bring its log to disk: {error.strerror}") from error
+            await self._bring_to_disk(self._log)
         return result
 
     async def check(self) -> None:
@@ -131,6 +128,17 @@ class LiveShard:
             raise StoreUnavailable(f"What was written last may be lost when the machine stops: {error}") from error
         finally:
             self._thread.shutdown()
+
+    async def _bring_to_disk(self, log: EdgeLog) -> None:
+        if log.broken:
+            # Slow, but it needs no log.
+            await self._in_thread(self._flush_or_reopen)
+            return
+        try:
+            await log.sync()
+        except OSError as error:
+            get_logger().error("log_sync_failed", error=str(error))
+            raise StoreUnavailable(f"The vector store cannot bring its log to disk: {error.strerror}") from error
 
     def _look(self, shard: edge.EdgeShard) -> None:
         secure(self.folder)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from image_similarity.domain import StoreUnavailable
 from image_similarity.filters import parse_filter
-from image_similarity.vectors import live_shard
+from image_similarity.vectors import edge_log, live_shard
 from image_similarity.vectors.embedded import EmbeddedStore, Found, peek
+from image_similarity.vectors.live_shard import LiveShard
 from tests.support.flushes import break_files
 from tests.support.records import record, towards
 from tests.support.servers import PATIENCE
@@ -174,3 +177,34 @@ async def test_the_pause_between_attempts_grows_to_a_bound(folder: Path) -> None
         pauses.append(shard._pause())
     assert pauses == [live_shard.FLUSH_SECONDS, live_shard.RETRY_SECONDS, 2 * live_shard.RETRY_SECONDS, 0.2]
     await store.close()
+
+
+async def test_a_log_that_could_not_be_synced_once_is_not_relied_on_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_shard, "FLUSH_SECONDS", 3600.0)
+    flushes = 0
+
+    def flush(shard: LiveShard) -> None:
+        nonlocal flushes
+        flushes += 1
+        flush_or_reopen(shard)
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    flush_or_reopen = LiveShard._flush_or_reopen
+    monkeypatch.setattr(LiveShard, "_flush_or_reopen", flush)
+    store = EmbeddedStore.open(folder, META)
+    try:
+        await written(store, "a")
+        with monkeypatch.context() as broken, capture_logs() as lines:
+            broken.setattr(edge_log, "_sync_data", fail)
+            with pytest.raises(StoreUnavailable, match="log to disk: Input/output error"):
+                await written(store, "b")
+        assert [line["event"] for line in lines] == ["log_sync_failed"]
+        assert flushes == 0
+        await written(store, "c")
+        assert flushes == 1, "it was acknowledged on the word of a log that has a hole"
+    finally:
+        await store.close()
