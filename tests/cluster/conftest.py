@@ -55,8 +55,17 @@ class Stack:
         return {row["svname"]: row["status"] for row in rows if row["pxname"] == "replicas"}
 
 
+@pytest.fixture(scope="package", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """Have the processes of clusters run without coverage, which costs crowds much and finds no line that others do
+    not find."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
+
+
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, unmeasured: None) -> Iterator[Stack]:
     for program in ("redis-server", "haproxy", "epmd"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed; scripts/test.sh installs it")
