@@ -31,6 +31,7 @@ async def test_what_a_replica_did_just_before_it_died_is_answered_as_done(
     shared |= {"qdrant_url": qdrant.url, "qdrant_grpc_port": qdrant.grpc_port}
     async with AsyncExitStack() as stack:
         links: list[FaultyLink] = []
+        ports: list[int] = []
         for number in range(2):
             server = running_server(make_settings(tmp_path / f"{number}", tiny_checkpoint, **shared))
             running = await asyncio.to_thread(server.__enter__)
@@ -40,6 +41,7 @@ async def test_what_a_replica_did_just_before_it_died_is_answered_as_done(
             # What the balancer sees of a replica that is killed: nobody listens any more.
             link.on_lost = partial(setattr, link, "target", free_port())
             links.append(link)
+            ports.append(port)
         replicas = {f"REPLICA_{number + 1}": f"127.0.0.1:{link.port}" for number, link in enumerate(links)}
         balancing = running_balancer(tmp_path, replicas=0, **replicas)
         balancer = await asyncio.to_thread(balancing.__enter__)
@@ -56,8 +58,9 @@ async def test_what_a_replica_did_just_before_it_died_is_answered_as_done(
             assert deleted.json()["restorable_until"] is not None
             assert (await client.delete("/images/a")).status_code == 404, "another request, so nothing to delete"
 
-            for link in links:
-                link.on_lost = lambda: None
+            for link, port in zip(links, ports, strict=True):
+                link.target, link.on_lost = port, lambda: None
+            await asyncio.to_thread(wait_for, lambda: _ready(balancer) == 2, "the dead one does not come back")
             _fail_once(links)
             restored = await client.post("/images/a/restore")
             assert (restored.status_code, restored.json()["image_id"]) == (200, "a"), restored.text

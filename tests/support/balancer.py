@@ -15,6 +15,9 @@ from tests.support.servers import ONCE, PATIENCE, answers, free_port, wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "haproxy" / "haproxy.cfg"
 
+NOWHERE = "127.0.0.1:1"
+"""Nothing listens there."""
+
 
 class Replica:
     """A toy replica, a process of its own, that can be killed, drained and started again on the same port."""
@@ -86,8 +89,8 @@ def running_balancer(folder: Path, *, replicas: int = 3, **variables: str) -> It
         api, stats = free_port(), free_port()
         env = {
             **os.environ,
-            # Nothing listens on port 1; without a value a stranger on the standard port would take part.
-            **{f"REPLICA_{number}": "127.0.0.1:1" for number in (1, 2, 3)},
+            # Without a value a stranger on the standard port would take part.
+            **{f"REPLICA_{number}": NOWHERE for number in (1, 2, 3)},
             **{f"REPLICA_{number + 1}": f"127.0.0.1:{toy.port}" for number, toy in enumerate(toys)},
             "API_BIND": f"127.0.0.1:{api}",
             "STATS_BIND": f"127.0.0.1:{stats}",
@@ -105,6 +108,17 @@ def running_balancer(folder: Path, *, replicas: int = 3, **variables: str) -> It
         assert process.poll() is None, log.read_text()
         for toy in toys:
             balancer.wait_until(toy, "UP")
+        # A request that meets two of them before the balancer has noticed finds no replica.
+        absent = {f"replica-{number}" for number in (1, 2, 3) if env[f"REPLICA_{number}"] == NOWHERE}
+        wait_for(
+            lambda: (
+                not any(
+                    row["svname"] in absent and row["status"].startswith("UP")
+                    for row in statistics_of(balancer.statistics)
+                )
+            ),
+            "replicas that are not there stay up",
+        )
         yield balancer
 
 
