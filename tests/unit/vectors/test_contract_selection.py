@@ -179,7 +179,7 @@ async def test_groups_are_found_though_few_images_have_the_field(store: VectorSt
     counting: Any = Counting(store)
     selected = await select(counting, group_by="kind", group_size=1, top_k=2)
     assert [match.group for match in selected.matches] == ["rare", "other"]
-    assert counting.asked == ["query"] * 2
+    assert counting.asked.count("query") == 2
 
 
 async def test_groups_come_without_metadata_where_it_is_not_wanted(store: VectorStore) -> None:
@@ -282,4 +282,4 @@ async def test_the_search_for_groups_has_an_end(store: VectorStore) -> None:
         await store.upsert(many[start : start + 500])
     counting: Any = Counting(store)
     await select(counting, group_by="kind")
-    assert counting.asked == ["query"] * 4
+    assert counting.asked.count("query") == 4

@@ -140,7 +140,7 @@ async def test_a_missing_shard_is_named(folder: Path) -> None:
     await filled(folder)
     (folder / "shard").rename(folder / "elsewhere")
 
-    with pytest.raises(StoreUnavailable, match="photos cannot be opened"):
+    with pytest.raises(StoreUnavailable, match="photos is damaged and cannot be opened"):
         EmbeddedStore.open(folder, META)
 
 
