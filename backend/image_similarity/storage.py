@@ -94,21 +94,11 @@ class ImageStorage:
 
     async def thumbnail(self, sha256: str) -> bytes | None:
         """Return the thumbnail, WebP, or None where there is none. Raises ImageDamaged if it is not as it was made."""
-        data = await self._read(_thumbnail(sha256))
-        if data is None:
-            return None
-        if (thumbnail := unseal(data)) is None:
-            raise self._damaged("thumbnail", _thumbnail(sha256), len(data))
-        return thumbnail
+        return await self._unsealed("thumbnail", _thumbnail(sha256))
 
     async def preview(self, sha256: str) -> bytes | None:
         """Return the preview, WebP, or None if none was made. Raises ImageDamaged if it is not as it was made."""
-        data = await self._read(_preview(sha256))
-        if data is None:
-            return None
-        if (preview := unseal(data)) is None:
-            raise self._damaged("preview", _preview(sha256), len(data))
-        return preview
+        return await self._unsealed("preview", _preview(sha256))
 
     async def save_preview(self, sha256: str, preview: bytes) -> None:
         """Write a preview, unless the original has gone meanwhile: then nothing would ever remove it."""
@@ -169,6 +159,14 @@ class ImageStorage:
         except FileNotFoundError:
             return False
         return True
+
+    async def _unsealed(self, what: str, key: str) -> bytes | None:
+        sealed = await self._read(key)
+        if sealed is None:
+            return None
+        if (data := unseal(sealed)) is None:
+            raise self._damaged(what, key, len(sealed))
+        return data
 
     def _damaged(self, what: str, key: str, size: int) -> ImageDamaged:
         get_logger().error("image_damaged", key=key, bytes=size)
