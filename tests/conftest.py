@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 from random_checkpoint import build_checkpoint
 from tests.support.logs import log_to_standard_error
 from tests.support.qdrant_process import QdrantProcess
+
+if TYPE_CHECKING:
+    from tests.support.commands import Cli
 
 # As the program does, and for the same reason; torch is not loaded before a test needs it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -68,3 +71,12 @@ def qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Return the command `image-similarity`, run in this process."""
+    # Loads most of the package, which most test processes need late or never.
+    from tests.support.commands import make_cli
+
+    return make_cli(monkeypatch, capsys, tmp_path)

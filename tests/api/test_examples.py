@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from image_similarity.queries import Strategy
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import RunningServer, make_settings, running_server
@@ -43,11 +43,6 @@ async def web() -> AsyncIterator[WebServer]:
     async with web_server() as running:
         running.answers |= {f"/{number}.png": ok(data) for number, data in enumerate(PHOTOS)}
         yield running
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def search(server: RunningServer, **body: Any) -> dict[str, Any]:

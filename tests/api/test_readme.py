@@ -11,18 +11,13 @@ from pathlib import Path
 import pytest
 
 from image_similarity.settings import Settings
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 API = ROOT / "docs" / "API.md"
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def test_the_settings_table_names_every_variable_with_its_meaning() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import RunningServer, make_settings, running_server
@@ -172,11 +172,6 @@ def test_the_examples_of_the_document_work_as_they_stand(album: RunningServer, t
         done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (script, done.stdout, done.stderr)
         assert json.loads(done.stdout)["results"], script
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def test_the_command_line_has_the_same_options(album: RunningServer, cli: Cli, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.mini import MINI
 from image_similarity.settings import Settings
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.encoders import ColourEncoder
 from tests.support.servers import command, environment, free_port, make_settings, running_server, server_process
@@ -40,11 +40,6 @@ def photos(tmp_path: Path) -> Path:
         (folder / name).write_bytes(encoded(photo(seed=seed), suffix))
     (folder / "notes.txt").write_text("no image")
     return folder
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def test_a_folder_is_indexed_searched_and_indexed_again_for_free(

@@ -11,7 +11,7 @@ import qdrant_edge as edge
 
 from image_similarity.vectors.edge_folder import load
 from image_similarity.vectors.keywords import KEYWORDS
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import make_settings, running_server
@@ -24,11 +24,6 @@ WORDS = {
     "dogs.png": {"description": "Two dogs in the sun"},
     "flower.png": {"description": "A sunflower"},
 }
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from image_similarity.folder import IdFrom, find_images
 from image_similarity.remote_bulk import RemoteBulk
 from image_similarity.remote_client import RemoteClient
 from image_similarity.running_server import Server
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, make_settings, running_server, wait_for
 
@@ -46,11 +46,6 @@ def gate(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[thr
     monkeypatch.setattr(server.engine, "index_image", held)
     yield opened
     opened.set()
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

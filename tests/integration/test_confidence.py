@@ -14,7 +14,7 @@ import pytest
 from image_similarity.confidence import QueryKind, read_calibrations
 from image_similarity.encoders.mini import CALIBRATION
 from tests.support.albums import SUBJECTS, drawing
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import API, PATIENCE, command, environment, free_port, server_process
 
@@ -29,11 +29,6 @@ def calibration(path: Path, model: str) -> Path:
 @pytest.fixture
 def env(tmp_path: Path, tiny_checkpoint: Path) -> dict[str, str]:
     return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu"}
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 def test_a_server_answers_with_the_confidence_of_its_calibration_file(

