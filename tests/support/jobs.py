@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -70,8 +71,11 @@ def indexed_images(http: httpx.Client) -> dict[str, str]:
 
 
 def stored_originals(folder: Path) -> list[str]:
-    """Return the sha256 of every original that is stored, sorted."""
-    return sorted(path.name for path in (folder / "originals").rglob("*") if path.is_file())
+    """Return the sha256 of every original below the storage `folder`, sorted.
+
+    A server may remove an emptied folder at the same time, which `os.walk` passes over and `Path.rglob` does not.
+    """
+    return sorted(name for _, _, names in os.walk(folder / "originals") for name in names)
 
 
 @contextmanager

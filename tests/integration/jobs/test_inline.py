@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.drawings import encoded, photo
 from tests.support.hurtful_command import DEADLY, SLOW
-from tests.support.jobs import finished, indexed_images, pictures, serving, status, submit
+from tests.support.jobs import finished, indexed_images, pictures, serving, status, stored_originals, submit
 from tests.support.servers import API, PATIENCE, free_port, wait_for
 
 
@@ -49,10 +49,7 @@ def test_after_kill_9_in_the_middle_nothing_is_lost_and_nothing_done_twice(env: 
                 if image_id not in {"image-0003", "image-0030", "image-0058"}
             }
             assert indexed_images(http) == expected
-            originals = [
-                path.name for path in (tmp_path / "data" / "images" / "originals").rglob("*") if path.is_file()
-            ]
-            assert sorted(originals) == sorted(expected.values())
+            assert stored_originals(tmp_path / "data" / "images") == sorted(expected.values())
             assert not (tmp_path / "data" / "pending").exists()
         # The report outlives the process too.
         with serving(env, tmp_path / "log", port):
