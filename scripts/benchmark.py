@@ -217,7 +217,7 @@ SECTIONS = (
 
 
 def _measure(checkpoint: Path, photos: Path | None, amount: Amount, folder: Path) -> list[Figure]:
-    from image_similarity.models import load_encoder
+    from image_similarity.bootstrap.models import load_encoder
     from image_similarity.settings import Settings
 
     photos = photos or rig.gather_photos(folder / "photos", 24)

@@ -91,8 +91,8 @@ def fill(settings: Any, encoder: Any, count: int) -> None:
     """Write `count` records with random vectors straight into the collection of `settings`."""
     import asyncio
 
+    from image_similarity.bootstrap.stores import StoreKind, open_collection
     from image_similarity.domain import ImageRecord
-    from image_similarity.stores import StoreKind, open_collection
     from image_similarity.vectors.collection import CollectionMeta
 
     random = np.random.default_rng(0)

@@ -19,8 +19,8 @@ from rich.table import Table
 import benchmark_rig as rig
 import load_client
 from benchmark import DEFAULT_CHECKPOINT
-from image_similarity.cluster.cluster import Cluster, Plan
-from image_similarity.cluster.qdrant import Source
+from image_similarity.cli.cluster.qdrant import Source
+from image_similarity.cli.cluster.stack import Cluster, Plan
 from random_checkpoint import build_checkpoint
 from stand_in_cluster import STAND_IN
 

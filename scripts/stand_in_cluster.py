@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from image_similarity.cli import main
+from image_similarity.cli.main import main
 
 STAND_IN = (
     *("env", f"PYTHONPATH={Path(__file__).parent.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"),

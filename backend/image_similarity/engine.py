@@ -63,7 +63,7 @@ class EngineStats:
 
 
 class SearchEngine:
-    """The use cases, over parts that `bootstrap.py` chose.
+    """The use cases, over parts that `bootstrap` chose.
 
     Every method may raise StoreUnavailable; those that take an image also what `ImageEmbedder` raises.
     """

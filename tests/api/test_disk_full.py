@@ -10,7 +10,7 @@ import pytest
 
 from image_similarity import disk
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap import build_jobs
+from image_similarity.bootstrap.engine import build_jobs
 from image_similarity.domain import DiskFull
 from image_similarity.health import STALE
 from tests.support.engines import BLUE, ORANGE, RED, running_engine

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.cluster.cluster import Cluster, Plan
-from image_similarity.cluster.qdrant import Source
+from image_similarity.cli.cluster.qdrant import Source
+from image_similarity.cli.cluster.stack import Cluster, Plan
 from stand_in_cluster import STAND_IN
 from tests.support.balancer import statistics_of
 from tests.support.drawings import encoded, photo

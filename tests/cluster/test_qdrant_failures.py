@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.drill.account import Account, Fate, Operation
-from image_similarity.drill.pictures import draw
+from image_similarity.cli.drill.account import Account, Fate, Operation
+from image_similarity.cli.drill.pictures import draw
 from tests.support.drilling import wait_for_requests
 from tests.support.qdrant_nodes import frozen, node_url
 from tests.support.real_cluster import NODES, RealCluster, running_real_cluster

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cluster.cluster import Cluster, Plan
-from image_similarity.cluster.qdrant import Source, decided
-from image_similarity.drill.copies import Copies, compare, wait_for_copies
+from image_similarity.cli.cluster.qdrant import Source, decided
+from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.drill.copies import Copies, compare, wait_for_copies
 from tests.support.drilling import wait_for_requests
 from tests.support.qdrant_nodes import QdrantNodes, ask, holders, lose, node_url, peer_ids, wait_until_they_agree
 from tests.support.real_cluster import COLLECTION, NODES, REPLICAS, RealCluster, find_program, running_real_cluster

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from image_similarity import remote_bulk
+from image_similarity.cli import index_remote as remote_bulk
+from image_similarity.cli.index_remote import RemoteBulk
+from image_similarity.cli.remote_client import RemoteClient
+from image_similarity.cli.running_server import Server
 from image_similarity.domain import IndexResult
 from image_similarity.folder import IdFrom, find_images
-from image_similarity.remote_bulk import RemoteBulk
-from image_similarity.remote_client import RemoteClient
-from image_similarity.running_server import Server
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, make_settings, running_server, wait_for

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from image_similarity.drill.account import PREFIX, Fate, Operation, percentile, summary
-from image_similarity.drill.copies import Copies, compare
-from image_similarity.drill.load import SHARES
-from image_similarity.drill.pictures import draw
+from image_similarity.cli.drill.account import PREFIX, Fate, Operation, percentile, summary
+from image_similarity.cli.drill.copies import Copies, compare
+from image_similarity.cli.drill.load import SHARES
+from image_similarity.cli.drill.pictures import draw
 from tests.support.drawings import WHITE, encoded
 from tests.support.drilling import drilling, found_of, wait_for_requests
 from tests.support.qdrant_process import QdrantProcess

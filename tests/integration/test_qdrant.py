@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from image_similarity import models, trash
-from image_similarity.bootstrap import build_engine
+from image_similarity import trash
+from image_similarity.bootstrap import models
+from image_similarity.bootstrap.engine import build_engine
 from image_similarity.domain import ModelUnavailable
 from image_similarity.encoders.base import Encoder
 from image_similarity.settings import Settings

@@ -137,7 +137,7 @@ def test_ctrl_c_says_where_it_stopped_and_the_next_run_goes_on(
     # A shell has whatever it starts in the background ignore Ctrl-C, tests and all that they start included.
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from image_similarity.cli import main; main()"
+        "from image_similarity.cli.main import main; main()"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", program, "shards", "--balance", "--yes"],

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from image_similarity.api.routes import service
-from image_similarity.api.server import GRACE_SECONDS
 from image_similarity.api.worker_app import create_worker_app
+from image_similarity.bootstrap.server import GRACE_SECONDS
 from image_similarity.jobs.celery_app import CHUNKS
 from image_similarity.settings import Settings
 from tests.kubernetes.test_objects import probes
@@ -72,8 +72,8 @@ def test_threads_are_counted_from_the_limit_of_the_container(api: Object, worker
 def test_commands_exist() -> None:
     dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["image-similarity"]' in dockerfile
-    from image_similarity.cli import app
-    from image_similarity.maintenance import app as maintenance
+    from image_similarity.cli.main import app
+    from image_similarity.cli.maintenance import app as maintenance
 
     known = {(one.name or one.callback.__name__.replace("_", "-")) for one in registered(app, maintenance)}
     for _, _, spec in pods(rendered("everything")):

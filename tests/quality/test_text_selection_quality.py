@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_similarity.bootstrap import build_engine
+from image_similarity.bootstrap.engine import build_engine
 from image_similarity.engine import SearchEngine
 from image_similarity.queries import SearchOptions
 from measure_text_selection import Captioned

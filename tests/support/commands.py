@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cli import main
+from image_similarity.cli.main import main
 from image_similarity.settings import Settings
 from tests.support.logs import log_to_standard_error
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from image_similarity.drill.account import Account, Findings
-from image_similarity.drill.load import Plan, load
-from image_similarity.drill.verify import verify
+from image_similarity.cli.drill.account import Account, Findings
+from image_similarity.cli.drill.load import Plan, load
+from image_similarity.cli.drill.verify import verify
 from tests.support.servers import wait_for
 
 

@@ -11,8 +11,8 @@ import signal
 import time
 from typing import Any
 
-from image_similarity.api import server
-from image_similarity.cli import main
+from image_similarity.bootstrap import server
+from image_similarity.cli.main import main
 from image_similarity.images import recipe
 
 DEADLY = b"this image kills the process that decodes it"

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from image_similarity.cluster import qdrant
-from image_similarity.cluster.cluster import Cluster, Plan
-from image_similarity.cluster.services import Service
+from image_similarity.cli.cluster import qdrant
+from image_similarity.cli.cluster.services import Service
+from image_similarity.cli.cluster.stack import Cluster, Plan
 from tests.support.servers import ONCE, wait_for
 
 

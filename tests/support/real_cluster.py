@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cluster.cluster import Cluster, Plan
-from image_similarity.cluster.qdrant import Source
-from image_similarity.drill.account import Account, Fate, summary
-from image_similarity.drill.copies import compare, wait_for_copies
+from image_similarity.cli.cluster.qdrant import Source
+from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.drill.account import Account, Fate, summary
+from image_similarity.cli.drill.copies import compare, wait_for_copies
 from tests.support.drilling import drilling, found_of
 from tests.support.qdrant_nodes import peer_ids, wait_until_they_agree
 

@@ -19,8 +19,8 @@ import httpx
 import uvicorn
 
 from image_similarity.api.app import create_app
-from image_similarity.api.whole_answers import WholeAnswers
-from image_similarity.bootstrap import build_engine, build_jobs
+from image_similarity.bootstrap.engine import build_engine, build_jobs
+from image_similarity.bootstrap.http_protocol import WholeAnswers
 from image_similarity.engine import SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing

@@ -22,7 +22,7 @@ from typing import Any
 import uvicorn
 
 from image_similarity.api.errors import RETRIED_NOWHERE
-from image_similarity.api.whole_answers import WholeAnswers
+from image_similarity.bootstrap.http_protocol import WholeAnswers
 
 PAUSE = 0.3
 DRAIN = 1.5

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from image_similarity.api import bounded_requests
 from image_similarity.api.bounded_requests import MAX_HEAD, MAX_HEAD_FIELDS
-from image_similarity.api.whole_answers import WholeAnswers
+from image_similarity.bootstrap.http_protocol import WholeAnswers
 from tests.unit.test_whole_answers import REQUEST, Wire
 
 POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n"

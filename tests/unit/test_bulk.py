@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.bulk import Tally, index_files
+from image_similarity.cli.index_local import Tally, index_files
 from image_similarity.domain import IndexResult, Metadata, Overloaded, StoreUnavailable
 from image_similarity.folder import IdFrom, find_images
 

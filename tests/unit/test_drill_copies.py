@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from image_similarity.cli.drill.copies import Copies, compare, wait_for_copies
 from image_similarity.domain import StoreUnavailable
-from image_similarity.drill.copies import Copies, compare, wait_for_copies
 
 NAME = "photos"
 

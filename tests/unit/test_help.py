@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from image_similarity.cli import app, narrow
+from image_similarity.cli.main import app, narrow
 
 
 def commands_of(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from image_similarity.api import bounded_requests
 from image_similarity.api.in_flight import EXEMPT, PIECE, Budget, CountBytes
 from image_similarity.api.limit_body import BodyLimits
-from image_similarity.api.whole_answers import WholeAnswers
+from image_similarity.bootstrap.http_protocol import WholeAnswers
 from image_similarity.domain import BodyTooLarge, TooMuchInFlight
 from image_similarity.telemetry.metrics import Metrics
 

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from image_similarity.api.listening import bind
-from image_similarity.api.server import _Server
+from image_similarity.bootstrap.listening import bind
+from image_similarity.bootstrap.server import _Server
 from image_similarity.domain import InvalidRequest
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.misspelt import among, misspelt_settings
+from image_similarity.cli.misspelt import among, misspelt_settings
 from image_similarity.settings import Settings
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from image_similarity.cli.nothing_found import why_nothing
 from image_similarity.domain import Facet, Facets, FieldKind
 from image_similarity.filters import parse_filter
-from image_similarity.nothing_found import why_nothing
 from image_similarity.queries import AUTO, IndexedImage, Mode, Query, QueryPart, SearchOptions
 
 NAMES = ("year", "species", "camera.model")

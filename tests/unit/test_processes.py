@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cluster import processes
-from image_similarity.cluster.processes import start
+from image_similarity.cli.cluster import processes
+from image_similarity.cli.cluster.processes import start
 
 AT_ONCE = 8
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from image_similarity.cli.running_server import server_at
 from image_similarity.domain import InvalidRequest
-from image_similarity.running_server import server_at
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from image_similarity.api.whole_answers import LONG_BYTES, JoiningTransport, WholeAnswers
+from image_similarity.bootstrap.http_protocol import LONG_BYTES, JoiningTransport, WholeAnswers
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 Send = Callable[[dict[str, Any]], Awaitable[None]]

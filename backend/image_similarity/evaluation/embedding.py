@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.bootstrap import open_decoders
+from image_similarity.bootstrap.engine import open_decoders
 from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Pixels
 from image_similarity.embedder import recipe_for
 from image_similarity.encoders.base import Encoder, TextEncoder

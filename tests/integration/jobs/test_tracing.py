@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from image_similarity.bootstrap import build_engine, chunk_processor, open_ledger
+from image_similarity.bootstrap.engine import build_engine, chunk_processor, open_ledger
+from image_similarity.bootstrap.worker import EventLoopThread, _look_about, celery_for
 from image_similarity.jobs.celery_app import TASK
-from image_similarity.jobs.worker import EventLoopThread, _look_about, celery_for
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing, carrier, span
 from tests.support.drawings import encoded, photo

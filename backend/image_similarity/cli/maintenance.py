@@ -9,13 +9,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from image_similarity import migration
-from image_similarity.console import alone, err, load_settings, out
-from image_similarity.stores import StoreKind
-from image_similarity.stores import migrate as run_migration
-from image_similarity.stores import optimize as run_optimize
+from image_similarity.bootstrap.stores import StoreKind
+from image_similarity.bootstrap.stores import migrate as run_migration
+from image_similarity.bootstrap.stores import optimize as run_optimize
+from image_similarity.cli.console import alone, err, load_settings, out
 
 app = typer.Typer()
-"""Its commands appear among those of `cli.py`."""
+"""Its commands appear among those of `cli/main.py`."""
 
 
 @app.command(epilog="Example: `image-similarity download-model openai/clip-vit-base-patch32`")
@@ -38,7 +38,7 @@ def download_model(
 def init_db() -> None:
     """Make the collection for the model, or bring an earlier version's up to date; harmless to repeat."""
     settings = load_settings()
-    from image_similarity.bootstrap import initialize
+    from image_similarity.bootstrap.engine import initialize
 
     with alone("It made the collection when it started, and brings it up to date: there is nothing left to do."):
         info = asyncio.run(initialize(settings))

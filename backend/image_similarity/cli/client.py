@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from image_similarity.api.status_schemas import StatsResponse
+from image_similarity.cli.remote_client import RemoteClient
+from image_similarity.cli.running_server import Server
 from image_similarity.domain import Facets, ImageNotFound, IndexResult, Metadata
 from image_similarity.engine import SearchEngine
 from image_similarity.feedback.events import FeedbackEvent
 from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
-from image_similarity.remote_client import RemoteClient
-from image_similarity.running_server import Server
 from image_similarity.settings import Settings
 
 
@@ -59,7 +59,7 @@ async def connect(settings: Settings, server: Server | None) -> AsyncIterator[Cl
             yield remote
         return
     # Pulls in torch, which a client of a server does not need.
-    from image_similarity.bootstrap import build_engine
+    from image_similarity.bootstrap.engine import build_engine
 
     engine = await build_engine(settings)
     try:

@@ -12,6 +12,8 @@ from uuid import uuid4
 import httpx
 import orjson
 
+from image_similarity.cli.running_server import API_PREFIX, Server
+from image_similarity.cli.search_json import read_facets, read_result, search_body
 from image_similarity.domain import (
     Facets,
     ImageSimilarityError,
@@ -23,8 +25,6 @@ from image_similarity.domain import (
 from image_similarity.facets import MOST_FIELDS
 from image_similarity.feedback.events import FeedbackEvent, from_json
 from image_similarity.queries import Query, SearchOptions, SearchResult
-from image_similarity.running_server import API_PREFIX, Server
-from image_similarity.search_body import read_facets, read_result, search_body
 
 RETRIES = 8
 """Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from image_similarity.cluster.services import LOOPBACK, Service, answers
+from image_similarity.cli.cluster.services import LOOPBACK, Service, answers
 from image_similarity.domain import InvalidRequest
 
 NODES = 3

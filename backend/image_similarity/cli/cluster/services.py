@@ -133,7 +133,7 @@ def _balancer_config() -> Path:
     Raises InvalidRequest where there is neither.
     """
     for found in (
-        Path(__file__).parents[3] / "haproxy" / "haproxy.cfg",
+        Path(__file__).parents[4] / "haproxy" / "haproxy.cfg",
         Path(str(files("image_similarity"))) / "haproxy.cfg",
     ):
         if found.is_file():

@@ -1,17 +1,17 @@
-"""Which cache the settings ask for; with `bootstrap.py` the only place that names concrete ones."""
+"""Which cache the settings ask for; only `bootstrap` names concrete ones."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 
+from image_similarity.bootstrap.stores import StoreKind, collection_folder, store_kind
 from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.domain import InvalidRequest
 from image_similarity.settings import Settings
-from image_similarity.stores import StoreKind, collection_folder, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 

@@ -12,17 +12,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from image_similarity.console import AsJson, err, load_settings, out, print_json
+from image_similarity.bootstrap.stores import balance_placement, read_placement
+from image_similarity.cli.console import AsJson, err, load_settings, out, print_json
 from image_similarity.domain import InvalidRequest
 from image_similarity.settings import Settings
-from image_similarity.stores import balance_placement, read_placement
 from image_similarity.vectors.placement import ACTIVE, Placement, Step, describe, plan
 
 if TYPE_CHECKING:
     from image_similarity.vectors.qdrant_balance import Progress
 
 app = typer.Typer()
-"""Its command appears among those of `cli.py`."""
+"""Its command appears among those of `cli/main.py`."""
 
 _INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""

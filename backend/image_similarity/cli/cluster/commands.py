@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from image_similarity.cluster import qdrant
-from image_similarity.cluster.cluster import DEFAULT_PORTS, Cluster, Plan
-from image_similarity.cluster.environment import passed_on
-from image_similarity.cluster.services import MOST_REPLICAS
+from image_similarity.cli.cluster import qdrant
+from image_similarity.cli.cluster.environment import passed_on
+from image_similarity.cli.cluster.services import MOST_REPLICAS
+from image_similarity.cli.cluster.stack import DEFAULT_PORTS, Cluster, Plan
 
 app = typer.Typer(
     name="cluster",

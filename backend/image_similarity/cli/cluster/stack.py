@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from image_similarity.cluster import qdrant, services
-from image_similarity.cluster.processes import Process, start
-from image_similarity.cluster.qdrant import Source
-from image_similarity.cluster.services import LOOPBACK, Check, Service
+from image_similarity.cli.cluster import qdrant, services
+from image_similarity.cli.cluster.processes import Process, start
+from image_similarity.cli.cluster.qdrant import Source
+from image_similarity.cli.cluster.services import LOOPBACK, Check, Service
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 
 READY_SECONDS = 180

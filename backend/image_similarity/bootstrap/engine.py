@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from image_similarity.bootstrap.caches import open_cache
+from image_similarity.bootstrap.models import load_calibrations, load_model, log_stand_in
+from image_similarity.bootstrap.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
 from image_similarity.buckets import check_bucket
-from image_similarity.caches import open_cache
 from image_similarity.disk import DATA, IMAGES, DiskSpace
 from image_similarity.domain import InvalidRequest
 from image_similarity.embedder import ImageEmbedder
@@ -20,12 +22,10 @@ from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
-from image_similarity.models import load_calibrations, load_model, log_stand_in
 from image_similarity.objects import Objects, local_folder
 from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
 from image_similarity.storage import ImageStorage
-from image_similarity.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
 from image_similarity.tagging.base import NoTagger, Tagger
 from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics

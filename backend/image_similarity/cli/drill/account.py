@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from image_similarity.drill.copies import Copies
+from image_similarity.cli.drill.copies import Copies
 
 PREFIX = "drill/"
 """Begins the id of every image that a drill adds; it touches no other."""

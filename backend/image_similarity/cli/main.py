@@ -11,10 +11,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 
-from image_similarity import __version__, maintenance, search_command, shards_command
-from image_similarity.bulk import Tally, index_files
-from image_similarity.cluster import commands as cluster
-from image_similarity.console import (
+from image_similarity import __version__
+from image_similarity.cli import evaluate as evaluation
+from image_similarity.cli import feedback as feedback
+from image_similarity.cli import maintenance
+from image_similarity.cli import search as search_command
+from image_similarity.cli import shards as shards_command
+from image_similarity.cli.cluster import commands as cluster
+from image_similarity.cli.console import (
     ApiKey,
     AsJson,
     Url,
@@ -29,16 +33,15 @@ from image_similarity.console import (
     warn,
     which_server,
 )
+from image_similarity.cli.drill import commands as drill
+from image_similarity.cli.index_local import Tally, index_files
+from image_similarity.cli.index_remote import JOBS_AT_ONCE, RemoteBulk
+from image_similarity.cli.remote_client import RemoteClient
+from image_similarity.cli.running_server import Server
+from image_similarity.cli.stats_table import stats_table
 from image_similarity.domain import ImageSimilarityError, InvalidRequest, Metadata
-from image_similarity.drill import commands as drill
-from image_similarity.evaluation import commands as evaluation
-from image_similarity.feedback import commands as feedback
 from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_metadata, unmatched
-from image_similarity.remote_bulk import JOBS_AT_ONCE, RemoteBulk
-from image_similarity.remote_client import RemoteClient
-from image_similarity.running_server import Server
 from image_similarity.settings import Settings
-from image_similarity.stats_table import stats_table
 
 _INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -122,7 +125,7 @@ def serve(
             err.print(f"Ready: open {address} in a browser. Ctrl-C stops the server.", style="bold", highlight=False)
 
     # Loads torch and the web framework, which no other command needs to wait for.
-    from image_similarity.api.server import serve as run
+    from image_similarity.bootstrap.server import serve as run
 
     with alone("Use that server, stop it, or serve another folder: set DATA_DIR, and another port with --port."):
         run(settings, on_ready)
@@ -136,7 +139,7 @@ def worker(
 ) -> None:
     """Index the images of bulk jobs that the servers put into RabbitMQ; SIGTERM finishes what is under way."""
     settings = load_settings(serves=True)
-    from image_similarity.jobs.worker import run_worker
+    from image_similarity.bootstrap.worker import run_worker
 
     raise typer.Exit(run_worker(settings, concurrency=concurrency or settings.worker_concurrency))
 

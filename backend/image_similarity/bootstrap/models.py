@@ -1,9 +1,10 @@
-"""Which towers the settings ask for; with `bootstrap.py` the only place that names concrete encoders."""
+"""Which towers the settings ask for; only `bootstrap` names concrete encoders."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from image_similarity.bootstrap.stores import StoreKind, store_kind
 from image_similarity.confidence import Calibrations, read_calibrations
 from image_similarity.domain import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
@@ -13,7 +14,6 @@ from image_similarity.encoders.lazy import LazyTextEncoder
 from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini import MINI
 from image_similarity.settings import Settings
-from image_similarity.stores import StoreKind, store_kind
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import Found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from image_similarity.cluster.qdrant import Source
-from image_similarity.cluster.services import BALANCER_SETTINGS
+from image_similarity.cli.cluster.qdrant import Source
+from image_similarity.cli.cluster.services import BALANCER_SETTINGS
 from image_similarity.settings import Settings
 
 _OWN = {

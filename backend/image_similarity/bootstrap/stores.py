@@ -1,4 +1,4 @@
-"""Which vector store the settings ask for; with `bootstrap.py` the only place that names concrete parts."""
+"""Which vector store the settings ask for; only `bootstrap` names concrete parts."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
-from image_similarity.api.listening import bind, refusal
-from image_similarity.api.whole_answers import WholeAnswers
-from image_similarity.bootstrap import build_engine, build_jobs, check_settings, open_tracing
+from image_similarity.bootstrap.engine import build_engine, build_jobs, check_settings, open_tracing
+from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.listening import bind, refusal
+from image_similarity.bootstrap.models import log_stand_in
+from image_similarity.bootstrap.stores import lock_collection
 from image_similarity.domain import InvalidRequest, StoreUnavailable
 from image_similarity.images.addresses import read_address
-from image_similarity.models import log_stand_in
 from image_similarity.settings import Settings
-from image_similarity.stores import lock_collection
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.folder_lock import FolderLock
 

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from image_similarity.console import ApiKey, AsJson, err, out, print_json
+from image_similarity.cli.console import ApiKey, AsJson, err, out, print_json
+from image_similarity.cli.drill.account import Account, Findings, summary
+from image_similarity.cli.drill.copies import Copies, compare
+from image_similarity.cli.drill.load import Plan, check_is_ours, load, remove
+from image_similarity.cli.drill.verify import verify
 from image_similarity.domain import InvalidRequest, StoreUnavailable
-from image_similarity.drill.account import Account, Findings, summary
-from image_similarity.drill.copies import Copies, compare
-from image_similarity.drill.load import Plan, check_is_ours, load, remove
-from image_similarity.drill.verify import verify
 from image_similarity.vectors.qdrant_addresses import read_addresses
 
 app = typer.Typer()
-"""Its command appears among those of `cli.py`."""
+"""Its command appears among those of `cli/main.py`."""
 
 
 @app.command(epilog="Example: `image-similarity drill --url http://localhost:8080 --seconds 300`, and kill a node")

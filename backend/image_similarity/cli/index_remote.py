@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from image_similarity.bulk import PER_FILE, Tally
+from image_similarity.cli.index_local import PER_FILE, Tally
+from image_similarity.cli.remote_client import RemoteClient, RemoteError, RemoteNotFound
 from image_similarity.domain import InvalidRequest, Metadata
 from image_similarity.folder import IdFrom, ImageFile, read_image
-from image_similarity.remote_client import RemoteClient, RemoteError, RemoteNotFound
 
 JOBS_AT_ONCE = 3
 """One being uploaded, one being indexed, one waiting: more would only fill the server's storage."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import orjson
 import typer
 
-from image_similarity.console import (
+from image_similarity.cli.console import (
     ApiKey,
     AsJson,
     Url,
@@ -23,10 +23,10 @@ from image_similarity.console import (
     print_json,
     which_server,
 )
+from image_similarity.cli.nothing_found import why_nothing
 from image_similarity.domain import InvalidFilter, InvalidRequest
 from image_similarity.filters import parse_filter
 from image_similarity.folder import read_image
-from image_similarity.nothing_found import why_nothing
 from image_similarity.queries import (
     AUTO,
     MAX_GROUP_SIZE,
@@ -45,7 +45,7 @@ from image_similarity.queries import (
 )
 
 app = typer.Typer()
-"""Its command appears among those of `cli.py`."""
+"""Its command appears among those of `cli/main.py`."""
 
 _EXAMPLES = (
     "Examples: `image-similarity search cat.jpg`, `image-similarity search --text 'two dogs on a beach'`, "

@@ -16,7 +16,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
-from image_similarity.bootstrap import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
+from image_similarity.bootstrap.engine import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
 from image_similarity.domain import InvalidRequest
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.broker import queue_watch

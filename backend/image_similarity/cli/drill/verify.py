@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import orjson
 
-from image_similarity.drill.account import Account, Fate, Findings
-from image_similarity.drill.load import Plan, connect, path_of
-from image_similarity.drill.pictures import draw
+from image_similarity.cli.drill.account import Account, Fate, Findings
+from image_similarity.cli.drill.load import Plan, connect, path_of
+from image_similarity.cli.drill.pictures import draw
 
 PATIENCE = 60.0
 """Seconds in all that a service may refuse to say before what is left counts as unchecked."""

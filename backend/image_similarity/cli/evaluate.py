@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from image_similarity.cli.console import SHOWN_FAILURES, err, load_settings, out, warn
 from image_similarity.confidence import QueryKind
-from image_similarity.console import SHOWN_FAILURES, err, load_settings, out, warn
 from image_similarity.domain import InvalidRequest
 from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
@@ -25,7 +25,7 @@ from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_
 from image_similarity.settings import Settings
 
 app = typer.Typer()
-"""Its command appears among those of `cli.py`."""
+"""Its command appears among those of `cli/main.py`."""
 
 
 @app.command(
@@ -103,7 +103,7 @@ def _measure(
     compared: bool,
 ) -> Measured:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
-    from image_similarity.models import load_model
+    from image_similarity.bootstrap.models import load_model
 
     err.print("Loading the model …", style="dim")
     # A text tower that cannot be had shall be told before thousands of images are embedded.
