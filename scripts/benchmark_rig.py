@@ -92,7 +92,7 @@ def fill(settings: Any, encoder: Any, count: int) -> None:
     import asyncio
 
     from image_similarity.bootstrap.stores import StoreKind, open_collection
-    from image_similarity.domain import ImageRecord
+    from image_similarity.domain.records import ImageRecord
     from image_similarity.vectors.collection import CollectionMeta
 
     random = np.random.default_rng(0)

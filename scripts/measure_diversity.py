@@ -17,8 +17,8 @@ from time import process_time
 
 import numpy as np
 
-from image_similarity.domain import Embedding, ImageRecord, Match
-from image_similarity.queries import SearchOptions
+from image_similarity.domain.queries import SearchOptions
+from image_similarity.domain.records import Embedding, ImageRecord, Match
 from image_similarity.ranking.diversity import candidate_count, diversify
 from image_similarity.ranking.selection import Selection
 from image_similarity.vectors.collection import CollectionMeta

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from altered_copies import COPIES
 from image_similarity.bootstrap.models import load_encoder
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import Encoder
 from image_similarity.images.decode import decode
 from image_similarity.ranking.selection import BACKGROUND

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import mini_text_head
 from image_similarity.bootstrap.models import load_encoder
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders import mini_text
 from image_similarity.encoders.base import TextEncoder
 from image_similarity.ranking.threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut

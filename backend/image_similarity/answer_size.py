@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_similarity.domain import AnswerTooLarge
+from image_similarity.domain.errors import AnswerTooLarge
 
 MAX_ANSWER_BYTES = 8 * 2**20
 """Of what one request is answered with; it is in memory several times while it is built and sent."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.objects import Objects
 
 KEEP_SECONDS = 3600.0

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 
 if TYPE_CHECKING:

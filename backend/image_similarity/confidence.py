@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from image_similarity.domain import InvalidRequest, Match
-from image_similarity.queries import Mode, Query, Text
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.queries import Mode, Query, Text
+from image_similarity.domain.records import Match
 
 
 class QueryKind(StrEnum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from image_similarity.domain import DiskFull, StoreUnavailable
+from image_similarity.domain.errors import DiskFull, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 

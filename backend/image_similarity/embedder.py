@@ -10,7 +10,7 @@ import numpy as np
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
-from image_similarity.domain import Embedding, Pixels
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.batching import Batching
 from image_similarity.images.decoders import Decoders

@@ -15,7 +15,9 @@ from image_similarity.cache.base import Cache, TierStats
 from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.confidence import Calibrations
 from image_similarity.disk import DiskSpace
-from image_similarity.domain import Content, Facets, ImageRecord, IndexResult, Metadata, Page
+from image_similarity.domain.facets import Facets
+from image_similarity.domain.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
+from image_similarity.domain.records import Content, ImageRecord, IndexResult, Metadata, Page
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.facets import read_facets, survey
@@ -23,7 +25,6 @@ from image_similarity.feedback.log import FeedbackLog
 from image_similarity.health import Monitor, Readiness
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.indexing import Indexing
-from image_similarity.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
 from image_similarity.reading import Reads
 from image_similarity.searching import Searches
 from image_similarity.storage import ImageStorage

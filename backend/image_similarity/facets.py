@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
 
-from image_similarity.domain import Facet, Facets, FacetValue, FieldKind, ImageRecord, Scalar
-from image_similarity.filters import is_field, read_time
+from image_similarity.domain.facets import Facet, Facets, FacetValue, FieldKind
+from image_similarity.domain.filters import Scalar, is_field, read_time
+from image_similarity.domain.metadata import as_rfc3339, leaves
+from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import IndexedFacet, VectorStore
-from image_similarity.vectors.payload import as_rfc3339, leaves
 
 MOST_FIELDS = 100
 """Fields that are told of, the most used ones."""

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import orjson
 
-from image_similarity.domain import InvalidRequest, Metadata
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.records import Metadata
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from time import monotonic
 
-from image_similarity.domain import ImageSimilarityError
+from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.telemetry.logging import get_logger
 
 EVERY = 5.0

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from errno import ELOOP, EMLINK, ENOTDIR, ENXIO
 from pathlib import Path
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 INBOX = "inbox/"
 

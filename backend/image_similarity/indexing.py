@@ -11,13 +11,15 @@ from time import perf_counter
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks, to_the_end
 from image_similarity.disk import DiskSpace
-from image_similarity.domain import ImageRecord, IndexResult, Metadata, Overloaded, Pixels
+from image_similarity.domain.errors import Overloaded, not_found
+from image_similarity.domain.image_ids import check_image_id, new_image_id
+from image_similarity.domain.metadata import check_metadata, merge_patch, same_metadata
+from image_similarity.domain.records import ImageRecord, IndexResult, Metadata, Pixels
 from image_similarity.embedder import ImageEmbedder
-from image_similarity.inputs import check_image_id, check_metadata, merge_patch, new_image_id, same_metadata
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.filling import Filler, own_metadata, patched
 from image_similarity.vectors.base import CHANGES, VectorStore
-from image_similarity.writes import NewImage, Writes, not_found
+from image_similarity.writes import NewImage, Writes
 
 LONGEST_PAUSE = 0.2
 """Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from image_similarity.domain import Embedding, MigrationFailed
+from image_similarity.domain.errors import MigrationFailed
+from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import VectorStore
 
 BATCH = 256

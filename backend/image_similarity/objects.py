@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.buckets import in_one_line, open_bucket
-from image_similarity.domain import DiskFull, InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import DiskFull, InvalidRequest, StoreUnavailable
 from image_similarity.inbox import check_size, read_file
 from image_similarity.synced import SyncedStore
 from image_similarity.telemetry.logging import get_logger

@@ -12,25 +12,22 @@ from image_similarity.answer_size import READ_AT_ONCE, check_answer
 from image_similarity.cache.base import Cache
 from image_similarity.concurrency import KeyedLocks
 from image_similarity.disk import DiskSpace
-from image_similarity.domain import (
-    Content,
+from image_similarity.domain.errors import (
     ImageDamaged,
     ImageNotFound,
-    ImageRecord,
     ImageTooLarge,
     ImageUndecodable,
-    Match,
-    Page,
     StoreUnavailable,
     UnsupportedFormat,
+    not_found,
 )
+from image_similarity.domain.records import Content, ImageRecord, Match, Page
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.health import Monitor
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import VectorStore
-from image_similarity.writes import not_found
 
 
 class Reads:

@@ -14,11 +14,9 @@ from uuid_utils import uuid7
 from image_similarity.answer_size import ASK_LESS, check_answer
 from image_similarity.cache.answers import Answers
 from image_similarity.confidence import Calibrations, add_confidence
-from image_similarity.domain import Embedding, Match, Scalar
-from image_similarity.embedder import ImageEmbedder
-from image_similarity.encoders.base import EncodedText
-from image_similarity.images.fetch import UrlFetcher
-from image_similarity.queries import (
+from image_similarity.domain.errors import not_found
+from image_similarity.domain.filters import Scalar
+from image_similarity.domain.queries import (
     Example,
     ImageBytes,
     ImageUrl,
@@ -31,6 +29,10 @@ from image_similarity.queries import (
     Source,
     Text,
 )
+from image_similarity.domain.records import Embedding, Match
+from image_similarity.embedder import ImageEmbedder
+from image_similarity.encoders.base import EncodedText
+from image_similarity.images.fetch import UrlFetcher
 from image_similarity.ranking.selection import Selected, Selection
 from image_similarity.shaping import combine, shape
 from image_similarity.telemetry.metrics import Metrics
@@ -38,7 +40,6 @@ from image_similarity.telemetry.tracing import span
 from image_similarity.texts import TextEmbedder
 from image_similarity.vectors.base import Hybrid, VectorStore, Wanted
 from image_similarity.vectors.keywords import Words
-from image_similarity.writes import not_found
 
 S = TypeVar("S", Source, Example)
 

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from image_similarity.cores import usable_cores, usable_memory
-from image_similarity.domain import InvalidRequest
-from image_similarity.encoders.prompts import check_template
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.prompts import check_template
 from image_similarity.images.addresses import Allowed, is_name, read_address
 from image_similarity.vectors.qdrant_addresses import read_addresses
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.domain import Embedding, InvalidRequest
-from image_similarity.queries import Strategy
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.queries import Strategy
+from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import Near
 from image_similarity.vectors.examples import BestScore, RelevanceFeedback, SumScores, scale_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from obstore.store import LocalStore, ObjectStore
 
-from image_similarity.domain import ImageDamaged
+from image_similarity.domain.errors import ImageDamaged
 from image_similarity.objects import guard, guard_all, open_store, without_syncs
 from image_similarity.sealed import seal, unseal
 from image_similarity.telemetry.logging import get_logger

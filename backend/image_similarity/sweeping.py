@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 
 _RANDOM = Random()  # noqa: S311 - a generator of its own: the process's may be one that somebody has seeded

@@ -9,10 +9,10 @@ import numpy as np
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.cache.single_flight import SingleFlight
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.prompts import apply_template
 from image_similarity.encoders.base import EncodedText, TextEncoder
 from image_similarity.encoders.batching import batch_texts
-from image_similarity.encoders.prompts import apply_template
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 

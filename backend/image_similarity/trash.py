@@ -35,7 +35,8 @@ from uuid_utils import uuid7
 
 from image_similarity.begun import Begun
 from image_similarity.concurrency import KeyedLocks
-from image_similarity.domain import Embedding, ImageRecord, StoreUnavailable, Tagging
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.records import Embedding, ImageRecord, Tagging
 from image_similarity.objects import Objects
 from image_similarity.storage import ImageStorage
 from image_similarity.sweeping import keep_sweeping

@@ -26,7 +26,8 @@ from typing import Protocol
 import orjson
 
 from image_similarity.cache.base import Cache
-from image_similarity.domain import ImageRecord, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.records import ImageRecord
 from image_similarity.objects import Entry, Objects
 from image_similarity.sweeping import keep_sweeping
 from image_similarity.telemetry.logging import get_logger

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from image_similarity.cache.base import Cache
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import VectorStore
 

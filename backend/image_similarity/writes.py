@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from image_similarity.cache.base import Cache
-from image_similarity.domain import (
-    ImageExists,
-    ImageNotFound,
-    ImageRecord,
-    Metadata,
-    StoreUnavailable,
-    Tagging,
-    WriteOutcomeUnknown,
-)
+from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnavailable, WriteOutcomeUnknown, not_found
+from image_similarity.domain.metadata import same_metadata
+from image_similarity.domain.records import ImageRecord, Metadata, Tagging
 from image_similarity.embedder import PreparedImage
-from image_similarity.inputs import same_metadata
 from image_similarity.repeats import Repeats, Request
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
@@ -218,8 +211,3 @@ def _named(record: ImageRecord) -> dict[str, str]:
 
 def _exists(image_id: str) -> ImageExists:
     return ImageExists(f'There is an image "{image_id}"; a deleted one of that id is not restored over it.')
-
-
-def not_found(image_id: str) -> ImageNotFound:
-    """Return the error for an id that no image has."""
-    return ImageNotFound(f'No image with the id "{image_id}" is indexed.')

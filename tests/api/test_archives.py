@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from image_similarity.api.archives import ArchiveLimits, read_archive
-from image_similarity.domain import BodyTooLarge
+from image_similarity.domain.errors import BodyTooLarge
 from tests.api.test_batch import left_behind
 from tests.api.test_errors import check_problem
 from tests.support.drawings import encoded, photo

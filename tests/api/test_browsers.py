@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from image_similarity.api.browsers import AllowedHosts, allowed_hosts
 from image_similarity.api.security import fingerprint
 from image_similarity.bootstrap.server import check_reach
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from tests.api.test_errors import check_problem
 from tests.support.drawings import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server, wait_for

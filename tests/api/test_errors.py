@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from tests.support.drawings import encoded, photo, png_chunk
 from tests.support.servers import RunningServer, make_settings, running_server, wait_for
 

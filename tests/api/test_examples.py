@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from image_similarity.queries import Strategy
+from image_similarity.domain.queries import Strategy
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess

@@ -20,7 +20,7 @@ from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.environment import passed_on
 from image_similarity.cli.cluster.qdrant import Source
 from image_similarity.cli.cluster.stack import Cluster, Plan
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from stand_in_cluster import STAND_IN
 from tests.support.servers import API, PATIENCE, command, environment
 

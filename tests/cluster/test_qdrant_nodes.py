@@ -14,7 +14,7 @@ import image_similarity.cli.cluster.stack as starting
 from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.qdrant import Source
 from image_similarity.cli.cluster.stack import Plan
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from tests.support import fake_qdrant
 from tests.support.qdrant_nodes import QdrantNodes, frozen, lose, node_url, wait_until_they_agree
 from tests.support.servers import answers

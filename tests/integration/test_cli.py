@@ -15,7 +15,7 @@ from image_similarity import __version__
 from image_similarity.bootstrap import models
 from image_similarity.bootstrap import server as api_server
 from image_similarity.cli import index_remote as remote_bulk
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.mini import MINI
 from image_similarity.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 from image_similarity import trash
 from image_similarity.bootstrap import models
 from image_similarity.bootstrap.engine import build_engine
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.base import Encoder
 from image_similarity.settings import Settings
 from tests.support.commands import Cli

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.domain import ModelMismatch, ModelUnavailable
+from image_similarity.domain.errors import ModelMismatch, ModelUnavailable
 from image_similarity.encoders import clip_text
 from random_checkpoint import build_checkpoint
 from tests.support.commands import make_cli

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mini_text_head
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders.mini import MiniEncoder
 from image_similarity.encoders.mini_text import load as load_text_tower
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from image_similarity.domain import Pixels
+from image_similarity.domain.records import Pixels
 from image_similarity.images.decode import decode
 from image_similarity.settings import Settings
 from image_similarity.tagging.imagenet import IMAGENET, LABELS, MAX_TAGS, ImagenetTagger, read_labels

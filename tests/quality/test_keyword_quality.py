@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import Hybrid, Wanted
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.embedded import EmbeddedStore

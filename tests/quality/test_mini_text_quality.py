@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders.mini_text import HEAD
 
 

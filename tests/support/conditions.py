@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from image_similarity.domain import AllOf, AnyOf, Condition, Exists, InRange, Metadata, Not, OneOf, Scalar
+from image_similarity.domain.filters import AllOf, AnyOf, Condition, Exists, InRange, Not, OneOf, Scalar
+from image_similarity.domain.records import Metadata
 
 
 def holds(condition: Condition, metadata: Metadata) -> bool:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import Embedding, EncodingFailed, Pixels
+from image_similarity.domain.errors import EncodingFailed
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import EncodedText, ModelSpec
 
 WAIT = 10.0

@@ -14,6 +14,7 @@ from PIL import Image
 from image_similarity.cache.local import LocalCache
 from image_similarity.confidence import Calibrations
 from image_similarity.disk import DATA, DiskSpace
+from image_similarity.domain.queries import SearchOptions
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine
@@ -21,7 +22,6 @@ from image_similarity.feedback.log import FeedbackLog
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.objects import Objects
-from image_similarity.queries import SearchOptions
 from image_similarity.repeats import Repeats
 from image_similarity.storage import ImageStorage
 from image_similarity.tagging.base import NoTagger, Tagger

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from image_similarity.domain import DiskFull, StoreUnavailable
+from image_similarity.domain.errors import DiskFull, StoreUnavailable
 from image_similarity.vectors import edge_room, live_shard
 from tests.support.engines import RED, TOP, Rig, picture, running_engine
 

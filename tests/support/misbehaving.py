@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import Pixels
+from image_similarity.domain.records import Pixels
 
 
 def shrink(image: Image.Image) -> Pixels:

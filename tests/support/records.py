@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from image_similarity.domain import Embedding, ImageRecord, Metadata
+from image_similarity.domain.records import Embedding, ImageRecord, Metadata
 from image_similarity.vectors.base import VectorStore
 
 DIMENSION = 8

@@ -14,7 +14,7 @@ from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.disk import DATA, DiskSpace
-from image_similarity.domain import Embedding, ImageRecord, Match
+from image_similarity.domain.records import Embedding, ImageRecord, Match
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine

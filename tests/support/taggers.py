@@ -7,7 +7,8 @@ import threading
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import EncodingFailed, Pixels
+from image_similarity.domain.errors import EncodingFailed
+from image_similarity.domain.records import Pixels
 from image_similarity.tagging.base import Finding, TaggerSpec
 
 NAMES = ("red", "green", "blue")

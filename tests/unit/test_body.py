@@ -12,7 +12,7 @@ from fastapi import Request
 from image_similarity.api import body
 from image_similarity.api.body import JSON_VALUES, parse_json, read_fields
 from image_similarity.api.schemas import IndexParameters
-from image_similarity.domain import BodyTooLarge
+from image_similarity.domain.errors import BodyTooLarge
 
 
 class Looked(bytes):

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from image_similarity import buckets
 from image_similarity.buckets import check_bucket
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.storage import ImageStorage
 from tests.support.commands import Cli
 

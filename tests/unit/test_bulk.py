@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from image_similarity.cli.index_local import Tally, index_files
-from image_similarity.domain import IndexResult, Metadata, Overloaded, StoreUnavailable
+from image_similarity.domain.errors import Overloaded, StoreUnavailable
+from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.folder import IdFrom, find_images
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.tagging import caption
 from image_similarity.tagging.caption import CaptionTagger
 from tests.support.captions import WORDS, build_captioner

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from image_similarity.cli.console import matches_table, report
 from image_similarity.cli.index_local import NAMED_REPLACED, Tally
-from image_similarity.domain import IndexResult, Match
+from image_similarity.domain.records import IndexResult, Match
 from tests.support.servers import environment
 
 
@@ -41,7 +41,7 @@ def test_what_is_too_wide_goes_on_in_the_next_line() -> None:
 def test_another_program_gets_a_line_a_row() -> None:
     row = """
 from image_similarity.cli.console import matches_table, out
-from image_similarity.domain import Match
+from image_similarity.domain.records import Match
 out.print(matches_table([Match("x" * 200, 0.5, "sha", 1, 1, {"y": "z" * 200})]))
 """
     env = environment({})

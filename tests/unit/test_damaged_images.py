@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from image_similarity.domain import ImageDamaged, ImageNotFound
+from image_similarity.domain.errors import ImageDamaged, ImageNotFound
 from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.storage import ImageStorage
 from tests.support.engines import RED, running_engine

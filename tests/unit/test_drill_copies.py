@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from image_similarity.cli.drill.copies import Copies, compare, wait_for_copies
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 
 NAME = "photos"
 

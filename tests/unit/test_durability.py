@@ -13,7 +13,7 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from uuid_utils import uuid7
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.feedback.events import Verdict
 from image_similarity.grouped import Grouped
 from image_similarity.jobs.base import Item

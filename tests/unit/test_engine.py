@@ -13,16 +13,11 @@ from uuid_utils import UUID
 
 from image_similarity import advice
 from image_similarity import engine as engine_module
-from image_similarity.domain import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded
-from image_similarity.filters import parse_filter
-from image_similarity.inputs import (
-    MAX_IMAGE_ID,
-    MAX_METADATA_BYTES,
-    MAX_METADATA_DEPTH,
-    check_image_id,
-    check_metadata,
-)
-from image_similarity.queries import SearchOptions
+from image_similarity.domain.errors import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.image_ids import MAX_IMAGE_ID, check_image_id
+from image_similarity.domain.metadata import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, check_metadata
+from image_similarity.domain.queries import SearchOptions
 from tests.support.encoders import WAIT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 

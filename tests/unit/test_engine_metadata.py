@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import ImageNotFound, InvalidRequest
-from image_similarity.filters import parse_filter
-from image_similarity.inputs import MAX_METADATA_BYTES
-from image_similarity.queries import SearchOptions
+from image_similarity.domain.errors import ImageNotFound, InvalidRequest
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.metadata import MAX_METADATA_BYTES
+from image_similarity.domain.queries import SearchOptions
 from image_similarity.vectors.embedded import EmbeddedStore
 from tests.support.engines import ORANGE, RED, TOP, Rig, digest, found, running_engine
 

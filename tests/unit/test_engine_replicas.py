@@ -12,7 +12,8 @@ import pytest
 
 from image_similarity import indexing
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import ImageNotFound, Metadata, Overloaded, Tagging
+from image_similarity.domain.errors import ImageNotFound, Overloaded
+from image_similarity.domain.records import Metadata, Tagging
 from image_similarity.engine import SearchEngine
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CHANGES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import EncodingFailed, ImageNotFound, StoreUnavailable, UnsupportedFormat
+from image_similarity.domain.errors import EncodingFailed, ImageNotFound, StoreUnavailable, UnsupportedFormat
 from image_similarity.storage import ImageStorage
 from image_similarity.vectors.embedded import EmbeddedStore
 from tests.support.encoders import WAIT

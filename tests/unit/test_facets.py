@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from image_similarity import facets
-from image_similarity.domain import Facet, Facets, FacetValue, FieldKind, Metadata
-from image_similarity.filters import parse_filter
-from image_similarity.queries import SearchOptions
+from image_similarity.domain.facets import Facet, Facets, FacetValue, FieldKind
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.queries import SearchOptions
+from image_similarity.domain.records import Metadata
 from image_similarity.vectors.embedded import EmbeddedStore
 from tests.support.engines import RED, Rig, found, running_engine
 from tests.support.records import record

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_similarity.domain import AllOf, AnyOf, Condition, Exists, InRange, InvalidFilter, Not, OneOf
-from image_similarity.filters import (
+from image_similarity.domain.errors import InvalidFilter
+from image_similarity.domain.filters import (
     MAX_CONDITIONS,
     MAX_DEPTH,
     MAX_FIELD_NAME,
     MAX_FIELD_STEPS,
     MAX_FIELDS,
+    AllOf,
+    AnyOf,
+    Condition,
+    Exists,
+    InRange,
+    Not,
+    OneOf,
     parse_filter,
     read_time,
 )

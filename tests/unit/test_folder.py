@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.domain import InvalidRequest, Metadata
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.records import Metadata
 from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_image, read_metadata, unmatched
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from image_similarity import health
 from image_similarity.api.worker_app import create_worker_app
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.health import Monitor, Readiness
 from image_similarity.jobs.base import QueueInfo
 from tests.support.engines import running_engine

@@ -15,7 +15,7 @@ from image_similarity.api import bounded_requests
 from image_similarity.api.in_flight import EXEMPT, PIECE, Budget, CountBytes
 from image_similarity.api.limit_body import BodyLimits
 from image_similarity.bootstrap.http_protocol import WholeAnswers
-from image_similarity.domain import BodyTooLarge, TooMuchInFlight
+from image_similarity.domain.errors import BodyTooLarge, TooMuchInFlight
 from image_similarity.telemetry.metrics import Metrics
 
 LIMIT = 1_000_000

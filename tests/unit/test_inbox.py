@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.jobs.base import Item
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.objects import Objects

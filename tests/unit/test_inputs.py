@@ -6,8 +6,8 @@ import copy
 
 import pytest
 
-from image_similarity.domain import Metadata
-from image_similarity.inputs import merge_patch
+from image_similarity.domain.metadata import merge_patch
+from image_similarity.domain.records import Metadata
 
 
 @pytest.mark.parametrize(

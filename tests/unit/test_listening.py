@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from image_similarity.bootstrap.listening import bind
 from image_similarity.bootstrap.server import _Server
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 
 @pytest.fixture

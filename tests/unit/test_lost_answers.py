@@ -13,7 +13,7 @@ import pytest
 
 from image_similarity import unsettled
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import ImageNotFound, WriteOutcomeUnknown
+from image_similarity.domain.errors import ImageNotFound, WriteOutcomeUnknown
 from image_similarity.engine import SearchEngine
 from image_similarity.objects import Objects
 from image_similarity.telemetry.metrics import Metrics

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from image_similarity import migration
-from image_similarity.domain import Embedding, ImageRecord, MigrationFailed, StoreUnavailable, Tagging
+from image_similarity.domain.errors import MigrationFailed, StoreUnavailable
+from image_similarity.domain.records import Embedding, ImageRecord, Tagging
 from image_similarity.migration import Progress, Report, copy_collection
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from image_similarity.bootstrap import models
-from image_similarity.domain import ModelMismatch, ModelUnavailable, ModelUnknown
+from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.lazy import LazyTextEncoder
 from image_similarity.encoders.mini import MINI

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from image_similarity.cli.nothing_found import why_nothing
-from image_similarity.domain import Facet, Facets, FieldKind
-from image_similarity.filters import parse_filter
-from image_similarity.queries import AUTO, IndexedImage, Mode, Query, QueryPart, SearchOptions
+from image_similarity.domain.facets import Facet, Facets, FieldKind
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.queries import AUTO, IndexedImage, Mode, Query, QueryPart, SearchOptions
 
 NAMES = ("year", "species", "camera.model")
 FACETS = Facets(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from image_similarity.domain import ImageNotFound
+from image_similarity.domain.errors import ImageNotFound
 from image_similarity.storage import ImageStorage
 from tests.support.drawings import encoded, photo
 from tests.support.engines import running_engine

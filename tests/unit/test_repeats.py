@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from image_similarity import repeats
-from image_similarity.domain import ImageExists, ImageNotFound, StoreUnavailable
+from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnavailable
 from image_similarity.objects import Objects
 from image_similarity.repeats import Repeats, Request
 from tests.support.engines import BLUE, RED, Rig, digest, found, running_engine

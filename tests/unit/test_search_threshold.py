@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_similarity.queries import ImageBytes, Query, QueryPart, SearchOptions, Source, Text
+from image_similarity.domain.queries import ImageBytes, Query, QueryPart, SearchOptions, Source, Text
 from tests.support.engines import BLUE, Rig, running_engine
 from tests.support.records import record
 

@@ -11,13 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from image_similarity.domain import (
-    ImageNotFound,
-    InvalidRequest,
-    UnsupportedFormat,
-    UrlUnreachable,
-)
-from image_similarity.queries import (
+from image_similarity.domain.errors import ImageNotFound, InvalidRequest, UnsupportedFormat, UrlUnreachable
+from image_similarity.domain.queries import (
     MAX_PARTS,
     Example,
     ImageBytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from image_similarity.cli.running_server import server_at
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from image_similarity.domain import Embedding, InvalidRequest
-from image_similarity.queries import Strategy
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.queries import Strategy
+from image_similarity.domain.records import Embedding
 from image_similarity.shaping import combine, shape
 from image_similarity.vectors.examples import BestScore, RelevanceFeedback, SumScores
 from tests.support.records import towards

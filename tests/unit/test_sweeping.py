@@ -7,7 +7,7 @@ import random
 
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.sweeping import keep_sweeping
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_similarity.domain import EncodingFailed, ImageNotFound, ImageRecord, Metadata, Overloaded, Tagging
-from image_similarity.inputs import MAX_METADATA_BYTES
+from image_similarity.domain.errors import EncodingFailed, ImageNotFound, Overloaded
+from image_similarity.domain.metadata import MAX_METADATA_BYTES
+from image_similarity.domain.records import ImageRecord, Metadata, Tagging
 from image_similarity.tagging.base import NoTagger
 from image_similarity.tagging.filling import Filler, own_metadata
 from image_similarity.telemetry.metrics import Metrics

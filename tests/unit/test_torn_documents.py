@@ -11,7 +11,8 @@ import orjson
 import pytest
 from uuid_utils import uuid7
 
-from image_similarity.domain import ImageRecord, JobNotFound, StoreUnavailable
+from image_similarity.domain.errors import JobNotFound, StoreUnavailable
+from image_similarity.domain.records import ImageRecord
 from image_similarity.feedback.events import Verdict
 from image_similarity.feedback.log import FeedbackLog
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from image_similarity import trash
-from image_similarity.domain import ImageExists, ImageNotFound, StoreUnavailable
+from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnavailable
 from image_similarity.engine import SearchEngine
 from image_similarity.storage import ImageStorage
 from image_similarity.vectors.embedded import EmbeddedStore

@@ -13,7 +13,7 @@ import pytest
 
 from image_similarity import trash as trash_module
 from image_similarity.cache.local import LocalCache
-from image_similarity.domain import ImageExists, ImageNotFound
+from image_similarity.domain.errors import ImageExists, ImageNotFound
 from image_similarity.engine import SearchEngine
 from image_similarity.storage import ImageStorage
 from image_similarity.telemetry.metrics import Metrics

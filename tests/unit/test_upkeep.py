@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import qdrant_edge as edge
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.upkeep import keep_trying
 from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import KEYWORDS, Words

@@ -24,7 +24,7 @@ from image_similarity.api.middleware import EncodedImageIds, ObserveRequests, Tr
 from image_similarity.api.room import RequireRoom
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.api.security import RequireKey
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, cast
 
-from image_similarity.domain import BodyTooLarge, InvalidArchive
+from image_similarity.domain.errors import BodyTooLarge, InvalidArchive
 from image_similarity.folder import SUFFIXES
 
 _TAR_MAGIC = (257, b"ustar")

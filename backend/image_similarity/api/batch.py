@@ -17,7 +17,8 @@ from image_similarity.api.body import BATCH_VALUES, FILE_FIELDS, decode_image_da
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.job_schemas import BatchImage
 from image_similarity.api.multipart import Part, parts
-from image_similarity.domain import InvalidArchive, InvalidImageData, InvalidRequest, Metadata
+from image_similarity.domain.errors import InvalidArchive, InvalidImageData, InvalidRequest
+from image_similarity.domain.records import Metadata
 from image_similarity.jobs.service import Draft
 from image_similarity.settings import Settings
 

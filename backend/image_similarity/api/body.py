@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.multipart import Part, parts
-from image_similarity.domain import BodyTooLarge, InvalidImageData, InvalidRequest
-from image_similarity.queries import AUTO
+from image_similarity.domain.errors import BodyTooLarge, InvalidImageData, InvalidRequest
+from image_similarity.domain.queries import AUTO
 
 P = TypeVar("P", bound=BaseModel)
 

@@ -16,28 +16,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from image_similarity import domain
 from image_similarity.api.schemas import Problem
+from image_similarity.domain import errors
 from image_similarity.telemetry.logging import get_logger
 
-STATUS: dict[type[domain.ImageSimilarityError], int] = {
-    domain.UrlFetchDisabled: 403,
-    domain.ImageNotFound: 404,
-    domain.JobNotFound: 404,
-    domain.ImageExists: 409,
-    domain.BodyTooLarge: 413,
-    domain.ImageTooLarge: 413,
-    domain.UnsupportedFormat: 415,
-    domain.ImageUndecodable: 422,
-    domain.DecodeTimeout: 422,
-    domain.UrlUnreachable: 422,
-    domain.UrlFetchTimeout: 422,
-    domain.InvalidRequest: 422,
-    domain.TextSearchUnavailable: 422,
-    domain.Overloaded: 503,
-    domain.StoreUnavailable: 503,
-    domain.DiskFull: 507,
-    domain.ModelUnavailable: 503,
+STATUS: dict[type[errors.ImageSimilarityError], int] = {
+    errors.UrlFetchDisabled: 403,
+    errors.ImageNotFound: 404,
+    errors.JobNotFound: 404,
+    errors.ImageExists: 409,
+    errors.BodyTooLarge: 413,
+    errors.ImageTooLarge: 413,
+    errors.UnsupportedFormat: 415,
+    errors.ImageUndecodable: 422,
+    errors.DecodeTimeout: 422,
+    errors.UrlUnreachable: 422,
+    errors.UrlFetchTimeout: 422,
+    errors.InvalidRequest: 422,
+    errors.TextSearchUnavailable: 422,
+    errors.Overloaded: 503,
+    errors.StoreUnavailable: 503,
+    errors.DiskFull: 507,
+    errors.ModelUnavailable: 503,
 }
 """The most specific class decides; what is not listed is a 500."""
 
@@ -103,7 +103,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem document."""
-    app.add_exception_handler(domain.ImageSimilarityError, domain_problem)
+    app.add_exception_handler(errors.ImageSimilarityError, domain_problem)
     app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -142,14 +142,14 @@ def problem(
 
 async def domain_problem(request: Request, error: Exception) -> Response:
     """Return the problem document for an error of the domain."""
-    assert isinstance(error, domain.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
+    assert isinstance(error, errors.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-    if status >= 500 and not isinstance(error, domain.Overloaded):
+    if status >= 500 and not isinstance(error, errors.Overloaded):
         # A store that is away says all there is to say; a traceback for each request would keep others waiting.
-        trace = None if isinstance(error, domain.StoreUnavailable) else error
+        trace = None if isinstance(error, errors.StoreUnavailable) else error
         get_logger().error("request_failed", code=error.code, error=str(error), exc_info=trace)
     headers = None
-    if isinstance(error, domain.Overloaded):
+    if isinstance(error, errors.Overloaded):
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     elif status == 503:
         headers = {"Retry-After": "5"}
@@ -157,8 +157,8 @@ async def domain_problem(request: Request, error: Exception) -> Response:
         headers = _KEEP
     answer = problem(request.scope, status, error.code, str(error), headers=headers)
     # Another replica may find out what became of a write.
-    away = status == 503 and isinstance(error, domain.StoreUnavailable)
-    away = away and not isinstance(error, domain.WriteOutcomeUnknown)
+    away = status == 503 and isinstance(error, errors.StoreUnavailable)
+    away = away and not isinstance(error, errors.WriteOutcomeUnknown)
     if away and request.headers.get(_ASKS) == str(RETRIED_NOWHERE):
         answer.status_code = RETRIED_NOWHERE
     return answer
@@ -169,7 +169,7 @@ async def _on_os_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
         raise error
     full = "The disk that uploads arrive on is full (TMPDIR). Make room on it, or send less at a time."
-    return await domain_problem(request, domain.DiskFull(full))
+    return await domain_problem(request, errors.DiskFull(full))
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from image_similarity.domain import Facet, Facets, FieldKind
+from image_similarity.domain.facets import Facet, Facets, FieldKind
 
 
 class FacetValueDocument(BaseModel):

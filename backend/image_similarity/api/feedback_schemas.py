@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from image_similarity.api.schemas import Schema, at_most
 from image_similarity.api.search_schemas import QueryId, QueryText
+from image_similarity.domain.image_ids import MAX_IMAGE_ID
+from image_similarity.domain.queries import MAX_PARTS, MAX_WEIGHT
 from image_similarity.feedback.events import FeedbackEvent, Verdict, to_json
-from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import MAX_PARTS, MAX_WEIGHT
 
 _EXAMPLE_QUERY: dict[str, JsonValue] = {"text": "two dogs on a beach"}
 _EXAMPLE_QUERY_ID = "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d"

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_similarity.api.errors import domain_problem
 from image_similarity.api.limit_body import BodyLimits
 from image_similarity.api.routes import PREFIX
-from image_similarity.domain import AnswerTooLarge, BodyTooLarge, ImageSimilarityError, TooMuchInFlight
+from image_similarity.domain.errors import AnswerTooLarge, BodyTooLarge, ImageSimilarityError, TooMuchInFlight
 from image_similarity.telemetry.metrics import Metrics
 
 PIECE = 65536

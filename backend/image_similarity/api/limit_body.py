@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_similarity.api.batch import UPLOAD_TYPES
-from image_similarity.domain import BodyTooLarge
+from image_similarity.domain.errors import BodyTooLarge
 
 
 @dataclass(frozen=True, slots=True)

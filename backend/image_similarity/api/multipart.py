@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from image_similarity.api.errors import ProblemError
-from image_similarity.domain import BodyTooLarge
+from image_similarity.domain.errors import BodyTooLarge
 
 _IN_MEMORY = 2**20
 """Bytes of a part above which it goes to disk."""

@@ -15,9 +15,9 @@ from image_similarity.api.search_schemas import (
     QueryPartFields,
     SearchParameters,
 )
-from image_similarity.domain import InvalidRequest
-from image_similarity.filters import parse_filter
-from image_similarity.queries import (
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.queries import (
     Example,
     ImageBytes,
     ImageUrl,

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from image_similarity.domain import ImageRecord
+from image_similarity.domain.records import ImageRecord
 
 EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIklEQVR42mNkiDrBAAP/jSzgbCYGHIB0CRZkc0VFbGhhBwCbQwRr"

@@ -17,9 +17,8 @@ from image_similarity.api.schemas import (
     at_most,
     one_complaint,
 )
-from image_similarity.images.fetch import MAX_URL
-from image_similarity.inputs import MAX_IMAGE_ID
-from image_similarity.queries import (
+from image_similarity.domain.image_ids import MAX_IMAGE_ID
+from image_similarity.domain.queries import (
     MAX_EXAMPLES,
     MAX_GROUP_SIZE,
     MAX_KEYWORD_SCORE,
@@ -28,6 +27,7 @@ from image_similarity.queries import (
     Mode,
     Strategy,
 )
+from image_similarity.images.fetch import MAX_URL
 from image_similarity.texts import MAX_TEXT
 
 MAX_TOP_K = 1000

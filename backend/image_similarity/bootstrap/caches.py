@@ -10,7 +10,7 @@ from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics

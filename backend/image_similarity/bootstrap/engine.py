@@ -9,7 +9,7 @@ from image_similarity.bootstrap.models import load_calibrations, load_model, log
 from image_similarity.bootstrap.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
 from image_similarity.buckets import check_bucket
 from image_similarity.disk import DATA, IMAGES, DiskSpace
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.embedder import ImageEmbedder
 from image_similarity.encoders.batching import batch_images
 from image_similarity.engine import RunningModel, SearchEngine

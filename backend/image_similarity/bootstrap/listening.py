@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 _PROC = Path("/proc")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from image_similarity.bootstrap.stores import StoreKind, store_kind
 from image_similarity.confidence import Calibrations, read_calibrations
-from image_similarity.domain import ModelMismatch, ModelUnavailable, ModelUnknown
+from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
 from image_similarity.encoders.alignment import check_alignment, check_known
 from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder

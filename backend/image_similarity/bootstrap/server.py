@@ -22,7 +22,7 @@ from image_similarity.bootstrap.http_protocol import WholeAnswers
 from image_similarity.bootstrap.listening import bind, refusal
 from image_similarity.bootstrap.models import log_stand_in
 from image_similarity.bootstrap.stores import lock_collection
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.images.addresses import read_address
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger

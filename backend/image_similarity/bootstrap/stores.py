@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.migration import Progress, Report, copy_collection
 from image_similarity.settings import Settings
 from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNotes

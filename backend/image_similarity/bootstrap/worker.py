@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
 from image_similarity.bootstrap.engine import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine import SearchEngine
 from image_similarity.jobs.broker import queue_watch
 from image_similarity.jobs.celery_app import declare_queues, make_app

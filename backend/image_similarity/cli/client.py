@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from image_similarity.api.status_schemas import StatsResponse
 from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import Server
-from image_similarity.domain import Facets, ImageNotFound, IndexResult, Metadata
+from image_similarity.domain.errors import ImageNotFound
+from image_similarity.domain.facets import Facets
+from image_similarity.domain.queries import Mode, Query, SearchOptions, SearchResult
+from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.engine import SearchEngine
 from image_similarity.feedback.events import FeedbackEvent
-from image_similarity.queries import Mode, Query, SearchOptions, SearchResult
 from image_similarity.settings import Settings
 
 

@@ -28,7 +28,8 @@ from image_similarity.cli.client import Client, LocalClient, connect
 from image_similarity.cli.index_local import Tally
 from image_similarity.cli.misspelt import misspelt_settings
 from image_similarity.cli.running_server import Server, running_server, server_at
-from image_similarity.domain import Match, Scalar
+from image_similarity.domain.filters import Scalar
+from image_similarity.domain.records import Match
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging, get_logger
 from image_similarity.vectors.folder_lock import FolderInUse

@@ -26,10 +26,10 @@ from image_similarity.cli.console import (
 )
 from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import server_at
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.queries import MAX_EXAMPLES, Strategy
 from image_similarity.feedback.events import FeedbackEvent, to_json
 from image_similarity.feedback.report import APPLIED, PLAIN, FeedbackReport, K, measure, read_judged
-from image_similarity.queries import MAX_EXAMPLES, Strategy
 from image_similarity.settings import Settings
 
 app = typer.Typer(name="feedback", help="What users think of results: export it, ask whether it would have helped.")

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     DecodeTimeout,
     EncodingFailed,
     ImageTooLarge,
     ImageUndecodable,
-    IndexResult,
     InvalidRequest,
-    Metadata,
     Overloaded,
     UnsupportedFormat,
 )
+from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.folder import IdFrom, ImageFile, read_image
 
 PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)

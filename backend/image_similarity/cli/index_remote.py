@@ -11,7 +11,8 @@ from typing import Any
 
 from image_similarity.cli.index_local import PER_FILE, Tally
 from image_similarity.cli.remote_client import RemoteClient, RemoteError, RemoteNotFound
-from image_similarity.domain import InvalidRequest, Metadata
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.records import Metadata
 from image_similarity.folder import IdFrom, ImageFile, read_image
 
 JOBS_AT_ONCE = 3

@@ -39,7 +39,8 @@ from image_similarity.cli.index_remote import JOBS_AT_ONCE, RemoteBulk
 from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import Server
 from image_similarity.cli.stats_table import stats_table
-from image_similarity.domain import ImageSimilarityError, InvalidRequest, Metadata
+from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest
+from image_similarity.domain.records import Metadata
 from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_metadata, unmatched
 from image_similarity.settings import Settings
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from image_similarity.domain import AllOf, AnyOf, Condition, Exists, Facets, InRange, Not, OneOf
-from image_similarity.queries import AUTO, Mode, Query, SearchOptions
+from image_similarity.domain.facets import Facets
+from image_similarity.domain.filters import AllOf, AnyOf, Condition, Exists, InRange, Not, OneOf
+from image_similarity.domain.queries import AUTO, Mode, Query, SearchOptions
 
 _SHOWN = 10
 """Fields that are named as those there are."""

@@ -14,17 +14,12 @@ import orjson
 
 from image_similarity.cli.running_server import API_PREFIX, Server
 from image_similarity.cli.search_json import read_facets, read_result, search_body
-from image_similarity.domain import (
-    Facets,
-    ImageSimilarityError,
-    IndexResult,
-    InvalidRequest,
-    Metadata,
-    StoreUnavailable,
-)
+from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest, StoreUnavailable
+from image_similarity.domain.facets import Facets
+from image_similarity.domain.queries import Query, SearchOptions, SearchResult
+from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.facets import MOST_FIELDS
 from image_similarity.feedback.events import FeedbackEvent, from_json
-from image_similarity.queries import Query, SearchOptions, SearchResult
 
 RETRIES = 8
 """Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""

@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from image_similarity.bootstrap.stores import StoreKind, collection_folder, store_kind
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.settings import Settings
 from image_similarity.vectors.folder_lock import FolderInUse, Holder, holder_of
 

@@ -24,10 +24,9 @@ from image_similarity.cli.console import (
     which_server,
 )
 from image_similarity.cli.nothing_found import why_nothing
-from image_similarity.domain import InvalidFilter, InvalidRequest
-from image_similarity.filters import parse_filter
-from image_similarity.folder import read_image
-from image_similarity.queries import (
+from image_similarity.domain.errors import InvalidFilter, InvalidRequest
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.queries import (
     AUTO,
     MAX_GROUP_SIZE,
     MAX_KEYWORD_SCORE,
@@ -43,6 +42,7 @@ from image_similarity.queries import (
     Strategy,
     Text,
 )
+from image_similarity.folder import read_image
 
 app = typer.Typer()
 """Its command appears among those of `cli/main.py`."""

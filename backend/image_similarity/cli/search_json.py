@@ -6,8 +6,8 @@ from typing import Any
 
 import pybase64
 
-from image_similarity.domain import Facet, Facets, FieldKind, Match
-from image_similarity.queries import (
+from image_similarity.domain.facets import Facet, Facets, FieldKind
+from image_similarity.domain.queries import (
     ImageBytes,
     ImageUrl,
     IndexedImage,
@@ -17,6 +17,7 @@ from image_similarity.queries import (
     Source,
     Text,
 )
+from image_similarity.domain.records import Match
 
 
 def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> dict[str, Any]:

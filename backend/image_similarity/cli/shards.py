@@ -14,7 +14,7 @@ from rich.text import Text
 
 from image_similarity.bootstrap.stores import balance_placement, read_placement
 from image_similarity.cli.console import AsJson, err, load_settings, out, print_json
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.settings import Settings
 from image_similarity.vectors.placement import ACTIVE, Placement, Step, describe, plan
 

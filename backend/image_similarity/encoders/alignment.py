@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from image_similarity.domain import ModelMismatch, TextSearchUnavailable
+from image_similarity.domain.errors import ModelMismatch, TextSearchUnavailable
 from image_similarity.encoders.base import ModelSpec, TextEncoder
 
 _B32, _L14 = "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from image_similarity.domain import Embedding, Pixels
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.images.recipe import Preprocess
 
 

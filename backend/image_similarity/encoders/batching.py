@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Overloaded, Pixels
+from image_similarity.domain.errors import EncodingFailed, ImageSimilarityError, Overloaded
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import EncodedText, Encoder, TextEncoder
 from image_similarity.telemetry.metrics import Metrics, QueueMetrics
 

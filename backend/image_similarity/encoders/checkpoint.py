@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.preprocessing import Family
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders import catalog, clip_text, hub
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config, why
 from image_similarity.encoders.fingerprint import fingerprint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 
 _CPUINFO = Path("/proc/cpuinfo")
 # As torch spells them (x86, then ARM), and as Linux does.

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
 
 WHOLE = 32 * 1024 * 1024

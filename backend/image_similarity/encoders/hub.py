@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from image_similarity.domain import ModelUnavailable, ModelUnknown
+from image_similarity.domain.errors import ModelUnavailable, ModelUnknown
 
 _SAFETENSORS = "model.safetensors"
 _SAFETENSORS_INDEX = "model.safetensors.index.json"

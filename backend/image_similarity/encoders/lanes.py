@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from image_similarity.domain import Embedding, Pixels
+from image_similarity.domain.records import Embedding, Pixels
 
 _LEAST = 8
 """Images that one core must have to itself; below, the cores share each multiplication as torch has them do."""

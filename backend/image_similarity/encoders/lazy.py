@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from image_similarity.domain import ModelUnavailable, TextSearchUnavailable
+from image_similarity.domain.errors import ModelUnavailable, TextSearchUnavailable
 from image_similarity.encoders.base import EncodedText, TextEncoder
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.checkpoint import quiet_transformers, read_config, read_weights, why
 from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text import TextTower, masked_mean

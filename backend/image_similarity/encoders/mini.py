@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders import mini_text
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.fingerprint import digest

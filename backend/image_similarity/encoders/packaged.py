@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 
 _INSTALL = 'pip install "image-similarity[offline]"'
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import ModelUnavailable, Pixels
+from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.domain.records import Pixels
 
 Family = Literal["clip", "siglip"]
 Triple = tuple[float, float, float]

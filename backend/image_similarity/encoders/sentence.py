@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import clip_text, hub, mclip
 from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, read_json, read_weights, why
 from image_similarity.encoders.fingerprint import fingerprint

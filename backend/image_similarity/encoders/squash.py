@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import Pixels
+from image_similarity.domain.records import Pixels
 
 SIDE = 224
 """Of the square that its image tower sees, in pixels."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from image_similarity.domain import EncodingFailed
+from image_similarity.domain.errors import EncodingFailed
 from image_similarity.encoders.base import EncodedText
 
 _CHUNK = 32

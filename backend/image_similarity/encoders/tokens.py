@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from tokenizers import Tokenizer
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.checkpoint import why
 from image_similarity.encoders.text import Tokens
 

@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from image_similarity.confidence import Calibration, read_calibrations
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.evaluation.run import Measured
 
 FOLDS = 5

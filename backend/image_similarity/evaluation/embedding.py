@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_similarity.bootstrap.engine import open_decoders
-from image_similarity.domain import Embedding, EncodingFailed, ImageSimilarityError, Pixels
+from image_similarity.domain.errors import EncodingFailed, ImageSimilarityError
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.embedder import recipe_for
 from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.folder import ImageFile, read_image

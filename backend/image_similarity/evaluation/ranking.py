@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.evaluation.metrics import METRICS, relevant_ranks
 
 TOP = 10

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from image_similarity.confidence import QueryKind
-from image_similarity.domain import ImageSimilarityError
+from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.evaluation.intervals import Interval
 from image_similarity.evaluation.report import Comparison, Report, Shown, WorstQuery
 from image_similarity.folder import read_image

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_similarity.confidence import QueryKind
-from image_similarity.domain import Embedding, InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import Encoder, TextEncoder
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages
 from image_similarity.evaluation.embedding import EmbeddedImages, embed_images, embed_texts

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from image_similarity.domain import InvalidRequest
-from image_similarity.inputs import check_image_id
-from image_similarity.queries import IndexedImage, Query, QueryPart, Text
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.image_ids import check_image_id
+from image_similarity.domain.queries import IndexedImage, Query, QueryPart, Text
 
 
 class Verdict(StrEnum):

@@ -19,10 +19,10 @@ from uuid import UUID
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.domain import InvalidCursor, InvalidRequest
+from image_similarity.domain.errors import InvalidCursor, InvalidRequest
+from image_similarity.domain.queries import Query
 from image_similarity.feedback.events import FeedbackEvent, Verdict, from_json, moment_of, to_json
 from image_similarity.objects import Objects
-from image_similarity.queries import Query
 from image_similarity.sweeping import keep_sweeping
 from image_similarity.telemetry.logging import get_logger
 

@@ -18,10 +18,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from image_similarity.domain import InvalidRequest, TextSearchUnavailable
+from image_similarity.domain.errors import InvalidRequest, TextSearchUnavailable
+from image_similarity.domain.queries import MAX_EXAMPLES, IndexedImage, Query, SearchOptions, SearchResult, Strategy
 from image_similarity.evaluation.intervals import CONFIDENCE, Interval, bootstrap, clusters_or_queries
 from image_similarity.feedback.events import FeedbackEvent, Verdict, asked
-from image_similarity.queries import MAX_EXAMPLES, IndexedImage, Query, SearchOptions, SearchResult, Strategy
 
 K = 10
 """Results that a user sees at once."""

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     DecodeOutOfMemory,
     ImageSimilarityError,
     ImageTooLarge,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Literal
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     DecodeOutOfMemory,
     DecodeTimeout,
     ImageSimilarityError,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import httpx
 
 from image_similarity import __version__
-from image_similarity.domain import BodyTooLarge, UrlFetchDisabled, UrlFetchTimeout, UrlRefused, UrlUnreachable
+from image_similarity.domain.errors import BodyTooLarge, UrlFetchDisabled, UrlFetchTimeout, UrlRefused, UrlUnreachable
 from image_similarity.images.addresses import (
     PUBLIC_PORTS,
     Address,

@@ -10,7 +10,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from image_similarity.domain import ImageTooLarge, Overloaded
+from image_similarity.domain.errors import ImageTooLarge, Overloaded
 
 Grant = Callable[[int], None]
 """Asked with the bytes that a decoding will take; it returns when they may be taken, or raises ImageTooLarge or

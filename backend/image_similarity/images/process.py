@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from image_similarity import domain
-from image_similarity.domain import DecodeTimeout, Pixels
+from image_similarity.domain import errors
+from image_similarity.domain.errors import DecodeTimeout
+from image_similarity.domain.records import Pixels
 from image_similarity.images.clock import Clock
 from image_similarity.images.memory import Grant
 from image_similarity.images.recipe import Prepared, Preprocess, Recipe
@@ -39,7 +40,7 @@ _CODE = (
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _ERRORS = {
     error.__name__: error
-    for error in (domain.DecodeOutOfMemory, domain.ImageTooLarge, domain.ImageUndecodable, domain.UnsupportedFormat)
+    for error in (errors.DecodeOutOfMemory, errors.ImageTooLarge, errors.ImageUndecodable, errors.UnsupportedFormat)
 }
 """What a decoding process may blame the image for."""
 _NONSENSE = (ArithmeticError, EOFError, KeyError, OSError, RecursionError, TypeError, ValueError)
@@ -120,7 +121,7 @@ class DecoderProcess:
         if prepared is not None:
             return prepared
         blamed = _ERRORS.get(str(answer.get("error")))
-        if blamed is domain.DecodeOutOfMemory:
+        if blamed is errors.DecodeOutOfMemory:
             # A fresh process is better than a heap in shreds.
             self.kill()
         if blamed is not None:
@@ -191,7 +192,7 @@ class DecoderProcess:
                 return answer
             try:
                 grant(int(answer["wants"]))
-            except domain.ImageSimilarityError:
+            except errors.ImageSimilarityError:
                 self._send(granted=False)
                 self._hear()
                 raise

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import DecodeOutOfMemory, Pixels
+from image_similarity.domain.errors import DecodeOutOfMemory
+from image_similarity.domain.records import Pixels
 from image_similarity.images.decode import TOO_MUCH_MEMORY, decode
 from image_similarity.images.memory import Grant
 from image_similarity.images.thumbnail import make_thumbnail

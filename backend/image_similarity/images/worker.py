@@ -70,7 +70,7 @@ class _Worker:
             self._say(**self._answer(json.loads(message)))
 
     def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
-        from image_similarity.domain import ImageSimilarityError
+        from image_similarity.domain.errors import ImageSimilarityError
         from image_similarity.images.recipe import Recipe, prepare
 
         self._region[-1] = TAKEN

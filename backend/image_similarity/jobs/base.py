@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from image_similarity.domain import Metadata
+from image_similarity.domain.records import Metadata
 
 STUCK_SECONDS = 1200.0
 """Without any progress, after which a job or a chunk is told of: a chunk takes minutes at most."""

@@ -12,7 +12,7 @@ from celery import Celery
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from image_similarity.concurrency import Recent
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
 from image_similarity.jobs.celery_app import CHUNKS, DEAD, TASK, declare_queues, make_app
 from image_similarity.jobs.ledger import JobLedger

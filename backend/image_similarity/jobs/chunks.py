@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from time import perf_counter
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     DecodeTimeout,
     EncodingFailed,
     ImageDamaged,
@@ -15,12 +15,12 @@ from image_similarity.domain import (
     ImageSimilarityError,
     ImageTooLarge,
     ImageUndecodable,
-    IndexResult,
     InvalidRequest,
     ModelUnavailable,
     Overloaded,
     UnsupportedFormat,
 )
+from image_similarity.domain.records import IndexResult
 from image_similarity.engine import SearchEngine
 from image_similarity.health import STORES
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState, Task

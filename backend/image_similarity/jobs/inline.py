@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
-from image_similarity.domain import ImageSimilarityError
+from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
 from image_similarity.jobs.chunks import GIVE_UP_AFTER, TRIES, ChunkProcessor
 from image_similarity.jobs.ledger import JobLedger

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 from cachetools import LRUCache
 
-from image_similarity.domain import JobNotFound
+from image_similarity.domain.errors import JobNotFound
 from image_similarity.inbox import INBOX
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters

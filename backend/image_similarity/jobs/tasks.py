@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.exceptions import Reject
 
-from image_similarity.domain import ImageSimilarityError
+from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.jobs.celery_app import DEAD, TASK
 from image_similarity.jobs.chunks import TRIES
 from image_similarity.telemetry.logging import get_logger

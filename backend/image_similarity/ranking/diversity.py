@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from image_similarity.domain import Embedding, Match
-from image_similarity.queries import MAX_DIVERSE
+from image_similarity.domain.queries import MAX_DIVERSE
+from image_similarity.domain.records import Embedding, Match
 
 FEWEST_CANDIDATES = 100
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from image_similarity.domain import Embedding, Match
+from image_similarity.domain.records import Embedding, Match
 
 
 def collapse(matches: Sequence[Match], vectors: Mapping[str, Embedding], *, alike: float) -> list[Match]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from image_similarity.domain import Match, Scalar
-from image_similarity.vectors.payload import leaves
+from image_similarity.domain.filters import Scalar
+from image_similarity.domain.metadata import leaves
+from image_similarity.domain.records import Match
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ import numpy as np
 import orjson
 
 from image_similarity.answer_size import ASK_LESS, READ_AT_ONCE, check_answer
-from image_similarity.domain import AllOf, Embedding, Exists, ImageRecord, InvalidRequest, Match
-from image_similarity.queries import AUTO, MAX_DIVERSE, SearchOptions
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.filters import AllOf, Exists
+from image_similarity.domain.queries import AUTO, MAX_DIVERSE, SearchOptions
+from image_similarity.domain.records import Embedding, ImageRecord, Match
 from image_similarity.ranking.diversity import candidate_count, diversify
 from image_similarity.ranking.duplicates import collapse
 from image_similarity.ranking.groups import group, has_group

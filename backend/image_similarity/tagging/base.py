@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import Pixels
+from image_similarity.domain.records import Pixels
 from image_similarity.images.recipe import Preprocess
 
 

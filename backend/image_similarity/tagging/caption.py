@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Pixels
 from image_similarity.images.recipe import Preprocess
 from image_similarity.tagging.base import Finding, TaggerSpec
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from image_similarity.domain import ImageRecord, InvalidRequest, Metadata, Overloaded, Pixels, Tagging
+from image_similarity.domain.errors import InvalidRequest, Overloaded
+from image_similarity.domain.metadata import check_metadata
+from image_similarity.domain.records import ImageRecord, Metadata, Pixels, Tagging
 from image_similarity.images.recipe import Preprocess
-from image_similarity.inputs import check_metadata
 from image_similarity.tagging.base import Finding, Tagger
 from image_similarity.telemetry.metrics import Metrics
 

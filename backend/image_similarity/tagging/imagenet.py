@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from image_similarity.domain import EncodingFailed, Pixels
+from image_similarity.domain.errors import EncodingFailed
+from image_similarity.domain.records import Pixels
 from image_similarity.images.recipe import Preprocess
 from image_similarity.tagging.base import Finding, TaggerSpec
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from image_similarity.domain import Condition, Embedding, FieldKind, ImageRecord, Match, Metadata, Page, Tagging
+from image_similarity.domain.facets import FieldKind
+from image_similarity.domain.filters import Condition
+from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.examples import Examples
 from image_similarity.vectors.keywords import Words
 from image_similarity.vectors.placement import PlacementSummary

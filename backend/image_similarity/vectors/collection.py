@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from image_similarity.domain import ModelMismatch
+from image_similarity.domain.errors import ModelMismatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from image_similarity.domain import AllOf, AnyOf, Condition, Exists, ImageRecord, InRange, Not, OneOf, Scalar
+from image_similarity.domain.filters import AllOf, AnyOf, Condition, Exists, InRange, Not, OneOf, Scalar
+from image_similarity.domain.metadata import as_rfc3339
+from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, as_rfc3339, boolean_term, metadata_field
+from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, boolean_term, metadata_field
 
 MAX_FIELD_INDEXES = 64
 """Each costs memory on every image, and any caller may filter on any field."""

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import orjson
 
-from image_similarity.domain import ImageRecord, InvalidCursor
+from image_similarity.domain.errors import InvalidCursor
+from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import point_id
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import qdrant_edge as edge
 
-from image_similarity.domain import DiskFull, StoreLocked, StoreUnavailable
+from image_similarity.domain.errors import DiskFull, StoreLocked, StoreUnavailable
 from image_similarity.synced import sync_folder
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta

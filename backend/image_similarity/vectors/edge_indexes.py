@@ -9,7 +9,8 @@ from contextlib import suppress
 import qdrant_edge as edge
 from cachetools import TTLCache
 
-from image_similarity.domain import Condition, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import Condition
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.conditions import MAX_FIELD_INDEXES, IndexKind, index_room, missing_indexes
 from image_similarity.vectors.edge_terms import INDEX_TYPES

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from image_similarity.domain import DiskFull
+from image_similarity.domain.errors import DiskFull
 from image_similarity.telemetry.logging import get_logger
 
 AMPLE = 2 * 2**30

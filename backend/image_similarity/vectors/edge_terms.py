@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from image_similarity.domain import Embedding, ImageRecord
+from image_similarity.domain.records import Embedding, ImageRecord
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.conditions import IndexKind
 from image_similarity.vectors.payload import VECTOR, to_payload

@@ -10,7 +10,9 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, StoreUnavailable, Tagging
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import Condition
+from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
 from image_similarity.vectors.conditions import as_read, behind, of_content, query_filter

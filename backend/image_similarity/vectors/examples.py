@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.vectors.payload import SCORE_ROUNDING
 
 POSITIVE, NEUTRAL, NEGATIVE = 1.0, 0.5, 0.0

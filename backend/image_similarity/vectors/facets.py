@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from image_similarity.domain import FieldKind, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.facets import FieldKind
+from image_similarity.domain.metadata import leaves
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import IndexedFacet
 from image_similarity.vectors.conditions import IndexKind
-from image_similarity.vectors.payload import BOOLEANS, TIMES, leaves, metadata_field
+from image_similarity.vectors.payload import BOOLEANS, TIMES, metadata_field
 
 MOST_BOOLEANS = 1000
 """Terms such as `in_stock=true` that are asked for at once: 500 fields."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import orjson
 
-from image_similarity.domain import StoreLocked, StoreUnavailable
+from image_similarity.domain.errors import StoreLocked, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 
 _PATIENCE = 0.5

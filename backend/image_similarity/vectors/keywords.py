@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from image_similarity.domain import Metadata
+from image_similarity.domain.records import Metadata
 
 KEYWORDS = "keywords"
 """Payload field of what keyword search reads. Every image has it, also one without any text: so a point that lacks it

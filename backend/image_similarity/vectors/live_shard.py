@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import qdrant_edge as edge
 
-from image_similarity.domain import DiskFull, StoreUnavailable
+from image_similarity.domain.errors import DiskFull, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.edge_folder import load
 from image_similarity.vectors.edge_log import EdgeLog

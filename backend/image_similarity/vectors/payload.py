@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import fields as fields_of
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.domain import ImageRecord, Match, Metadata, StoreUnavailable, Tagging
-from image_similarity.filters import read_time
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import read_time
+from image_similarity.domain.metadata import as_rfc3339, leaves
+from image_similarity.domain.records import ImageRecord, Match, Metadata, Tagging
 from image_similarity.vectors.keywords import keyword_fields
 
 VECTOR = "image"
@@ -116,27 +117,6 @@ def metadata_field(path: str) -> str | None:
 def boolean_term(field: str, *, value: bool) -> str:
     """Return the text in `BOOLEANS` that says that a metadata field has this value."""
     return f"{field}={'true' if value else 'false'}"
-
-
-def as_rfc3339(moment: datetime) -> str:
-    """Return a time as the store writes times: UTC, microseconds; a time without a zone counts as UTC."""
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
-    for key, value in metadata.items():
-        # In a filter a dot is a step, so no filter reaches a key that holds one.
-        if not key or "." in key:
-            continue
-        field = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            yield from leaves(value, field)
-        elif isinstance(value, list):
-            yield from ((field, element) for element in value)
-        else:
-            yield field, value
 
 
 def payload_metadata(payload: dict[str, Any]) -> Metadata:

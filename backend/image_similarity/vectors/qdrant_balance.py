@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.placement import ACTIVE, Action, Placement, Step, Transfer, describe, plan
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 from image_similarity.vectors.qdrant_placement import carry_out, read

@@ -15,7 +15,7 @@ import stamina
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
-from image_similarity.domain import StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.domain.errors import StoreUnavailable, WriteOutcomeUnknown
 from image_similarity.vectors.qdrant_failures import (
     FAILURES,
     blames_node,

@@ -8,7 +8,7 @@ from time import monotonic
 
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import ModelMismatch, StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.domain.errors import ModelMismatch, StoreUnavailable, WriteOutcomeUnknown
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import CollectionMeta, mismatch
 from image_similarity.vectors.conditions import OWN_INDEXES, IndexKind

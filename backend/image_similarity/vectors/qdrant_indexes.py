@@ -5,7 +5,8 @@ from __future__ import annotations
 from cachetools import TTLCache
 from qdrant_client import models
 
-from image_similarity.domain import Condition, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import Condition
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.conditions import MAX_FIELD_INDEXES, index_room, missing_indexes
 from image_similarity.vectors.qdrant_calls import QdrantCalls

@@ -8,7 +8,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.keywords import (
     BACKFILL_BATCH,

@@ -11,7 +11,7 @@ from time import monotonic
 
 from qdrant_client import models
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.placement import Action, Copy, Node, Placement, Step, Transfer
 from image_similarity.vectors.qdrant_calls import QdrantCalls
 

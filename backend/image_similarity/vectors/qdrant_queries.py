@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import Hybrid, Near, Wanted
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from image_similarity.domain import Embedding, ImageRecord
+from image_similarity.domain.records import Embedding, ImageRecord
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.payload import VECTOR, to_payload
 

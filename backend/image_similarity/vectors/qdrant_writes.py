@@ -16,15 +16,8 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import (
-    Embedding,
-    ImageRecord,
-    Metadata,
-    Overloaded,
-    StoreUnavailable,
-    Tagging,
-    WriteOutcomeUnknown,
-)
+from image_similarity.domain.errors import Overloaded, StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.domain.records import Embedding, ImageRecord, Metadata, Tagging
 from image_similarity.vectors.base import CHANGES, WriteNotes, point_id
 from image_similarity.vectors.conditions import as_read
 from image_similarity.vectors.payload import REVISION, metadata_fields, to_record

@@ -8,7 +8,8 @@ from typing import Any
 
 from qdrant_client import models
 
-from image_similarity.domain import Condition, Embedding, ImageRecord, Match, Metadata, Page, Tagging
+from image_similarity.domain.filters import Condition
+from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.base import (
     Batch,
     CollectionInfo,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from image_similarity.bootstrap.engine import build_engine
-from image_similarity.domain import Embedding
+from image_similarity.domain.records import Embedding
 from random_checkpoint import build_checkpoint
 from tests.support.engines import BLUE, RED, TOP, digest
 from tests.support.redis_server import RedisServer

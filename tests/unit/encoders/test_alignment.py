@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_similarity.domain import ModelMismatch, TextSearchUnavailable
+from image_similarity.domain.errors import ModelMismatch, TextSearchUnavailable
 from image_similarity.encoders.alignment import KNOWN, SENTENCES, check_alignment
 from image_similarity.encoders.base import EncodedText
 from image_similarity.encoders.catalog import DEFAULT_MODEL, describe

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from image_similarity.domain import Embedding, EncodingFailed, Overloaded, Pixels, TextSearchUnavailable
+from image_similarity.domain.errors import EncodingFailed, Overloaded, TextSearchUnavailable
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import EncodedText
 from image_similarity.encoders.batching import Batching, batch_images, batch_texts
 from image_similarity.telemetry.metrics import Metrics

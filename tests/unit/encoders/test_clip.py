@@ -14,7 +14,8 @@ import torch
 import transformers
 from PIL import Image
 
-from image_similarity.domain import Embedding, ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders import hub
 from image_similarity.encoders.clip import ClipEncoder
 from image_similarity.encoders.packed import PackedTower

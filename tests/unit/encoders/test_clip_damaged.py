@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from image_similarity.domain import EncodingFailed, ModelUnavailable
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.encoders.clip import ClipEncoder
 from random_checkpoint import build_checkpoint
 from tests.support.drawings import photo

@@ -14,7 +14,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders import clip_text
 from image_similarity.encoders.base import EncodedText, TextEncoder
 from image_similarity.encoders.clip import ClipEncoder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import device
 from image_similarity.encoders.device import choose_device, choose_precision
 

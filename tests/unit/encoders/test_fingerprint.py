@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import fingerprint as module
 from image_similarity.encoders.fingerprint import fingerprint
 from random_checkpoint import build_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from image_similarity.domain import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
 
 NAME = "somebody/some-clip"

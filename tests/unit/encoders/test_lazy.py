@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_similarity.domain import ModelUnavailable, TextSearchUnavailable
+from image_similarity.domain.errors import ModelUnavailable, TextSearchUnavailable
 from image_similarity.encoders.base import TextEncoder
 from image_similarity.encoders.lazy import LazyTextEncoder
 from tests.support.encoders import DIMENSION, ColourWords

@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from image_similarity.domain import EncodingFailed, ModelUnavailable, Pixels
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Pixels
 from image_similarity.encoders import mini, packaged
 from image_similarity.encoders.base import Encoder
 from image_similarity.encoders.mini import MINI, MiniEncoder

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from image_similarity.domain import Embedding, EncodingFailed, ModelUnavailable
+from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders import mini, mini_text, packaged
 from image_similarity.encoders.base import TextEncoder
 from image_similarity.encoders.mini import MINI, MiniEncoder

@@ -12,7 +12,8 @@ import pytest
 import transformers
 from PIL import Image
 
-from image_similarity.domain import ModelUnavailable, Pixels
+from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.domain.records import Pixels
 from image_similarity.encoders.preprocessing import Family, Preprocessing
 from tests.support.drawings import noise, photo
 

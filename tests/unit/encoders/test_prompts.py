@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from image_similarity.domain import InvalidRequest
-from image_similarity.encoders.prompts import apply_template, check_template
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.prompts import apply_template, check_template
 
 
 def test_the_text_takes_the_place_of_the_braces() -> None:

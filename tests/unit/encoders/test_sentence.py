@@ -12,7 +12,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from image_similarity.domain import Embedding, ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders import clip_text, sentence
 from image_similarity.encoders.base import TextEncoder
 from image_similarity.encoders.fingerprint import fingerprint

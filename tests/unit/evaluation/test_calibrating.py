@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from image_similarity.confidence import QueryKind, read_calibrations
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.evaluation.calibrating import fit_calibration, fit_logistic, reliability, write_calibration
 from image_similarity.evaluation.ranking import Retrieval
 from image_similarity.evaluation.report import Model

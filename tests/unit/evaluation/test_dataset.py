@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.evaluation.dataset import read_captioned, read_labelled
 
 

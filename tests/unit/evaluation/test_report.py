@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 from image_similarity.evaluation.dataset import read_labelled
 from image_similarity.evaluation.report import Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render

@@ -12,11 +12,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from image_similarity.domain import InvalidCursor, InvalidRequest
+from image_similarity.domain.errors import InvalidCursor, InvalidRequest
+from image_similarity.domain.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
 from image_similarity.feedback.events import FeedbackEvent, Verdict, asked, from_json, read_asked, to_json
 from image_similarity.feedback.log import FeedbackLog
 from image_similarity.objects import Objects
-from image_similarity.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
 
 DAY = 86_400.0
 DOGS = Query.of(Text("dogs"))

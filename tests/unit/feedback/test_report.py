@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from uuid_utils import uuid7
 
-from image_similarity.domain import Embedding, InvalidRequest, TextSearchUnavailable
+from image_similarity.domain.errors import InvalidRequest, TextSearchUnavailable
+from image_similarity.domain.queries import IndexedImage, Query, SearchOptions, SearchResult, Strategy, Text
+from image_similarity.domain.records import Embedding
 from image_similarity.evaluation.intervals import Interval
 from image_similarity.feedback.events import FeedbackEvent, Verdict
 from image_similarity.feedback.report import PLAIN, Judged, measure, read_judged, split
-from image_similarity.queries import IndexedImage, Query, SearchOptions, SearchResult, Strategy, Text
 from image_similarity.shaping import shape
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.embedded import EmbeddedStore

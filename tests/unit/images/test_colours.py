@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from image_similarity.domain import ImageUndecodable
+from image_similarity.domain.errors import ImageUndecodable
 from image_similarity.images.decode import decode
 from image_similarity.images.rgb import to_rgb
 from tests.support.drawings import BLACK, BLUE, GREEN, RED, WHITE, encoded, noise, png, png_chunk, quarters

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from image_similarity.domain import ImageTooLarge, ImageUndecodable
+from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable
 from image_similarity.images import rgb
 from image_similarity.images.decode import MAX_SCANS, decode
 from image_similarity.images.header import jpeg_scans

@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 from PIL import Image, features
 
-from image_similarity.domain import ImageUndecodable, UnsupportedFormat
+from image_similarity.domain.errors import ImageUndecodable, UnsupportedFormat
 from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.quiet import warnings_ignored

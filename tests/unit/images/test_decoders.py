@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     DecodeTimeout,
     ImageSimilarityError,
     ImageTooLarge,

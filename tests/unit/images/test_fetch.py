@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity.domain import (
+from image_similarity.domain.errors import (
     BodyTooLarge,
     ImageSimilarityError,
     UrlFetchDisabled,

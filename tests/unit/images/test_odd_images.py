@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import features
 
-from image_similarity.domain import ImageTooLarge, ImageUndecodable, UnsupportedFormat
+from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable, UnsupportedFormat
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.header import format_of
 from tests.support.drawings import encoded, exif, noise

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from image_similarity.domain import ImageTooLarge, ImageUndecodable
+from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable
 from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode
 from tests.support.drawings import encoded, photo, png, png_chunk

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from uuid_utils import uuid7
 
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.jobs import inline
 from image_similarity.jobs.base import Item, Job
 from image_similarity.jobs.chunks import TRIES, ChunkProcessor

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from uuid_utils import uuid7
 
-from image_similarity.domain import JobNotFound
+from image_similarity.domain.errors import JobNotFound
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.objects import Objects

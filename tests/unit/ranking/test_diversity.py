@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from image_similarity.domain import Embedding, Match
-from image_similarity.queries import MAX_DIVERSE
+from image_similarity.domain.queries import MAX_DIVERSE
+from image_similarity.domain.records import Embedding, Match
 from image_similarity.ranking.diversity import candidate_count, diversify
 from tests.support.records import record, towards
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_similarity.domain import Match
+from image_similarity.domain.records import Match
 from image_similarity.ranking.duplicates import collapse
 from tests.support.records import record, towards
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import Match
+from image_similarity.domain.records import Match
 from image_similarity.ranking.groups import Groups, group
 
 

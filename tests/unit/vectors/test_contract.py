@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_similarity.domain import ImageRecord, InvalidCursor, Match, Metadata
-from image_similarity.inputs import MAX_METADATA_DEPTH
+from image_similarity.domain.errors import InvalidCursor
+from image_similarity.domain.metadata import MAX_METADATA_DEPTH
+from image_similarity.domain.records import ImageRecord, Match, Metadata
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
 from tests.support.records import DIMENSION, record, towards
 

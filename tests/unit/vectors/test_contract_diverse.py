@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from image_similarity.domain import Embedding, Match
-from image_similarity.filters import parse_filter
-from image_similarity.queries import SearchOptions
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.queries import SearchOptions
+from image_similarity.domain.records import Embedding, Match
 from image_similarity.ranking.selection import Selection
 from image_similarity.vectors.base import VectorStore
 from tests.support.records import DIMENSION, record, towards

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from image_similarity.domain import Match
-from image_similarity.filters import parse_filter
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.records import Match
 from image_similarity.vectors.base import Hybrid, VectorStore
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from image_similarity.domain import FieldKind, Metadata
-from image_similarity.filters import parse_filter
+from image_similarity.domain.facets import FieldKind
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.records import Metadata
 from image_similarity.vectors.base import IndexedFacet, VectorStore
 from tests.support.records import read, record, towards
 from tests.support.servers import answer_becomes

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import Metadata
-from image_similarity.filters import parse_filter
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.records import Metadata
 from image_similarity.vectors.base import VectorStore
 from tests.support.conditions import holds, random_filter, random_metadata
 from tests.support.records import record, towards

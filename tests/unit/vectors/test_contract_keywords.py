@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import Match, Metadata
-from image_similarity.filters import parse_filter
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.records import Match, Metadata
 from image_similarity.vectors.base import Hybrid, VectorStore
 from image_similarity.vectors.keywords import Words
 from tests.support.records import read, record, towards

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_similarity.domain import Match, Metadata, Tagging
-from image_similarity.filters import parse_filter
+from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.records import Match, Metadata, Tagging
 from image_similarity.vectors.base import VectorStore
 from tests.support.records import read, record, towards
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_similarity.domain import InvalidCursor
+from image_similarity.domain.errors import InvalidCursor
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.cursor import Cursor
 from tests.support.records import EPOCH, record

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable
-from image_similarity.filters import parse_filter
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors.embedded import EmbeddedStore
 from tests.support.records import record, towards
 from tests.unit.vectors.conftest import META

@@ -12,8 +12,8 @@ import pytest
 import qdrant_edge as edge
 from structlog.testing import capture_logs
 
-from image_similarity.domain import ModelMismatch, StoreLocked, StoreUnavailable
-from image_similarity.filters import parse_filter
+from image_similarity.domain.errors import ModelMismatch, StoreLocked, StoreUnavailable
+from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors import edge_folder, edge_indexes, embedded
 from image_similarity.vectors.conditions import IndexKind, wanted_indexes
 from image_similarity.vectors.edge_indexes import FieldIndexes

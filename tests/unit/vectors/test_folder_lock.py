@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.folder_lock import FolderInUse, FolderLock, Holder, holder_of, lock_path
 
 _HOLD = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable
-from image_similarity.filters import parse_filter
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors import edge_log, live_shard
 from image_similarity.vectors.embedded import EmbeddedStore, Found, peek
 from image_similarity.vectors.live_shard import LiveShard

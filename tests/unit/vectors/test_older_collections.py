@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import models
 
-from image_similarity.domain import Metadata, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.records import Metadata
 from image_similarity.vectors import embedded
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta

@@ -10,7 +10,7 @@ import pytest
 from qdrant_client import grpc
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from image_similarity.domain import Metadata, Tagging
+from image_similarity.domain.records import Metadata, Tagging
 from image_similarity.vectors.payload import EXACT, to_payload, to_record
 from tests.support.records import record
 

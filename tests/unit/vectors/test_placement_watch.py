@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.placement import Copy, Node, Placement
 from image_similarity.vectors.placement_watch import PlacementWatch
 

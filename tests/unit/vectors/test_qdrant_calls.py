@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_calls import ATTEMPTS, QdrantCalls
 from image_similarity.vectors.qdrant_nodes import Connection

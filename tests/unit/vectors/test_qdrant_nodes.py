@@ -13,7 +13,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.domain.errors import StoreUnavailable, WriteOutcomeUnknown
 from image_similarity.vectors import qdrant_addresses, qdrant_calls, qdrant_nodes
 from image_similarity.vectors.qdrant_addresses import Address, read_addresses
 from image_similarity.vectors.qdrant_calls import QdrantCalls

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.placement import ACTIVE, Node, Transfer
 from image_similarity.vectors.qdrant_balance import Balance, Pace, Progress
 from image_similarity.vectors.qdrant_calls import QdrantCalls

@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from structlog.testing import capture_logs
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.qdrant_calls import ATTEMPTS, QdrantCalls
 from image_similarity.vectors.qdrant_nodes import Connection
 from tests.support.scripted import Answer, Scripted, scripted

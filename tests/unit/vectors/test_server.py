@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from qdrant_client import models
 from structlog.testing import capture_logs
 
-from image_similarity.domain import ModelMismatch, StoreUnavailable
-from image_similarity.filters import parse_filter
+from image_similarity.domain.errors import ModelMismatch, StoreUnavailable
+from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors import qdrant_indexes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.payload import VECTOR

@@ -24,10 +24,10 @@ from image_similarity.api.feedback_schemas import (
 from image_similarity.api.openapi import json_body
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.routes.images import IdempotencyKey
+from image_similarity.domain.image_ids import check_image_id
+from image_similarity.domain.queries import IndexedImage, QueryPart, Text
+from image_similarity.domain.queries import Query as SearchQuery
 from image_similarity.feedback.events import FeedbackEvent, to_json
-from image_similarity.inputs import check_image_id
-from image_similarity.queries import IndexedImage, QueryPart, Text
-from image_similarity.queries import Query as SearchQuery
 from image_similarity.texts import check_text
 
 router = APIRouter(prefix=f"{PREFIX}/feedback", tags=["feedback"])

@@ -24,9 +24,10 @@ from image_similarity.api.schemas import (
     PatchRequest,
     image_fields,
 )
-from image_similarity.domain import IndexResult, StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.metadata import MAX_METADATA_BYTES
+from image_similarity.domain.records import IndexResult
 from image_similarity.images.header import format_of
-from image_similarity.inputs import MAX_METADATA_BYTES
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.telemetry.logging import get_logger
 

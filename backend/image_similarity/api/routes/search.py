@@ -23,8 +23,8 @@ from image_similarity.api.search_schemas import (
     SearchResponse,
     TextSearchRequest,
 )
-from image_similarity.inputs import MAX_METADATA_BYTES
-from image_similarity.queries import SearchOptions, SearchResult
+from image_similarity.domain.metadata import MAX_METADATA_BYTES
+from image_similarity.domain.queries import SearchOptions, SearchResult
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from image_similarity.cli.cluster.services import LOOPBACK, Service, answers
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 NODES = 3
 """As many as a cluster has unless told otherwise: two still decide what the third one missed."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 Check = Callable[[], bool]
 

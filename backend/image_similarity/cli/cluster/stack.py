@@ -17,7 +17,7 @@ from image_similarity.cli.cluster import qdrant, services
 from image_similarity.cli.cluster.processes import Process, start
 from image_similarity.cli.cluster.qdrant import Source
 from image_similarity.cli.cluster.services import LOOPBACK, Check, Service
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 
 READY_SECONDS = 180
 """How long a service may take to be ready; loading a large model is the slowest of it."""

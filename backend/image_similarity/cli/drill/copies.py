@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
-from image_similarity.domain import StoreUnavailable
+from image_similarity.domain.errors import StoreUnavailable
 
 PAGE = 256
 """Points asked for at a time, with their vectors: half a megabyte."""

@@ -17,7 +17,7 @@ import orjson
 
 from image_similarity.cli.drill.account import PREFIX, Account, Fate, Operation
 from image_similarity.cli.drill.pictures import draw
-from image_similarity.domain import InvalidRequest, StoreUnavailable
+from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 
 SHARES = {Operation.INDEX: 35, Operation.SEARCH: 40, Operation.GET: 20, Operation.DELETE: 5}
 """Of a hundred requests; a client that has no image yet indexes one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_similarity.domain import InvalidRequest
+from image_similarity.domain.errors import InvalidRequest
 
 _PLACE = "{}"
 

@@ -1,16 +1,15 @@
-"""What callers may call an image, and what they may say of it."""
+"""What callers may say of an image: checks, merge patches, and the fields that a filter can reach."""
 
 from __future__ import annotations
 
-from uuid import NAMESPACE_OID, uuid5
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
-from uuid_utils import uuid7
 
-from image_similarity.domain import InvalidRequest, Metadata
-
-MAX_IMAGE_ID = 512
-"""Characters."""
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.records import Metadata
 
 MAX_METADATA_BYTES = 64 * 1024
 """Of one image's metadata, as JSON."""
@@ -18,21 +17,6 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_METADATA_DEPTH = 32
 """Levels of objects and lists. The vector store writes more than it can read back: one image of 125 levels, and
 every filtered search would fail."""
-
-
-def check_image_id(image_id: str) -> str:
-    """Return the id. Raises InvalidRequest where it could not be stored or written in a URL."""
-    if not 0 < len(image_id) <= MAX_IMAGE_ID or not image_id.isprintable() or image_id in {".", ".."}:
-        raise InvalidRequest(
-            f'image_id must be 1 to {MAX_IMAGE_ID} printable characters, and neither "." nor ".."; '
-            f"got {image_id[:60]!r}."
-        )
-    return image_id
-
-
-def new_image_id(request_key: str | None, sha256: str) -> str:
-    """Return an id for an image that came without: always another, or one that its request and its bytes fix."""
-    return str(uuid7()) if request_key is None else str(uuid5(NAMESPACE_OID, f"{request_key}\n{sha256}"))
 
 
 def check_metadata(metadata: Metadata) -> Metadata:
@@ -72,3 +56,24 @@ def _depth(value: object) -> int:
     if isinstance(value, dict):
         return 1 + max(map(_depth, value.values()), default=0)
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+def as_rfc3339(moment: datetime) -> str:
+    """Return a time as the store writes times: UTC, microseconds; a time without a zone counts as UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    for key, value in metadata.items():
+        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        if not key or "." in key:
+            continue
+        field = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from leaves(value, field)
+        elif isinstance(value, list):
+            yield from ((field, element) for element in value)
+        else:
+            yield field, value

@@ -9,8 +9,9 @@ from typing import Final, Literal
 
 import orjson
 
-from image_similarity.domain import Condition, InvalidRequest, Match
-from image_similarity.filters import is_field
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.filters import Condition, is_field
+from image_similarity.domain.records import Match
 
 MAX_PARTS = 16
 """Of one query."""

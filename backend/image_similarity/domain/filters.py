@@ -1,4 +1,4 @@
-"""The filter language: JSON in, a `Condition` out.
+"""The filter language: its conditions as types, and the parser: JSON in, a `Condition` out.
 
     {"species": "cat"}                          equality
     {"species": ["cat", "dog"]}                 any of these
@@ -14,20 +14,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from image_similarity.domain import (
-    AllOf,
-    AnyOf,
-    Condition,
-    Exists,
-    InRange,
-    InvalidFilter,
-    Not,
-    OneOf,
-    Scalar,
-)
+from image_similarity.domain.errors import InvalidFilter
+
+Scalar = str | int | float | bool
+"""A value that a filter can compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The field has one of the values; a field that holds a list has it where one element does."""
+
+    field: str
+    """Path into the metadata, its steps joined by dots."""
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InRange:
+    """The field is a number, or an RFC 3339 time, within the bounds; at least one bound is given."""
+
+    field: str
+    gt: float | datetime | None = None
+    gte: float | datetime | None = None
+    lt: float | datetime | None = None
+    lte: float | datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The field is there and neither null nor an empty list."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """At least one condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The condition does not hold."""
+
+    condition: Condition
+
+
+Condition = AnyOf | InRange | Exists | AllOf | OneOf | Not
+"""What a search demands of metadata; `filters.py` reads it from JSON."""
 
 MAX_DEPTH = 8
 """Levels of and/or/not; deeper filters are written by accident or malice."""

@@ -1,0 +1,1 @@
+"""Plain types, errors and rules; imports nothing of the other packages."""
