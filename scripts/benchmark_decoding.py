@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from image_similarity.cores import usable_cores
-from image_similarity.encoders.squash import squash
+from image_similarity.concurrency.cores import usable_cores
+from image_similarity.encoders.mini.squash import squash
 from image_similarity.images.decoders import Decoders, Isolation
 from image_similarity.images.recipe import Recipe
 from image_similarity.telemetry.metrics import Metrics

@@ -32,10 +32,10 @@ def main(
 def _load(model: str, device: str) -> TextEncoder:
     # Here, so that the time they take to import is part of what is measured.
     if model == "mini":
-        from image_similarity.encoders import mini_text
+        from image_similarity.encoders.mini import text as mini_text
 
         return mini_text.load(device=device)
-    from image_similarity.encoders import sentence
+    from image_similarity.encoders.text import sentence_transformers as sentence
 
     return sentence.load(model, device=device)
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.cli.feedback import show
 from image_similarity.domain.queries import IndexedImage, Query, SearchOptions, Text
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.feedback.events import Verdict
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.evaluation.dataset import read_labelled
-from image_similarity.feedback.events import Verdict
-from image_similarity.feedback.report import APPLIED, FeedbackReport, Judged, measure
+from image_similarity.evaluation.feedback import APPLIED, FeedbackReport, Judged, measure
 from image_similarity.settings import Settings
 
 TEMPLATE = "a photo of a {}"

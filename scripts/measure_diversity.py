@@ -19,10 +19,10 @@ import numpy as np
 
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, ImageRecord, Match
-from image_similarity.ranking.diversity import candidate_count, diversify
-from image_similarity.ranking.selection import Selection
+from image_similarity.engine.search.diversity import candidate_count, diversify
+from image_similarity.engine.search.ranker import Selection
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 
 _DIMENSION = 512
 _IMAGES = 5_000

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import typer
 
-from image_similarity.feedback.events import Verdict
-from image_similarity.feedback.log import FeedbackLog
-from image_similarity.objects import Objects
+from image_similarity.engine.feedback.events import Verdict
+from image_similarity.engine.feedback.log import FeedbackLog
+from image_similarity.storage.objects import Objects
 
 _AT_ONCE = 64
 _ROUNDS = 5

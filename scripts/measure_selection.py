@@ -22,9 +22,9 @@ from altered_copies import COPIES
 from image_similarity.bootstrap.models import load_encoder
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import Encoder
+from image_similarity.engine.search.auto_threshold import WINDOW, score_cut
+from image_similarity.engine.search.ranker import BACKGROUND
 from image_similarity.images.decode import decode
-from image_similarity.ranking.selection import BACKGROUND
-from image_similarity.ranking.threshold import WINDOW, score_cut
 from image_similarity.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"

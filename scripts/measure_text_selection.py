@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 import mini_text_head
 from image_similarity.bootstrap.models import load_encoder
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders import mini_text
 from image_similarity.encoders.base import TextEncoder
-from image_similarity.ranking.threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
+from image_similarity.encoders.mini import text as mini_text
+from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
 from image_similarity.settings import Settings
 from measure_selection import SHARED, Rankings, Rule, Scores, best_flat, embed, flat, otsu, outcome
 

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from image_similarity.encoders.mini import BACKBONE_SHA256, MINI, WEIGHTS, MiniEncoder
-from image_similarity.encoders.mini_text import MINILM_SHA256, load_sentence_encoder, project
+from image_similarity.encoders.mini.image import BACKBONE_SHA256, MINI, WEIGHTS, MiniEncoder
+from image_similarity.encoders.mini.text import MINILM_SHA256, load_sentence_encoder, project
 from image_similarity.images.decode import decode
 
 TEST_PHOTOS = 1000

@@ -25,15 +25,9 @@ from rich.progress import track
 from safetensors.numpy import save_file
 
 import mini_text_head as text_head
-from image_similarity.encoders.mini import (
-    BACKBONE_SHA256,
-    MINI,
-    WEIGHTS,
-    load_backbone,
-    root_features,
-)
-from image_similarity.encoders.mini_text import HEAD, MINILM_SHA256
-from image_similarity.encoders.squash import squash
+from image_similarity.encoders.mini.image import BACKBONE_SHA256, MINI, WEIGHTS, load_backbone, root_features
+from image_similarity.encoders.mini.squash import squash
+from image_similarity.encoders.mini.text import HEAD, MINILM_SHA256
 
 _FLICKR8K = Path(__file__).resolve().parents[1].parent / "shared" / "flickr8k"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from image_similarity.api.app import create_app
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from image_similarity.cores import usable_cores, usable_memory
+from image_similarity.concurrency.cores import usable_cores, usable_memory
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.prompts import check_template
 from image_similarity.images.addresses import Allowed, is_name, read_address
-from image_similarity.vectors.qdrant_addresses import read_addresses
+from image_similarity.vectors.qdrant_server.addresses import read_addresses
 
 
 def _split_commas(value: object) -> object:

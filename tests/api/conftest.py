@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity import health
+from image_similarity.engine import health
 from tests.support.servers import RunningServer, make_settings, running_server
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.api.archives import ArchiveLimits, read_archive
+from image_similarity.api.requests.archives import ArchiveLimits, read_archive
 from image_similarity.domain.errors import BodyTooLarge
 from tests.api.test_batch import left_behind
 from tests.api.test_errors import check_problem

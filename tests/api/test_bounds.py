@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from image_similarity import answer_size
-from image_similarity.api.body import JSON_BYTES
 from image_similarity.api.errors import MAX_ERRORS
-from image_similarity.api.feedback_schemas import FeedbackRequest
-from image_similarity.api.schemas import MAX_FIELDS, IndexParameters, PatchRequest
-from image_similarity.api.search_schemas import LooksFields, SearchParameters
+from image_similarity.api.requests.body import JSON_BYTES
+from image_similarity.api.schemas.feedback import FeedbackRequest
+from image_similarity.api.schemas.images import MAX_FIELDS, IndexParameters, PatchRequest
+from image_similarity.api.schemas.search import LooksFields, SearchParameters
+from image_similarity.engine import answer_size
 from tests.api.test_errors import PHOTO, TEXT, check_problem
 from tests.support.servers import RunningServer, wait_for
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from image_similarity.api.auth import fingerprint
 from image_similarity.api.browsers import AllowedHosts, allowed_hosts
-from image_similarity.api.security import fingerprint
 from image_similarity.bootstrap.server import check_reach
 from image_similarity.domain.errors import InvalidRequest
 from tests.api.test_errors import check_problem

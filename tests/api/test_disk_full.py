@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity import disk
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap.engine import build_jobs
+from image_similarity.bootstrap.jobs import build_jobs
 from image_similarity.domain.errors import DiskFull
-from image_similarity.health import STALE
+from image_similarity.engine.health import STALE
+from image_similarity.filesystem import free_space as disk
 from tests.support.engines import BLUE, ORANGE, RED, running_engine
 from tests.support.servers import RunningServer, make_settings
 

@@ -17,7 +17,7 @@ from image_similarity.bootstrap import server as api_server
 from image_similarity.cli import index_remote as remote_bulk
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.base import Encoder
-from image_similarity.encoders.mini import MINI
+from image_similarity.encoders.mini.image import MINI
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo

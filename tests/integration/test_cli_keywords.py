@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import qdrant_edge as edge
 
-from image_similarity.vectors.edge_folder import load
 from image_similarity.vectors.keywords import KEYWORDS
+from image_similarity.vectors.qdrant_edge.folder import load
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess

@@ -18,7 +18,7 @@ from image_similarity.cli.index_remote import RemoteBulk
 from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import Server
 from image_similarity.domain.records import IndexResult
-from image_similarity.folder import IdFrom, find_images
+from image_similarity.images.files import IdFrom, find_images
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, make_settings, running_server, wait_for

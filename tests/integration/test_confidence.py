@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from image_similarity.confidence import QueryKind, read_calibrations
-from image_similarity.encoders.mini import CALIBRATION
+from image_similarity.encoders.mini.image import CALIBRATION
+from image_similarity.engine.search.calibration import QueryKind, read_calibrations
 from tests.support.albums import SUBJECTS, drawing
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo

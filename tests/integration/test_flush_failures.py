@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.vectors import live_shard
+from image_similarity.vectors.qdrant_edge import live_shard
 from tests.support.drawings import encoded, photo
 from tests.support.flushes import break_files
 from tests.support.servers import make_settings, running_server, wait_for

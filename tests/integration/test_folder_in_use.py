@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.vectors.folder_lock import FolderLock, Holder, holder_of, lock_path
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock, Holder, holder_of, lock_path
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.flushes import break_files

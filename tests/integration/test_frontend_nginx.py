@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity.api import page
+from image_similarity.api import web_page as page
 from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, free_port, make_settings, running_server
 

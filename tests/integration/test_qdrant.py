@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from image_similarity import trash
 from image_similarity.bootstrap import models
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.base import Encoder
+from image_similarity.engine.collection import trash
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.vectors import qdrant_balance
-from image_similarity.vectors.qdrant_balance import Pace
+from image_similarity.vectors.qdrant_server import balance as qdrant_balance
+from image_similarity.vectors.qdrant_server.balance import Pace
 from tests.support.commands import Cli, make_cli
 from tests.support.qdrant_cluster import ACTIVE, QdrantCluster, running_cluster
 from tests.support.servers import PATIENCE, environment, wait_for

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable
-from image_similarity.encoders import clip_text
+from image_similarity.encoders.clip import text as clip_text
 from random_checkpoint import build_checkpoint
 from tests.support.commands import make_cli
 from tests.support.drawings import encoded, photo

@@ -120,7 +120,7 @@ def test_only_the_newest_are_kept(
 ) -> None:
     import httpx
 
-    from image_similarity.objects import open_store
+    from image_similarity.storage.objects import open_store
 
     clients = [httpx.Client(base_url=node.url) for node in nodes]
     store = open_store((tmp_path / "backups").as_uri(), default=tmp_path)

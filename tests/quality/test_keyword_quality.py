@@ -9,8 +9,8 @@ import numpy as np
 from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import Hybrid, Wanted
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.quality.conftest import Described
 from tests.support.records import record
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders.mini import MINI, MiniEncoder
+from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.images.decode import decode
 from tests.support.drawings import encoded
 

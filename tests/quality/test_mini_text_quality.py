@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders.mini_text import HEAD
+from image_similarity.encoders.mini.text import HEAD
 
 
 def test_a_caption_finds_its_photograph_among_a_thousand_unseen_ones(looks: Embedding, words: Embedding) -> None:

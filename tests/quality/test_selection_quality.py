@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from altered_copies import COPIES
-from image_similarity.encoders.mini import MINI, MiniEncoder
+from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.images.decode import decode
 from measure_selection import Photographs, auto, best_flat, embed, flat, labelled_rankings, outcome
 

@@ -12,7 +12,7 @@ import pytest
 
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.domain.queries import SearchOptions
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from measure_text_selection import Captioned
 from tests.support.servers import make_settings
 

@@ -12,7 +12,7 @@ from image_similarity.domain.records import Metadata
 
 
 def holds(condition: Condition, metadata: Metadata) -> bool:
-    """Tell whether a condition holds, read off the words of `domain.py` without any thought of speed."""
+    """Tell whether a condition holds, read off the words of `domain/filters.py` without any thought of speed."""
     match condition:
         case AllOf(conditions):
             return all(holds(part, metadata) for part in conditions)

@@ -12,25 +12,25 @@ from pathlib import Path
 from PIL import Image
 
 from image_similarity.cache.local import LocalCache
-from image_similarity.confidence import Calibrations
-from image_similarity.disk import DATA, DiskSpace
 from image_similarity.domain.queries import SearchOptions
-from image_similarity.embedder import ImageEmbedder
-from image_similarity.encoders.batching import batch_images
-from image_similarity.engine import RunningModel, SearchEngine
-from image_similarity.feedback.log import FeedbackLog
+from image_similarity.engine.collection.idempotency import Repeats
+from image_similarity.engine.collection.tagging import Filler
+from image_similarity.engine.collection.trash import Trash
+from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.embedding.batching import batch_images
+from image_similarity.engine.embedding.images import ImageEmbedder
+from image_similarity.engine.embedding.texts import TextEmbedder
+from image_similarity.engine.feedback.log import FeedbackLog
+from image_similarity.engine.search.calibration import Calibrations
+from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.filesystem.free_space import DATA, DiskSpace
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
-from image_similarity.objects import Objects
-from image_similarity.repeats import Repeats
-from image_similarity.storage import ImageStorage
+from image_similarity.storage.images import ImageStorage
+from image_similarity.storage.objects import Objects
 from image_similarity.tagging.base import NoTagger, Tagger
-from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
-from image_similarity.texts import TextEmbedder
-from image_similarity.trash import Trash
-from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore
-from image_similarity.writes import Writes
+from image_similarity.vectors.qdrant_edge.store import CollectionMeta, EmbeddedStore
 from tests.support.encoders import ColourEncoder, ColourWords
 
 

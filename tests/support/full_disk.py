@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from image_similarity.domain.errors import DiskFull, StoreUnavailable
-from image_similarity.vectors import edge_room, live_shard
+from image_similarity.vectors.qdrant_edge import live_shard
+from image_similarity.vectors.qdrant_edge import room as edge_room
 from tests.support.engines import RED, TOP, Rig, picture, running_engine
 
 WRITERS, EACH = 6, 60

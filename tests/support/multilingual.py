@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from image_similarity.encoders.alignment import SENTENCES
 from image_similarity.encoders.base import TextEncoder
+from image_similarity.encoders.text.alignment import SENTENCES
 from toy_tokenizers import write_word_tokenizer
 
 TRANSLATIONS = {

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from image_similarity.vectors.qdrant_nodes import Connection
+from image_similarity.vectors.qdrant_server.nodes import Connection
 from tests.support.servers import PATIENCE, free_port, wait_until_answers
 
 ROOT = Path(__file__).parent.parent.parent

@@ -19,9 +19,10 @@ import httpx
 import uvicorn
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap.engine import build_engine, build_jobs
+from image_similarity.bootstrap.engine import build_engine
 from image_similarity.bootstrap.http_protocol import WholeAnswers
-from image_similarity.engine import SearchEngine
+from image_similarity.bootstrap.jobs import build_jobs
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing
 

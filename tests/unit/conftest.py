@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 
 
 @pytest.fixture(scope="module")

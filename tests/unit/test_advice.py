@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from image_similarity.advice import EXACT_SEARCH_LIMIT, recommend
+from image_similarity.engine.advice import EXACT_SEARCH_LIMIT, recommend
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.placement import PlacementSummary
 

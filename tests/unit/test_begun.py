@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from image_similarity import begun
-from image_similarity.begun import Begun
-from image_similarity.objects import Objects
+from image_similarity.engine.collection import begun
+from image_similarity.engine.collection.begun import Begun
+from image_similarity.storage.objects import Objects
 from tests.support.engines import BLUE, RED, digest, running_engine
 
 

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from fastapi import Request
 
-from image_similarity.api import body
-from image_similarity.api.body import JSON_VALUES, parse_json, read_fields
-from image_similarity.api.schemas import IndexParameters
+from image_similarity.api.requests import body
+from image_similarity.api.requests.body import JSON_VALUES, parse_json, read_fields
+from image_similarity.api.schemas.images import IndexParameters
 from image_similarity.domain.errors import BodyTooLarge
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity import buckets
-from image_similarity.buckets import check_bucket
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.storage import ImageStorage
+from image_similarity.storage import buckets
+from image_similarity.storage.buckets import check_bucket
+from image_similarity.storage.images import ImageStorage
 from tests.support.commands import Cli
 
 

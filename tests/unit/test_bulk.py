@@ -9,7 +9,7 @@ import pytest
 from image_similarity.cli.index_local import Tally, index_files
 from image_similarity.domain.errors import Overloaded, StoreUnavailable
 from image_similarity.domain.records import IndexResult, Metadata
-from image_similarity.folder import IdFrom, find_images
+from image_similarity.images.files import IdFrom, find_images
 
 
 class Busy:

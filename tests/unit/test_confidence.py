@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_similarity.confidence import Calibration, QueryKind, read_calibrations
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.queries import ImageBytes, ImageUrl, IndexedImage, Query, QueryPart, Text
+from image_similarity.engine.search.calibration import Calibration, QueryKind, read_calibrations
 
 FINITE = st.floats(-1, 1, width=32)
 

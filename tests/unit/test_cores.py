@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.cores import usable_cores, usable_memory
+from image_similarity.concurrency.cores import usable_cores, usable_memory
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from image_similarity.domain.errors import ImageDamaged, ImageNotFound
 from image_similarity.images.thumbnail import make_thumbnail
-from image_similarity.storage import ImageStorage
+from image_similarity.storage.images import ImageStorage
 from tests.support.engines import RED, running_engine
 
 DIGEST = hashlib.sha256(RED).hexdigest()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity import disk
-from image_similarity.disk import DATA, IMAGES, DiskSpace, least_free
 from image_similarity.domain.errors import DiskFull, StoreUnavailable
+from image_similarity.filesystem import free_space as disk
+from image_similarity.filesystem.free_space import DATA, IMAGES, DiskSpace, least_free
 from image_similarity.telemetry.metrics import Metrics
 
 MiB, GiB = 2**20, 2**30

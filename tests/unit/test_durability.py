@@ -13,15 +13,15 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from uuid_utils import uuid7
 
+from image_similarity.concurrency.grouped import Grouped
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.feedback.events import Verdict
-from image_similarity.grouped import Grouped
+from image_similarity.engine.feedback.events import Verdict
+from image_similarity.filesystem.synced import SyncedStore
 from image_similarity.jobs.base import Item
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import Objects
-from image_similarity.storage import ImageStorage
-from image_similarity.synced import SyncedStore
-from image_similarity.vectors.edge_log import EdgeLog
+from image_similarity.storage.images import ImageStorage
+from image_similarity.storage.objects import Objects
+from image_similarity.vectors.qdrant_edge.log import EdgeLog
 from tests.support.engines import BLUE, RED, Rig, running_engine
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from uuid_utils import UUID
 
-from image_similarity import advice
-from image_similarity import engine as engine_module
 from image_similarity.domain.errors import DecodeTimeout, ImageNotFound, InvalidRequest, Overloaded
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.image_ids import MAX_IMAGE_ID, check_image_id
 from image_similarity.domain.metadata import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, check_metadata
 from image_similarity.domain.queries import SearchOptions
+from image_similarity.engine import advice
+from image_similarity.engine import search_engine as engine_module
 from tests.support.encoders import WAIT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 

@@ -14,7 +14,7 @@ from image_similarity.domain.errors import ImageNotFound, InvalidRequest
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.queries import SearchOptions
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import ORANGE, RED, TOP, Rig, digest, found, running_engine
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from image_similarity import indexing
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain.errors import ImageNotFound, Overloaded
 from image_similarity.domain.records import Metadata, Tagging
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.collection import indexer as indexing
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CHANGES
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.encoders import ColourEncoder
 from tests.support.engines import BLUE, RED, digest
 from tests.support.qdrant_process import QdrantProcess

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from image_similarity.domain.errors import EncodingFailed, ImageNotFound, StoreUnavailable, UnsupportedFormat
-from image_similarity.storage import ImageStorage
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.storage.images import ImageStorage
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.encoders import WAIT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from image_similarity import facets
 from image_similarity.domain.facets import Facet, Facets, FacetValue, FieldKind
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Metadata
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.engine.search import facets
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import RED, Rig, found, running_engine
 from tests.support.records import record
 

@@ -9,7 +9,15 @@ import pytest
 
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.records import Metadata
-from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_image, read_metadata, unmatched
+from image_similarity.images.files import (
+    IdFrom,
+    ImageFile,
+    check_distinct,
+    find_images,
+    read_image,
+    read_metadata,
+    unmatched,
+)
 
 
 def make(root: Path, *names: str) -> Path:

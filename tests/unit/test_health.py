@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from image_similarity import health
 from image_similarity.api.worker_app import create_worker_app
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.health import Monitor, Readiness
+from image_similarity.engine import health
+from image_similarity.engine.health import Monitor, Readiness
 from image_similarity.jobs.base import QueueInfo
 from tests.support.engines import running_engine
 from tests.support.servers import PATIENCE, make_settings

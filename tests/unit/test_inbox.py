@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.jobs.base import Item
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 
 LIMIT = 1000
 

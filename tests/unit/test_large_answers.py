@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 import pytest
 
-from image_similarity import answer_size
 from image_similarity.domain.errors import AnswerTooLarge
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import ImageRecord, Page
+from image_similarity.engine import answer_size
 from tests.support.engines import running_engine
 from tests.support.records import record
 

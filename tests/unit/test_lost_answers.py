@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from image_similarity import unsettled
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain.errors import ImageNotFound, WriteOutcomeUnknown
-from image_similarity.engine import SearchEngine
-from image_similarity.objects import Objects
+from image_similarity.engine.collection import unsettled
+from image_similarity.engine.collection.unsettled import Notes, Settler
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.storage.objects import Objects
 from image_similarity.telemetry.metrics import Metrics
-from image_similarity.unsettled import Notes, Settler
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.encoders import ColourEncoder
 from tests.support.engines import BLUE, RED, TOP, digest
 from tests.support.faulty_link import Fault, FaultyLink, faulty_link

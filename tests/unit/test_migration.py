@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_similarity import migration
 from image_similarity.domain.errors import MigrationFailed, StoreUnavailable
 from image_similarity.domain.records import Embedding, ImageRecord, Tagging
-from image_similarity.migration import Progress, Report, copy_collection
+from image_similarity.engine.collection import migration
+from image_similarity.engine.collection.migration import Progress, Report, copy_collection
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import Words
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, record
 

@@ -10,8 +10,8 @@ import pytest
 from image_similarity.bootstrap import models
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders.base import Encoder
-from image_similarity.encoders.lazy import LazyTextEncoder
-from image_similarity.encoders.mini import MINI
+from image_similarity.encoders.mini.image import MINI
+from image_similarity.encoders.text.lazy import LazyTextEncoder
 from image_similarity.settings import Settings
 from tests.support.encoders import ColourEncoder
 from tests.support.servers import make_settings

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from image_similarity.api.errors import ProblemError
-from image_similarity.api.multipart import parts
+from image_similarity.api.requests.multipart import parts
 
 FIELD = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\n%s\r\n'
 

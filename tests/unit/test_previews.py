@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from image_similarity.domain.errors import ImageNotFound
-from image_similarity.storage import ImageStorage
+from image_similarity.storage.images import ImageStorage
 from tests.support.drawings import encoded, photo
 from tests.support.engines import running_engine
 

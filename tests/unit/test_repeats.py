@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from image_similarity import repeats
 from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnavailable
-from image_similarity.objects import Objects
-from image_similarity.repeats import Repeats, Request
+from image_similarity.engine.collection import idempotency as repeats
+from image_similarity.engine.collection.idempotency import Repeats, Request
+from image_similarity.storage.objects import Objects
 from tests.support.engines import BLUE, RED, Rig, digest, found, running_engine
 
 

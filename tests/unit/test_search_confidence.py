@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.confidence import Calibration, QueryKind
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
+from image_similarity.engine.search.calibration import Calibration, QueryKind
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, running_engine
 
 CURVE = Calibration(slope=10.0, intercept=-8.0)

@@ -25,7 +25,7 @@ from image_similarity.domain.queries import (
     Strategy,
     Text,
 )
-from image_similarity.texts import MAX_TEXT
+from image_similarity.engine.embedding.texts import MAX_TEXT
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, picture, running_engine
 from tests.support.web_server import ok, web_server
 

@@ -8,7 +8,7 @@ import pytest
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.queries import Strategy
 from image_similarity.domain.records import Embedding
-from image_similarity.shaping import combine, shape
+from image_similarity.engine.search.query_vector import combine, shape
 from image_similarity.vectors.examples import BestScore, RelevanceFeedback, SumScores
 from tests.support.records import towards
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from image_similarity.api.status_schemas import StatsResponse
+from image_similarity.api.schemas.status import StatsResponse
 from image_similarity.cli.stats_table import stats_table
 
 EXAMPLE: dict[str, Any] = StatsResponse.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index, call-overload]

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.storage import ImageStorage
+from image_similarity.storage.images import ImageStorage
 
 DATA, THUMBNAIL = b"the original", b"the thumbnail"
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -8,7 +8,7 @@ import random
 from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import keep_sweeping
 
 
 async def test_goes_on_after_any_failure_and_says_what_happened() -> None:

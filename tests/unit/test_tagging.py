@@ -12,8 +12,8 @@ import pytest
 from image_similarity.domain.errors import EncodingFailed, ImageNotFound, Overloaded
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.records import ImageRecord, Metadata, Tagging
+from image_similarity.engine.collection.tagging import Filler, own_metadata
 from image_similarity.tagging.base import NoTagger
-from image_similarity.tagging.filling import Filler, own_metadata
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.keywords import Words
 from tests.support.engines import BLUE, RED, Rig, picture, running_engine

@@ -13,13 +13,13 @@ from uuid_utils import uuid7
 
 from image_similarity.domain.errors import JobNotFound, StoreUnavailable
 from image_similarity.domain.records import ImageRecord
-from image_similarity.feedback.events import Verdict
-from image_similarity.feedback.log import FeedbackLog
+from image_similarity.engine.feedback.events import Verdict
+from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore, peek
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, peek
 from tests.support.engines import RED, running_engine
 
 TORN = [b"", b'{"total":', bytes(300)]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from image_similarity import trash
 from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnavailable
-from image_similarity.engine import SearchEngine
-from image_similarity.storage import ImageStorage
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.engine.collection import trash
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.storage.images import ImageStorage
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
 
 UNDO = 30.0

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from image_similarity import trash as trash_module
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain.errors import ImageExists, ImageNotFound
-from image_similarity.engine import SearchEngine
-from image_similarity.storage import ImageStorage
+from image_similarity.engine.collection import trash as trash_module
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.storage.images import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
 from tests.support.engines import BLUE, RED, digest
 from tests.support.replicas import SharedStore, engine_over

@@ -10,9 +10,9 @@ import pytest
 import qdrant_edge as edge
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.upkeep import keep_trying
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.engine.collection.backfill import keep_trying
 from image_similarity.vectors.keywords import KEYWORDS, Words
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import BLUE, RED, Rig, running_engine
 
 STRIP = edge.UpdateOperation.delete_payload_by_filter(edge.Filter(), [KEYWORDS])
@@ -61,8 +61,8 @@ async def test_a_server_does_so_by_itself_as_soon_as_the_store_answers(
         return await works(store)
 
     monkeypatch.setattr(EmbeddedStore, "backfill", at_first_away)
-    monkeypatch.setattr("image_similarity.upkeep._PAUSE", 0.01)
-    monkeypatch.setattr("image_similarity.upkeep._SECOND_LOOK", 0.01)
+    monkeypatch.setattr("image_similarity.engine.collection.backfill._PAUSE", 0.01)
+    monkeypatch.setattr("image_similarity.engine.collection.backfill._SECOND_LOOK", 0.01)
 
     async with asyncio.timeout(10):
         await keep_trying(rig.vectors, rig.cache, asyncio.Event())
@@ -82,7 +82,7 @@ async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_th
         return changed[-1]
 
     monkeypatch.setattr(EmbeddedStore, "backfill", written_behind_its_back)
-    monkeypatch.setattr("image_similarity.upkeep._SECOND_LOOK", 0.01)
+    monkeypatch.setattr("image_similarity.engine.collection.backfill._SECOND_LOOK", 0.01)
 
     async with asyncio.timeout(10):
         await keep_trying(rig.vectors, rig.cache, asyncio.Event())

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import write_openapi
-from image_similarity.api import docs_page, errors, page
+from image_similarity.api import docs_page, errors
+from image_similarity.api import web_page as page
 
 INDEX = "<!doctype html><title>The page</title>"
 SCRIPT = "console.log('hello');" * 50

@@ -12,7 +12,9 @@ from fastapi.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from image_similarity import __version__
-from image_similarity.api import docs_page, errors, openapi, page
+from image_similarity.api import docs_page, errors, openapi
+from image_similarity.api import web_page as page
+from image_similarity.api.auth import RequireKey
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.compression import CompressJson
 from image_similarity.api.dependencies import EngineDep, JobsDep
@@ -23,9 +25,8 @@ from image_similarity.api.metrics import metrics_answer
 from image_similarity.api.middleware import EncodedImageIds, ObserveRequests, TraceRequests
 from image_similarity.api.room import RequireRoom
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
-from image_similarity.api.security import RequireKey
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from fastapi import Depends, Path, Request
 
 from image_similarity.domain.image_ids import check_image_id
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.settings import Settings
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from image_similarity.api.schemas import Problem
+from image_similarity.api.schemas.images import Problem
 from image_similarity.domain import errors
 from image_similarity.telemetry.logging import get_logger
 

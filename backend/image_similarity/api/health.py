@@ -11,10 +11,10 @@ from time import monotonic
 from fastapi import Response
 
 from image_similarity import __version__
-from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.errors import ProblemError
-from image_similarity.api.status_schemas import HealthResponse, ServiceHealth
-from image_similarity.engine import RunningModel, SearchEngine
+from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.schemas.status import HealthResponse, ServiceHealth
+from image_similarity.engine.search_engine import RunningModel, SearchEngine
 from image_similarity.jobs.base import QueueInfo
 
 ReadQueues = Callable[[], Awaitable[QueueInfo]]

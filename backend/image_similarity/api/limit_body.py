@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_similarity.api.batch import UPLOAD_TYPES
+from image_similarity.api.requests.batch import UPLOAD_TYPES
 from image_similarity.domain.errors import BodyTooLarge
 
 

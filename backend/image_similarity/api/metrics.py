@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.base import QueueInfo
 
 _NAMES = {"jobs": "broker"}

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from image_similarity.api.body import FILE_FIELDS
-from image_similarity.api.schemas import Problem
+from image_similarity.api.requests.body import FILE_FIELDS
+from image_similarity.api.schemas.images import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 

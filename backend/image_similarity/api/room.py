@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 
 from image_similarity.api.limit_body import BodyLimits
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 
 _WRITING = frozenset({"POST", "PUT", "PATCH"})
 """A deletion writes too, but it is what makes room."""

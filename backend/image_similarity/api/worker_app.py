@@ -9,11 +9,11 @@ from fastapi import FastAPI, Response
 
 from image_similarity import __version__
 from image_similarity.api import errors
-from image_similarity.api.answers import JsonAnswer
 from image_similarity.api.health import ReadQueues, health_of, ready_answer, watching
 from image_similarity.api.metrics import metrics_answer
+from image_similarity.api.responses import JsonAnswer
 from image_similarity.api.routes import PREFIX
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
 
 

@@ -6,37 +6,31 @@ import asyncio
 
 from image_similarity.bootstrap.caches import open_cache
 from image_similarity.bootstrap.models import load_calibrations, load_model, log_stand_in
+from image_similarity.bootstrap.records import open_feedback, open_records
 from image_similarity.bootstrap.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
-from image_similarity.buckets import check_bucket
-from image_similarity.disk import DATA, IMAGES, DiskSpace
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.embedder import ImageEmbedder
-from image_similarity.encoders.batching import batch_images
-from image_similarity.engine import RunningModel, SearchEngine
-from image_similarity.feedback.log import FeedbackLog
-from image_similarity.images.decoders import Decoders
+from image_similarity.engine.collection.idempotency import Repeats
+from image_similarity.engine.collection.tagging import Filler
+from image_similarity.engine.collection.trash import Trash
+from image_similarity.engine.collection.unsettled import Notes, Settler
+from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.embedding.batching import batch_images
+from image_similarity.engine.embedding.decoding import open_decoders
+from image_similarity.engine.embedding.images import ImageEmbedder
+from image_similarity.engine.embedding.texts import TextEmbedder
+from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.filesystem.free_space import DATA, IMAGES, DiskSpace
 from image_similarity.images.fetch import UrlFetcher
-from image_similarity.images.recipe import Preprocess
-from image_similarity.jobs.base import ChunkQueue
-from image_similarity.jobs.chunks import ChunkProcessor
-from image_similarity.jobs.inline import InlineQueue
-from image_similarity.jobs.ledger import JobLedger
-from image_similarity.jobs.service import BulkJobs
-from image_similarity.objects import Objects, local_folder
-from image_similarity.repeats import Repeats
 from image_similarity.settings import Settings
-from image_similarity.storage import ImageStorage
+from image_similarity.storage.buckets import check_bucket
+from image_similarity.storage.images import ImageStorage
+from image_similarity.storage.objects import local_folder
 from image_similarity.tagging.base import NoTagger, Tagger
-from image_similarity.tagging.filling import Filler
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import Tracing
-from image_similarity.texts import TextEmbedder
-from image_similarity.trash import Trash
-from image_similarity.unsettled import Notes, Settler
 from image_similarity.vectors.base import CollectionInfo
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.folder_lock import FolderLock
-from image_similarity.writes import Writes
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 
 
 async def build_engine(settings: Settings, lock: FolderLock | None = None) -> SearchEngine:
@@ -49,7 +43,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
     kind, metrics, name = store_kind(settings), Metrics(), settings.qdrant_collection_name
-    records = _records(settings, metrics)
+    records = open_records(settings, metrics)
     notes = Notes(records, metrics, collection=name)
     lock = lock or await lock_collection(settings)
     try:
@@ -145,18 +139,6 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     )
 
 
-def open_decoders(settings: Settings, metrics: Metrics, *preprocess: Preprocess) -> Decoders:
-    """Return what decodes images and applies any of `preprocess`. Raises InvalidRequest for processes without Linux."""
-    return Decoders(
-        preprocess,
-        metrics,
-        isolation=settings.decode_isolation,
-        count=settings.decode_threads,
-        timeout=settings.decode_timeout,
-        memory=settings.decode_max_bytes,
-    )
-
-
 def _disk_space(settings: Settings, kind: StoreKind, metrics: Metrics) -> DiskSpace:
     data = settings.data_dir if kind is StoreKind.EMBEDDED or settings.storage_url is None else None
     folders = {DATA: data, IMAGES: local_folder(settings.storage_url)}
@@ -172,82 +154,6 @@ def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
         timeout=settings.url_fetch_timeout,
         allow=settings.url_fetch_allow,
     )
-
-
-async def check_feedback(settings: Settings) -> None:
-    """Raise StoreUnavailable, with what is to be changed, where the record of feedback cannot be read."""
-    await check_bucket(_records_url(settings))
-
-
-def open_feedback(settings: Settings, model: str) -> FeedbackLog:
-    """Open the record of what users think of results; `model` is noted with what is added. Raises StoreUnavailable."""
-    return FeedbackLog(
-        _records(settings),
-        collection=settings.qdrant_collection_name,
-        model=model,
-        retention=settings.feedback_retention,
-    )
-
-
-def _records(settings: Settings, metrics: Metrics | None = None) -> Objects:
-    return _objects(_records_url(settings), settings, metrics)
-
-
-def _objects(url: str | None, settings: Settings, metrics: Metrics | None) -> Objects:
-    durable = settings.durability == "power"
-    if metrics is None:
-        return Objects.open(url, default=settings.data_dir, durable=durable)
-    return Objects.open(url, default=settings.data_dir, durable=durable, on_damage=metrics.documents_damaged.inc)
-
-
-def _records_url(settings: Settings) -> str | None:
-    # Beside an embedded collection, for a bucket may be shared with others of its name.
-    return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url
-
-
-def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
-    """Put bulk indexing together, around the engine or around the broker; it is not started yet.
-
-    Raises StoreUnavailable.
-    """
-    ledger = open_ledger(settings, engine.metrics)
-    queue: ChunkQueue
-    if settings.broker_url is None:
-        queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
-    else:
-        # Celery takes half a second to import, which is spared where there is no broker.
-        from image_similarity.jobs.broker import BrokerQueue
-
-        queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
-    return BulkJobs(
-        ledger,
-        queue,
-        engine.disk,
-        chunk_size=settings.batch_size,
-        max_images=settings.max_batch_images,
-        retention=settings.job_retention,
-    )
-
-
-def open_ledger(settings: Settings, metrics: Metrics) -> JobLedger:
-    """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
-    objects = _objects(settings.storage_url, settings, metrics)
-    return JobLedger(objects, max_image_bytes=settings.max_body_bytes)
-
-
-def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:
-    """Return what works on chunks; it takes at most half of the places before the model."""
-    return ChunkProcessor(engine, ledger, at_once=max(1, min(2 * settings.batch_size, settings.max_queue // 2)))
-
-
-def check_settings(settings: Settings) -> None:
-    """Raise InvalidRequest for a broker whose workers could not open the collection."""
-    if settings.broker_url is not None and store_kind(settings) is StoreKind.EMBEDDED:
-        raise InvalidRequest(
-            "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "
-            "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "
-            "works on bulk jobs itself."
-        )
 
 
 def open_tracing(settings: Settings, part: str) -> Tracing | None:

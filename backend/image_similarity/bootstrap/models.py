@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from image_similarity.bootstrap.stores import StoreKind, store_kind
-from image_similarity.confidence import Calibrations, read_calibrations
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
-from image_similarity.encoders.alignment import check_alignment, check_known
 from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
-from image_similarity.encoders.lazy import LazyTextEncoder
-from image_similarity.encoders.mini import CALIBRATION as MINI_CALIBRATION
-from image_similarity.encoders.mini import MINI
+from image_similarity.encoders.mini.image import CALIBRATION as MINI_CALIBRATION
+from image_similarity.encoders.mini.image import MINI
+from image_similarity.encoders.text.alignment import check_alignment, check_known
+from image_similarity.encoders.text.lazy import LazyTextEncoder
+from image_similarity.engine.search.calibration import Calibrations, read_calibrations
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.collection import Found
@@ -60,10 +60,10 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
     """Load an image tower onto the device of the settings. Raises ModelUnavailable."""
     # torch and transformers take seconds to import, which a command that needs no model is spared.
     if name == MINI.name:
-        from image_similarity.encoders.mini import MiniEncoder
+        from image_similarity.encoders.mini.image import MiniEncoder
 
         return MiniEncoder.load(device=settings.device, precision=settings.precision)
-    from image_similarity.encoders.clip import ClipEncoder
+    from image_similarity.encoders.clip.image import ClipEncoder
 
     return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
 
@@ -81,7 +81,7 @@ def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder:
         if settings.text_preload:
             own.warm()
         return own
-    from image_similarity.encoders import sentence
+    from image_similarity.encoders.text import sentence_transformers as sentence
 
     if not settings.text_model_trusted:
         check_known(settings.text_model_name, encoder.spec)  # before half a gigabyte is downloaded
@@ -108,7 +108,7 @@ def load_calibrations(model: LoadedModel, settings: Settings) -> Calibrations:
 def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
     spec, device = encoder.spec, encoder.device
     if spec.name == MINI.name:
-        from image_similarity.encoders import mini_text
+        from image_similarity.encoders.mini import text as mini_text
 
         return LazyTextEncoder(
             spec.name,
@@ -117,7 +117,7 @@ def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
             max_tokens=mini_text.MAX_TOKENS,
             load=lambda: mini_text.load(device=device),
         )
-    from image_similarity.encoders import clip_text
+    from image_similarity.encoders.clip import text as clip_text
 
     return LazyTextEncoder(
         spec.name,

@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
-from image_similarity.bootstrap.engine import build_engine, build_jobs, check_settings, open_tracing
+from image_similarity.bootstrap.engine import build_engine, open_tracing
 from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.jobs import build_jobs, check_settings
 from image_similarity.bootstrap.listening import bind, refusal
 from image_similarity.bootstrap.models import log_stand_in
 from image_similarity.bootstrap.stores import lock_collection
@@ -26,7 +27,7 @@ from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.images.addresses import read_address
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.folder_lock import FolderLock
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 
 GRACE_SECONDS = 30
 """How long requests under way may take to finish once the process is told to stop."""

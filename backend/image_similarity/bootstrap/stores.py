@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.migration import Progress, Report, copy_collection
+from image_similarity.engine.collection.migration import Progress, Report, copy_collection
 from image_similarity.settings import Settings
 from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNotes
 from image_similarity.vectors.collection import CollectionMeta, Found
-from image_similarity.vectors.embedded import EmbeddedStore, peek
-from image_similarity.vectors.folder_lock import FolderLock
 from image_similarity.vectors.placement import Placement
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, peek
 
 if TYPE_CHECKING:
-    from image_similarity.vectors.qdrant_balance import Progress as BalanceProgress
-    from image_similarity.vectors.qdrant_calls import QdrantCalls
-    from image_similarity.vectors.server import ServerConfig
+    from image_similarity.vectors.qdrant_server.balance import Progress as BalanceProgress
+    from image_similarity.vectors.qdrant_server.client import QdrantCalls
+    from image_similarity.vectors.qdrant_server.store import ServerConfig
 
 
 class StoreKind(StrEnum):
@@ -55,7 +55,7 @@ async def find_collection(settings: Settings, kind: StoreKind, lock: FolderLock 
     """
     if kind is StoreKind.EMBEDDED:
         return await asyncio.to_thread(peek, collection_folder(settings), lock)
-    from image_similarity.vectors import server
+    from image_similarity.vectors.qdrant_server import store as server
 
     return await server.peek(_server_config(settings))
 
@@ -86,7 +86,7 @@ async def open_collection(
                 durable=settings.durability == "power",
             )
         )
-    from image_similarity.vectors.server import ServerStore
+    from image_similarity.vectors.qdrant_server.store import ServerStore
 
     return await ServerStore.open(_server_config(settings), meta, notes)
 
@@ -144,7 +144,7 @@ async def read_placement(settings: Settings, copies: int | None = None) -> Place
 
     None is as many as the collection says. Raises InvalidRequest where no server is set, StoreUnavailable.
     """
-    from image_similarity.vectors.qdrant_placement import copies_wanted, read
+    from image_similarity.vectors.qdrant_server.placement import copies_wanted, read
 
     async with _administering(settings) as calls:
         name = settings.qdrant_collection_name
@@ -159,8 +159,8 @@ async def balance_placement(
     `copies` changes first how many each shard should have.
     May be stopped at any time, and goes on when it is called again. Raises as `read_placement`.
     """
-    from image_similarity.vectors.qdrant_balance import Balance
-    from image_similarity.vectors.qdrant_placement import copies_wanted, want_copies
+    from image_similarity.vectors.qdrant_server.balance import Balance
+    from image_similarity.vectors.qdrant_server.placement import copies_wanted, want_copies
 
     async with _administering(settings) as calls:
         name = settings.qdrant_collection_name
@@ -172,7 +172,7 @@ async def balance_placement(
 
 @asynccontextmanager
 async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
-    from image_similarity.vectors.qdrant_calls import QdrantCalls
+    from image_similarity.vectors.qdrant_server.client import QdrantCalls
 
     connection = _server_config(settings).connection
     # The nodes agree on a change within ten seconds, which no search waits for. Without the collection's name nothing
@@ -186,9 +186,9 @@ async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
 
 def _server_config(settings: Settings) -> ServerConfig:
     # The client and gRPC take a second to import, which the embedded store is spared.
-    from image_similarity.vectors.qdrant_collection import Layout
-    from image_similarity.vectors.qdrant_nodes import Connection
-    from image_similarity.vectors.server import Searching, ServerConfig
+    from image_similarity.vectors.qdrant_server.collection import Layout
+    from image_similarity.vectors.qdrant_server.nodes import Connection
+    from image_similarity.vectors.qdrant_server.store import Searching, ServerConfig
 
     if store_kind(settings) is not StoreKind.SERVER:
         raise InvalidRequest("No Qdrant server is set; set QDRANT_URL or QDRANT_HOST.")

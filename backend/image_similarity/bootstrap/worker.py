@@ -16,12 +16,13 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from kombu.exceptions import OperationalError
 
 from image_similarity.api.worker_app import create_worker_app
-from image_similarity.bootstrap.engine import build_engine, check_settings, chunk_processor, open_ledger, open_tracing
+from image_similarity.bootstrap.engine import build_engine, open_tracing
+from image_similarity.bootstrap.jobs import check_settings, chunk_processor, open_ledger
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.engine import SearchEngine
-from image_similarity.jobs.broker import queue_watch
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.celery_app import declare_queues, make_app
 from image_similarity.jobs.chunks import ChunkProcessor
+from image_similarity.jobs.rabbitmq import queue_watch
 from image_similarity.jobs.tasks import Delivery, register
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger

@@ -20,7 +20,7 @@ from time import monotonic
 from cachetools import TTLCache
 from redis.exceptions import ResponseError
 
-from image_similarity.cache.link import Answer, Command, RedisLink, as_none
+from image_similarity.cache.redis_connection import Answer, Command, RedisLink, as_none
 from image_similarity.telemetry.logging import get_logger
 
 MARK = 5.0

@@ -30,7 +30,7 @@ hence after W was in the store. That is the whole argument as long as Redis answ
 - *A write that was acknowledged without a reply* is owed: until Redis has heard of it the replica itself uses no
   cached results, and it goes on trying in the background.
 - *The replica dies between store and Redis:* the write was not acknowledged. Whoever repeats it is told "unchanged",
-  and that too replaces the name (`engine.py`).
+  and that too replaces the name (`engine/search_engine.py`).
 
 What remains: a replica that alone is cut off from a Redis which the others still reach. They cannot know of its writes
 until it is back; what they serve from the cache may be older, by at most `CACHE_TTL` in each of the two tiers.
@@ -43,8 +43,8 @@ import secrets
 
 from redis.exceptions import RedisError, ResponseError
 
-from image_similarity.cache.coalesce import Coalesced
-from image_similarity.cache.link import Command, RedisLink, was_cut
+from image_similarity.cache.redis_connection import Command, RedisLink, was_cut
+from image_similarity.concurrency.coalesce import Coalesced
 from image_similarity.telemetry.logging import get_logger
 
 LEASE = 1.0

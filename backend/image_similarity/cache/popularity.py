@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from image_similarity.cache.link import Command, RedisLink, as_none
+from image_similarity.cache.redis_connection import Command, RedisLink, as_none
 
 KEPT = 10_000
 """Most queries that are ranked."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from redis.exceptions import RedisError
 
 from image_similarity.cache.base import Kind, TierStats
-from image_similarity.cache.breaker import CircuitBreaker
+from image_similarity.cache.circuit_breaker import CircuitBreaker
 from image_similarity.cache.contents import SharedContents
 from image_similarity.cache.generation import LEASE, SharedGeneration
-from image_similarity.cache.link import RedisLink, as_none
 from image_similarity.cache.popularity import Popularity
+from image_similarity.cache.redis_connection import RedisLink, as_none
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 

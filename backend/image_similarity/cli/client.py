@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from image_similarity.api.status_schemas import StatsResponse
+from image_similarity.api.schemas.status import StatsResponse
 from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import Server
 from image_similarity.domain.errors import ImageNotFound
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import Mode, Query, SearchOptions, SearchResult
 from image_similarity.domain.records import IndexResult, Metadata
-from image_similarity.engine import SearchEngine
-from image_similarity.feedback.events import FeedbackEvent
+from image_similarity.engine.feedback.events import FeedbackEvent
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
 
 
 class Client(Protocol):
-    """The use cases that the command line offers; errors are those of `domain.py`."""
+    """The use cases that the command line offers; errors are those of `domain/errors.py`."""
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image."""

@@ -32,7 +32,7 @@ from image_similarity.domain.filters import Scalar
 from image_similarity.domain.records import Match
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging, get_logger
-from image_similarity.vectors.folder_lock import FolderInUse
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
 
 SHOWN_FAILURES = 20
 

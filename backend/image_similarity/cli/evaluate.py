@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from image_similarity.cli.console import SHOWN_FAILURES, err, load_settings, out, warn
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.evaluation.calibrating import Fit, fit_calibration, write_calibration
+from image_similarity.engine.search.calibration import QueryKind
+from image_similarity.evaluation.calibration import Fit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
 from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render

@@ -28,8 +28,8 @@ from image_similarity.cli.remote_client import RemoteClient
 from image_similarity.cli.running_server import server_at
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.queries import MAX_EXAMPLES, Strategy
-from image_similarity.feedback.events import FeedbackEvent, to_json
-from image_similarity.feedback.report import APPLIED, PLAIN, FeedbackReport, K, measure, read_judged
+from image_similarity.engine.feedback.events import FeedbackEvent, to_json
+from image_similarity.evaluation.feedback import APPLIED, PLAIN, FeedbackReport, K, measure, read_judged
 from image_similarity.settings import Settings
 
 app = typer.Typer(name="feedback", help="What users think of results: export it, ask whether it would have helped.")
@@ -104,7 +104,7 @@ def clear(
         if url is not None:
             async with RemoteClient(server_at(url, api_key)) as client:
                 return await client.delete_feedback()
-        from image_similarity.bootstrap.engine import check_feedback, open_feedback
+        from image_similarity.bootstrap.records import check_feedback, open_feedback
 
         await check_feedback(settings)
         return await open_feedback(settings, "").delete_all()
@@ -144,7 +144,7 @@ async def _events(
     settings: Settings, url: str | None, api_key: str | None
 ) -> AsyncIterator[AsyncIterator[FeedbackEvent]]:
     if url is None:
-        from image_similarity.bootstrap.engine import check_feedback, open_feedback
+        from image_similarity.bootstrap.records import check_feedback, open_feedback
 
         await check_feedback(settings)
         yield open_feedback(settings, "").export()

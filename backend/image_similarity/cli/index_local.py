@@ -18,7 +18,7 @@ from image_similarity.domain.errors import (
     UnsupportedFormat,
 )
 from image_similarity.domain.records import IndexResult, Metadata
-from image_similarity.folder import IdFrom, ImageFile, read_image
+from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
 """What is wrong with one file only; anything else would be wrong with the next one too."""

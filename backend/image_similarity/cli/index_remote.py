@@ -13,7 +13,7 @@ from image_similarity.cli.index_local import PER_FILE, Tally
 from image_similarity.cli.remote_client import RemoteClient, RemoteError, RemoteNotFound
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.records import Metadata
-from image_similarity.folder import IdFrom, ImageFile, read_image
+from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 JOBS_AT_ONCE = 3
 """One being uploaded, one being indexed, one waiting: more would only fill the server's storage."""

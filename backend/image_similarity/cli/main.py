@@ -12,11 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from image_similarity import __version__
-from image_similarity.cli import evaluate as evaluation
-from image_similarity.cli import feedback as feedback
-from image_similarity.cli import maintenance
-from image_similarity.cli import search as search_command
-from image_similarity.cli import shards as shards_command
+from image_similarity.cli import evaluate, feedback, maintenance, search, shards
 from image_similarity.cli.cluster import commands as cluster
 from image_similarity.cli.console import (
     ApiKey,
@@ -41,7 +37,7 @@ from image_similarity.cli.running_server import Server
 from image_similarity.cli.stats_table import stats_table
 from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest
 from image_similarity.domain.records import Metadata
-from image_similarity.folder import IdFrom, ImageFile, check_distinct, find_images, read_metadata, unmatched
+from image_similarity.images.files import IdFrom, ImageFile, check_distinct, find_images, read_metadata, unmatched
 from image_similarity.settings import Settings
 
 _INTERRUPTED = 130
@@ -59,12 +55,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(maintenance.app)
-app.add_typer(shards_command.app)
+app.add_typer(shards.app)
 app.add_typer(cluster.app)
 app.add_typer(drill.app)
-app.add_typer(search_command.app)
+app.add_typer(search.app)
 app.add_typer(feedback.app)
-app.add_typer(evaluation.app)
+app.add_typer(evaluate.app)
 
 
 def main() -> None:

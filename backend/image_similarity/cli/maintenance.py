@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from image_similarity import migration
 from image_similarity.bootstrap.stores import StoreKind
 from image_similarity.bootstrap.stores import migrate as run_migration
 from image_similarity.bootstrap.stores import optimize as run_optimize
 from image_similarity.cli.console import alone, err, load_settings, out
+from image_similarity.engine.collection import migration
 
 app = typer.Typer()
 """Its commands appear among those of `cli/main.py`."""
@@ -25,7 +25,7 @@ def download_model(
     """Fetch a model's files, text tower included, so that the server starts without a network."""
     settings = load_settings()
     from image_similarity.encoders.hub import locate
-    from image_similarity.encoders.mini import MINI
+    from image_similarity.encoders.mini.image import MINI
 
     for wanted in [name] if name else filter(None, [settings.model_name, settings.text_model_name]):
         if wanted == MINI.name:

@@ -18,8 +18,8 @@ from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest,
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import Query, SearchOptions, SearchResult
 from image_similarity.domain.records import IndexResult, Metadata
-from image_similarity.facets import MOST_FIELDS
-from image_similarity.feedback.events import FeedbackEvent, from_json
+from image_similarity.engine.feedback.events import FeedbackEvent, from_json
+from image_similarity.engine.search.facets import MOST_FIELDS
 
 RETRIES = 8
 """Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""

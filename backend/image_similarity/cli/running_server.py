@@ -14,7 +14,7 @@ import orjson
 from image_similarity.bootstrap.stores import StoreKind, collection_folder, store_kind
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.settings import Settings
-from image_similarity.vectors.folder_lock import FolderInUse, Holder, holder_of
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse, Holder, holder_of
 
 API_PREFIX = "/api/v1"
 """Begins every path of the API, which clients add by themselves."""

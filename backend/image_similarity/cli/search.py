@@ -42,7 +42,7 @@ from image_similarity.domain.queries import (
     Strategy,
     Text,
 )
-from image_similarity.folder import read_image
+from image_similarity.images.files import read_image
 
 app = typer.Typer()
 """Its command appears among those of `cli/main.py`."""

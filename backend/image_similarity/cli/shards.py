@@ -19,7 +19,7 @@ from image_similarity.settings import Settings
 from image_similarity.vectors.placement import ACTIVE, Placement, Step, describe, plan
 
 if TYPE_CHECKING:
-    from image_similarity.vectors.qdrant_balance import Progress
+    from image_similarity.vectors.qdrant_server.balance import Progress
 
 app = typer.Typer()
 """Its command appears among those of `cli/main.py`."""

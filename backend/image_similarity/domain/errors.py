@@ -1,4 +1,4 @@
-"""The errors that the product raises on purpose, each with its stable code; `api/errors.py` gives them an HTTP status."""
+"""The errors that the product raises on purpose, each with its stable code; `api/errors.py` knows their HTTP status."""
 
 from __future__ import annotations
 

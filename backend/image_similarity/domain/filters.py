@@ -73,7 +73,7 @@ class Not:
 
 
 Condition = AnyOf | InRange | Exists | AllOf | OneOf | Not
-"""What a search demands of metadata; `filters.py` reads it from JSON."""
+"""What a search demands of metadata; `parse_filter` reads it from JSON."""
 
 MAX_DEPTH = 8
 """Levels of and/or/not; deeper filters are written by accident or malice."""

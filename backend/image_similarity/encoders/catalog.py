@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.encoders.mini import MINI
+from image_similarity.encoders.mini.image import MINI
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from image_similarity.domain.errors import ModelUnavailable
-from image_similarity.encoders.preprocessing import Family
+from image_similarity.encoders.clip.preprocessing import Family
 
 if TYPE_CHECKING:
     from torch import Tensor

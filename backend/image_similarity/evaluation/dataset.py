@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.folder import ImageFile, find_images
+from image_similarity.images.files import ImageFile, find_images
 
 SEED = 6_174
 """Of the sample that a limit takes: the same each time."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from image_similarity.bootstrap.engine import open_decoders
 from image_similarity.domain.errors import EncodingFailed, ImageSimilarityError
 from image_similarity.domain.records import Embedding, Pixels
-from image_similarity.embedder import recipe_for
 from image_similarity.encoders.base import Encoder, TextEncoder
-from image_similarity.folder import ImageFile, read_image
+from image_similarity.engine.embedding.decoding import open_decoders
+from image_similarity.engine.embedding.images import recipe_for
+from image_similarity.images.files import ImageFile, read_image
 from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics
 

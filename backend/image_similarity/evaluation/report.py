@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import InvalidRequest
+from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.intervals import Interval, bootstrap
 from image_similarity.evaluation.metrics import METRICS
 

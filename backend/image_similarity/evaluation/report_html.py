@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import ImageSimilarityError
+from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.intervals import Interval
 from image_similarity.evaluation.report import Comparison, Report, Shown, WorstQuery
-from image_similarity.folder import read_image
 from image_similarity.images.decode import decode
+from image_similarity.images.files import read_image
 from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.settings import Settings
 

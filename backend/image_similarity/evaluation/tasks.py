@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages
 from image_similarity.evaluation.embedding import EmbeddedImages, embed_images, embed_texts
 from image_similarity.evaluation.ranking import Indexes, Retrieval
-from image_similarity.folder import ImageFile
+from image_similarity.images.files import ImageFile
 from image_similarity.settings import Settings
 
 NAMED = 5

@@ -25,10 +25,10 @@ from image_similarity.domain.errors import (
     ImageUndecodable,
     UnsupportedFormat,
 )
-from image_similarity.images.header import format_of, jpeg_scans, webp_canvas
 from image_similarity.images.memory import OF_CONTAINER, Grant, peak_bytes
-from image_similarity.images.quiet import silence_tiff, warnings_ignored
 from image_similarity.images.rgb import fix_png_transparency, to_rgb
+from image_similarity.images.signatures import format_of, jpeg_scans, webp_canvas
+from image_similarity.images.suppress import silence_tiff, warnings_ignored
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

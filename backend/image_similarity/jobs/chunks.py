@@ -21,8 +21,8 @@ from image_similarity.domain.errors import (
     UnsupportedFormat,
 )
 from image_similarity.domain.records import IndexResult
-from image_similarity.engine import SearchEngine
-from image_similarity.health import STORES
+from image_similarity.engine.health import STORES
+from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger

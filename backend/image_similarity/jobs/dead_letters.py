@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import orjson
 
 from image_similarity.jobs.base import DeadLetter
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 
 TOLD = 100
 """Of one job, at most."""

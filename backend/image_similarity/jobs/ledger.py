@@ -24,11 +24,11 @@ import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain.errors import JobNotFound
-from image_similarity.inbox import INBOX
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
 from image_similarity.jobs.records import as_fields, counts_of, done_notes, figures, finished_job, is_uuid, made_at
-from image_similarity.objects import DAMAGED, Entry, Objects, check_key
+from image_similarity.storage.inbox import INBOX
+from image_similarity.storage.objects import DAMAGED, Entry, Objects, check_key
 
 ABANDONED_UPLOAD = 86_400.0
 """Seconds after which an upload that never became a job is taken for dead."""

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from image_similarity.jobs.base import Counts, Failure, Item, Job, JobState, Task
-from image_similarity.objects import Entry
+from image_similarity.storage.objects import Entry
 
 
 def as_fields(item: Item) -> dict[str, Any]:

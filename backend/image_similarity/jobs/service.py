@@ -11,15 +11,15 @@ from time import monotonic
 
 from uuid_utils import uuid7
 
-from image_similarity.disk import DiskSpace
 from image_similarity.domain.errors import InvalidRequest, JobNotFound, StoreUnavailable
 from image_similarity.domain.image_ids import check_image_id
 from image_similarity.domain.metadata import check_metadata
 from image_similarity.domain.records import Metadata
-from image_similarity.inbox import INBOX
+from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import check_key
+from image_similarity.storage.inbox import INBOX
+from image_similarity.storage.objects import check_key
 
 _WRITES_AT_ONCE = 16
 _POLL_SECONDS = 0.25

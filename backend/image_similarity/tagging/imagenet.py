@@ -20,7 +20,7 @@ from image_similarity.tagging.base import Finding, TaggerSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from image_similarity.encoders.efficientnet import EfficientNetLite0
+    from image_similarity.encoders.mini.efficientnet import EfficientNetLite0
 
 IMAGENET = TaggerSpec(name="imagenet", field="tags", quick=True, min_side=256)
 
@@ -62,8 +62,8 @@ class ImagenetTagger:
         if self._loaded is not None:
             return self._loaded
         from image_similarity.encoders.device import choose_device
-        from image_similarity.encoders.efficientnet import from_checkpoint
-        from image_similarity.encoders.mini import read_checkpoint
+        from image_similarity.encoders.mini.efficientnet import from_checkpoint
+        from image_similarity.encoders.mini.image import read_checkpoint
 
         device = choose_device(self._device)
         checkpoint = read_checkpoint()

@@ -94,7 +94,7 @@ CHANGES = 16
 
 
 class WriteNotes(Protocol):
-    """Where a store notes what it gave up and what may land late all the same; see `unsettled.py`."""
+    """Where a store notes what it gave up and what may land late all the same; see `engine/collection/unsettled.py`."""
 
     async def note(self, image_id: str, revision: str | None) -> None:
         """Note an attempt that was given up, before another is made.

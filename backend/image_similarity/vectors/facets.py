@@ -12,7 +12,7 @@ from image_similarity.domain.facets import FieldKind
 from image_similarity.domain.metadata import leaves
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import IndexedFacet
-from image_similarity.vectors.conditions import IndexKind
+from image_similarity.vectors.filters import IndexKind
 from image_similarity.vectors.payload import BOOLEANS, TIMES, metadata_field
 
 MOST_BOOLEANS = 1000

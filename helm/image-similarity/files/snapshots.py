@@ -21,8 +21,8 @@ import httpx
 import obstore
 from obstore.store import ObjectStore
 
-from image_similarity.objects import open_store
 from image_similarity.settings import Settings
+from image_similarity.storage.objects import open_store
 
 COMPLETE = "complete"
 """Written last: a backup without it was interrupted, and is none."""

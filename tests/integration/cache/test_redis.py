@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from image_similarity.cache import generation
 from image_similarity.cache.base import Cache, Kind
-from image_similarity.cache.breaker import CircuitBreaker
+from image_similarity.cache.circuit_breaker import CircuitBreaker
 from image_similarity.cache.generation import LEASE, PATIENCE
 from image_similarity.cache.redis import FORMAT, RedisCache
 from image_similarity.cache.tiered import TieredCache

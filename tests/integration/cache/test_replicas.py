@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from image_similarity.cache.breaker import CircuitBreaker
+from image_similarity.cache.circuit_breaker import CircuitBreaker
 from image_similarity.domain.errors import ImageNotFound
 from image_similarity.domain.queries import SearchOptions
-from image_similarity.engine import SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
 from tests.integration.cache.conftest import eventually
 from tests.support.engines import BLUE, RED, TOP
 from tests.support.redis_server import RedisServer

@@ -10,10 +10,10 @@ import pika
 import pytest
 
 from image_similarity.jobs.base import Item
-from image_similarity.jobs.broker import BrokerQueue, read_queues
 from image_similarity.jobs.celery_app import BURIED, CHUNKS, DEAD
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import Objects
+from image_similarity.jobs.rabbitmq import BrokerQueue, read_queues
+from image_similarity.storage.objects import Objects
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import PATIENCE, free_port
 

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from image_similarity.bootstrap.engine import build_engine, chunk_processor, open_ledger
+from image_similarity.bootstrap.engine import build_engine
+from image_similarity.bootstrap.jobs import chunk_processor, open_ledger
 from image_similarity.bootstrap.worker import EventLoopThread, _look_about, celery_for
 from image_similarity.jobs.celery_app import TASK
 from image_similarity.settings import Settings

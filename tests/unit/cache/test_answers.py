@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from image_similarity.cache.answers import Answers
 from image_similarity.cache.local import LocalCache
+from image_similarity.cache.results import Answers
 from image_similarity.telemetry.metrics import Metrics
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from image_similarity.cache.coalesce import Coalesced
+from image_similarity.concurrency.coalesce import Coalesced
 
 
 class Work:

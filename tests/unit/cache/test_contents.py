@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from image_similarity.cache.contents import SharedContents
-from image_similarity.cache.link import Answer, Command, RedisLink
+from image_similarity.cache.redis_connection import Answer, Command, RedisLink
 
 
 class HeldLink:

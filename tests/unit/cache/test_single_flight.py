@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from image_similarity.cache.single_flight import SingleFlight
+from image_similarity.concurrency.single_flight import SingleFlight
 
 
 class Work:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from image_similarity.domain.errors import ModelMismatch, TextSearchUnavailable
-from image_similarity.encoders.alignment import KNOWN, SENTENCES, check_alignment
 from image_similarity.encoders.base import EncodedText
 from image_similarity.encoders.catalog import DEFAULT_MODEL, describe
-from image_similarity.encoders.mini import MINI
+from image_similarity.encoders.mini.image import MINI
+from image_similarity.encoders.text.alignment import KNOWN, SENTENCES, check_alignment
 
 MULTILINGUAL = "sentence-transformers/clip-ViT-B-32-multilingual-v1"
 MINE = replace(MINI, name="my-clip", dimension=32)

@@ -17,8 +17,8 @@ from PIL import Image
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders import hub
-from image_similarity.encoders.clip import ClipEncoder
-from image_similarity.encoders.packed import PackedTower
+from image_similarity.encoders.clip.image import ClipEncoder
+from image_similarity.encoders.clip.onednn import PackedTower
 from random_checkpoint import Kind, build_checkpoint
 from tests.support.drawings import noise, photo
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
-from image_similarity.encoders.clip import ClipEncoder
+from image_similarity.encoders.clip.image import ClipEncoder
 from random_checkpoint import build_checkpoint
 from tests.support.drawings import photo
 

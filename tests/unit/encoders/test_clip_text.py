@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders import clip_text
 from image_similarity.encoders.base import EncodedText, TextEncoder
-from image_similarity.encoders.clip import ClipEncoder
+from image_similarity.encoders.clip import text as clip_text
+from image_similarity.encoders.clip.image import ClipEncoder
 from random_checkpoint import Kind, build_checkpoint
 
 LONG = "a dog and a cat " * 30

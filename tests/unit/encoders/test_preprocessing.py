@@ -14,7 +14,7 @@ from PIL import Image
 
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Pixels
-from image_similarity.encoders.preprocessing import Family, Preprocessing
+from image_similarity.encoders.clip.preprocessing import Family, Preprocessing
 from tests.support.drawings import noise, photo
 
 PHOTOS = sorted((Path(__file__).parents[4] / "shared" / "images").glob("*"))[:8]

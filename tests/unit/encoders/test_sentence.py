@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders import clip_text, sentence
 from image_similarity.encoders.base import TextEncoder
+from image_similarity.encoders.clip import text as clip_text
 from image_similarity.encoders.fingerprint import fingerprint
+from image_similarity.encoders.text import sentence_transformers as sentence
 from random_checkpoint import build_checkpoint
 from tests.support.multilingual import Layout, build_multilingual
 

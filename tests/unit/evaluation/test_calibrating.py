@@ -9,14 +9,14 @@ import numpy as np
 import orjson
 import pytest
 
-from image_similarity.confidence import QueryKind, read_calibrations
 from image_similarity.domain.errors import InvalidRequest
-from image_similarity.evaluation.calibrating import fit_calibration, fit_logistic, reliability, write_calibration
+from image_similarity.engine.search.calibration import QueryKind, read_calibrations
+from image_similarity.evaluation.calibration import fit_calibration, fit_logistic, reliability, write_calibration
 from image_similarity.evaluation.ranking import Retrieval
 from image_similarity.evaluation.report import Model
 from image_similarity.evaluation.run import Measured, measure
 from image_similarity.evaluation.tasks import Task
-from image_similarity.folder import ImageFile
+from image_similarity.images.files import ImageFile
 
 MODEL = Model("drawn", 24, "cpu", "fp32", None)
 

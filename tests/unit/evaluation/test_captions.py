@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import InvalidRequest
+from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.dataset import read_captioned, read_labelled
 from image_similarity.evaluation.report import Model, Report
 from image_similarity.evaluation.report_html import render

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_similarity.confidence import QueryKind
 from image_similarity.domain.errors import EncodingFailed, InvalidRequest
+from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.dataset import read_labelled
 from image_similarity.evaluation.report import Model, Report
 from image_similarity.evaluation.run import measure

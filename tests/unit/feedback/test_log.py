@@ -14,9 +14,9 @@ import pytest
 
 from image_similarity.domain.errors import InvalidCursor, InvalidRequest
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
-from image_similarity.feedback.events import FeedbackEvent, Verdict, asked, from_json, read_asked, to_json
-from image_similarity.feedback.log import FeedbackLog
-from image_similarity.objects import Objects
+from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, asked, from_json, read_asked, to_json
+from image_similarity.engine.feedback.log import FeedbackLog
+from image_similarity.storage.objects import Objects
 
 DAY = 86_400.0
 DOGS = Query.of(Text("dogs"))

@@ -13,12 +13,12 @@ from uuid_utils import uuid7
 from image_similarity.domain.errors import InvalidRequest, TextSearchUnavailable
 from image_similarity.domain.queries import IndexedImage, Query, SearchOptions, SearchResult, Strategy, Text
 from image_similarity.domain.records import Embedding
+from image_similarity.engine.feedback.events import FeedbackEvent, Verdict
+from image_similarity.engine.search.query_vector import shape
+from image_similarity.evaluation.feedback import PLAIN, Judged, measure, read_judged, split
 from image_similarity.evaluation.intervals import Interval
-from image_similarity.feedback.events import FeedbackEvent, Verdict
-from image_similarity.feedback.report import PLAIN, Judged, measure, read_judged, split
-from image_similarity.shaping import shape
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.records import record
 
 GOOD, BAD, CLEAR = Verdict.POSITIVE, Verdict.NEGATIVE, Verdict.CLEAR

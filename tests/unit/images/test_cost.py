@@ -14,7 +14,7 @@ from PIL import Image, features
 from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable
 from image_similarity.images import rgb
 from image_similarity.images.decode import MAX_SCANS, decode
-from image_similarity.images.header import jpeg_scans
+from image_similarity.images.signatures import jpeg_scans
 from tests.support.hostile import float_tiff, jpeg_of_scans, png
 
 LIMIT = 100_000_000

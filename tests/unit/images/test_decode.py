@@ -17,7 +17,7 @@ from PIL import Image, features
 from image_similarity.domain.errors import ImageUndecodable, UnsupportedFormat
 from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
-from image_similarity.images.quiet import warnings_ignored
+from image_similarity.images.suppress import warnings_ignored
 from tests.support.drawings import BLUE, GREEN, RED, YELLOW, encoded, exif, photo, quarters
 
 ORIENTATION_PHOTOS = Path(__file__).parents[4] / "shared" / "odd-images" / "exif-orientation"

@@ -13,7 +13,7 @@ from PIL import features
 
 from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable, UnsupportedFormat
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
-from image_similarity.images.header import format_of
+from image_similarity.images.signatures import format_of
 from tests.support.drawings import encoded, exif, noise
 
 ODD_IMAGES = Path(__file__).parents[4] / "shared" / "odd-images"

@@ -16,7 +16,7 @@ from image_similarity.jobs.chunks import TRIES, ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import BulkJobs
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 from tests.support.engines import BLUE, RED, Rig, running_engine
 from tests.support.servers import PATIENCE
 

@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 from image_similarity.domain.errors import JobNotFound
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.objects import Objects
+from image_similarity.storage.objects import Objects
 
 OLD = "01000000-0000-7000-8000-000000000000"
 """A UUIDv7 of the year 2004."""

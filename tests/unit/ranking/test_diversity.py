@@ -8,7 +8,7 @@ import pytest
 
 from image_similarity.domain.queries import MAX_DIVERSE
 from image_similarity.domain.records import Embedding, Match
-from image_similarity.ranking.diversity import candidate_count, diversify
+from image_similarity.engine.search.diversity import candidate_count, diversify
 from tests.support.records import record, towards
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_similarity.domain.records import Match
-from image_similarity.ranking.duplicates import collapse
+from image_similarity.engine.search.duplicates import collapse
 from tests.support.records import record, towards
 
 ALIKE = math.cos(math.radians(10.01))

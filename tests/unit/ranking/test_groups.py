@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from image_similarity.domain.records import Match
-from image_similarity.ranking.groups import Groups, group
+from image_similarity.engine.search.groups import Groups, group
 
 
 def match(image_id: str, **metadata: Any) -> Match:

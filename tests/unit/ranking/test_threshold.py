@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from image_similarity.ranking.threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, FEWEST, WINDOW, score_cut
+from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, FEWEST, WINDOW, score_cut
 
 IMAGES = 10_000
 

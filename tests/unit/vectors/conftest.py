@@ -11,10 +11,10 @@ import pytest
 
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
-from image_similarity.vectors.qdrant_calls import QdrantCalls
-from image_similarity.vectors.qdrant_nodes import Connection
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.nodes import Connection
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION
 

@@ -11,7 +11,7 @@ import pytest
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, Match
-from image_similarity.ranking.selection import Selection
+from image_similarity.engine.search.ranker import Selection
 from image_similarity.vectors.base import VectorStore
 from tests.support.records import DIMENSION, record, towards
 

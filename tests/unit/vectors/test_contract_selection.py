@@ -12,7 +12,7 @@ from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata
-from image_similarity.ranking.selection import MOST_CANDIDATES, Selected, Selection
+from image_similarity.engine.search.ranker import MOST_CANDIDATES, Selected, Selection
 from image_similarity.vectors.base import Hybrid, VectorStore
 from image_similarity.vectors.examples import BestScore
 from image_similarity.vectors.keywords import Words

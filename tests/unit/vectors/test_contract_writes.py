@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from image_similarity.vectors.base import VectorStore
-from image_similarity.vectors.embedded import EmbeddedStore
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.records import record, towards
 
 

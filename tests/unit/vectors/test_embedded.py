@@ -14,12 +14,14 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import ModelMismatch, StoreLocked, StoreUnavailable
 from image_similarity.domain.filters import parse_filter
-from image_similarity.vectors import edge_folder, edge_indexes, embedded
-from image_similarity.vectors.conditions import IndexKind, wanted_indexes
-from image_similarity.vectors.edge_indexes import FieldIndexes
-from image_similarity.vectors.edge_terms import to_point
-from image_similarity.vectors.embedded import CollectionMeta, EmbeddedStore, Found, peek
-from image_similarity.vectors.folder_lock import FolderInUse
+from image_similarity.vectors.filters import IndexKind, wanted_indexes
+from image_similarity.vectors.qdrant_edge import field_indexes as edge_indexes
+from image_similarity.vectors.qdrant_edge import folder as edge_folder
+from image_similarity.vectors.qdrant_edge import store as embedded
+from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
+from image_similarity.vectors.qdrant_edge.filters import to_point
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
+from image_similarity.vectors.qdrant_edge.store import CollectionMeta, EmbeddedStore, Found, peek
 from tests.support.records import DIMENSION, record, towards
 
 META = CollectionMeta("colours", DIMENSION)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.vectors.folder_lock import FolderInUse, FolderLock, Holder, holder_of, lock_path
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse, FolderLock, Holder, holder_of, lock_path
 
 _HOLD = """
 import subprocess, sys
 from pathlib import Path
-from image_similarity.vectors.folder_lock import FolderLock
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 lock = FolderLock.take(Path(sys.argv[1]))
 lock.announce("http://127.0.0.1:8123")
 child = "import sys; print('held', flush=True); sys.stdin.read()"

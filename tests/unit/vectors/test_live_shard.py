@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.filters import parse_filter
-from image_similarity.vectors import edge_log, live_shard
-from image_similarity.vectors.embedded import EmbeddedStore, Found, peek
-from image_similarity.vectors.live_shard import LiveShard
+from image_similarity.vectors.qdrant_edge import live_shard
+from image_similarity.vectors.qdrant_edge import log as edge_log
+from image_similarity.vectors.qdrant_edge.live_shard import LiveShard
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, Found, peek
 from tests.support.flushes import break_files
 from tests.support.records import record, towards
 from tests.support.servers import PATIENCE

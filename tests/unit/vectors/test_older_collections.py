@@ -11,14 +11,14 @@ from qdrant_client import models
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.records import Metadata
-from image_similarity.vectors import embedded
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.embedded import EmbeddedStore
 from image_similarity.vectors.keywords import BACKFILL_BATCH, KEYWORDS, PREFIXES, WORDS, Words
 from image_similarity.vectors.payload import REVISION
-from image_similarity.vectors.qdrant_calls import QdrantCalls
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_edge import store as embedded
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, read, record, towards
 

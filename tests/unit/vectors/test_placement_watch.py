@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.placement import Copy, Node, Placement
-from image_similarity.vectors.placement_watch import PlacementWatch
+from image_similarity.vectors.qdrant_server.placement_watch import PlacementWatch
 
 
 class Cluster:

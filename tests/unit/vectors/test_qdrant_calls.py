@@ -11,9 +11,9 @@ from qdrant_client import AsyncQdrantClient, models
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.qdrant_calls import ATTEMPTS, QdrantCalls
-from image_similarity.vectors.qdrant_nodes import Connection
-from image_similarity.vectors.server import ServerConfig, ServerStore
+from image_similarity.vectors.qdrant_server.client import ATTEMPTS, QdrantCalls
+from image_similarity.vectors.qdrant_server.nodes import Connection
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.records import DIMENSION, record, towards
 from tests.support.scripted import Answer, Scripted, scripted
 

@@ -14,10 +14,18 @@ from qdrant_client import AsyncQdrantClient
 from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable, WriteOutcomeUnknown
-from image_similarity.vectors import qdrant_addresses, qdrant_calls, qdrant_nodes
-from image_similarity.vectors.qdrant_addresses import Address, read_addresses
-from image_similarity.vectors.qdrant_calls import QdrantCalls
-from image_similarity.vectors.qdrant_nodes import Connection
+from image_similarity.vectors.qdrant_server import (
+    addresses as qdrant_addresses,
+)
+from image_similarity.vectors.qdrant_server import (
+    client as qdrant_calls,
+)
+from image_similarity.vectors.qdrant_server import (
+    nodes as qdrant_nodes,
+)
+from image_similarity.vectors.qdrant_server.addresses import Address, read_addresses
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.nodes import Connection
 from tests.support.scripted import Answer, Scripted, scripted
 from tests.support.servers import PATIENCE, free_port
 

@@ -11,10 +11,10 @@ import pytest
 
 from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.placement import ACTIVE, Node, Transfer
-from image_similarity.vectors.qdrant_balance import Balance, Pace, Progress
-from image_similarity.vectors.qdrant_calls import QdrantCalls
-from image_similarity.vectors.qdrant_nodes import Connection
-from image_similarity.vectors.qdrant_placement import copies_wanted, read, wait_for_peers
+from image_similarity.vectors.qdrant_server.balance import Balance, Pace, Progress
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.nodes import Connection
+from image_similarity.vectors.qdrant_server.placement import copies_wanted, read, wait_for_peers
 from tests.support.qdrant_cluster import NAME, Moving, QdrantCluster, running_cluster
 
 QUICK = Pace(look=0.01, begin=0.5, repair=0.2, away=5, transfer=60)

@@ -10,8 +10,8 @@ from qdrant_client import AsyncQdrantClient
 from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.vectors.qdrant_calls import ATTEMPTS, QdrantCalls
-from image_similarity.vectors.qdrant_nodes import Connection
+from image_similarity.vectors.qdrant_server.client import ATTEMPTS, QdrantCalls
+from image_similarity.vectors.qdrant_server.nodes import Connection
 from tests.support.scripted import Answer, Scripted, scripted
 
 COUNTED: Answer = (200, {"result": {"count": 7}, "status": "ok", "time": 0.1})

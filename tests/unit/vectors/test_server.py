@@ -18,13 +18,13 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import ModelMismatch, StoreUnavailable
 from image_similarity.domain.filters import parse_filter
-from image_similarity.vectors import qdrant_indexes
 from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.payload import VECTOR
-from image_similarity.vectors.qdrant_calls import QdrantCalls
-from image_similarity.vectors.qdrant_collection import Layout
-from image_similarity.vectors.qdrant_nodes import Connection
-from image_similarity.vectors.server import ServerConfig, ServerStore, peek
+from image_similarity.vectors.qdrant_server import field_indexes as qdrant_indexes
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.collection import Layout
+from image_similarity.vectors.qdrant_server.nodes import Connection
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore, peek
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, read, record, towards
 from tests.support.servers import PATIENCE

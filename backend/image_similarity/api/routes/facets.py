@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 
 from image_similarity.api.dependencies import EngineDep
 from image_similarity.api.errors import responses
-from image_similarity.api.facet_schemas import FacetsResponse
 from image_similarity.api.routes import PREFIX
-from image_similarity.facets import MOST_FIELDS, MOST_VALUES
+from image_similarity.api.schemas.facets import FacetsResponse
+from image_similarity.engine.search.facets import MOST_FIELDS, MOST_VALUES
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
 

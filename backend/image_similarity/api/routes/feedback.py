@@ -9,11 +9,14 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.body import read_parameters
 from image_similarity.api.dependencies import EngineDep
 from image_similarity.api.errors import responses
-from image_similarity.api.feedback_schemas import (
+from image_similarity.api.openapi import json_body
+from image_similarity.api.requests.body import read_parameters
+from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.routes import PREFIX
+from image_similarity.api.routes.images import IdempotencyKey
+from image_similarity.api.schemas.feedback import (
     Asked,
     AskedPart,
     FeedbackDeleted,
@@ -21,14 +24,11 @@ from image_similarity.api.feedback_schemas import (
     FeedbackPage,
     FeedbackRequest,
 )
-from image_similarity.api.openapi import json_body
-from image_similarity.api.routes import PREFIX
-from image_similarity.api.routes.images import IdempotencyKey
 from image_similarity.domain.image_ids import check_image_id
 from image_similarity.domain.queries import IndexedImage, QueryPart, Text
 from image_similarity.domain.queries import Query as SearchQuery
-from image_similarity.feedback.events import FeedbackEvent, to_json
-from image_similarity.texts import check_text
+from image_similarity.engine.embedding.texts import check_text
+from image_similarity.engine.feedback.events import FeedbackEvent, to_json
 
 router = APIRouter(prefix=f"{PREFIX}/feedback", tags=["feedback"])
 

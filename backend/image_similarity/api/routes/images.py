@@ -6,15 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from image_similarity.answer_size import MAX_ANSWER_BYTES
-from image_similarity.api.answers import JsonAnswer, image_answer
-from image_similarity.api.body import read_image_and, read_parameters
 from image_similarity.api.dependencies import EngineDep, ImageId, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
 from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import BINARY, image_body, json_body
+from image_similarity.api.requests.body import read_image_and, read_parameters
+from image_similarity.api.responses import JsonAnswer, image_answer
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.schemas import (
+from image_similarity.api.schemas.images import (
     DeleteResponse,
     ImageDocument,
     ImagePage,
@@ -27,7 +26,8 @@ from image_similarity.api.schemas import (
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.records import IndexResult
-from image_similarity.images.header import format_of
+from image_similarity.engine.answer_size import MAX_ANSWER_BYTES
+from image_similarity.images.signatures import format_of
 from image_similarity.jobs.service import BulkJobs
 from image_similarity.telemetry.logging import get_logger
 

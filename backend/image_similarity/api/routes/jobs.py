@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.batch import read_batch
 from image_similarity.api.dependencies import JobId, JobsDep, SettingsDep
 from image_similarity.api.errors import responses
-from image_similarity.api.job_schemas import (
+from image_similarity.api.openapi import batch_body
+from image_similarity.api.requests.batch import read_batch
+from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.routes import PREFIX
+from image_similarity.api.schemas.jobs import (
     EXAMPLE_EVENTS,
     BatchAccepted,
     BatchRequest,
@@ -20,8 +22,6 @@ from image_similarity.api.job_schemas import (
     JobList,
     JobSummary,
 )
-from image_similarity.api.openapi import batch_body
-from image_similarity.api.routes import PREFIX
 from image_similarity.jobs.base import Job
 from image_similarity.jobs.service import BulkJobs
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import orjson
 from fastapi import APIRouter, Request
 
-from image_similarity.answer_size import MAX_ANSWER_BYTES
-from image_similarity.api.answers import JsonAnswer
-from image_similarity.api.body import read_parameters
-from image_similarity.api.connection import while_connected
 from image_similarity.api.dependencies import EngineDep, ImageId
+from image_similarity.api.disconnect import while_connected
 from image_similarity.api.errors import responses
 from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import image_body, json_body
-from image_similarity.api.queries import read_query, search_options
+from image_similarity.api.requests.body import read_parameters
+from image_similarity.api.requests.search import read_query, search_options
+from image_similarity.api.responses import JsonAnswer
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.search_schemas import (
+from image_similarity.api.schemas.search import (
     KeywordSearchRequest,
     QueryFields,
     SearchParameters,
@@ -25,6 +24,7 @@ from image_similarity.api.search_schemas import (
 )
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.queries import SearchOptions, SearchResult
+from image_similarity.engine.answer_size import MAX_ANSWER_BYTES
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
 

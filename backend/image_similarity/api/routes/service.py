@@ -11,7 +11,7 @@ from image_similarity.api.dependencies import EngineDep, JobsDep, SettingsDep
 from image_similarity.api.errors import ProblemError, responses
 from image_similarity.api.health import health_of, ready_answer
 from image_similarity.api.routes import PREFIX
-from image_similarity.api.status_schemas import HealthResponse, ReadyResponse, StatsResponse, WarmResponse
+from image_similarity.api.schemas.status import HealthResponse, ReadyResponse, StatsResponse, WarmResponse
 
 router = APIRouter(prefix=PREFIX, tags=["service"])
 probes = APIRouter(prefix=PREFIX, tags=["service"])

@@ -16,7 +16,7 @@ from image_similarity.cli.drill.copies import Copies, compare
 from image_similarity.cli.drill.load import Plan, check_is_ours, load, remove
 from image_similarity.cli.drill.verify import verify
 from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
-from image_similarity.vectors.qdrant_addresses import read_addresses
+from image_similarity.vectors.qdrant_server.addresses import read_addresses
 
 app = typer.Typer()
 """Its command appears among those of `cli/main.py`."""

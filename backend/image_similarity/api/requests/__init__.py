@@ -1,0 +1,1 @@
+"""What a request holds: JSON, forms, archives -> the engine's types."""

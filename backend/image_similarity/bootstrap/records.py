@@ -1,0 +1,43 @@
+"""Where the small documents lie: trash, notes, feedback."""
+
+from __future__ import annotations
+
+from image_similarity.bootstrap.stores import StoreKind, store_kind
+from image_similarity.engine.feedback.log import FeedbackLog
+from image_similarity.settings import Settings
+from image_similarity.storage.buckets import check_bucket
+from image_similarity.storage.objects import Objects
+from image_similarity.telemetry.metrics import Metrics
+
+
+async def check_feedback(settings: Settings) -> None:
+    """Raise StoreUnavailable, with what is to be changed, where the record of feedback cannot be read."""
+    await check_bucket(records_url(settings))
+
+
+def open_feedback(settings: Settings, model: str) -> FeedbackLog:
+    """Open the record of what users think of results; `model` is noted with what is added. Raises StoreUnavailable."""
+    return FeedbackLog(
+        open_records(settings),
+        collection=settings.qdrant_collection_name,
+        model=model,
+        retention=settings.feedback_retention,
+    )
+
+
+def open_records(settings: Settings, metrics: Metrics | None = None) -> Objects:
+    """Open where the documents that belong to the collection lie. Raises StoreUnavailable."""
+    return open_objects(records_url(settings), settings, metrics)
+
+
+def open_objects(url: str | None, settings: Settings, metrics: Metrics | None) -> Objects:
+    """Open the store at `url`, by default the data folder. Raises StoreUnavailable."""
+    durable = settings.durability == "power"
+    if metrics is None:
+        return Objects.open(url, default=settings.data_dir, durable=durable)
+    return Objects.open(url, default=settings.data_dir, durable=durable, on_damage=metrics.documents_damaged.inc)
+
+
+def records_url(settings: Settings) -> str | None:
+    """Return where records lie: beside an embedded collection, because others of its name may share a bucket."""
+    return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url

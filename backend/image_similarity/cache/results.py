@@ -1,0 +1,40 @@
+"""Answers about the collection: true until the next write, and worked out once for all who ask at the same time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from image_similarity.cache.base import Cache, Kind
+from image_similarity.concurrency.single_flight import SingleFlight
+from image_similarity.telemetry.tracing import span
+
+
+class Answers:
+    """Keeps answers under the question, the model, and the collection's generation; see `Cache.generation`."""
+
+    def __init__(self, cache: Cache, model: str, *, settings: str = "") -> None:
+        """`settings` is whatever else of the configuration shapes answers: a cache may outlive it."""
+        self._cache = cache
+        self._model = model
+        self._settings = settings
+        self._computing = SingleFlight[bytes]()
+
+    async def to(self, question: str, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
+        """Return the answer, and whether it was kept from before. Raises what `compute` raises."""
+        generation = await self._cache.generation()
+        if generation is None:
+            return await compute(), False
+        digest = hashlib.sha256(f"{self._settings}\n{question}".encode()).hexdigest()
+        key = f"{self._model}:{generation}:{digest}"
+        with span("cache"):
+            stored = await self._cache.get(Kind.RESULT, key)
+        if stored is not None:
+            return stored, True
+
+        async def compute_and_keep() -> bytes:
+            answer = await compute()
+            await self._cache.set(Kind.RESULT, key, answer)
+            return answer
+
+        return await self._computing.run(key, compute_and_keep), False

@@ -1,0 +1,1 @@
+"""Locks, shared work and processor cores; imports nothing of the other packages."""

@@ -1,0 +1,1 @@
+"""The offline model `mini`, whose weights come with pip packages."""

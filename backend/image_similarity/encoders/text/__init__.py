@@ -1,0 +1,1 @@
+"""Text towers that are not the image model's own, and what all text towers share."""

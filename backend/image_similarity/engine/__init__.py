@@ -1,0 +1,1 @@
+"""The use cases; read `search_engine.py` first."""

@@ -1,0 +1,166 @@
+"""Adding images and changing what is said of them: one change of an image at a time, and none that changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from time import perf_counter
+
+from image_similarity.cache.base import Cache
+from image_similarity.concurrency.locks import KeyedLocks, to_the_end
+from image_similarity.domain.errors import Overloaded, not_found
+from image_similarity.domain.image_ids import check_image_id, new_image_id
+from image_similarity.domain.metadata import check_metadata, merge_patch, same_metadata
+from image_similarity.domain.records import ImageRecord, IndexResult, Metadata, Pixels
+from image_similarity.engine.collection.tagging import Filler, own_metadata, patched
+from image_similarity.engine.collection.writer import NewImage, Writes
+from image_similarity.engine.embedding.images import ImageEmbedder
+from image_similarity.filesystem.free_space import DiskSpace
+from image_similarity.storage.images import ImageStorage
+from image_similarity.vectors.base import CHANGES, VectorStore
+
+LONGEST_PAUSE = 0.2
+"""Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""
+
+_FIRST_PAUSE = 0.005
+
+
+class Indexing:
+    """All may raise StoreUnavailable; those that look at an image also what `ImageEmbedder` and `Filler` raise."""
+
+    def __init__(
+        self,
+        embedder: ImageEmbedder,
+        filler: Filler,
+        vectors: VectorStore,
+        storage: ImageStorage,
+        cache: Cache,
+        writes: Writes,
+        ids: KeyedLocks,
+        disk: DiskSpace,
+    ) -> None:
+        self._embedder = embedder
+        self._filler = filler
+        self._vectors = vectors
+        self._storage = storage
+        self._cache = cache
+        self._writes = writes
+        self._ids = ids
+        self._disk = disk
+
+    async def index(
+        self, data: bytes, image_id: str | None, metadata: Metadata, request_key: str | None
+    ) -> IndexResult:
+        """Add an image or replace it; see `SearchEngine.index_image`."""
+        started = perf_counter()
+        # Also for jobs and commands, which no request stands behind; before a moment of the model is spent.
+        await self._disk.check()
+        metadata = check_metadata(metadata)
+        digest = await self._embedder.digest(data)
+        image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
+        async with self._ids.of(image_id):
+            created, changed, lacking = await self._put(data, digest, image_id, metadata)
+        taken = round((perf_counter() - started) * 1000, 3)
+        return IndexResult(image_id, created, changed, taken, untagged=lacking)
+
+    async def patch(self, image_id: str, patch: Metadata) -> ImageRecord:
+        """Change an image's metadata; see `SearchEngine.patch_metadata`."""
+        check_metadata(patch)
+
+        def patch_it(before: ImageRecord) -> ImageRecord:
+            metadata = check_metadata(merge_patch(before.metadata, patch))
+            return replace(before, metadata=metadata, tagging=patched(before.tagging, patch))
+
+        async with self._ids.of(image_id):
+            return await self._change(image_id, patch_it)
+
+    async def tag(self, image_id: str) -> bool:
+        """Have the tagger look at an indexed image; see `SearchEngine.tag_image`."""
+        record = await self._get(image_id)
+        if not self._filler.lacks(own_metadata(record), record.tagging):
+            return False
+        finding = await self._filler.find(await self._look(record))
+        filled = False
+
+        def fill(before: ImageRecord) -> ImageRecord:
+            nonlocal filled
+            # Unless it was replaced, or described by somebody, while the tagger thought.
+            filled = before.sha256 == record.sha256 and self._filler.lacks(own_metadata(before), before.tagging)
+            if not filled:
+                return before
+            metadata, tagging = self._filler.add(own_metadata(before), finding)
+            return replace(before, metadata=metadata, tagging=tagging)
+
+        async with self._ids.of(image_id):
+            await self._change(image_id, fill)
+        return filled
+
+    async def _put(self, data: bytes, digest: str, image_id: str, metadata: Metadata) -> tuple[bool, bool, bool]:
+        """Write an image, unless the very same is there; tells whether it was created, changed, and lacks tags."""
+        async for _ in _attempts(image_id):
+            before = await self._vectors.get(image_id)
+            same_bytes = before if before is not None and before.sha256 == digest else None
+            same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
+            lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
+            kept = same and not (lacking and self._filler.quick) and await self._storage.is_whole(digest)
+            if kept and before is not None and not await self._writes.is_condemned(before):
+                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
+                await self._cache.advance_generation(image_id)
+                return False, False, lacking
+            image = await self._prepare(data, digest, image_id, metadata, same_bytes)
+            if await to_the_end(self._writes.put(image, before)):
+                return before is None, True, self._filler.lacks(metadata, image.tagging)
+        raise AssertionError("the attempts end with an error")
+
+    async def _change(self, image_id: str, change: Callable[[ImageRecord], ImageRecord]) -> ImageRecord:
+        """Write what `change` makes of a record, beginning anew where another process wrote it in between.
+
+        Anew even where the change was made and overwritten before this could be known, so it is as if it came later.
+        """
+        async for _ in _attempts(image_id):
+            before = await self._get(image_id)
+            after = change(before)
+            # What nobody changed is not written, and leaves the answers in the cache as they are.
+            if after is before or await to_the_end(self._writes.set_metadata(before, after)):
+                return after
+        raise AssertionError("the attempts end with an error")
+
+    async def _prepare(
+        self, data: bytes, digest: str, image_id: str, metadata: Metadata, before: ImageRecord | None
+    ) -> NewImage:
+        """Make what is to be written; `before` is the record of the very same bytes, where there is one."""
+        filled, tagging = self._filler.keep(metadata, before)
+        tag_now = self._filler.quick and self._filler.lacks(metadata, tagging)
+        prepared = await self._embedder.prepare(data, digest, self._filler.preprocess if tag_now else None)
+        if prepared.for_tagger is not None:
+            filled, tagging = self._filler.add(metadata, await self._filler.find(prepared.for_tagger))
+        return NewImage(image_id, digest, data, prepared, filled, tagging)
+
+    async def _look(self, record: ImageRecord) -> Pixels:
+        # The thumbnail does where originals are not kept.
+        data = await self._storage.original(record.sha256) or await self._storage.thumbnail(record.sha256)
+        if data is None:
+            raise not_found(record.image_id)
+        return await self._embedder.decode_for(data, self._filler.preprocess, min_side=self._filler.min_side)
+
+    async def _get(self, image_id: str) -> ImageRecord:
+        record = await self._vectors.get(image_id)
+        if record is None:
+            raise not_found(image_id)
+        return record
+
+
+async def _attempts(image_id: str) -> AsyncIterator[None]:
+    """Yield once for each attempt at a change, after a pause; raises Overloaded when there have been too many."""
+    for attempt in range(CHANGES):
+        if attempt:
+            # At random, or two processes might keep each other from it for ever.
+            await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+        yield
+    raise Overloaded(
+        f'"{image_id}" was changed elsewhere whenever it was to be changed here, {CHANGES} times in a row; '
+        "try again in a moment.",
+        retry_after=1.0,
+    )

@@ -1,0 +1,1 @@
+"""Images and texts -> embeddings, with caches and in batches."""

@@ -1,0 +1,95 @@
+"""From a text to its embedding, remembered like those of images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from image_similarity.cache.base import Cache, Kind
+from image_similarity.concurrency.single_flight import SingleFlight
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.prompts import apply_template
+from image_similarity.encoders.base import EncodedText, TextEncoder
+from image_similarity.engine.embedding.batching import batch_texts
+from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
+
+MAX_TEXT = 2000
+"""Characters: many times what any text tower reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextModelState:
+    """The text tower, as an operator wants to know it."""
+
+    name: str
+    loaded: bool
+    """Whether its weights are in memory; a model's own tower may wait for the first text."""
+    max_tokens: int
+    """Most tokens of a text that it reads."""
+
+
+class TextEmbedder:
+    """Encodes in batches and in a thread of its own, so that a text never waits behind a batch of images."""
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        cache: Cache,
+        metrics: Metrics,
+        *,
+        batch_size: int,
+        max_queue: int,
+        template: str | None = None,
+    ) -> None:
+        """`template` is the prompt template for texts that bring none of their own."""
+        self._template = template
+        self._encoder = encoder
+        self._model = f"{encoder.name}@{encoder.fingerprint}"
+        self._batching = batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics)
+        self._cache = cache
+        self._embedding = SingleFlight[EncodedText]()
+
+    def state(self) -> TextModelState:
+        """Return which text tower runs, and whether it is loaded."""
+        return TextModelState(self._encoder.name, self._encoder.loaded, self._encoder.max_tokens)
+
+    async def embed(self, text: str, template: str | None = None) -> EncodedText:
+        """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.
+
+        Raises InvalidRequest for a text that is empty or too long and for a template without a place for it,
+        TextSearchUnavailable where there is no text tower or it cannot be loaded, EncodingFailed, Overloaded.
+        """
+        text = apply_template(self._template if template is None else template, check_text(text))
+        key = f"{self._model}:text:{hashlib.sha256(text.encode()).hexdigest()}"
+        self._cache.count_query(key)
+        with span("cache"):
+            stored = await self._cache.get(Kind.EMBEDDING, key)
+        if stored is not None and len(stored) == 1 + 4 * self._encoder.dimension:
+            return EncodedText(np.frombuffer(stored, np.float32, offset=1), stored[0] == 1)
+        return await self._embedding.run(key, lambda: self._compute(text, key))
+
+    def close(self) -> None:
+        """Finish what is under way and stop the thread."""
+        self._batching.close()
+
+    async def _compute(self, text: str, key: str) -> EncodedText:
+        with self._batching.place(), span("encode"):
+            encoded = await self._batching.encode(text)
+        await self._cache.set(Kind.EMBEDDING, key, bytes([encoded.truncated]) + encoded.embedding.tobytes())
+        return encoded
+
+
+def check_text(text: str) -> str:
+    """Return the text without space at its ends.
+
+    Raises InvalidRequest where nothing is left, where it is too long, and where it is not Unicode.
+    """
+    text = text.strip()
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidRequest("A text to search for is Unicode; this one holds half a character.")
+    if not 0 < len(text) <= MAX_TEXT:
+        raise InvalidRequest(f"A text to search for has 1 to {MAX_TEXT} characters; this one has {len(text)}.")
+    return text

@@ -1,0 +1,246 @@
+"""From what is wanted to the matches that are answered with.
+
+The order is: candidates from the store that reach the threshold, diverse ones where that is asked for; near-identical
+ones collapsed; grouped; the best of what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import orjson
+
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.filters import AllOf, Exists
+from image_similarity.domain.queries import AUTO, MAX_DIVERSE, SearchOptions
+from image_similarity.domain.records import Embedding, ImageRecord, Match
+from image_similarity.engine.answer_size import ASK_LESS, READ_AT_ONCE, check_answer
+from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
+from image_similarity.engine.search.diversity import candidate_count, diversify
+from image_similarity.engine.search.duplicates import collapse
+from image_similarity.engine.search.groups import group, has_group
+from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
+from image_similarity.vectors.examples import direction_of
+
+BACKGROUND = 256
+"""Images picked blindly to know what a query scores with any image."""
+
+MOST_CANDIDATES = 2000
+"""That are looked through for distinct pictures or for groups."""
+
+_FEWEST_CANDIDATES = 64
+_GROWTH = 4
+"""More candidates each time that too few were left of them."""
+
+_FETCHED_AT_ONCE = 64
+"""Embeddings: reading a store's answer takes 50 microseconds each, for which the event loop waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is left of a ranking."""
+
+    matches: list[Match]
+    threshold: float | None
+    """The lowest score that was let in; None where all were."""
+
+
+class Selection:
+    """Asks a store, and makes of its ranking what the options ask for.
+
+    `alike` is the cosine from which on two images count as the same picture. Raises InvalidRequest for diversity of
+    what is ranked by anything but one vector, for an automatic threshold where keywords have a say, and
+    StoreUnavailable.
+    """
+
+    def __init__(self, vectors: VectorStore, *, alike: float) -> None:
+        self._vectors = vectors
+        self._alike = alike
+
+    async def of(
+        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+    ) -> Selected:
+        """Return the matches; a search without options is one question to the store.
+
+        `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
+        """
+        selected = await self._select(wanted, options, exclude, by_texts=by_texts)
+        if not options.with_metadata or all(match.metadata is not None for match in selected.matches):
+            return selected
+        return replace(selected, matches=await self._with_metadata(selected.matches))
+
+    async def _with_metadata(self, matches: list[Match]) -> list[Match]:
+        """Return the matches that are still indexed with their metadata. Raises AnswerTooLarge as soon as that is."""
+        answered: list[Match] = []
+        size = 0
+        async for match, record in _details(self._vectors, matches):
+            size += len(orjson.dumps(record.metadata))
+            check_answer(size, ASK_LESS)
+            answered.append(replace(match, metadata=record.metadata))
+        return answered
+
+    async def _select(
+        self, wanted: Wanted, options: SearchOptions, exclude: Sequence[str], *, by_texts: bool
+    ) -> Selected:
+        search = _Search(self._vectors, wanted, options, exclude, _Embeddings(self._vectors))
+        if not isinstance(options.threshold, str):
+            return Selected(await self._choose(search, options.threshold), options.threshold)
+        nearest, threshold = await self._gap(search, FALSE_ALARMS_OF_TEXTS if by_texts else FALSE_ALARMS)
+        if search.plain and (options.top_k <= len(nearest) or len(nearest) < WINDOW):
+            # They are all that can be answered with.
+            kept = [match for match in nearest if threshold is None or match.score >= threshold]
+            return Selected(kept[: options.top_k], threshold)
+        return Selected(await self._choose(search, threshold), threshold)
+
+    async def _gap(self, search: _Search, false_alarms: float) -> tuple[list[Match], float | None]:
+        """Return the nearest, and where their scores are to be cut."""
+        wanted = search.wanted
+        if not is_cosine(wanted):
+            raise InvalidRequest(f'A threshold "{AUTO}" goes with a search by looks alone, not with keywords.')
+        direction = direction_of(wanted)
+        if direction is None:
+            nearest = await search.nearest(WINDOW)
+            return nearest, score_cut([match.score for match in nearest], None, images=1)
+        nearest, background, state = await asyncio.gather(
+            search.nearest(WINDOW), self._vectors.export(after=None, limit=BACKGROUND), self._vectors.info()
+        )
+        # The store's order is that of hashed ids, so the first of them are as good as drawn by lot.
+        sample = np.array([vector @ direction for _, vector in background.points], np.float64)
+        scores = [match.score for match in nearest]
+        cut = score_cut(scores, sample, images=state.images, alike=self._alike, false_alarms=false_alarms)
+        return nearest, cut
+
+    async def _choose(self, search: _Search, threshold: float | None) -> list[Match]:
+        """Look through more and more candidates until enough distinct ones, or groups, are among them."""
+        options = search.options
+        if not options.collapse_duplicates and options.group_by is None:
+            return await search.ask(options.top_k, threshold)
+        most = MAX_DIVERSE if options.diversity else MOST_CANDIDATES
+        hits = options.top_k * (options.group_size if options.group_by is not None else 1)
+        size = min(most, max(_FEWEST_CANDIDATES, 2 * hits))
+        while True:
+            candidates = await search.ask(size, threshold)
+            chosen = candidates
+            if options.collapse_duplicates:
+                vectors = await search.embeddings.of(candidates)
+                # Tens of milliseconds for a thousand candidates, which the event loop cannot spare.
+                chosen = await asyncio.to_thread(collapse, candidates, vectors, alike=self._alike)
+            matches, enough = _best(chosen, options)
+            if enough or len(candidates) < size:
+                return matches
+            if search.is_wasteful(candidates):
+                search = replace(search, only_grouped=True)
+            elif size == most:
+                return matches
+            else:
+                size = min(most, _GROWTH * size)
+
+
+class _Embeddings:
+    """Those of the candidates of one search, each fetched once."""
+
+    def __init__(self, vectors: VectorStore) -> None:
+        self._vectors = vectors
+        self._known: dict[str, Embedding] = {}
+
+    async def of(self, matches: Sequence[Match]) -> dict[str, Embedding]:
+        """Return those of the matches, unless their image was deleted meanwhile, and maybe others."""
+        unknown = [match.image_id for match in matches if match.image_id not in self._known]
+        for start in range(0, len(unknown), _FETCHED_AT_ONCE):
+            self._known |= await self._vectors.get_vectors(unknown[start : start + _FETCHED_AT_ONCE])
+        return self._known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """A question that is asked again with other limits."""
+
+    vectors: VectorStore
+    wanted: Wanted
+    options: SearchOptions
+    exclude: Sequence[str]
+    embeddings: _Embeddings
+    only_grouped: bool = False
+    """Whether only images are asked for that have the field to group by. It saves candidates, and costs a look at the
+    metadata of every image."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the answer is what the store answers."""
+        options = self.options
+        return not options.diversity and not options.collapse_duplicates and options.group_by is None
+
+    async def ask(self, size: int, threshold: float | None) -> list[Match]:
+        """Return up to `size` candidates, in the order in which they are to be answered."""
+        diversity = self.options.diversity
+        if not diversity:
+            return await self._query(self.wanted, size, threshold)
+        direction = direction_of(self.wanted)
+        if direction is None:
+            raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
+        nearest = await self._query(direction, candidate_count(size), threshold)
+        vectors = await self.embeddings.of(nearest)
+        # Milliseconds, which the event loop cannot spare.
+        return await asyncio.to_thread(diversify, nearest, vectors, direction, diversity=diversity, top_k=size)
+
+    async def nearest(self, size: int) -> list[Match]:
+        """Return the best candidates by their score."""
+        return await self._query(self.wanted, size, None)
+
+    async def _query(self, wanted: Wanted, size: int, threshold: float | None) -> list[Match]:
+        options, condition = self.options, self.options.filter
+        if self.only_grouped and options.group_by is not None:
+            has_field = Exists(options.group_by)
+            condition = has_field if condition is None else AllOf((condition, has_field))
+        few = size <= READ_AT_ONCE
+        matches = await self.vectors.query(
+            wanted,
+            top_k=size,
+            threshold=threshold,
+            condition=condition,
+            with_metadata=few and (options.with_metadata or options.group_by is not None),
+            exclude=self.exclude,
+        )
+        if few or options.group_by is None:
+            return matches
+        return await self._with_field(matches, options.group_by.partition(".")[0])
+
+    async def _with_field(self, matches: Sequence[Match], field: str) -> list[Match]:
+        """Return the matches with one field of their metadata; all of thousands would take gigabytes."""
+        found: list[Match] = []
+        async for match, record in _details(self.vectors, matches):
+            value = {field: record.metadata[field]} if field in record.metadata else {}
+            found.append(replace(match, metadata=value))
+        return found
+
+    def is_wasteful(self, candidates: Sequence[Match]) -> bool:
+        """Tell whether most candidates lack the field to group by, which a filter would change."""
+        by = self.options.group_by
+        return (
+            by is not None
+            and not self.only_grouped
+            and sum(has_group(match, by) for match in candidates) < len(candidates) / 2
+        )
+
+
+def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bool]:
+    """Return what is answered with of the candidates, and whether others could not add to it."""
+    if options.group_by is None:
+        return matches[: options.top_k], len(matches) >= options.top_k
+    groups = group(matches, options.group_by, top_k=options.top_k, size=options.group_size)
+    # Of many candidates, only the field is there.
+    answered = [replace(match, metadata=None) for match in groups.matches]
+    return answered, groups.full and len(groups.hits) == options.top_k
+
+
+async def _details(vectors: VectorStore, matches: Sequence[Match]) -> AsyncIterator[tuple[Match, ImageRecord]]:
+    """Yield the matches that are still indexed, each with its record. Raises StoreUnavailable."""
+    for start in range(0, len(matches), READ_AT_ONCE):
+        some = matches[start : start + READ_AT_ONCE]
+        records = await vectors.get_many([match.image_id for match in some])
+        for match in some:
+            if (record := records.get(match.image_id)) is not None:
+                yield match, record

@@ -1,0 +1,229 @@
+"""From a query to its answer: embed its parts, ask the store, remember what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TypeVar
+
+import orjson
+from uuid_utils import uuid7
+
+from image_similarity.cache.results import Answers
+from image_similarity.domain.errors import not_found
+from image_similarity.domain.filters import Scalar
+from image_similarity.domain.queries import (
+    Example,
+    ImageBytes,
+    ImageUrl,
+    IndexedImage,
+    Mode,
+    Query,
+    QueryPart,
+    SearchOptions,
+    SearchResult,
+    Source,
+    Text,
+)
+from image_similarity.domain.records import Embedding, Match
+from image_similarity.encoders.base import EncodedText
+from image_similarity.engine.answer_size import ASK_LESS, check_answer
+from image_similarity.engine.embedding.images import ImageEmbedder
+from image_similarity.engine.embedding.texts import TextEmbedder
+from image_similarity.engine.search.calibration import Calibrations, add_confidence
+from image_similarity.engine.search.query_vector import combine, shape
+from image_similarity.engine.search.ranker import Selected, Selection
+from image_similarity.images.fetch import UrlFetcher
+from image_similarity.telemetry.metrics import Metrics
+from image_similarity.telemetry.tracing import span
+from image_similarity.vectors.base import Hybrid, VectorStore, Wanted
+from image_similarity.vectors.keywords import Words
+
+S = TypeVar("S", Source, Example)
+
+_FORMAT = 2
+"""Of answers as they are kept: replicas of different versions may share a cache, and must not read each other's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is remembered of an answer."""
+
+    matches: Sequence[Match]
+    truncated: bool
+    threshold: float | None
+    texts: Sequence[bytes | None] = ()
+    """The metadata of each match as JSON, once it was remembered; the matches are without it then."""
+
+
+class Searches:
+    """Answers queries; an answer is kept until the next write.
+
+    All that takes a query raises what `ImageEmbedder`, `TextEmbedder` and `UrlFetcher` raise, ImageNotFound, and
+    StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        images: ImageEmbedder,
+        texts: TextEmbedder,
+        urls: UrlFetcher,
+        vectors: VectorStore,
+        answers: Answers,
+        metrics: Metrics,
+        calibrations: Calibrations,
+        *,
+        alike: float,
+    ) -> None:
+        """`alike` is the cosine from which on two images count as the same picture."""
+        self._images = images
+        self._texts = texts
+        self._urls = urls
+        self._vectors = vectors
+        self._answers = answers
+        self._metrics = metrics
+        self._calibrations = calibrations
+        self._selection = Selection(vectors, alike=alike)
+
+    async def run(self, query: Query, options: SearchOptions) -> SearchResult:
+        """Find the images that are most like the query.
+
+        Raises InvalidRequest if its parts cancel each other out, AnswerTooLarge if the results have too many bytes.
+        """
+        started = perf_counter()
+        query = await self._fetched(query)
+        digests = [await self._digest(source) for source in query.sources]
+
+        async def compute() -> bytes:
+            return _dump(await self._find(query, digests, options))
+
+        subject = [_subject(source, digest) for source, digest in zip(query.sources, digests, strict=True)]
+        weights = [part.weight for part in query.parts], len(query.positive), query.strategy
+        words = query.mode, "" if query.mode is Mode.VECTOR else query.words
+        # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
+        stored, cached = await self._answers.to(f"{_FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
+        found = _load(stored)
+        taken = round((perf_counter() - started) * 1000, 3)
+        matches = add_confidence(query, found.matches, self._calibrations)
+        texts = tuple(found.texts)
+        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold, texts)
+
+    async def _digest(self, source: Source) -> str:
+        if not isinstance(source, ImageBytes):
+            return ""
+        digest = await self._images.digest(source.data)
+        self._images.count_query(digest)
+        return digest
+
+    async def _fetched(self, query: Query) -> Query:
+        """Return the query with the images themselves in place of their URLs."""
+        urls = [source.url for source in query.sources if isinstance(source, ImageUrl)]
+        if not urls:
+            return query
+        fetched = await self._urls.fetch_all(urls)
+
+        def image(source: S) -> S | ImageBytes:
+            return ImageBytes(fetched[source.url]) if isinstance(source, ImageUrl) else source
+
+        return replace(
+            query,
+            parts=tuple(QueryPart(image(part.source), part.weight) for part in query.parts),
+            positive=tuple(map(image, query.positive)),
+            negative=tuple(map(image, query.negative)),
+        )
+
+    async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
+        if query.mode is Mode.KEYWORDS:
+            selected = await self._ask(Words(query.words), options, exclude=())
+            return _Found(selected.matches, truncated=False, threshold=selected.threshold)
+        embedded = await asyncio.gather(
+            *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
+        )
+        vectors = [one.embedding for one in embedded]
+        parts, liked = len(query.parts), len(query.parts) + len(query.positive)
+        vector = combine(vectors[:parts], [part.weight for part in query.parts]) if parts else None
+        near = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
+        wanted = Hybrid(near, Words(query.words)) if query.mode is Mode.HYBRID else near
+        own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
+        by_texts = all(isinstance(source, Text) for source in query.sources)
+        selected = await self._ask(wanted, options, exclude=own, by_texts=by_texts)
+        return _Found(selected.matches, any(one.truncated for one in embedded), selected.threshold)
+
+    async def _embed(self, source: Source, digest: str) -> EncodedText:
+        match source:
+            case ImageBytes(data):
+                return EncodedText(await self._images.embed(data, digest), truncated=False)
+            case IndexedImage(image_id):
+                return EncodedText(await self._indexed(image_id), truncated=False)
+            case Text(text, template):
+                return await self._texts.embed(text, template)
+            case ImageUrl():
+                raise AssertionError("what is embedded was fetched before")
+
+    async def _indexed(self, image_id: str) -> Embedding:
+        vector = await self._vectors.get_vector(image_id)
+        if vector is None:
+            raise not_found(image_id)
+        return vector
+
+    async def _ask(
+        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+    ) -> Selected:
+        with self._metrics.stage("query"), span("store"):
+            return await self._selection.of(wanted, options, exclude=exclude, by_texts=by_texts)
+
+
+def _subject(source: Source, digest: str) -> tuple[str, str]:
+    match source:
+        case ImageBytes():
+            return "image", digest
+        case IndexedImage(image_id):
+            return "id", image_id
+        case Text(text, template):
+            return "text" if template is None else f"text in {template}", text
+        case ImageUrl():
+            raise AssertionError("what a URL leads to may be another image tomorrow")
+
+
+def _dump(found: _Found) -> bytes:
+    """Return an answer as it is kept: a line of JSON, in which the metadata are lengths, and behind it the metadata."""
+    texts = [None if hit.metadata is None else orjson.dumps(hit.metadata) for hit in found.matches]
+    # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
+    rows = [
+        (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, text and len(text), hit.duplicates, hit.group)
+        for hit, text in zip(found.matches, texts, strict=True)
+    ]
+    answer = b"\n".join((orjson.dumps((rows, found.truncated, found.threshold)), b"".join(filter(None, texts))))
+    check_answer(len(answer), ASK_LESS)
+    return answer
+
+
+def _load(stored: bytes) -> _Found:
+    head, _, tail = stored.partition(b"\n")
+    rows, truncated, threshold = orjson.loads(head)
+    texts: list[bytes | None] = []
+    start = 0
+    for row in rows:
+        length = row[_LENGTH]
+        texts.append(None if length is None else tail[start : start + length])
+        start += length or 0
+    return _Found([_match(*row) for row in rows], truncated, threshold, texts)
+
+
+_LENGTH = 5
+"""Where a row has the length of the metadata."""
+
+
+def _match(
+    image_id: str,
+    score: float,
+    sha256: str,
+    width: int,
+    height: int,
+    _: int | None,
+    duplicates: Sequence[str],
+    group: Scalar | None,
+) -> Match:
+    return Match(image_id, score, sha256, width, height, None, duplicates=tuple(duplicates), group=group)

@@ -1,0 +1,1 @@
+"""Files on a disk that may be full, or lose its power."""

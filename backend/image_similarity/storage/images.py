@@ -1,0 +1,205 @@
+"""Image bytes at rest: originals and thumbnails, content-addressed, in a folder or an S3-compatible bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from obstore.store import LocalStore, ObjectStore
+
+from image_similarity.domain.errors import ImageDamaged
+from image_similarity.storage.objects import guard, guard_all, open_store, without_syncs
+from image_similarity.storage.sealed import seal, unseal
+from image_similarity.telemetry.logging import get_logger
+
+PROBE = "probe"
+"""Key of the object that is looked at to know whether a bucket answers."""
+
+_PROBE_TEXT = b"The image similarity engine looks at this object to know whether the bucket answers.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An image's bytes and thumbnail as they were stored; None for what was not."""
+
+    original: bytes | None
+    thumbnail: bytes | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was there."""
+        return self.original is None and self.thumbnail is None
+
+
+class ImageStorage:
+    """Two objects an image, named by the sha256 of the original, so that the same bytes are kept once.
+
+    Every method raises StoreUnavailable where the folder or bucket cannot be used.
+    """
+
+    def __init__(
+        self, store: ObjectStore, *, store_originals: bool, on_damage: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_damage` is called whenever an original or a thumbnail turns out to be damaged."""
+        self._store = store
+        # What a power cut takes of a thumbnail is made anew of the original.
+        self._thumbnails = without_syncs(store) if store_originals else store
+        self._on_damage = on_damage
+        self._store_originals = store_originals
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None,
+        *,
+        default: Path,
+        store_originals: bool,
+        durable: bool = True,
+        on_damage: Callable[[], object] = lambda: None,
+    ) -> ImageStorage:
+        """Open the storage at `url` (`file:///…`, `s3://…`), or in the folder `default` where there is none.
+
+        Credentials of a bucket come from the environment, as AWS's own tools read them.
+        """
+        return cls(
+            open_store(url, default=default, durable=durable), store_originals=store_originals, on_damage=on_damage
+        )
+
+    async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
+        """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
+        writes: list[Awaitable[object]] = [self.save_thumbnail(sha256, thumbnail)]
+        if self._store_originals:
+            writes.append(guard_all(self._store.put_async(_original(sha256), original)))
+        # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def save_thumbnail(self, sha256: str, thumbnail: bytes) -> None:
+        """Write a thumbnail alone."""
+        await guard_all(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
+
+    async def original(self, sha256: str) -> bytes | None:
+        """Return the bytes as they were sent, or None where they are not kept.
+
+        Raises ImageDamaged if what is stored are other bytes.
+        """
+        data = await self._read(_original(sha256))
+        if data is not None and await asyncio.to_thread(_digest, data) != sha256:
+            raise self._damaged("file", _original(sha256), len(data))
+        return data
+
+    async def thumbnail(self, sha256: str) -> bytes | None:
+        """Return the thumbnail, WebP, or None where there is none. Raises ImageDamaged if it is not as it was made."""
+        return await self._unsealed("thumbnail", _thumbnail(sha256))
+
+    async def preview(self, sha256: str) -> bytes | None:
+        """Return the preview, WebP, or None if none was made. Raises ImageDamaged if it is not as it was made."""
+        return await self._unsealed("preview", _preview(sha256))
+
+    async def save_preview(self, sha256: str, preview: bytes) -> None:
+        """Write a preview, unless the original has gone meanwhile: then nothing would ever remove it."""
+        await guard_all(self._thumbnails.put_async(_preview(sha256), seal(preview)))
+        if not await self._is_there(_original(sha256)):
+            await self._delete_one(_preview(sha256))
+
+    async def is_whole(self, sha256: str) -> bool:
+        """Tell whether everything that `save` would write is there, the original as it was sent."""
+        try:
+            original = await self.original(sha256) if self._store_originals else b""
+            return original is not None and await self.thumbnail(sha256) is not None
+        except ImageDamaged:
+            return False
+
+    async def has(self, sha256: str) -> bool:
+        """Tell whether everything that `save` would write is there."""
+        keys = [_thumbnail(sha256)] + ([_original(sha256)] if self._store_originals else [])
+        return all(await asyncio.gather(*(self._is_there(key) for key in keys)))
+
+    async def has_any(self, sha256: str) -> bool:
+        """Tell whether something of an image is there that it can be shown by."""
+        found = await asyncio.gather(*(self._is_there(key) for key in (_original(sha256), _thumbnail(sha256))))
+        return any(found)
+
+    async def delete(self, sha256: str) -> None:
+        """Remove an image's bytes, its thumbnail and its preview; what is not there is no error."""
+        # The original first: whoever makes a preview looks for it last.
+        await self._delete_one(_original(sha256))
+        await asyncio.gather(*(self._delete_one(key) for key in (_thumbnail(sha256), _preview(sha256))))
+
+    async def copy(self, sha256: str) -> Copy:
+        """Return what there is of an image, for `put_back`."""
+        original, thumbnail = await asyncio.gather(self._read(_original(sha256)), self._read(_thumbnail(sha256)))
+        return Copy(original, thumbnail)
+
+    async def put_back(self, sha256: str, copy: Copy) -> None:
+        """Write again what `copy` returned."""
+        for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
+            if data is not None:
+                await guard_all(self._store.put_async(key, data))
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable where the storage does not answer."""
+        if isinstance(self._store, LocalStore):
+            # A folder's listing costs nothing. A bucket's costs twelve times a look at one object.
+            await guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
+            return
+        try:
+            await guard(self._store.head_async(PROBE))
+        except FileNotFoundError:
+            # A bucket that is missing looks the same; writing the object tells one from the other.
+            await guard_all(self._store.put_async(PROBE, _PROBE_TEXT))
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            await guard(self._store.head_async(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def _unsealed(self, what: str, key: str) -> bytes | None:
+        sealed = await self._read(key)
+        if sealed is None:
+            return None
+        if (data := unseal(sealed)) is None:
+            raise self._damaged(what, key, len(sealed))
+        return data
+
+    def _damaged(self, what: str, key: str, size: int) -> ImageDamaged:
+        get_logger().error("image_damaged", key=key, bytes=size)
+        self._on_damage()
+        return ImageDamaged(f"The stored {what} of the image is damaged: it is not as it was written. Index it again.")
+
+    async def _delete_one(self, key: str) -> None:
+        try:
+            await guard(self._store.delete_async(key))
+        except FileNotFoundError:
+            return
+
+    async def _read(self, key: str) -> bytes | None:
+        try:
+            answer = await guard(self._store.get_async(key))
+            return bytes(await guard(answer.bytes_async()))
+        except FileNotFoundError:
+            return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _original(sha256: str) -> str:
+    # One level of 256 folders: four thousand files each at a million images. A second one would have most writes
+    # make a folder first, 1 to 2 ms each of the 11 that an image takes.
+    return f"originals/{sha256[:2]}/{sha256}"
+
+
+def _thumbnail(sha256: str) -> str:
+    return f"thumbnails/{sha256[:2]}/{sha256}.webp"
+
+
+def _preview(sha256: str) -> str:
+    return f"previews/{sha256[:2]}/{sha256}.webp"

@@ -1,0 +1,291 @@
+"""The vector store in this process: Qdrant's own engine (Qdrant Edge) on a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from image_similarity.domain.errors import StoreUnavailable
+from image_similarity.domain.filters import Condition
+from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
+from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
+from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.examples import lowest_score, scale_of
+from image_similarity.vectors.facets import indexed_facets
+from image_similarity.vectors.filters import as_read, behind, of_content, query_filter
+from image_similarity.vectors.payload import match_fields, metadata_field, metadata_fields, to_match, to_record
+from image_similarity.vectors.qdrant_edge.facets import EdgeFacets
+from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
+from image_similarity.vectors.qdrant_edge.filters import EdgeTerms, to_point, to_vector
+from image_similarity.vectors.qdrant_edge.folder import (
+    adopt,
+    count_images,
+    create,
+    ensure_own_indexes,
+    load,
+    metas_agree,
+    read_meta,
+    write_meta,
+)
+from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
+from image_similarity.vectors.qdrant_edge.keywords import backfill, ensure_text_indexes
+from image_similarity.vectors.qdrant_edge.live_shard import LiveShard
+from image_similarity.vectors.qdrant_edge.queries import edge_ranking
+from image_similarity.vectors.qdrant_edge.room import GROWTH, SHRINKAGE, taken
+
+_SEARCH_EF = 128
+"""Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
+
+_TERMS = EdgeTerms()
+
+
+def peek(folder: Path, lock: FolderLock | None = None) -> Found | None:
+    """Look into the collection in `folder`, or return None where there is none.
+
+    A caller that holds the folder's `lock` hands it in. Raises FolderInUse where another process has it open,
+    StoreUnavailable where its files cannot be read.
+    """
+    if not folder.exists():
+        return None
+    with ExitStack() as locked:
+        if lock is None:
+            locked.callback(FolderLock.take(folder).release)
+        meta = read_meta(folder)
+        return None if meta is None else Found(meta, count_images(folder))
+
+
+class EmbeddedStore:
+    """One shard in one folder; implements `VectorStore`."""
+
+    def __init__(self, name: str, meta: CollectionMeta, shard: LiveShard, lock: FolderLock) -> None:
+        self._name = name
+        self._meta = meta
+        self._shard = shard
+        self._lock = lock
+        self.field_indexes = FieldIndexes(shard.grow)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        meta: CollectionMeta,
+        *,
+        language: str = "english",
+        lock: FolderLock | None = None,
+        on_flush_failure: Callable[[], object] = lambda: None,
+        durable: bool = True,
+    ) -> EmbeddedStore:
+        """Open the collection in `folder`, or make it; `language` is that of its keywords (see `keywords.Language`).
+
+        A `lock` that the caller took is the store's from now on: it is released when the store is closed or cannot be
+        opened. `on_flush_failure` is called, in another thread, whenever what was written cannot be brought to disk.
+        A `durable` store acknowledges what a power cut cannot take any more.
+
+        Raises ModelMismatch where it was made with another model, FolderInUse where another process has it
+        open, StoreUnavailable where its files cannot be read.
+        """
+        lock = lock or FolderLock.take(folder)
+        try:
+            shard = _open_shard(folder, meta, language)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder.name, meta, LiveShard(folder, shard, on_flush_failure, durable=durable), lock)
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        """Write records with their vectors; see `VectorStore`."""
+        operation = edge.UpdateOperation.upsert_points([to_point(*point) for point in points])
+        await self._shard.write(lambda shard: shard.update(operation))
+
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:  # noqa: ARG002
+        """Write one record: within one process nothing comes in between, or lands late; see `VectorStore`."""
+        await self.upsert([(record, vector)])
+        return True
+
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
+        """Replace the metadata; see `VectorStore`."""
+        unchanged = edge.CountRequest(exact=True, filter=as_read(before, _TERMS))
+        operation = edge.UpdateOperation.set_payload([point_id(before.image_id)], metadata_fields(metadata, tagging))
+
+        def change(shard: edge.EdgeShard) -> bool:
+            # Nothing comes in between: there is one thread for all calls, and one process for the folder.
+            found = shard.count(unchanged) == 1
+            if found:
+                shard.update(operation)
+            return found
+
+        return await self._shard.write(change)
+
+    async def query(
+        self,
+        wanted: Wanted,
+        *,
+        top_k: int,
+        threshold: float | None = None,
+        condition: Condition | None = None,
+        with_metadata: bool = True,
+        exclude: Sequence[str] = (),
+    ) -> list[Match]:
+        """Return the nearest images; see `VectorStore`."""
+        filtered = query_filter(condition, exclude, _TERMS)
+        ranking = edge_ranking(wanted, top_k, filtered, edge.SearchParams(hnsw_ef=_SEARCH_EF))
+        request = edge.QueryRequest(
+            limit=top_k,
+            prefetches=ranking.prefetches,
+            query=ranking.query,
+            filter=ranking.filter,
+            score_threshold=lowest_score(threshold, wanted),
+            with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
+            params=ranking.params,
+        )
+
+        points = await self._shard.run(lambda shard: shard.query(request))
+        if condition is not None:
+            self.field_indexes.want(condition)
+        scale, cosine = scale_of(wanted), is_cosine(wanted)
+        return [
+            to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine) for point in points
+        ]
+
+    async def backfill(self) -> int:
+        """Bring some points of an earlier version up to date; see `VectorStore`."""
+        return await self._shard.write(backfill)
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        """Return one record; see `VectorStore`."""
+        return (await self.get_many([image_id])).get(image_id)
+
+    async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
+        """Return the records of those that are indexed; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id) for image_id in image_ids]
+        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=True, with_vector=False))
+        return {record.image_id: record for record in (to_record(point.payload) for point in found)}
+
+    async def get_vector(self, image_id: str) -> Embedding | None:
+        """Return one embedding; see `VectorStore`."""
+        return (await self.get_vectors([image_id])).get(image_id)
+
+    async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings of those that are indexed; see `VectorStore`."""
+        names = {point_id(image_id): image_id for image_id in image_ids}
+        ids: list[Any] = [*names]
+        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=False, with_vector=True))
+        return {names[str(point.id)]: to_vector(point) for point in found}
+
+    async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page, newest first; see `VectorStore`."""
+        start = Cursor.decode(cursor) if cursor is not None else None
+        request = edge.ScrollRequest(
+            # One more than asked for tells whether there is a next page.
+            limit=limit + 1,
+            filter=behind(start, _TERMS) if start else None,
+            order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
+            with_payload=True,
+        )
+        points, _ = await self._shard.run(lambda shard: shard.scroll(request))
+        records = tuple(to_record(point.payload) for point in points)
+        if len(records) <= limit:
+            return Page(records, next_cursor=None)
+        return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+
+    async def export(self, *, after: str | None, limit: int) -> Batch:
+        """Return records with their vectors; see `VectorStore`."""
+        request = edge.ScrollRequest(offset=after, limit=limit, with_payload=True, with_vector=True)
+        points, following = await self._shard.run(lambda shard: shard.scroll(request))
+        return Batch(
+            [(to_record(point.payload), to_vector(point)) for point in points],
+            after=None if following is None else str(following),
+        )
+
+    async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
+        """Return what the field indexes know; see `VectorStore`."""
+        queries = EdgeFacets(self._shard.run)
+        return await indexed_facets(await queries.indexes(), queries, values=values)
+
+    async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
+        """Remove one image; see `VectorStore`."""
+        ids: list[Any] = [point_id(image_id)]
+
+        def remove(shard: edge.EdgeShard) -> list[edge.Record]:
+            there = shard.retrieve(ids, with_payload=True, with_vector=False)
+            found = [point for point in there if revision in (None, to_record(point.payload).revision)]
+            if found:
+                shard.update(edge.UpdateOperation.delete_points(ids))
+            return found
+
+        found = await self._shard.write(remove, SHRINKAGE)
+        return to_record(found[0].payload) if found else None
+
+    async def count_content(self, sha256: str) -> int:
+        """Count the records of one content; see `VectorStore`."""
+        request = edge.CountRequest(exact=True, filter=of_content(sha256, _TERMS))
+        return await self._shard.run(lambda shard: shard.count(request))
+
+    async def check(self) -> None:
+        """Ask, and tell what cannot be brought to disk; see `VectorStore`."""
+        await self._shard.check()
+
+    async def info(self, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002
+        """Return the state of the collection, always exact; see `VectorStore`."""
+        state = await self._shard.run(lambda shard: shard.info())
+        return CollectionInfo(
+            name=self._name,
+            model=self._meta.model,
+            dimension=self._meta.dimension,
+            images=state.points_count,
+            indexed_vectors=state.indexed_vectors_count,
+            field_indexes=tuple(sorted({field for path in state.payload_schema if (field := metadata_field(path))})),
+        )
+
+    async def close(self) -> None:
+        """Flush and close the shard, so that another process can open it; closing twice is harmless.
+
+        Raises StoreUnavailable where what was written last may be lost.
+        """
+        await self.field_indexes.close()
+        try:
+            await self._shard.close()
+        finally:
+            self._lock.release()
+
+    async def optimize(self) -> bool:
+        """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
+
+        Stops the whole interpreter while it runs (20 s for 50,000 vectors): never to be called while serving.
+        """
+        # What there is stays until its copy is whole.
+        done = await self._shard.grow(lambda shard: shard.optimize(), GROWTH + taken(self._shard.folder))
+        await self._shard.run(lambda shard: shard.flush())
+        return done
+
+
+def _open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeShard:
+    """Open the shard in a folder that is locked, or make it; raises as `EmbeddedStore.open`."""
+    found = read_meta(folder)
+    if found is not None and found != meta:
+        if count_images(folder):
+            raise mismatch(folder.name, made_with=found, running=meta)
+        # Nobody's images are lost: an empty collection just follows the model.
+        shutil.rmtree(folder)
+        found = None
+    if found is None and (folder / "shard").exists():
+        adopt(folder, meta)
+    elif found is None:
+        create(folder, meta)
+    shard = load(folder)
+    try:
+        ensure_own_indexes(shard)
+        ensure_text_indexes(shard, language)
+        if not metas_agree(folder):
+            write_meta(folder, meta)
+    # Whatever Edge raises; what is open keeps every other process out.
+    except BaseException as error:
+        shard.close()
+        raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error
+    return shard

@@ -1,0 +1,173 @@
+"""Writes on a Qdrant server whose outcome is found out before it is told.
+
+Every write of one image is made under the condition that the image is still in the state that the writer has read.
+Qdrant does not tell whether the condition held, and the answer itself may be lost; so the image is read once more
+afterwards, and its revision says what became of the write. An attempt that was given up and lands late is under the
+condition too, and does nothing to what was written since. One case is left, because an insertion has no state to be
+compared with: it brings back an image that was deleted meanwhile. So each attempt that was given up is noted;
+`engine/collection/unsettled.py` tells what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient, models
+
+from image_similarity.domain.errors import Overloaded, StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.domain.records import Embedding, ImageRecord, Metadata, Tagging
+from image_similarity.vectors.base import CHANGES, WriteNotes, point_id
+from image_similarity.vectors.filters import as_read
+from image_similarity.vectors.payload import REVISION, metadata_fields, to_record
+from image_similarity.vectors.qdrant_server.client import QdrantCalls
+from image_similarity.vectors.qdrant_server.filters import QdrantTerms, to_point
+
+ORDERING = models.WriteOrdering.MEDIUM
+"""Writes go through one living copy of a shard, so that all copies see those to one image in the same order; see
+docs/decisions/0001-qdrant-writes.md."""
+
+Call = Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]
+
+_TERMS = QdrantTerms()
+_NO_POINT = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What is not certain of a write."""
+
+    unknown: WriteOutcomeUnknown | None = None
+    """To be raised if the write is not found; None if it was confirmed."""
+    may_land: bool = False
+    """Whether an attempt may still be under way."""
+
+
+class NoNotes:
+    """Implements `WriteNotes` for a program that is alone, and ends with its writes."""
+
+    async def note(self, image_id: str, revision: str | None) -> None:
+        """Note nothing."""
+
+    async def is_condemned(self, image_id: str, revision: str) -> bool:  # noqa: ARG002
+        """Nothing is."""
+        return False
+
+
+class QdrantWrites:
+    """The writing part of `VectorStore`."""
+
+    def __init__(self, calls: QdrantCalls, name: str, notes: WriteNotes) -> None:
+        self._calls = calls
+        self._name = name
+        self._notes = notes
+
+    async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
+        """Write records with their vectors under no condition; see `VectorStore`."""
+        written = [to_point(*point) for point in points]
+        doubt = await self._write(
+            lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING), None, None
+        )
+        if doubt.unknown is not None:
+            raise doubt.unknown
+
+    async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:
+        """Write a record with its vector; see `VectorStore`."""
+
+        def insertion(before: ImageRecord | None) -> tuple[str, Call]:
+            point = to_point(record, vector)
+            # A new point is inserted under any condition; one that is there is to be left alone if none was expected.
+            unchanged = _TERMS.all_of([_TERMS.points([_NO_POINT])]) if before is None else as_read(before, _TERMS)
+            return str((point.payload or {})[REVISION]), lambda client: client.upsert(
+                self._name, [point], update_filter=unchanged, wait=True, ordering=ORDERING
+            )
+
+        return await self._change(record.image_id, before, insertion)
+
+    async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None) -> bool:
+        """Replace the metadata; see `VectorStore`."""
+
+        def replacement(before: ImageRecord | None) -> tuple[str, Call]:
+            assert before is not None  # noqa: S101 - `_change` begins with what it is given, and goes on with what it read
+            fields = metadata_fields(metadata, tagging, for_wire=True)
+            unchanged = as_read(before, _TERMS)
+            return str(fields[REVISION]), lambda client: client.set_payload(
+                self._name, fields, points=unchanged, wait=True, ordering=ORDERING
+            )
+
+        return await self._change(before.image_id, before, replacement)
+
+    async def delete(self, image_id: str, revision: str | None) -> ImageRecord | None:
+        """Remove one image; see `VectorStore`."""
+        for _ in range(CHANGES):
+            record = await self._get(image_id)
+            if record is None or revision not in (None, record.revision):
+                return None
+            doubt = await self._write(self._deletion(record), image_id, record.revision)
+            now = await self._look(image_id, doubt)
+            if now is None:
+                return record
+            if _is_same(now, record) and doubt.unknown is not None:
+                raise doubt.unknown
+        raise Overloaded(
+            f'"{image_id}" was changed elsewhere whenever it was to be deleted here, {CHANGES} times in a row; '
+            "try again in a moment.",
+            retry_after=1.0,
+        )
+
+    def _deletion(self, record: ImageRecord) -> Call:
+        unchanged = models.FilterSelector(filter=as_read(record, _TERMS))
+        return lambda client: client.delete(self._name, unchanged, wait=True, ordering=ORDERING)
+
+    async def _change(
+        self, image_id: str, before: ImageRecord | None, make: Callable[[ImageRecord | None], tuple[str, Call]]
+    ) -> bool:
+        """Write what `make` returns, the revision and the call, and tell whether it stands."""
+        for _ in range(CHANGES):
+            revision, call = make(before)
+            doubt = await self._write(call, image_id, revision)
+            now = await self._look(image_id, doubt)
+            if now is None or now.revision != revision:
+                if doubt.unknown is not None and _is_same(now, before):
+                    raise doubt.unknown
+                return False
+            if not doubt.may_land or not await self._notes.is_condemned(image_id, revision):
+                return True
+            # Deleted while it was written, and whatever is left of that write will be removed. So it is written anew.
+            before = now
+        return False
+
+    async def _look(self, image_id: str, doubt: _Doubt) -> ImageRecord | None:
+        try:
+            return await self._get(image_id)
+        except StoreUnavailable as error:
+            reason = f"A write could not be looked for afterwards: {error} It may have been done; repeating it is safe."
+            raise doubt.unknown or WriteOutcomeUnknown(reason) from error
+
+    async def _get(self, image_id: str) -> ImageRecord | None:
+        ids: list[Any] = [point_id(image_id)]
+        found = await self._calls.run(lambda client: client.retrieve(self._name, ids, with_payload=True))
+        return to_record(found[0].payload) if found else None
+
+    async def _write(self, call: Call, image_id: str | None, revision: str | None) -> _Doubt:
+        try:
+            written = await self._calls.write(call)
+        except WriteOutcomeUnknown as error:
+            doubt = _Doubt(error, may_land=True)
+        else:
+            status = written.answer.status
+            # Anything less is a promise: what is not visible yet must not be acknowledged.
+            unfinished = status is not models.UpdateStatus.COMPLETED
+            reason = f"Qdrant accepted a write but did not finish it in time ({status.value}); repeating it is safe."
+            doubt = _Doubt(WriteOutcomeUnknown(reason) if unfinished else None, unfinished or written.abandoned)
+        if doubt.may_land and image_id is not None:
+            await self._notes.note(image_id, revision)
+        return doubt
+
+
+def _is_same(one: ImageRecord | None, other: ImageRecord | None) -> bool:
+    """Tell whether two readings found the image in the same state."""
+    if one is None or other is None:
+        return one is other
+    return (one.revision, one.sha256) == (other.revision, other.sha256)
