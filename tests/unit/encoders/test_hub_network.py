@@ -32,7 +32,7 @@ OTHER_FORMATS = {"pytorch_model.bin": b"pickle", "tf_model.h5": b"tensorflow", "
 # The client reads its environment once, when it is imported: hence another process.
 PROGRAM = """
 import sys, time
-from image_similarity.domain.records import ModelUnavailable
+from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
 started = time.monotonic()
 try:
