@@ -21,6 +21,7 @@ import { Note } from "@/ui/notes";
 const LibraryPage = lazy(chunks.library);
 const KeyDialog = lazy(chunks.key);
 const StatusPage = lazy(chunks.status);
+const JobPage = lazy(chunks.job);
 
 /** What another try may mend: a server that is busy or away for a moment. Everything else is the answer. */
 function mayPass(failures: number, error: unknown): boolean {
@@ -91,6 +92,7 @@ function Shell() {
               <Route path="/" component={SearchPage} />
               <Route path="/library" component={LibraryPage} />
               <Route path="/status" component={StatusPage} />
+              <Route path="/jobs/:upload" component={JobPage} />
               <Route>
                 <h1 className="sr-only">Page not found</h1>
                 <Note

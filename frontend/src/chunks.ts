@@ -2,6 +2,7 @@
 export const chunks = {
   library: () => import("@/library/page"),
   status: () => import("@/status/page"),
+  job: () => import("@/status/job-page"),
   viewer: () => import("@/viewer/viewer"),
   editor: () => import("@/viewer/editor"),
   key: () => import("@/shell/key-dialog"),

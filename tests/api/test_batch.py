@@ -120,6 +120,29 @@ def test_events_begin_at_once_and_end_with_the_job(server: RunningServer) -> Non
         assert "".join(again.iter_text()).count("event: finished") == 1
 
 
+def test_jobs_of_one_label_are_one_upload_with_its_failures_by_pages(server: RunningServer) -> None:
+    label = {"upload": "b5e2c7d09f4a41d8"}
+    for torn in (["one"], ["two", "three"]):
+        images = {**dict.fromkeys(torn, PHOTO[:200]), f"good beside {torn[0]}": PHOTO}
+        files = [("image", (name, data)) for name, data in images.items()]
+        answer = server.http.post("/index/batch", files=files, params=label)
+        assert finished(server.http, answer.json()["job_id"])["upload"] == label["upload"]
+    alone = submit(server.http, pictures(1))
+    finished(server.http, alone)
+    listed = server.http.get("/uploads", params={"limit": 2}).json()["uploads"]
+    assert [(upload["upload"], upload["jobs"]) for upload in listed] == [(alone, 1), (label["upload"], 2)]
+    page = server.http.get(f"/uploads/{label['upload']}", params={"offset": 1, "limit": 1}).json()
+    assert (page["state"], page["counts"]["total"], page["counts"]["failed"]) == ("completed_with_errors", 5, 3)
+    assert [failure["image_id"] for failure in page["failures"]] == ["two"]
+    assert listed[1] == {name: value for name, value in page.items() if name != "failures"}
+    for wrong in ("short", "Upper-Case", "a/../../b", "x" * 65, "with space"):
+        answer = server.http.post("/index/batch", files=[("image", ("x", PHOTO))], params={"upload": wrong})
+        check_problem(answer, 422, "invalid_request", "upload")
+    assert left_behind(server) == []
+    check_problem(server.http.get("/uploads/0123456789"), 404, "job_not_found", "0123456789")
+    check_problem(server.http.get("/uploads/..%5cjobs"), 422, "invalid_request", "upload")
+
+
 def test_jobs_are_listed_newest_first(server: RunningServer) -> None:
     jobs = [submit(server.http, pictures(1, first=n)) for n in range(3)]
     for job_id in jobs:

@@ -100,8 +100,8 @@ async def test_an_upload_whose_answer_is_not_there_yet_is_stopped_too(
     sent, answer = asyncio.Event(), asyncio.Event()
 
     class SlowAnswers(RemoteClient):
-        async def submit_batch(self, images: Any) -> str:
-            job_id = await super().submit_batch(images)
+        async def submit_batch(self, images: Any, *, upload: str) -> str:
+            job_id = await super().submit_batch(images, upload=upload)
             sent.set()
             await answer.wait()
             return job_id
@@ -124,7 +124,7 @@ async def test_a_server_that_does_not_answer_any_more_may_go_on(photos: Path, mo
     monkeypatch.setattr(remote_bulk, "STOP_SECONDS", 0.1)
 
     class Gone(RemoteClient):
-        async def submit_batch(self, images: Any) -> str:
+        async def submit_batch(self, images: Any, *, upload: str) -> str:
             await asyncio.Event().wait()
             return ""
 

@@ -98,8 +98,8 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """Return a folder of thirty images, one of them damaged: `holiday-17.png` ends too soon."""
-    for number in range(30):
+    """Return a folder of 34 images, more than one batch, and one of them damaged: `holiday-17.png` ends too soon."""
+    for number in range(34):
         data = drawing(100 + number)
         (tmp_path / f"holiday-{number:02}.png").write_bytes(data[: len(data) // 2] if number == 17 else data)
     return tmp_path

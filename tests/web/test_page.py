@@ -242,21 +242,29 @@ def test_upload_names_the_damaged_file_and_indexes_the_others(
     page.goto(f"{empty_server.url}/library")
     expect(page.get_by_text("No images yet")).to_be_visible()
     page.get_by_label("Images to add").set_input_files(sorted(files.iterdir()))
-    expect(page.get_by_role("heading", name="Added 29 of 30 images")).to_be_visible()
-    expect(page.get_by_test_id("upload-figures")).to_contain_text(re.compile(r"29 added · 1 failed .* images/s"))
+    expect(page.get_by_role("heading", name="Added 33 of 34 images")).to_be_visible()
+    expect(page.get_by_test_id("upload-figures")).to_contain_text(re.compile(r"33 added · 1 failed .* images/s"))
     page.get_by_label("Show failed only").check()
     row = page.get_by_role("region", name="Files").get_by_role("listitem")
     expect(row).to_have_count(1)
     expect(row).to_contain_text("holiday-17.png")
     expect(row).to_contain_text("cut short")
-    expect(library(page)).to_have_count(29)
-    assert empty_server.http.get("/stats").json()["collection"]["images"] == 29
+    expect(library(page)).to_have_count(33)
+    assert empty_server.http.get("/stats").json()["collection"]["images"] == 33
     # The very same bytes would fail again: nothing offers to send them. The bar says what the heading says.
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     expect(page.get_by_role("progressbar", name="All files")).to_have_attribute("aria-valuenow", "100")
     page.set_viewport_size({"width": 360, "height": 800})
     reason = row.get_by_text("cut short")
     assert reason.evaluate("line => line.scrollHeight <= line.clientHeight + 1"), "on a phone the reason is whole"
+    # It came in two batches and is one job, with a page of its own.
+    page.get_by_role("banner").get_by_role("link", name="Status").click()
+    page.get_by_role("link", name="34 images, complete, with failures · 1 failed").click()
+    expect(page.get_by_role("heading", name="Bulk job of 34 images")).to_be_visible()
+    failure = page.get_by_role("region", name="What could not be added").get_by_role("listitem")
+    expect(failure).to_contain_text(re.compile(r"holiday-17\.png.*cut short"))
+    page.reload()
+    expect(failure).to_have_count(1)
 
 
 def test_files_that_the_server_refuses_leave_the_others_unharmed(tmp_path: Path, page: Page, files: Path) -> None:

@@ -16,7 +16,7 @@ from image_similarity.api.errors import ProblemError
 
 FOLDER = Path(__file__).parent.parent / "web"
 
-PAGES = ("/", "/library", "/status")
+PAGES = ("/", "/library", "/status", "/jobs/{upload}")
 """Addresses that the page itself tells apart; every other one is a file, the API's, or a mistake."""
 
 HEADERS = {

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from image_similarity.cli.index_local import PER_FILE, Tally
@@ -41,6 +42,8 @@ class RemoteBulk:
         self._remote = remote
         self._on_progress = on_progress
         self._tally = Tally()
+        self._label = token_hex(8)
+        """By which the server knows that all the jobs are one upload."""
         self._submitted: set[asyncio.Task[str]] = set()
         """Uploads, under way or done, whose jobs have not ended; each returns its job's id."""
 
@@ -116,7 +119,7 @@ class RemoteBulk:
             yield upload
 
     async def _run(self, upload: _Upload) -> None:
-        submission = asyncio.create_task(self._remote.submit_batch(upload.images))
+        submission = asyncio.create_task(self._remote.submit_batch(upload.images, upload=self._label))
         self._submitted.add(submission)
         try:
             # Shielded, because Ctrl-C between the server's taking an upload and its answer would lose the job's id.

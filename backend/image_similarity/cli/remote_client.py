@@ -118,15 +118,17 @@ class RemoteClient:
         loaded: int = (await self._send("POST", "/cache/warm", params={"top": top}))["loaded"]
         return loaded
 
-    async def submit_batch(self, images: Sequence[tuple[str, bytes, Metadata]]) -> str:
+    async def submit_batch(self, images: Sequence[tuple[str, bytes, Metadata]], *, upload: str) -> str:
         """Hand in images (id, bytes, metadata) for indexing in the background; returns the job's id.
 
+        Jobs of one `upload`, a label of lower-case letters and digits, are shown as one.
         Raises InvalidRequest where the batch is refused, else as `index_image`.
         """
         metadata = {image_id: fields for image_id, _, fields in images if fields}
         answer = await self._send(
             "POST",
             "/index/batch",
+            params={"upload": upload},
             files=[("image", ("image", data)) for _, data, _ in images],
             data={
                 "image_ids": orjson.dumps([image_id for image_id, _, _ in images]).decode(),

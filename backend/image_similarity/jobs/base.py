@@ -81,6 +81,8 @@ class Job:
     finished_at: datetime | None = None
     failures: tuple[Failure, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    upload: str | None = None
+    """The label that it was handed in under, which joins it with other jobs."""
 
     @property
     def rate(self) -> float:

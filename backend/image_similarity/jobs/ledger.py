@@ -24,9 +24,11 @@ import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain.errors import JobNotFound
+from image_similarity.jobs import records
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
-from image_similarity.jobs.records import as_fields, counts_of, done_notes, figures, finished_job, is_uuid, made_at
+from image_similarity.jobs.records import done_notes, is_uuid, made_at
+from image_similarity.jobs.upload_notes import UploadNotes
 from image_similarity.storage.inbox import INBOX
 from image_similarity.storage.objects import DAMAGED, Entry, Objects, check_key
 
@@ -42,6 +44,7 @@ class JobLedger:
         self._objects = objects
         self._max_image_bytes = max_image_bytes
         self.dead_letters = DeadLetters(objects)
+        self.uploads = UploadNotes(objects)
         # Immutable documents of failures, so that watching a job does not read them over and over.
         self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
 
@@ -63,12 +66,15 @@ class JobLedger:
             return await self._objects.read_foreign(item.key, max_bytes=self._max_image_bytes)
         return await self._objects.read(item.key)
 
-    async def create(self, job_id: str, chunks: Sequence[Sequence[Item]]) -> None:
-        """Write a job down; from then on it exists."""
+    async def create(self, job_id: str, chunks: Sequence[Sequence[Item]], *, upload: str | None = None) -> None:
+        """Write a job down, as one of an `upload` where it has that label; from then on it exists."""
+        total = sum(map(len, chunks))
+        if upload is not None:
+            await self.uploads.begin(upload, job_id, total)
         for number, items in enumerate(chunks):
-            document = orjson.dumps([as_fields(item) for item in items])
+            document = orjson.dumps([records.as_fields(item) for item in items])
             await self._objects.write(f"jobs/{job_id}/chunks/{number:06}.json", document)
-        header = {"created_at": datetime.now(UTC), "total": sum(map(len, chunks)), "chunks": len(chunks)}
+        header = {"created_at": datetime.now(UTC), "total": total, "chunks": len(chunks), "upload": upload}
         await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
 
     async def get(self, job_id: str) -> Job:
@@ -80,24 +86,28 @@ class JobLedger:
         # that misses something is never taken at its word.
         finished = await self._end(job_id, entries)
         if finished is not None:
-            return finished_job(job_id, finished)
+            return records.finished_job(job_id, finished)
         header = await self._header(job_id)
         done = done_notes(entries)
         started = next((entry.modified for entry in entries if entry.key == f"jobs/{job_id}/started"), None)
         return Job(
             job_id=job_id,
             state=JobState.RUNNING if started or done else JobState.QUEUED,
-            counts=counts_of(header["total"], done),
+            counts=records.counts_of(header["total"], done),
             created_at=datetime.fromisoformat(header["created_at"]),
             started_at=started,
             failures=await self._read_failures(done),
+            upload=header.get("upload"),
         )
+
+    async def ids(self) -> list[str]:
+        """Return the ids of all jobs, oldest first: they are UUIDv7, whose order is that of their making."""
+        return await self._objects.folders("jobs")
 
     async def newest(self, limit: int) -> list[Job]:
         """Return the jobs that were handed in last, newest first."""
         found: list[Job] = []
-        # Ids are UUIDv7, whose order is that of their making.
-        ids = list(reversed(await self._objects.folders("jobs")))
+        ids = (await self.ids())[::-1]
         while ids and len(found) < limit:
             page, ids = ids[:limit], ids[limit:]
             answers = await asyncio.gather(*(self.get(job_id) for job_id in page), return_exceptions=True)
@@ -111,7 +121,7 @@ class JobLedger:
     async def unfinished(self) -> dict[str, list[int]]:
         """Return the chunks that are not done, by job, oldest job first."""
         left: dict[str, list[int]] = {}
-        for job_id in await self._objects.folders("jobs"):
+        for job_id in await self.ids():
             if (chunks := await self.open_chunks(job_id)) is not None:
                 left[job_id] = chunks
         return left
@@ -197,17 +207,12 @@ class JobLedger:
         job = await self.get(job_id)
         if not job.state.ended:
             natural = JobState.COMPLETED_WITH_ERRORS if job.counts.failed else JobState.COMPLETED
-            document = {
-                "state": state or natural,
-                "counts": asdict(job.counts),
-                "created_at": job.created_at,
-                "started_at": job.started_at,
-                "finished_at": datetime.now(UTC),
-                "failures": [asdict(failure) for failure in job.failures],
-            }
-            await self._objects.create(f"jobs/{job_id}/finished.json", orjson.dumps(document))
+            document = orjson.dumps(records.ended(job, state or natural))
+            await self._objects.create(f"jobs/{job_id}/finished.json", document)
             await self._clean(job_id)
             job = await self.get(job_id)
+            if job.upload is not None:
+                await self.uploads.end(job)
         return job
 
     async def forget(self, job_id: str) -> None:
@@ -218,7 +223,7 @@ class JobLedger:
     async def sweep(self, retention: float) -> None:
         """Forget what ended longer ago than `retention` seconds, and uploads that were broken off."""
         now = datetime.now(UTC).timestamp()
-        for job_id in await self._objects.folders("jobs"):
+        for job_id in await self.ids():
             if now - made_at(job_id) > retention:
                 try:
                     job = await self.get(job_id)
@@ -227,6 +232,7 @@ class JobLedger:
                 if job.finished_at is not None and now - job.finished_at.timestamp() > retention:
                     await self.forget(job_id)
         await self.dead_letters.sweep(retention)
+        await self.uploads.sweep(set(await self.ids()), older_than=ABANDONED_UPLOAD)
         for job_id in await self._objects.folders("pending"):
             if now - made_at(job_id) > ABANDONED_UPLOAD and await self.open_chunks(job_id) is None:
                 await self._objects.delete_all(f"pending/{job_id}")
@@ -276,7 +282,7 @@ class JobLedger:
         await self._objects.delete(*(entry.key for entry in entries if entry.key not in kept))
 
     async def _read_failures(self, done: dict[int, str]) -> tuple[Failure, ...]:
-        keys = [done[number] for number in sorted(done) if figures(done[number])[-1]]
+        keys = [done[number] for number in sorted(done) if records.figures(done[number])[-1]]
         documents = await asyncio.gather(*(self._failures_in(key) for key in keys))
         return tuple(failure for document in documents for failure in document)
 

@@ -41,6 +41,19 @@ def counts_of(total: int, done: dict[int, str]) -> Counts:
     return Counts(total=total, **sums)
 
 
+def ended(job: Job, state: JobState) -> dict[str, Any]:
+    """Return the document of a job's end, in `state` and now."""
+    return {
+        "state": state,
+        "counts": asdict(job.counts),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": datetime.now(UTC),
+        "failures": [asdict(failure) for failure in job.failures],
+        "upload": job.upload,
+    }
+
+
 def finished_job(job_id: str, fields: dict[str, Any]) -> Job:
     """Read the document of a job's end. Raises KeyError, TypeError or ValueError if it is damaged."""
     return Job(
@@ -51,6 +64,7 @@ def finished_job(job_id: str, fields: dict[str, Any]) -> Job:
         started_at=datetime.fromisoformat(fields["started_at"]) if fields["started_at"] else None,
         finished_at=datetime.fromisoformat(fields["finished_at"]),
         failures=tuple(Failure(**failure) for failure in fields["failures"]),
+        upload=fields.get("upload"),
     )
 
 

@@ -18,6 +18,7 @@ from image_similarity.domain.records import Metadata
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
+from image_similarity.jobs.uploads import Uploads
 from image_similarity.storage.inbox import INBOX
 from image_similarity.storage.objects import check_key
 
@@ -29,9 +30,10 @@ _SWEEP_SECONDS = 3600.0
 class Draft:
     """A job while its images arrive; `BulkJobs.draft` makes one."""
 
-    def __init__(self, ledger: JobLedger, disk: DiskSpace, *, max_images: int) -> None:
+    def __init__(self, ledger: JobLedger, disk: DiskSpace, *, max_images: int, upload: str | None) -> None:
         self._disk = disk
         self.job_id = str(uuid7())
+        self.upload = upload
         self._ledger = ledger
         self._max_images = max_images
         self._items: list[Item] = []
@@ -120,6 +122,7 @@ class BulkJobs:
         self._max_images = max_images
         self._retention = retention
         self._swept_at = 0.0
+        self.uploads = Uploads(ledger)
 
     async def start(self) -> None:
         """Begin to work on jobs, those included that an earlier process left unfinished."""
@@ -127,9 +130,12 @@ class BulkJobs:
         await self._queue.start()
 
     @asynccontextmanager
-    async def draft(self) -> AsyncIterator[Draft]:
-        """Open a job for its images to arrive; where the block ends in an error, nothing of it stays behind."""
-        draft = Draft(self._ledger, self._disk, max_images=self._max_images)
+    async def draft(self, *, upload: str | None = None) -> AsyncIterator[Draft]:
+        """Open a job for its images to arrive; where the block ends in an error, nothing of it stays behind.
+
+        Jobs of one `upload` (lower-case letters and digits) are told of as one by `uploads`.
+        """
+        draft = Draft(self._ledger, self._disk, max_images=self._max_images, upload=upload)
         try:
             yield draft
         except BaseException:
@@ -140,7 +146,7 @@ class BulkJobs:
         """Turn a draft into a job, and return it as it stands. Raises InvalidRequest as `Draft.items` does."""
         items = await draft.items(metadata)
         chunks = [items[start : start + self._chunk_size] for start in range(0, len(items), self._chunk_size)]
-        await self._ledger.create(draft.job_id, chunks)
+        await self._ledger.create(draft.job_id, chunks, upload=draft.upload)
         await self._queue.put(draft.job_id, range(len(chunks)))
         await self._sweep()
         return await self._ledger.get(draft.job_id)

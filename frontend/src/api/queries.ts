@@ -1,8 +1,10 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { answer, api } from "@/api/client";
-import type { Facets, ImageDocument, ImagePage, JobList, Stats } from "@/api/types";
+import type { Facets, ImageDocument, ImagePage, Stats, UploadDocument, UploadList } from "@/api/types";
 
 export const PAGE_SIZE = 200;
+/** Of a bulk job, that are shown at once. */
+export const FAILURES = 50;
 
 /** What every page may ask the server, each under the name by which it is asked for anew. */
 export function useStats(refetchInterval: number | false = false) {
@@ -55,10 +57,27 @@ export function useNewest(limit: number) {
   });
 }
 
+/** The latest bulk jobs; those that one upload came in are one. */
 export function useJobs(refetchInterval: number) {
-  return useQuery<JobList>({
+  return useQuery<UploadList>({
     queryKey: ["jobs"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/jobs", { params: { query: { limit: 5 } }, signal })),
+    queryFn: ({ signal }) => answer(api.GET("/api/v1/uploads", { params: { query: { limit: 5 } }, signal })),
     refetchInterval,
+  });
+}
+
+/** How far an upload is, with a page of its failures; asked for until it has ended. */
+export function useJob(upload: string, offset: number, refetchInterval: number) {
+  return useQuery<UploadDocument>({
+    queryKey: ["jobs", upload, offset],
+    queryFn: ({ signal }) =>
+      answer(
+        api.GET("/api/v1/uploads/{upload}", {
+          params: { path: { upload }, query: { offset, limit: FAILURES } },
+          signal,
+        }),
+      ),
+    refetchInterval: ({ state }) => (state.data?.finished_at === null ? refetchInterval : false),
+    placeholderData: keepPreviousData,
   });
 }

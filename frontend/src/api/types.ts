@@ -27,7 +27,9 @@ export type Stats = Schemas["StatsResponse"];
 export type Health = Schemas["HealthResponse"];
 export type JobDocument = Schemas["JobDocument"];
 export type JobSummary = Schemas["JobSummary"];
-export type JobList = Schemas["JobList"];
+export type UploadSummary = Schemas["UploadSummary"];
+export type UploadDocument = Schemas["UploadDocument"];
+export type UploadList = Schemas["UploadList"];
 export type CacheTier = Schemas["CacheTierStatus"];
 
 export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };

@@ -7,10 +7,11 @@ export interface BatchFile {
 }
 
 /**
- * Hands files to a bulk job and returns its id. By XMLHttpRequest, for fetch cannot tell how much of a request is sent.
+ * Hands files to a bulk job and returns its id; the jobs of one `upload` are shown as one. By XMLHttpRequest, for fetch cannot tell how much of a request is sent.
  */
 export function sendBatch(
   files: BatchFile[],
+  upload: string,
   onSent: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<string> {
@@ -22,7 +23,7 @@ export function sendBatch(
   const key = apiKey.value;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/api/v1/index/batch");
+    request.open("POST", `/api/v1/index/batch?upload=${encodeURIComponent(upload)}`);
     for (const [name, value] of Object.entries(keyHeaders())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onSent(event.loaded);
     request.onload = () => {

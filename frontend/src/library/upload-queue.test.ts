@@ -37,6 +37,7 @@ function report(batch: string[], damaged: string[], busy: string[]): JobDocument
     created_at: "",
     started_at: null,
     finished_at: null,
+    upload: null,
     failures,
     dead_letters: [],
   };
@@ -59,8 +60,10 @@ function server({
   follow?: Transport["follow"];
 } = {}) {
   const batches: string[][] = [];
+  const labels: string[] = [];
   const transport: Transport = {
-    send: (batch) => {
+    send: (batch, upload) => {
+      labels.push(upload);
       const error = send?.(batch) ?? null;
       if (error) return Promise.reject(error);
       batches.push(batch.map(({ name }) => name));
@@ -71,7 +74,7 @@ function server({
     cancel: () => Promise.resolve(),
     onIndexed: vi.fn(),
   };
-  return { queue: new UploadQueue(transport), batches };
+  return { queue: new UploadQueue(transport), batches, labels };
 }
 
 const finished = (queue: UploadQueue) =>
@@ -89,9 +92,12 @@ async function settled(queue: UploadQueue, total: number) {
 
 describe("the queue of uploads", () => {
   it("sends all files in batches of bounded size", async () => {
-    const { queue, batches } = server();
+    const { queue, batches, labels } = server();
     queue.add(files(100));
     await settled(queue, 100);
+    // The server is to know them as one upload.
+    expect(new Set(labels).size).toBe(1);
+    expect(labels[0]).toMatch(/^[a-z0-9]{16}$/);
     expect(batches.flat().sort()).toEqual(
       files(100)
         .map(({ name }) => name)
@@ -99,6 +105,9 @@ describe("the queue of uploads", () => {
     );
     expect(Math.max(...batches.map((batch) => batch.length))).toBeLessThanOrEqual(32);
     expect(queue.snapshot()).toMatchObject({ done: 100, failed: 0 });
+    queue.add([file("later.png")]);
+    await vi.waitFor(() => expect(batches.at(-1)).toEqual(["later.png"]));
+    expect(labels.at(-1)).not.toBe(labels[0]);
   });
 
   it("names the files that cannot be indexed, and sends only those again that another try may bring in", async () => {

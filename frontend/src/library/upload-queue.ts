@@ -2,7 +2,7 @@ import { codeMayPass, mayPass, Problem, textOf } from "@/api/problem";
 import { nameOf } from "@/library/files";
 import { waitFor } from "@/library/patience";
 import { nameBeside, TakenNames } from "@/library/taken-names";
-import { newUpload } from "@/library/upload";
+import { newLabel, newUpload } from "@/library/upload";
 import type { Choice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
 const BATCH_FILES = 32;
@@ -27,6 +27,7 @@ export class UploadQueue {
   #replaced = 0;
   #unchanged = 0;
   #startedAt = 0;
+  #upload = newLabel();
   #indexedInJobs = new Map<string, number>();
   #settledBefore = 0;
   #stalled = false;
@@ -55,7 +56,8 @@ export class UploadQueue {
 
   /** Sends the failed files again for which that may help. */
   retryFailed(): void {
-    if (!this.#snapshot.active) this.#startClock();
+    // What is sent a second time is a bulk job by itself: the report of the first stays as it was.
+    if (!this.#snapshot.active) this.#beginUpload();
     const failed = this.#uploads.filter((upload) => upload.state === "failed" && upload.mayPass);
     for (const upload of failed) this.#set(upload, "waiting", null);
     this.#waiting.push(...failed);
@@ -104,6 +106,11 @@ export class UploadQueue {
     // What failed stays, to be tried again, and what somebody is to decide.
     this.#uploads = this.#uploads.filter(({ state }) => state === "failed" || state === "held");
     this.#replaced = this.#unchanged = 0;
+    this.#beginUpload();
+  }
+
+  #beginUpload(): void {
+    this.#upload = newLabel();
     this.#startClock();
   }
 
@@ -178,7 +185,12 @@ export class UploadQueue {
     for (;;) {
       for (const upload of batch) this.#set(upload, "sending", null);
       try {
-        const jobId = await this.transport.send(batch, (bytes) => this.#sent(batch, bytes), signal);
+        const jobId = await this.transport.send(
+          batch,
+          this.#upload,
+          (bytes) => this.#sent(batch, bytes),
+          signal,
+        );
         this.#stalled = false;
         for (const upload of batch) this.#set(upload, "indexing", null);
         await this.#follow(jobId, batch, signal);

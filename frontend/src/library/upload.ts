@@ -28,6 +28,10 @@ export const newUpload = (id: number, name: string, file: File): Upload => ({
   replaces: false,
 });
 
+/** Names what is added at one time: 16 lower-case hexadecimal digits, also where the page came without TLS. */
+export const newLabel = () =>
+  [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** What to do with a file whose name another image has. */
 export type Choice = "keep" | "replace" | "skip";
 
@@ -55,7 +59,12 @@ export interface Snapshot {
 
 /** What the queue is built on; tests put others in their place. */
 export interface Transport {
-  send: (files: BatchFile[], onSent: (bytes: number) => void, signal: AbortSignal) => Promise<string>;
+  send: (
+    files: BatchFile[],
+    upload: string,
+    onSent: (bytes: number) => void,
+    signal: AbortSignal,
+  ) => Promise<string>;
   follow: (jobId: string, onProgress: (job: JobSummary) => void, signal: AbortSignal) => Promise<JobDocument>;
   /** The sha256 of the image that has a name; null where none has it. */
   lookUp: (name: string, signal: AbortSignal) => Promise<string | null>;

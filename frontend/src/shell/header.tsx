@@ -29,7 +29,8 @@ export function Header({ activity }: { activity: string | null }) {
         <nav aria-label="Pages">
           <ul className="flex items-center gap-1">
             {PAGES.map(({ path, label, icon }) => {
-              const here = location === path;
+              // A bulk job is reached from the status page, and is a part of it.
+              const here = location === path || (path === "/status" && location.startsWith("/jobs/"));
               return (
                 <li key={path}>
                   <Link

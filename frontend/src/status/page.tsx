@@ -1,10 +1,12 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useHealth } from "@/api/connection";
 import { useJobs, useStats } from "@/api/queries";
-import type { JobSummary, Stats } from "@/api/types";
-import { count, duration, moment, percent, plural } from "@/format";
+import type { Stats } from "@/api/types";
+import { count, duration, percent, plural } from "@/format";
 import { CacheUse } from "@/status/cache-use";
-import { type Condition, conditionOf } from "@/status/condition";
+import { Badge } from "@/status/badge";
+import { conditionOf } from "@/status/condition";
+import { JobLine } from "@/status/job";
 import { add, rates, type Sample, sampleOf } from "@/status/history";
 import { Sparkline } from "@/status/sparkline";
 import { useTitle } from "@/ui/hooks";
@@ -132,13 +134,13 @@ export default function StatusPage() {
           </div>
         </Card>
         <Card title="Latest bulk jobs" icon="library">
-          {jobs.data?.jobs.length === 0 && (
+          {jobs.data?.uploads.length === 0 && (
             <p className="text-sm text-muted">None yet. Adding images in the library makes some.</p>
           )}
           <ul role="list" className="divide-y divide-line">
-            {jobs.data?.jobs.map((job) => (
-              <li key={job.job_id} className="py-2.5">
-                <Job job={job} />
+            {jobs.data?.uploads.map((job) => (
+              <li key={job.upload}>
+                <JobLine job={job} />
               </li>
             ))}
           </ul>
@@ -222,55 +224,5 @@ function Facts({ facts }: { facts: [string, string][] }) {
         </div>
       ))}
     </dl>
-  );
-}
-
-const TONES: Record<Condition["tone"], string> = {
-  good: "bg-good-soft text-good",
-  warn: "bg-warn-soft text-warn",
-  bad: "bg-danger-soft text-danger",
-};
-
-function Badge({ tone, text }: Condition) {
-  return (
-    <span
-      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-1 text-xs font-medium ${TONES[tone]}`}
-    >
-      <span className="size-1.5 rounded-full bg-current" />
-      {text}
-    </span>
-  );
-}
-
-const STATES: Record<JobSummary["state"], string> = {
-  queued: "waiting",
-  running: "running",
-  completed: "complete",
-  completed_with_errors: "complete, with failures",
-  failed: "failed",
-  cancelled: "cancelled",
-};
-
-function Job({ job }: { job: JobSummary }) {
-  const { counts } = job;
-  const share = counts.total > 0 ? counts.processed / counts.total : 1;
-  return (
-    <>
-      <p className="flex justify-between gap-4 text-sm">
-        <span>
-          {plural(counts.total, "image")}, {STATES[job.state]}
-          {counts.failed > 0 && <span className="text-danger"> · {count(counts.failed)} failed</span>}
-        </span>
-        <span className="shrink-0 text-muted">{moment(job.created_at)}</span>
-      </p>
-      {job.finished_at === null && (
-        <div className="mt-2 h-1.5 overflow-hidden rounded-full bg-line">
-          <div
-            className="h-full rounded-full bg-accent transition-[width]"
-            style={{ width: `${share * 100}%` }}
-          />
-        </div>
-      )}
-    </>
   );
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from image_similarity.api.dependencies import JobId, JobsDep, SettingsDep
+from image_similarity.api.dependencies import JobId, JobsDep, SettingsDep, UploadId, UploadLabel
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import batch_body
 from image_similarity.api.requests.batch import read_batch
@@ -21,6 +21,9 @@ from image_similarity.api.schemas.jobs import (
     JobDocument,
     JobList,
     JobSummary,
+    UploadDocument,
+    UploadList,
+    UploadSummary,
 )
 from image_similarity.jobs.base import Job
 from image_similarity.jobs.service import BulkJobs
@@ -36,9 +39,9 @@ router = APIRouter(prefix=PREFIX, tags=["jobs"])
     responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=batch_body(BatchRequest),
 )
-async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep) -> Response:
+async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep, upload: UploadLabel = None) -> Response:
     """Answers as soon as the bytes are stored; `GET /jobs/{job_id}` tells what became of them."""
-    async with jobs.draft() as draft:
+    async with jobs.draft(upload=upload) as draft:
         metadata = await read_batch(request, draft, settings)
         job = await jobs.submit(draft, metadata)
     answer = JsonAnswer({"job_id": job.job_id, "state": job.state, "total": job.counts.total}, status_code=202)
@@ -93,6 +96,33 @@ async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
 async def cancel(job_id: JobId, jobs: JobsDep) -> JobDocument:
     """What is indexed stays, chunks under way are finished; a job that has ended is left as it is."""
     return JobDocument.of(await jobs.cancel(job_id))
+
+
+@router.get(
+    "/uploads", summary="Bulk jobs, those of one label as one", response_model=UploadList, responses=responses(422, 503)
+)
+async def newest_uploads(
+    jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=50, description="Most uploads to return.")] = 10
+) -> UploadList:
+    """Newest first; a job without a label is an upload by itself."""
+    return UploadList(uploads=[UploadSummary.of(upload) for upload in await jobs.uploads.newest(limit)])
+
+
+@router.get(
+    "/uploads/{upload}",
+    summary="How far an upload is, and which images failed",
+    response_model=UploadDocument,
+    responses=responses(404, 422, 503),
+)
+async def get_upload(
+    upload: UploadId,
+    jobs: JobsDep,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failures to pass over.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most failures to return.")] = 50,
+) -> UploadDocument:
+    """State and sums over all its jobs; failures by pages, in the order of the jobs."""
+    found = await jobs.uploads.get(upload)
+    return UploadDocument.with_failures(found, await jobs.uploads.failures(found, offset=offset, limit=limit))
 
 
 async def _events(job_id: str, jobs: BulkJobs) -> AsyncIterator[ServerSentEvent]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from image_similarity.api.schemas.images import EXAMPLE_IMAGE, EXAMPLE_METADATA, JsonObject, Schema
-from image_similarity.jobs.base import Job, JobState
+from image_similarity.jobs.base import Counts, Failure, Job, JobState
+from image_similarity.jobs.uploads import Upload
 
 _EXAMPLE_JOB: dict[str, JsonValue] = {
     "job_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
@@ -18,6 +21,15 @@ _EXAMPLE_JOB: dict[str, JsonValue] = {
     "created_at": "2026-01-02T03:04:05.678Z",
     "started_at": "2026-01-02T03:04:05.701Z",
     "finished_at": None,
+    "upload": None,
+}
+_EXAMPLE_UPLOAD: dict[str, JsonValue] = {
+    "upload": "b5e2c7d09f4a41d8",
+    "state": "completed_with_errors",
+    "jobs": 2,
+    "counts": {"total": 60, "processed": 60, "indexed": 59, "replaced": 0, "unchanged": 0, "failed": 1},
+    "created_at": "2026-01-02T03:04:05.678Z",
+    "finished_at": "2026-01-02T03:04:07.129Z",
 }
 EXAMPLE_FAILURE: dict[str, JsonValue] = {
     "image_id": "cats/torn.jpg",
@@ -100,6 +112,7 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    upload: str | None = Field(description="The label that it was handed in under; null if none.")
 
     @classmethod
     def of(cls, job: Job) -> JobSummary:
@@ -120,14 +133,11 @@ class JobDocument(JobSummary):
     @classmethod
     def of(cls, job: Job) -> JobDocument:
         """Return the document of a job."""
-        failures = [
-            JobFailure(image_id=failure.image_id, code=failure.code, reason=failure.reason) for failure in job.failures
-        ]
         letters = [
             JobDeadLetter(chunk=letter.chunk, given_up_at=letter.given_up_at, reason=letter.reason)
             for letter in job.dead_letters
         ]
-        return cls(**_fields(job), failures=failures, dead_letters=letters)
+        return cls(**_fields(job), failures=_failures(job.failures), dead_letters=letters)
 
 
 class JobList(BaseModel):
@@ -136,6 +146,45 @@ class JobList(BaseModel):
     jobs: list[JobSummary]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"jobs": [_EXAMPLE_JOB]}]})
+
+
+class UploadSummary(BaseModel):
+    """Jobs that were handed in under one label, or a job without a label, as it stands."""
+
+    upload: str = Field(description="The label, or the id of a job that has none.")
+    state: JobState = Field(description="Of all its jobs: the gravest once they have all ended.")
+    jobs: int
+    counts: JobCounts = Field(description="The sums over its jobs.")
+    created_at: datetime
+    finished_at: datetime | None = Field(description="Null until all its jobs have ended.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_UPLOAD]})
+
+    @classmethod
+    def of(cls, upload: Upload) -> UploadSummary:
+        """Return the summary of an upload."""
+        return cls(**_upload_fields(upload))
+
+
+class UploadDocument(UploadSummary):
+    """An upload as it stands, with some of the images that failed."""
+
+    failures: list[JobFailure] = Field(description="From number `offset` on; there are `counts.failed`.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE_UPLOAD, "failures": [EXAMPLE_FAILURE]}]})
+
+    @classmethod
+    def with_failures(cls, upload: Upload, failures: Iterable[Failure]) -> UploadDocument:
+        """Return the document of an upload with these of its failures."""
+        return cls(**_upload_fields(upload), failures=_failures(failures))
+
+
+class UploadList(BaseModel):
+    """Uploads, newest first."""
+
+    uploads: list[UploadSummary]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"uploads": [_EXAMPLE_UPLOAD]}]})
 
 
 class BatchAccepted(BaseModel):
@@ -150,22 +199,42 @@ class BatchAccepted(BaseModel):
     )
 
 
-def _fields(job: Job) -> dict[str, object]:
-    counts = job.counts
+def _failures(failures: Iterable[Failure]) -> list[JobFailure]:
+    return [JobFailure(image_id=each.image_id, code=each.code, reason=each.reason) for each in failures]
+
+
+def _counts(counts: Counts) -> JobCounts:
+    return JobCounts(
+        total=counts.total,
+        processed=counts.processed,
+        indexed=counts.indexed,
+        replaced=counts.replaced,
+        unchanged=counts.unchanged,
+        failed=counts.failed,
+    )
+
+
+def _upload_fields(upload: Upload) -> dict[str, Any]:
+    ends = [job.finished_at for job in upload.jobs if job.finished_at is not None]
+    return {
+        "upload": upload.upload,
+        "state": upload.state,
+        "jobs": len(upload.jobs),
+        "counts": _counts(upload.counts),
+        "created_at": min(job.created_at for job in upload.jobs),
+        "finished_at": max(ends) if len(ends) == len(upload.jobs) else None,
+    }
+
+
+def _fields(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "state": job.state,
-        "counts": JobCounts(
-            total=counts.total,
-            processed=counts.processed,
-            indexed=counts.indexed,
-            replaced=counts.replaced,
-            unchanged=counts.unchanged,
-            failed=counts.failed,
-        ),
+        "counts": _counts(job.counts),
         "rate": round(job.rate, 2),
         "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "upload": job.upload,
     }

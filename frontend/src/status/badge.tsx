@@ -1,0 +1,19 @@
+import type { Condition } from "@/status/condition";
+
+const TONES: Record<Condition["tone"], string> = {
+  good: "bg-good-soft text-good",
+  warn: "bg-warn-soft text-warn",
+  bad: "bg-danger-soft text-danger",
+};
+
+/** A word on how something is, in a colour that says the same. */
+export function Badge({ tone, text }: Condition) {
+  return (
+    <span
+      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-1 text-xs font-medium ${TONES[tone]}`}
+    >
+      <span className="size-1.5 rounded-full bg-current" />
+      {text}
+    </span>
+  );
+}
