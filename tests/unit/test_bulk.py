@@ -9,7 +9,7 @@ import pytest
 from image_similarity.cli.index_local import Tally, index_files
 from image_similarity.domain.errors import Overloaded, StoreUnavailable
 from image_similarity.domain.records import IndexResult, Metadata
-from image_similarity.images.files import IdFrom, find_images
+from image_similarity.images.files import IdFrom, ImageFile, find_images
 
 
 class Busy:
@@ -48,3 +48,10 @@ async def test_files_wait_for_their_turn(tmp_path: Path) -> None:
 async def test_what_concerns_all_files_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await run(Busy(1, StoreUnavailable("gone")), tmp_path)
+
+
+def test_metadata_is_found_by_path_and_then_by_name(tmp_path: Path) -> None:
+    by_name: dict[str, Metadata] = {"cats/tom.jpg": {}, "tom.jpg": {"species": "cat"}}
+    assert ImageFile(tmp_path / "cats" / "tom.jpg", "cats/tom.jpg").metadata(by_name) == {}, "empty is not missing"
+    assert ImageFile(tmp_path / "dogs" / "tom.jpg", "dogs/tom.jpg").metadata(by_name) == {"species": "cat"}
+    assert ImageFile(tmp_path / "rex.jpg", "rex.jpg").metadata(by_name) == {}

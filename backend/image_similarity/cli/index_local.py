@@ -8,21 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from image_similarity.domain.errors import (
-    DecodeTimeout,
-    EncodingFailed,
-    ImageTooLarge,
-    ImageUndecodable,
-    InvalidRequest,
-    Overloaded,
-    UnsupportedFormat,
-)
+from image_similarity.domain.errors import IMAGE_ERRORS, Overloaded
 from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.images.files import IdFrom, ImageFile, read_image
-
-PER_FILE = (DecodeTimeout, EncodingFailed, ImageTooLarge, ImageUndecodable, InvalidRequest, UnsupportedFormat)
-"""What is wrong with one file only; anything else would be wrong with the next one too."""
-
 
 _PATIENCE = 60
 """Times that one file waits for its turn behind others that take long, before the run stops."""
@@ -89,9 +77,8 @@ async def index_files(
         for file in queue:
             try:
                 data = await asyncio.to_thread(read_image, file.path, max_bytes)
-                given = metadata.get(file.relative, metadata.get(file.path.name, {}))
-                result = await _patiently(indexer, data, file.image_id(id_from, data), given)
-            except PER_FILE as error:
+                result = await _patiently(indexer, data, file.image_id(id_from, data), file.metadata(metadata))
+            except IMAGE_ERRORS as error:
                 tally.failures.append((file.path, str(error)))
             else:
                 tally.count(result)

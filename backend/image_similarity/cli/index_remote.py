@@ -10,9 +10,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from image_similarity.cli.index_local import PER_FILE, Tally
+from image_similarity.cli.index_local import Tally
 from image_similarity.cli.remote_client import RemoteClient, RemoteError, RemoteNotFound
-from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.errors import IMAGE_ERRORS, InvalidRequest
 from image_similarity.domain.records import Metadata
 from image_similarity.images.files import IdFrom, ImageFile, read_image
 
@@ -100,7 +100,7 @@ class RemoteBulk:
         for file in files:
             try:
                 data = await asyncio.to_thread(read_image, file.path, max_bytes)
-            except PER_FILE as error:
+            except IMAGE_ERRORS as error:
                 self._fail(file.path, str(error))
                 continue
             if upload.images and (upload.size + len(data) > UPLOAD_BYTES or len(upload.images) == UPLOAD_FILES):
@@ -112,8 +112,7 @@ class RemoteBulk:
                 self._tally.unchanged += 1
                 continue
             upload.paths[image_id] = file.path
-            fields = metadata.get(file.relative) or metadata.get(file.path.name) or {}
-            upload.images.append((image_id, data, fields))
+            upload.images.append((image_id, data, file.metadata(metadata)))
             upload.size += len(data)
         if upload.images:
             yield upload

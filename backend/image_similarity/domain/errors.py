@@ -200,6 +200,18 @@ class MigrationFailed(ImageSimilarityError):
     code = "migration_failed"
 
 
+IMAGE_ERRORS = (
+    DecodeTimeout,
+    EncodingFailed,
+    ImageDamaged,
+    ImageTooLarge,
+    ImageUndecodable,
+    InvalidRequest,
+    UnsupportedFormat,
+)
+"""What is wrong with one image only, and will be so the next time; anything else is wrong with the next image too."""
+
+
 def not_found(image_id: str) -> ImageNotFound:
     """Return the error for an id that no image has."""
     return ImageNotFound(f'No image with the id "{image_id}" is indexed.')

@@ -46,6 +46,10 @@ class ImageFile:
             case IdFrom.HASH:
                 return hashlib.sha256(data).hexdigest()
 
+    def metadata(self, by_name: Mapping[str, Metadata]) -> Metadata:
+        """Return what a metadata file says of the image: by its path, else by its name alone, else nothing."""
+        return by_name.get(self.relative, by_name.get(self.path.name, {}))
+
 
 def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
     """Return the image files at `paths`, folders searched, in a stable order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,6 +120,10 @@ class Item:
     """Of its bytes; None where they were in the storage before and nobody has read them yet."""
     metadata: Metadata = field(default_factory=dict)
     task: str = Task.INDEX
+
+    def matches(self, data: bytes) -> bool:
+        """Return False for other bytes than were uploaded; True if their digest is not known."""
+        return self.sha256 is None or hashlib.sha256(data).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)

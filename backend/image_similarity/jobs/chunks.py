@@ -8,17 +8,11 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from image_similarity.domain.errors import (
-    DecodeTimeout,
-    EncodingFailed,
-    ImageDamaged,
+    IMAGE_ERRORS,
     ImageNotFound,
     ImageSimilarityError,
-    ImageTooLarge,
-    ImageUndecodable,
-    InvalidRequest,
     ModelUnavailable,
     Overloaded,
-    UnsupportedFormat,
 )
 from image_similarity.domain.records import IndexResult
 from image_similarity.engine.health import STORES
@@ -35,17 +29,6 @@ TRIES = 10
 
 _PATIENCE = 6
 """Times that one image waits for a place before the model, before its chunk is put back."""
-
-_PER_IMAGE = (
-    DecodeTimeout,
-    EncodingFailed,
-    ImageDamaged,
-    ImageTooLarge,
-    ImageUndecodable,
-    InvalidRequest,
-    UnsupportedFormat,
-)
-"""What is wrong with one image only, and will be so the next time."""
 
 Outcome = IndexResult | Failure
 
@@ -119,7 +102,7 @@ class ChunkProcessor:
         async with self._places:
             try:
                 return await (self._tag(item.image_id) if item.task == Task.TAG else self._index_and_tag(item))
-            except _PER_IMAGE as error:
+            except IMAGE_ERRORS as error:
                 return Failure(item.image_id, error.code, str(error))
             except ImageSimilarityError as error:
                 if not last or await self.is_away():
@@ -157,7 +140,7 @@ class ChunkProcessor:
         except ImageNotFound:
             # Deleted meanwhile.
             pass
-        except (*_PER_IMAGE, ModelUnavailable) as error:
+        except (*IMAGE_ERRORS, ModelUnavailable) as error:
             get_logger().warning("tagging_failed", image_id=image_id, code=error.code, reason=str(error))
         return IndexResult(image_id, created=False, changed=changed, processing_time_ms=_milliseconds_since(started))
 

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 from cachetools import LRUCache
 
-from image_similarity.domain.errors import JobNotFound
+from image_similarity.domain.errors import ImageDamaged, JobNotFound
 from image_similarity.jobs import records
 from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
@@ -59,12 +59,16 @@ class JobLedger:
     async def read(self, item: Item) -> bytes | None:
         """Return an image's bytes, or None if they are not there (any more).
 
-        Raises InvalidRequest for a key that no storage holds, and as `Objects.read_foreign`.
+        Raises InvalidRequest for a key that no storage holds, ImageDamaged for other bytes than were uploaded, and as
+        `Objects.read_foreign`.
         """
         check_key(item.key)
         if item.key.startswith(INBOX):
             return await self._objects.read_foreign(item.key, max_bytes=self._max_image_bytes)
-        return await self._objects.read(item.key)
+        data = await self._objects.read(item.key)
+        if data is not None and not await asyncio.to_thread(item.matches, data):
+            raise ImageDamaged("The uploaded bytes were damaged in the storage. Upload the image again.")
+        return data
 
     async def create(self, job_id: str, chunks: Sequence[Sequence[Item]], *, upload: str | None = None) -> None:
         """Write a job down, as one of an `upload` where it has that label; from then on it exists."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 from uuid_utils import uuid7
 
-from image_similarity.domain.errors import JobNotFound
+from image_similarity.domain.errors import ImageDamaged, JobNotFound
 from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.storage.objects import Objects
@@ -104,6 +105,15 @@ async def test_attempts_that_never_ended_are_counted(ledger: JobLedger) -> None:
     await ledger.end_attempt(job_id, 0, 2)
     assert await ledger.note_attempt(job_id, 0) == 2
     assert await ledger.note_attempt(job_id, 1) == 0
+
+
+async def test_uploaded_bytes_that_were_damaged_are_not_indexed(ledger: JobLedger) -> None:
+    item = Item("image-0", ledger.pending_key(str(uuid7()), 0), hashlib.sha256(b"as sent").hexdigest())
+    await ledger.write(item.key, b"as sent")
+    assert await ledger.read(item) == b"as sent"
+    await ledger.write(item.key, b"as s\0\0\0")
+    with pytest.raises(ImageDamaged, match="Upload the image again"):
+        await ledger.read(item)
 
 
 async def test_only_what_is_old_and_over_is_swept(ledger: JobLedger, objects: Objects) -> None:
