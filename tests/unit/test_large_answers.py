@@ -51,7 +51,7 @@ async def test_metadata_of_many_results_is_read_in_steps_and_no_further_than_an_
         monkeypatch.setattr(store, "get_many", noting)
         with pytest.raises(AnswerTooLarge, match="top_k"):
             await rig.engine.search_by_id("1", whole)
-        assert read == [answer_size.READ_AT_ONCE]
+        assert read == [answer_size.READ_FIRST, answer_size.READ_AT_ONCE]
         pages: list[int] = []
         scroll = store.scroll
 
@@ -62,8 +62,12 @@ async def test_metadata_of_many_results_is_read_in_steps_and_no_further_than_an_
         monkeypatch.setattr(store, "scroll", counting)
         with pytest.raises(AnswerTooLarge, match="limit"):
             await rig.engine.list_images(limit=200)
-        assert pages == [answer_size.READ_AT_ONCE]
+        assert pages == [answer_size.READ_FIRST, answer_size.READ_AT_ONCE]
         monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", 10**9)
+        monkeypatch.setattr(answer_size, "READ_BYTES", 3500)
+        read.clear()
+        await rig.engine.search_by_id("2", whole)
+        assert read == [answer_size.READ_FIRST, *[3] * 61]
         page = await rig.engine.list_images(limit=150)
         rest = await rig.engine.list_images(limit=150, cursor=page.next_cursor)
         listed = [image.image_id for image in (*page.records, *rest.records)]

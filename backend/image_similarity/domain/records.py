@@ -116,3 +116,5 @@ class Page:
     records: tuple[ImageRecord, ...]
     next_cursor: str | None
     """None on the last page."""
+    texts: tuple[bytes, ...] = field(default=(), compare=False)
+    """The metadata of each record as JSON, once it was made for an answer."""

@@ -12,8 +12,22 @@ ASK_LESS = (
 )
 """For answers of a search."""
 
+READ_FIRST = 16
+"""Images whose metadata, up to 64 KiB each, are read from the store before it is known how much they have."""
+
 READ_AT_ONCE = 64
-"""Images whose metadata, up to 64 KiB each, are read from the store at a time: in Python they take many times that."""
+"""Images whose metadata are read at a time, at most."""
+
+READ_BYTES = 2**18
+"""Of metadata that are read at a time, as far as those read before tell: in Python they take many times that, and
+thousands of keys some milliseconds of the event loop."""
+
+
+def next_part(images: int, size: int) -> int:
+    """Return how many images to read next, if those read so far have `size` bytes of metadata."""
+    if not images:
+        return READ_FIRST
+    return max(1, min(READ_AT_ONCE, READ_BYTES * images // max(size, 1)))
 
 
 def check_answer(size: int, instead: str) -> None:

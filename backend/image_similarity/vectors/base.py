@@ -148,9 +148,13 @@ class VectorStore(Protocol):
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
+        field: str | None = None,
         exclude: Sequence[str] = (),
     ) -> list[Match]:
-        """Return up to `top_k` images, those most like what is wanted first, without those of `exclude`."""
+        """Return up to `top_k` images, those most like what is wanted first, without those of `exclude`.
+
+        With `field`, named as in a filter, that is all of the metadata that they have, as filters see it.
+        """
         ...
 
     async def backfill(self) -> int:
@@ -184,6 +188,13 @@ class VectorStore(Protocol):
         """Return up to `limit` records with their vectors, shape (dimension,), float32, in an order of the store's own.
 
         Start with `after=None` and go on with what the last batch said. What is written meanwhile may be missed.
+        """
+        ...
+
+    async def sample(self, limit: int) -> list[Embedding]:
+        """Return the embeddings, shape (dimension,), float32, of up to `limit` images, those that `export` names first.
+
+        Ids are hashes, so they are as good as drawn by lot, and the same each time.
         """
         ...
 

@@ -15,7 +15,7 @@ from image_similarity.domain.metadata import as_rfc3339
 from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import point_id
 from image_similarity.vectors.cursor import Cursor
-from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, boolean_term, metadata_field
+from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, boolean_term, metadata_field, payload_path
 
 MAX_FIELD_INDEXES = 64
 """Each costs memory on every image, and any caller may filter on any field."""
@@ -156,11 +156,6 @@ def wanted_indexes(condition: Condition) -> dict[str, IndexKind]:
             return {_range_path(condition): IndexKind.DATETIME if _is_timed(condition) else IndexKind.FLOAT}
         case Exists():
             return {}
-
-
-def payload_path(field: str) -> str:
-    """Return the path of a metadata field in the payload; quoted, for a name may hold any character."""
-    return ".".join(["metadata", *(f'"{step}"' for step in field.split("."))])
 
 
 def _equalities(field: str, values: tuple[Scalar, ...], terms: Terms[Filter, Clause]) -> Iterator[Clause]:

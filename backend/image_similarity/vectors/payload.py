@@ -103,9 +103,16 @@ def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: boo
     )
 
 
-def match_fields(*, with_metadata: bool) -> list[str]:
-    """Return the payload fields that a search asks for."""
+def match_fields(*, with_metadata: bool, field: str | None = None) -> list[str]:
+    """Return the payload fields that a search asks for; of the metadata maybe one field, named as in a filter."""
+    if field is not None:
+        return [*MATCH_FIELDS, payload_path(field)]
     return [*MATCH_FIELDS, "metadata", EXACT] if with_metadata else [*MATCH_FIELDS]
+
+
+def payload_path(field: str) -> str:
+    """Return the path of a metadata field in the payload; quoted, for a name may hold any character."""
+    return ".".join(["metadata", *(f'"{step}"' for step in field.split("."))])
 
 
 def metadata_field(path: str) -> str | None:

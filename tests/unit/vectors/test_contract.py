@@ -14,6 +14,7 @@ from image_similarity.domain.errors import InvalidCursor
 from image_similarity.domain.metadata import MAX_METADATA_DEPTH
 from image_similarity.domain.records import ImageRecord, Match, Metadata
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
+from image_similarity.vectors.qdrant_server import store as server
 from tests.support.records import DIMENSION, record, towards
 
 
@@ -156,6 +157,29 @@ async def test_a_match_tells_what_a_page_needs_to_show_it(fan: VectorStore) -> N
     for with_metadata in (True, False):
         [match] = await fan.query(towards(20), top_k=1, with_metadata=with_metadata)
         assert (match.sha256, match.width, match.height) == (record("at-20").sha256, 640, 480)
+
+
+async def test_a_query_may_ask_for_one_field_of_the_metadata(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = {"it's": {"a b": [1, True, 2**53 + 1]}, "else": "x" * 100}
+    await store.upsert([(record("deep", deep), towards(0)), (record("none", {"else": 1}), towards(10))])
+    await store.upsert([(record(f"{angle}", {"it's": {"a b": angle}}), towards(angle)) for angle in range(20, 70, 10)])
+    wanted = [{"it's": {"a b": [1, True, 2**53 + 1]}}, *({"it's": {"a b": angle}} for angle in range(20, 70, 10))]
+    # One question, and where there are more candidates than that several.
+    for at_once in (256, 3):
+        monkeypatch.setattr(server, "FIELDS_AT_ONCE", at_once)
+        found = await store.query(towards(0), top_k=10, field="it's.a b")
+        assert [hit.metadata for hit in found if hit.image_id != "none"] == wanted
+        assert [match.image_id for match in found][:3] == ["deep", "none", "20"]
+        assert not (found[1].metadata or {}).get("it's")
+    assert found[0].sha256 == record("deep").sha256
+
+
+async def test_a_sample_is_of_the_images_that_an_export_names_first(fan: VectorStore) -> None:
+    exported = (await fan.export(after=None, limit=3)).points
+    sample = await fan.sample(3)
+    assert [vector.tolist() for vector in sample] == [vector.tolist() for _, vector in exported]
 
 
 async def test_no_metadata_is_an_empty_object(store: VectorStore) -> None:

@@ -17,7 +17,7 @@ from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors.filters import IndexKind, wanted_indexes
 from image_similarity.vectors.qdrant_edge import field_indexes as edge_indexes
 from image_similarity.vectors.qdrant_edge import folder as edge_folder
-from image_similarity.vectors.qdrant_edge import store as embedded
+from image_similarity.vectors.qdrant_edge import opening as edge_opening
 from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_edge.filters import to_point
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
@@ -173,7 +173,7 @@ async def test_indexes_that_cannot_be_made_are_told_and_the_folder_is_let_go(
         raise RuntimeError("disk full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(embedded, "ensure_text_indexes", fail)
+        broken.setattr(edge_opening, "ensure_text_indexes", fail)
         with pytest.raises(StoreUnavailable, match=r"indexes.*disk full"):
             EmbeddedStore.open(folder, META)
 

@@ -15,6 +15,7 @@ from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.keywords import BACKFILL_BATCH, KEYWORDS, PREFIXES, WORDS, Words
 from image_similarity.vectors.payload import REVISION
+from image_similarity.vectors.qdrant_edge import folder as edge_folder
 from image_similarity.vectors.qdrant_edge import store as embedded
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
@@ -49,7 +50,7 @@ async def collection(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
         async def make_old() -> None:
             await opened[-1].close()
-            shard = embedded.load(folder)
+            shard = edge_folder.load(folder)
             everything = embedded.edge.Filter()
             shard.update(embedded.edge.UpdateOperation.delete_payload_by_filter(everything, [*ADDED]))
             for path in (WORDS, PREFIXES):

@@ -110,7 +110,8 @@ async def browse(
     """Pages are cut by a cursor, so that images indexed meanwhile neither shift nor repeat what follows."""
     share_of(request).will_answer(min(limit * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
     page = await engine.list_images(limit=limit, cursor=cursor)
-    return JsonAnswer({"images": [image_fields(record) for record in page.records], "next_cursor": page.next_cursor})
+    images = [image_fields(record, text) for record, text in zip(page.records, page.texts, strict=True)]
+    return JsonAnswer({"images": images, "next_cursor": page.next_cursor})
 
 
 @router.get(

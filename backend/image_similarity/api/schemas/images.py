@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -222,8 +223,8 @@ class ImageDocument(BaseModel):
         )
 
 
-def image_fields(record: ImageRecord) -> dict[str, Any]:
-    """Return the JSON of an `ImageDocument`, whose metadata nothing looks at: it was checked when it came."""
+def image_fields(record: ImageRecord, metadata: bytes) -> dict[str, Any]:
+    """Return the JSON of an `ImageDocument`, whose metadata, JSON already, nothing looks at."""
     return {
         "image_id": record.image_id,
         "sha256": record.sha256,
@@ -231,7 +232,7 @@ def image_fields(record: ImageRecord) -> dict[str, Any]:
         "height": record.height,
         "format": record.format,
         "indexed_at": record.indexed_at,
-        "metadata": record.metadata,
+        "metadata": orjson.Fragment(metadata),
         "tagging": None if record.tagging is None else asdict(record.tagging),
     }
 

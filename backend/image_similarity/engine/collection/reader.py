@@ -20,7 +20,7 @@ from image_similarity.domain.errors import (
     not_found,
 )
 from image_similarity.domain.records import Content, ImageRecord, Match, Page
-from image_similarity.engine.answer_size import READ_AT_ONCE, check_answer
+from image_similarity.engine.answer_size import check_answer, next_part
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.health import Monitor
 from image_similarity.filesystem.free_space import DiskSpace
@@ -66,17 +66,20 @@ class Reads:
         """Return a page of the collection, newest first. Raises InvalidCursor, and AnswerTooLarge as soon as it is."""
         since = monotonic()
         records: list[ImageRecord] = []
+        texts: list[bytes] = []
         size = 0
         while True:
-            step = await self._vectors.scroll(limit=min(READ_AT_ONCE, limit - len(records)), cursor=cursor)
+            count = min(next_part(len(records), size), limit - len(records))
+            step = await self._vectors.scroll(limit=count, cursor=cursor)
             records += step.records
-            size += sum(len(orjson.dumps(record.metadata)) for record in step.records)
+            texts += [orjson.dumps(record.metadata) for record in step.records]
+            size = sum(map(len, texts))
             check_answer(size, "ask for fewer images at a time (limit)")
             cursor = step.next_cursor
             if cursor is None or len(records) >= limit:
                 break
         self.note(records, since)
-        return Page(tuple(records), cursor)
+        return Page(tuple(records), cursor, tuple(texts))
 
     async def content(self, image_id: str) -> Content:
         """Return which bytes an image has; while the store is away, which it had when one of the replicas read of it.

@@ -7,7 +7,7 @@ ones collapsed; grouped; the best of what is left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +16,8 @@ import orjson
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.filters import AllOf, Exists
 from image_similarity.domain.queries import AUTO, MAX_DIVERSE, SearchOptions
-from image_similarity.domain.records import Embedding, ImageRecord, Match
-from image_similarity.engine.answer_size import ASK_LESS, READ_AT_ONCE, check_answer
+from image_similarity.domain.records import Embedding, Match
+from image_similarity.engine.answer_size import ASK_LESS, READ_FIRST, check_answer, next_part
 from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
 from image_similarity.engine.search.diversity import candidate_count, diversify
 from image_similarity.engine.search.duplicates import collapse
@@ -46,6 +46,8 @@ class Selected:
     matches: list[Match]
     threshold: float | None
     """The lowest score that was let in; None where all were."""
+    texts: Sequence[bytes] | None = None
+    """The metadata of each match as JSON; None where none is wanted."""
 
 
 class Selection:
@@ -68,19 +70,27 @@ class Selection:
         `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
         """
         selected = await self._select(wanted, options, exclude, by_texts=by_texts)
-        if not options.with_metadata or all(match.metadata is not None for match in selected.matches):
+        if not options.with_metadata:
             return selected
-        return replace(selected, matches=await self._with_metadata(selected.matches))
+        if all(match.metadata is not None for match in selected.matches):
+            return replace(selected, texts=[orjson.dumps(match.metadata) for match in selected.matches])
+        return await self._with_metadata(selected)
 
-    async def _with_metadata(self, matches: list[Match]) -> list[Match]:
-        """Return the matches that are still indexed with their metadata. Raises AnswerTooLarge as soon as that is."""
-        answered: list[Match] = []
-        size = 0
-        async for match, record in _details(self._vectors, matches):
-            size += len(orjson.dumps(record.metadata))
+    async def _with_metadata(self, selected: Selected) -> Selected:
+        """Return what is still indexed with its metadata as JSON. Raises AnswerTooLarge as soon as that is too much."""
+        matches: list[Match] = []
+        texts: list[bytes] = []
+        read = size = 0
+        while read < len(selected.matches):
+            some = selected.matches[read : read + next_part(read, size)]
+            records = await self._vectors.get_many([match.image_id for match in some])
+            read += len(some)
+            there = [match for match in some if match.image_id in records]
+            matches += there
+            texts += [orjson.dumps(records[match.image_id].metadata) for match in there]
+            size = sum(map(len, texts))
             check_answer(size, ASK_LESS)
-            answered.append(replace(match, metadata=record.metadata))
-        return answered
+        return replace(selected, matches=matches, texts=texts)
 
     async def _select(
         self, wanted: Wanted, options: SearchOptions, exclude: Sequence[str], *, by_texts: bool
@@ -105,10 +115,9 @@ class Selection:
             nearest = await search.nearest(WINDOW)
             return nearest, score_cut([match.score for match in nearest], None, images=1)
         nearest, background, state = await asyncio.gather(
-            search.nearest(WINDOW), self._vectors.export(after=None, limit=BACKGROUND), self._vectors.info()
+            search.nearest(WINDOW), self._vectors.sample(BACKGROUND), self._vectors.info()
         )
-        # The store's order is that of hashed ids, so the first of them are as good as drawn by lot.
-        sample = np.array([vector @ direction for _, vector in background.points], np.float64)
+        sample = np.array([vector @ direction for vector in background], np.float64)
         scores = [match.score for match in nearest]
         cut = score_cut(scores, sample, images=state.images, alike=self._alike, false_alarms=false_alarms)
         return nearest, cut
@@ -195,26 +204,15 @@ class _Search:
         if self.only_grouped and options.group_by is not None:
             has_field = Exists(options.group_by)
             condition = has_field if condition is None else AllOf((condition, has_field))
-        few = size <= READ_AT_ONCE
-        matches = await self.vectors.query(
+        return await self.vectors.query(
             wanted,
             top_k=size,
             threshold=threshold,
             condition=condition,
-            with_metadata=few and (options.with_metadata or options.group_by is not None),
+            with_metadata=options.with_metadata and size <= READ_FIRST,
+            field=options.group_by,
             exclude=self.exclude,
         )
-        if few or options.group_by is None:
-            return matches
-        return await self._with_field(matches, options.group_by.partition(".")[0])
-
-    async def _with_field(self, matches: Sequence[Match], field: str) -> list[Match]:
-        """Return the matches with one field of their metadata; all of thousands would take gigabytes."""
-        found: list[Match] = []
-        async for match, record in _details(self.vectors, matches):
-            value = {field: record.metadata[field]} if field in record.metadata else {}
-            found.append(replace(match, metadata=value))
-        return found
 
     def is_wasteful(self, candidates: Sequence[Match]) -> bool:
         """Tell whether most candidates lack the field to group by, which a filter would change."""
@@ -231,16 +229,6 @@ def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bo
     if options.group_by is None:
         return matches[: options.top_k], len(matches) >= options.top_k
     groups = group(matches, options.group_by, top_k=options.top_k, size=options.group_size)
-    # Of many candidates, only the field is there.
+    # Only the field is there.
     answered = [replace(match, metadata=None) for match in groups.matches]
     return answered, groups.full and len(groups.hits) == options.top_k
-
-
-async def _details(vectors: VectorStore, matches: Sequence[Match]) -> AsyncIterator[tuple[Match, ImageRecord]]:
-    """Yield the matches that are still indexed, each with its record. Raises StoreUnavailable."""
-    for start in range(0, len(matches), READ_AT_ONCE):
-        some = matches[start : start + READ_AT_ONCE]
-        records = await vectors.get_many([match.image_id for match in some])
-        for match in some:
-            if (record := records.get(match.image_id)) is not None:
-                yield match, record

@@ -52,10 +52,17 @@ class _Found:
     """What is remembered of an answer."""
 
     matches: Sequence[Match]
+    """Their metadata is not looked at."""
+    texts: Sequence[bytes | None]
+    """The metadata of each match as JSON; None where it is not wanted."""
     truncated: bool
     threshold: float | None
-    texts: Sequence[bytes | None] = ()
-    """The metadata of each match as JSON, once it was remembered; the matches are without it then."""
+
+    @classmethod
+    def of(cls, selected: Selected, *, truncated: bool) -> _Found:
+        """Return what is remembered of a selection."""
+        texts = selected.texts if selected.texts is not None else [None] * len(selected.matches)
+        return cls(selected.matches, texts, truncated, selected.threshold)
 
 
 class Searches:
@@ -137,7 +144,7 @@ class Searches:
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
         if query.mode is Mode.KEYWORDS:
             selected = await self._ask(Words(query.words), options, exclude=())
-            return _Found(selected.matches, truncated=False, threshold=selected.threshold)
+            return _Found.of(selected, truncated=False)
         embedded = await asyncio.gather(
             *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
         )
@@ -149,7 +156,7 @@ class Searches:
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
         by_texts = all(isinstance(source, Text) for source in query.sources)
         selected = await self._ask(wanted, options, exclude=own, by_texts=by_texts)
-        return _Found(selected.matches, any(one.truncated for one in embedded), selected.threshold)
+        return _Found.of(selected, truncated=any(one.truncated for one in embedded))
 
     async def _embed(self, source: Source, digest: str) -> EncodedText:
         match source:
@@ -189,13 +196,12 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
 
 def _dump(found: _Found) -> bytes:
     """Return an answer as it is kept: a line of JSON, in which the metadata are lengths, and behind it the metadata."""
-    texts = [None if hit.metadata is None else orjson.dumps(hit.metadata) for hit in found.matches]
-    # By hand, for `astuple` would copy the metadata; in the order of the fields, for that is how they are read back.
+    # In the order of the fields, for that is how they are read back.
     rows = [
         (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, text and len(text), hit.duplicates, hit.group)
-        for hit, text in zip(found.matches, texts, strict=True)
+        for hit, text in zip(found.matches, found.texts, strict=True)
     ]
-    answer = b"\n".join((orjson.dumps((rows, found.truncated, found.threshold)), b"".join(filter(None, texts))))
+    answer = b"\n".join((orjson.dumps((rows, found.truncated, found.threshold)), b"".join(filter(None, found.texts))))
     check_answer(len(answer), ASK_LESS)
     return answer
 
@@ -209,7 +215,7 @@ def _load(stored: bytes) -> _Found:
         length = row[_LENGTH]
         texts.append(None if length is None else tail[start : start + length])
         start += length or 0
-    return _Found([_match(*row) for row in rows], truncated, threshold, texts)
+    return _Found([_match(*row) for row in rows], texts, truncated, threshold)
 
 
 _LENGTH = 5

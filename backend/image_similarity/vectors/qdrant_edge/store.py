@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.filters import Condition
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
-from image_similarity.vectors.collection import CollectionMeta, Found, mismatch
+from image_similarity.vectors.collection import CollectionMeta, Found
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -23,19 +21,12 @@ from image_similarity.vectors.payload import match_fields, metadata_field, metad
 from image_similarity.vectors.qdrant_edge.facets import EdgeFacets
 from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_edge.filters import EdgeTerms, to_point, to_vector
-from image_similarity.vectors.qdrant_edge.folder import (
-    adopt,
-    count_images,
-    create,
-    ensure_own_indexes,
-    load,
-    metas_agree,
-    read_meta,
-    write_meta,
-)
+from image_similarity.vectors.qdrant_edge.folder import count_images, read_meta
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
-from image_similarity.vectors.qdrant_edge.keywords import backfill, ensure_text_indexes
+from image_similarity.vectors.qdrant_edge.keywords import backfill
 from image_similarity.vectors.qdrant_edge.live_shard import LiveShard
+from image_similarity.vectors.qdrant_edge.opening import open_shard
+from image_similarity.vectors.qdrant_edge.payloads import with_payloads
 from image_similarity.vectors.qdrant_edge.queries import edge_ranking
 from image_similarity.vectors.qdrant_edge.room import GROWTH, SHRINKAGE, taken
 
@@ -92,7 +83,7 @@ class EmbeddedStore:
         """
         lock = lock or FolderLock.take(folder)
         try:
-            shard = _open_shard(folder, meta, language)
+            shard = open_shard(folder, meta, language)
         except BaseException:
             lock.release()
             raise
@@ -130,6 +121,7 @@ class EmbeddedStore:
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
+        field: str | None = None,
         exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
@@ -141,17 +133,19 @@ class EmbeddedStore:
             query=ranking.query,
             filter=ranking.filter,
             score_threshold=lowest_score(threshold, wanted),
-            with_payload=edge.PayloadSelector.Include(match_fields(with_metadata=with_metadata)),
+            with_payload=False,
             params=ranking.params,
         )
+        scale, cosine = scale_of(wanted), is_cosine(wanted)
+        fields, read = match_fields(with_metadata=with_metadata, field=field), with_metadata or field is not None
 
-        points = await self._shard.run(lambda shard: shard.query(request))
+        def match(point: edge.ScoredPoint, payload: dict[str, Any]) -> Match:
+            return to_match(payload, point.score / scale, with_metadata=read, cosine=cosine)
+
+        found = await with_payloads(self._shard.run, lambda shard: shard.query(request), match, fields)
         if condition is not None:
             self.field_indexes.want(condition)
-        scale, cosine = scale_of(wanted), is_cosine(wanted)
-        return [
-            to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine) for point in points
-        ]
+        return found
 
     async def backfill(self) -> int:
         """Bring some points of an earlier version up to date; see `VectorStore`."""
@@ -164,8 +158,10 @@ class EmbeddedStore:
     async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
         """Return the records of those that are indexed; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id) for image_id in image_ids]
-        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=True, with_vector=False))
-        return {record.image_id: record for record in (to_record(point.payload) for point in found)}
+        records = await with_payloads(
+            self._shard.run, lambda shard: shard.retrieve(ids, with_payload=False, with_vector=False), _record
+        )
+        return {record.image_id: record for record in records}
 
     async def get_vector(self, image_id: str) -> Embedding | None:
         """Return one embedding; see `VectorStore`."""
@@ -175,8 +171,12 @@ class EmbeddedStore:
         """Return the embeddings of those that are indexed; see `VectorStore`."""
         names = {point_id(image_id): image_id for image_id in image_ids}
         ids: list[Any] = [*names]
-        found = await self._shard.run(lambda shard: shard.retrieve(ids, with_payload=False, with_vector=True))
-        return {names[str(point.id)]: to_vector(point) for point in found}
+
+        def read(shard: edge.EdgeShard) -> dict[str, Embedding]:
+            found = shard.retrieve(ids, with_payload=False, with_vector=True)
+            return {names[str(point.id)]: to_vector(point) for point in found}
+
+        return await self._shard.run(read)
 
     async def scroll(self, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page, newest first; see `VectorStore`."""
@@ -186,22 +186,34 @@ class EmbeddedStore:
             limit=limit + 1,
             filter=behind(start, _TERMS) if start else None,
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
-            with_payload=True,
+            with_payload=False,
         )
-        points, _ = await self._shard.run(lambda shard: shard.scroll(request))
-        records = tuple(to_record(point.payload) for point in points)
+        found = await with_payloads(self._shard.run, lambda shard: shard.scroll(request)[0], _record)
+        records = tuple(found)
         if len(records) <= limit:
             return Page(records, next_cursor=None)
         return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
 
     async def export(self, *, after: str | None, limit: int) -> Batch:
         """Return records with their vectors; see `VectorStore`."""
-        request = edge.ScrollRequest(offset=after, limit=limit, with_payload=True, with_vector=True)
-        points, following = await self._shard.run(lambda shard: shard.scroll(request))
-        return Batch(
-            [(to_record(point.payload), to_vector(point)) for point in points],
-            after=None if following is None else str(following),
-        )
+        request = edge.ScrollRequest(offset=after, limit=limit, with_payload=False, with_vector=True)
+        following: Any = None
+
+        def find(shard: edge.EdgeShard) -> Sequence[edge.Record]:
+            nonlocal following
+            points, following = shard.scroll(request)
+            return points
+
+        def pair(point: edge.Record, payload: dict[str, Any]) -> tuple[ImageRecord, Embedding]:
+            return to_record(payload), to_vector(point)
+
+        points = await with_payloads(self._shard.run, find, pair)
+        return Batch(points, after=None if following is None else str(following))
+
+    async def sample(self, limit: int) -> list[Embedding]:
+        """Return some embeddings; see `VectorStore`."""
+        request = edge.ScrollRequest(limit=limit, with_payload=False, with_vector=True)
+        return await self._shard.run(lambda shard: [to_vector(point) for point in shard.scroll(request)[0]])
 
     async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
         """Return what the field indexes know; see `VectorStore`."""
@@ -265,27 +277,5 @@ class EmbeddedStore:
         return done
 
 
-def _open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeShard:
-    """Open the shard in a folder that is locked, or make it; raises as `EmbeddedStore.open`."""
-    found = read_meta(folder)
-    if found is not None and found != meta:
-        if count_images(folder):
-            raise mismatch(folder.name, made_with=found, running=meta)
-        # Nobody's images are lost: an empty collection just follows the model.
-        shutil.rmtree(folder)
-        found = None
-    if found is None and (folder / "shard").exists():
-        adopt(folder, meta)
-    elif found is None:
-        create(folder, meta)
-    shard = load(folder)
-    try:
-        ensure_own_indexes(shard)
-        ensure_text_indexes(shard, language)
-        if not metas_agree(folder):
-            write_meta(folder, meta)
-    # Whatever Edge raises; what is open keeps every other process out.
-    except BaseException as error:
-        shard.close()
-        raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error
-    return shard
+def _record(_: edge.Record, payload: dict[str, Any]) -> ImageRecord:
+    return to_record(payload)

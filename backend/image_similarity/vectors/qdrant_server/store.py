@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qdrant_client import models
@@ -24,7 +24,15 @@ from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.filters import behind, of_content, query_filter
-from image_similarity.vectors.payload import VECTOR, match_fields, metadata_field, to_match, to_record
+from image_similarity.vectors.payload import (
+    VECTOR,
+    match_fields,
+    metadata_field,
+    payload_metadata,
+    payload_path,
+    to_match,
+    to_record,
+)
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.collection import Layout, ensure, find
 from image_similarity.vectors.qdrant_server.facets import QdrantFacets
@@ -38,6 +46,9 @@ from image_similarity.vectors.qdrant_server.queries import qdrant_ranking
 from image_similarity.vectors.qdrant_server.writes import NoNotes, QdrantWrites
 
 _TERMS = QdrantTerms()
+
+FIELDS_AT_ONCE = 256
+"""Images of which one field of the metadata is read in one call; at 64 KiB each, that is 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,7 @@ class ServerStore:
         threshold: float | None = None,
         condition: Condition | None = None,
         with_metadata: bool = True,
+        field: str | None = None,
         exclude: Sequence[str] = (),
     ) -> list[Match]:
         """Return the nearest images; see `VectorStore`."""
@@ -138,6 +150,9 @@ class ServerStore:
             await self._texts.ensure()
         if condition is not None:
             await self._fields.ensure(condition)
+        # What an image has in a field may be as large as all its metadata.
+        apart = field is not None and top_k > FIELDS_AT_ONCE
+        fields = match_fields(with_metadata=with_metadata and not apart, field=None if apart else field)
         ranking = qdrant_ranking(wanted, top_k, query_filter(condition, exclude, _TERMS), self._params)
         found = await self._calls.run(
             lambda client: client.query_points(
@@ -148,15 +163,27 @@ class ServerStore:
                 limit=top_k,
                 query_filter=ranking.filter,
                 score_threshold=lowest_score(threshold, wanted),
-                with_payload=match_fields(with_metadata=with_metadata),
+                with_payload=fields,
                 search_params=ranking.params,
             )
         )
         scale, cosine = scale_of(wanted), is_cosine(wanted)
-        return [
-            to_match(point.payload, point.score / scale, with_metadata=with_metadata, cosine=cosine)
-            for point in found.points
+        read = not apart and (with_metadata or field is not None)
+        matches = [
+            to_match(point.payload, point.score / scale, with_metadata=read, cosine=cosine) for point in found.points
         ]
+        return matches if field is None or not apart else await self._with_field(matches, field)
+
+    async def _with_field(self, matches: Sequence[Match], field: str) -> list[Match]:
+        """Return the matches with one field of their metadata."""
+        values: dict[str, Metadata] = {}
+        for start in range(0, len(matches), FIELDS_AT_ONCE):
+            ids: list[Any] = [point_id(match.image_id) for match in matches[start : start + FIELDS_AT_ONCE]]
+            found = await self._calls.run(
+                lambda client, ids=ids: client.retrieve(self._name, ids, with_payload=[payload_path(field)])  # type: ignore[misc]
+            )
+            values |= {str(point.id): payload_metadata(point.payload or {}) for point in found}
+        return [replace(match, metadata=values.get(point_id(match.image_id), {})) for match in matches]
 
     async def backfill(self) -> int:
         """Bring some points of an earlier version up to date; see `VectorStore`."""
@@ -214,6 +241,13 @@ class ServerStore:
             [(to_record(point.payload), to_vector(point)) for point in points],
             after=None if following is None else str(following),
         )
+
+    async def sample(self, limit: int) -> list[Embedding]:
+        """Return some embeddings; see `VectorStore`."""
+        points, _ = await self._calls.run(
+            lambda client: client.scroll(self._name, limit=limit, with_payload=False, with_vectors=[VECTOR])
+        )
+        return [to_vector(point) for point in points]
 
     async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
         """Return what the field indexes know; see `VectorStore`."""
