@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import sys
-from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from image_similarity.concurrency.cores import usable_cores, usable_memory
-from image_similarity.domain.errors import InvalidRequest
-from image_similarity.domain.prompts import check_template
-from image_similarity.images.addresses import Allowed, is_name, read_address
-from image_similarity.vectors.qdrant_server.addresses import read_addresses
-
-
-def _split_commas(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
-SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split_commas)]
+from image_similarity.setting_types import (
+    ApiKeys,
+    CommaSeparated,
+    FetchTargets,
+    HostNames,
+    Networks,
+    PromptTemplate,
+    QdrantUrl,
+    RedisUrl,
+)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -85,7 +81,7 @@ class Settings(BaseSettings):
     text_preload: bool = Field(
         False, description="Load the model's own text tower at the start instead of at the first text."
     )
-    prompt_template: str | None = Field(
+    prompt_template: PromptTemplate | None = Field(
         None, description="Sentence that texts are put into before they are encoded, such as `a photo of {}`."
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
@@ -118,7 +114,7 @@ class Settings(BaseSettings):
     qdrant_collection_name: str = Field(
         "image_features", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the collection."
     )
-    qdrant_url: str | None = Field(
+    qdrant_url: QdrantUrl | None = Field(
         None,
         description="Qdrant server to use instead of the embedded store: `http://host:6333` or `https://…`; "
         "several nodes of one cluster with commas between them, or a DNS name that has an address per node.",
@@ -205,7 +201,7 @@ class Settings(BaseSettings):
     redis_host: str = Field("", description="Redis that replicas share as their second cache; empty for none.")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port of REDIS_HOST.")
     redis_password: SecretStr | None = Field(None, description="Password for Redis.")
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description="In place of REDIS_HOST and REDIS_PORT: `redis://…`, `rediss://…` (TLS) or `unix://…`.",
     )
@@ -249,7 +245,7 @@ class Settings(BaseSettings):
         "auto",
         description="Whether `image_url` is fetched; auto: yes with the embedded store, no with a Qdrant server.",
     )
-    url_fetch_allow: CommaSeparated = Field(
+    url_fetch_allow: FetchTargets = Field(
         default_factory=list,
         description="Comma-separated networks and hosts that `image_url` may lead to though they are not public.",
     )
@@ -282,19 +278,19 @@ class Settings(BaseSettings):
     )
 
     # Who may call
-    api_keys: SecretList = Field(
+    api_keys: ApiKeys = Field(
         default_factory=list,
         description="Comma-separated keys; when set, `/api/v1` wants one as `X-API-Key` or `Authorization: Bearer`.",
     )
     allow_anonymous: bool = Field(
         False, description="Serve on another address than this machine's own without API_KEYS, to all who reach it."
     )
-    allowed_hosts: CommaSeparated = Field(
+    allowed_hosts: HostNames = Field(
         default_factory=list,
         description="Comma-separated names that clients call the server by, `*.example.com`, or `*`; default: any with "
         "API_KEYS, else this machine's own and API_HOST.",
     )
-    trusted_proxies: CommaSeparated = Field(
+    trusted_proxies: Networks = Field(
         default_factory=lambda: ["127.0.0.1", "::1"],
         description="Comma-separated addresses and networks of proxies whose `X-Forwarded-For` names the client.",
     )
@@ -302,59 +298,3 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Comma-separated origins of web pages on other hosts that may call the API.",
     )
-
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _check_api_keys(cls, keys: object) -> object:
-        # It would otherwise open the server to all.
-        if isinstance(keys, str) and not _split_commas(keys):
-            raise ValueError("it holds no key; unset it, or set keys with commas between them")
-        return keys
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _check_allowed_hosts(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name != "*" and not is_name(name.removeprefix("*.")) and read_address(name.strip("[]")) is None:
-                raise ValueError(f'"{name}" is no name of a host; write names without http:// and port, or *')
-        return names
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _check_trusted_proxies(cls, entries: list[str]) -> list[str]:
-        return [str(ip_network(entry)) if "/" in entry else str(ip_address(entry)) for entry in entries]
-
-    @field_validator("prompt_template")
-    @classmethod
-    def _check_prompt_template(cls, template: str | None) -> str | None:
-        try:
-            return None if template is None else check_template(template)
-        except InvalidRequest as error:
-            raise ValueError(str(error)) from error
-
-    @field_validator("qdrant_url")
-    @classmethod
-    def _check_qdrant_url(cls, text: str | None) -> str | None:
-        if text is not None:
-            read_addresses(text)
-        return text
-
-    @field_validator("url_fetch_allow")
-    @classmethod
-    def _check_url_fetch_allow(cls, entries: list[str]) -> list[str]:
-        Allowed(entries)
-        return entries
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            try:
-                parts = urlsplit(url.get_secret_value())
-                valid = parts.scheme in {"redis", "rediss", "unix"} and parts.port != 0
-            except ValueError:
-                # Its text may quote a part of the password.
-                valid = False
-            if not valid:
-                raise ValueError("it must be redis://…, rediss://… or unix://…, with special characters %-encoded")
-        return url
