@@ -6,13 +6,16 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from image_similarity.domain.queries import Strategy
+from image_similarity.engine.embedding.images import THUMBNAIL_SIDE
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
@@ -145,9 +148,17 @@ async def test_an_image_may_be_where_a_url_says(filled: RunningServer, web: WebS
 
     both = [{"image_url": web.url("/4.png")}, {"image_id": "photo-1", "weight": 0.5}]
     mixed = await search_meanwhile(
-        filled, query=both, positive=[{"image_url": web.url("/5.png")}], negative=["photo-2"]
+        filled, query=both, positive=[{"image_url": web.url("/5.png")}], negative=["photo-2"], query_previews=True
     )
     assert {"photo-1", "photo-2"} & set(ids(mixed.json())) == set()
+    # Each URL was asked once; what came is answered as a thumbnail where somebody wants it.
+    previews = mixed.json()["query_previews"]
+    assert set(previews) == {web.url("/4.png"), web.url("/5.png")}
+    for url in previews.values():
+        with Image.open(BytesIO(base64.b64decode(url.removeprefix("data:image/webp;base64,")))) as picture:
+            assert picture.format == "WEBP"
+            assert max(picture.size) <= THUMBNAIL_SIDE
+    assert alone.json()["query_previews"] == {}
     assert {path for path, _ in web.requests} == {"/moved.png", "/4.png", "/5.png"}
 
 

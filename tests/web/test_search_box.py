@@ -150,6 +150,10 @@ def test_picture_at_an_address_is_searched_with(tmp_path: Path, page: Page) -> N
         box(page).press("Enter")
         expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-07\.png , score 1\.00"))
         expect(chips(page)).to_have_text(re.compile(r"^picture\.png"))
+        # The chip shows it, and so does the box beside the results: as the server has it, never from its address.
+        for place in (chips(page), page.get_by_test_id("query-preview")):
+            expect(place.locator("img")).to_have_attribute("src", re.compile("^data:image/webp;base64,"))
+            expect(place.locator("img")).not_to_have_js_property("naturalWidth", 0)
         page.reload()
         expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 drawing-07\.png , score 1\.00"))
         elsewhere.shutdown()

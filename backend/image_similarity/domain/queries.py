@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -117,6 +118,8 @@ class Query:
     mode: Mode = Mode.VECTOR
     keywords: str | None = None
     """Words to look for in descriptions and tags; None for those of the texts in the query."""
+    previews: bool = False
+    """Whether the answer is to have a small picture of each image that is fetched for it."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest for a query that asks for nothing."""
@@ -233,6 +236,8 @@ class SearchResult:
     """The lowest score that was let in, and with `AUTO` the one that was found; None where all were."""
     texts: tuple[bytes | None, ...] = ()
     """The metadata of each hit as JSON, which an answer of JSON takes over without reading it."""
+    previews: Mapping[str, bytes] = field(default_factory=dict)
+    """Where the query asked for them: a small picture, WebP, of each fetched image by its URL."""
 
     @property
     def matches(self) -> tuple[Match, ...]:

@@ -1,6 +1,6 @@
 import { type SyntheticEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
-import type { Hit } from "@/api/types";
+import type { SearchAnswer } from "@/api/types";
 import { NO_MARKS } from "@/search/marks";
 import { entered, readTyped, wordsOf } from "@/search/parts";
 import { PartsTray } from "@/search/parts-tray";
@@ -14,11 +14,11 @@ import { Icon } from "@/ui/icons";
 interface Props {
   state: SearchState;
   update: (change: Partial<SearchState>) => void;
-  hits?: Hit[] | undefined;
+  answer?: SearchAnswer | undefined;
 }
 
 /** What is searched with: words, addresses of pictures and pictures, all in one place. */
-export function SearchBox({ state, update, hits }: Props) {
+export function SearchBox({ state, update, answer }: Props) {
   const { parts } = state;
   const words = wordsOf(parts);
   const [typed, setTyped] = useState(words);
@@ -79,7 +79,7 @@ export function SearchBox({ state, update, hits }: Props) {
             <Icon name="go" />
           </button>
         </div>
-        <PartsTray parts={parts} hits={hits} filtered={state.rules.length > 0} onChange={change} />
+        <PartsTray parts={parts} answer={answer} filtered={state.rules.length > 0} onChange={change} />
       </form>
       {typed !== words && <TypedHint typed={typed} />}
     </div>

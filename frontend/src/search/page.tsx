@@ -76,7 +76,7 @@ export function SearchPage() {
   return (
     <div className="mx-auto grid w-full max-w-[140rem] flex-1 content-start gap-x-8 gap-y-4 px-4 py-4 max-lg:grid-cols-[minmax(0,1fr)] sm:px-6 lg:grid-cols-[18rem_minmax(0,1fr)] lg:gap-y-6 lg:px-8 lg:py-6">
       <div className="lg:col-span-2">
-        <SearchBox state={state} update={update} hits={hits} />
+        <SearchBox state={state} update={update} answer={search.data} />
         <ModeSwitch state={state} update={update} />
         <QueryNotes error={search.error} truncated={search.data?.truncated ?? false} />
       </div>
@@ -84,7 +84,7 @@ export function SearchPage() {
         aria-label="Query"
         className="flex flex-col gap-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto"
       >
-        <QueryPreview parts={parts} />
+        <QueryPreview parts={parts} fetched={search.data?.query_previews} />
         <Controls
           state={state}
           update={update}

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useObjectUrl } from "@/api/images";
 import { useImage } from "@/api/queries";
-import type { Hit } from "@/api/types";
+import type { SearchAnswer } from "@/api/types";
 import { AddToCollection } from "@/search/add-to-collection";
 import { isSearchable, LEVELS, nameOf } from "@/search/parts";
 import { queryImage } from "@/search/run";
@@ -13,13 +13,13 @@ import { Thumbnail } from "@/ui/picture";
 
 interface Props {
   parts: Part[];
-  hits: Hit[] | undefined;
+  answer: SearchAnswer | undefined;
   filtered: boolean;
   onChange: (parts: Part[]) => void;
 }
 
 /** The parts of a query as chips: what they are, how much each counts, and a way to be rid of it. */
-export function PartsTray({ parts, hits, filtered, onChange }: Props) {
+export function PartsTray({ parts, answer, filtered, onChange }: Props) {
   if (parts.every(({ kind }) => kind === "text") && parts.length < 2) return null;
   return (
     <ul
@@ -33,6 +33,7 @@ export function PartsTray({ parts, hits, filtered, onChange }: Props) {
           <PartChip
             key={index}
             part={part}
+            fetched={part.kind === "url" ? answer?.query_previews[part.url] : undefined}
             // Where it is alone, or the rest is only against something, it cannot be turned around.
             levels={others.length === 0 ? [] : isSearchable(others) ? LEVELS : LEVELS.slice(0, -1)}
             onWeight={(weight) =>
@@ -42,19 +43,21 @@ export function PartsTray({ parts, hits, filtered, onChange }: Props) {
           />
         );
       })}
-      <AddToCollection parts={parts} hits={hits} filtered={filtered} />
+      <AddToCollection parts={parts} hits={answer?.results} filtered={filtered} />
     </ul>
   );
 }
 
 interface ChipProps {
   part: Part;
+  /** What the server has fetched for it, where it is an address. */
+  fetched: string | undefined;
   levels: typeof LEVELS;
   onWeight: (weight: number) => void;
   onRemove: () => void;
 }
 
-function PartChip({ part, levels, onWeight, onRemove }: ChipProps) {
+function PartChip({ part, fetched, levels, onWeight, onRemove }: ChipProps) {
   const upload = useUpload(part);
   const name = part.kind === "upload" ? (upload?.name ?? "Your image") : nameOf(part);
   const against = part.weight < 0;
@@ -66,7 +69,7 @@ function PartChip({ part, levels, onWeight, onRemove }: ChipProps) {
       }`}
     >
       <span className="relative flex size-8 shrink-0 items-center justify-center overflow-hidden rounded-full bg-surface text-muted">
-        <PartPicture part={part} blob={upload?.blob} />
+        <PartPicture part={part} blob={upload?.blob} fetched={fetched} />
       </span>
       <span className="max-w-36 min-w-0 truncate pl-1 font-medium sm:max-w-56" title={name}>
         {name}
@@ -96,7 +99,15 @@ function PartChip({ part, levels, onWeight, onRemove }: ChipProps) {
   );
 }
 
-function PartPicture({ part, blob }: { part: Part; blob: Blob | undefined }) {
+function PartPicture({
+  part,
+  blob,
+  fetched,
+}: {
+  part: Part;
+  blob: Blob | undefined;
+  fetched: string | undefined;
+}) {
   const own = useObjectUrl(blob);
   const [failed, setFailed] = useState<string>();
   switch (part.kind) {
@@ -105,7 +116,11 @@ function PartPicture({ part, blob }: { part: Part; blob: Blob | undefined }) {
     case "text":
       return <Icon name="text" className="size-4" />;
     case "url":
-      return <Icon name="link" className="size-4" />;
+      return fetched === undefined ? (
+        <Icon name="link" className="size-4" />
+      ) : (
+        <img src={fetched} alt="" className="size-full object-cover" />
+      );
     case "upload":
       return own === undefined || own === failed ? (
         <Icon name="image" className="size-4" />

@@ -2,19 +2,45 @@ import { type ReactNode, useState } from "react";
 import { useObjectUrl } from "@/api/images";
 import { useImage } from "@/api/queries";
 import { bytes } from "@/format";
+import { fileOf, hostOf } from "@/search/parts";
 import { useUpload } from "@/search/parts-tray";
 import type { Part } from "@/search/state";
 import { Icon } from "@/ui/icons";
 import { Thumbnail } from "@/ui/picture";
 
 /** The picture that is searched with, large, where there is room for it beside the results. */
-export function QueryPreview({ parts }: { parts: Part[] }) {
-  const part = parts.find(({ kind }) => kind === "image" || kind === "upload");
+export function QueryPreview({
+  parts,
+  fetched,
+}: {
+  parts: Part[];
+  /** What the server has fetched, by its address. */
+  fetched: Record<string, string> | undefined;
+}) {
+  const part = parts.find(({ kind }) => kind !== "text");
   if (!part) return null;
   return (
     <div className="card p-4 max-lg:hidden">
-      {part.kind === "image" ? <Indexed id={part.id} /> : <Own part={part} />}
+      {part.kind === "image" ? (
+        <Indexed id={part.id} />
+      ) : part.kind === "url" ? (
+        <Fetched url={part.url} picture={fetched?.[part.url]} />
+      ) : (
+        <Own part={part} />
+      )}
     </div>
+  );
+}
+
+function Fetched({ url, picture }: { url: string; picture: string | undefined }) {
+  return (
+    <Preview title={fileOf(url)} line={`From ${hostOf(url)}`}>
+      {picture === undefined ? (
+        <Icon name="link" className="size-8 text-muted" />
+      ) : (
+        <img src={picture} alt="What is searched with" className="size-full object-contain" />
+      )}
+    </Preview>
   );
 }
 

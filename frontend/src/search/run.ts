@@ -87,6 +87,8 @@ function optionsOf(state: SearchState, mode: Mode, strategy: Strategy | null): S
     ...(group !== null && { group_by: group, group_size: GROUP_SIZE }),
     ...(liked.length > 0 && { positive: liked }),
     ...(disliked.length > 0 && { negative: disliked }),
+    // The browser itself asks foreign addresses for nothing.
+    ...(parts.some(({ kind }) => kind === "url") && { query_previews: true }),
     ...(strategy !== null && { strategy: API_STRATEGIES[strategy] }),
   };
 }

@@ -56,7 +56,15 @@ async def read_query(request: Request) -> tuple[Query, SearchOptions]:
     negative = _read_examples("negative", checked.negative, images["negative"])
     if not parts and not positive and not negative and checked.mode is not Mode.KEYWORDS:
         raise InvalidRequest(f"There is nothing to search for: send one of {_SOURCES}, or several as query.")
-    query = Query(tuple(parts), positive, negative, checked.strategy, checked.mode, checked.keywords)
+    query = Query(
+        tuple(parts),
+        positive,
+        negative,
+        checked.strategy,
+        checked.mode,
+        checked.keywords,
+        previews=checked.query_previews,
+    )
     return query, search_options(checked)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import orjson
 from fastapi import APIRouter, Request
 
@@ -123,5 +125,8 @@ def _answer(result: SearchResult) -> JsonAnswer:
             "threshold": None if result.threshold is None else round(result.threshold, 6),
             "cached": result.cached,
             "truncated": result.truncated,
+            "query_previews": {
+                url: f"data:image/webp;base64,{b64encode(picture).decode()}" for url, picture in result.previews.items()
+            },
         }
     )

@@ -169,6 +169,7 @@ class QueryFields(SearchParameters):
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
     mode: Mode = Field(Mode.VECTOR, strict=False, description=_MODE)
     keywords: Keywords | None = None
+    query_previews: bool = Field(False, description="true answers a small picture of each image_url.")
     threshold: AnyThreshold | None = Field(
         None,
         description='Lowest score to return; "auto" cuts where the scores fall off. Above 1 in the mode keywords only.',
@@ -199,11 +200,7 @@ class SearchRequest(QueryFields):
     )
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"image_data": EXAMPLE_IMAGE, "top_k": 5, "threshold": 0.2},
-            ]
-        }
+        json_schema_extra={"examples": [{"image_data": EXAMPLE_IMAGE, "top_k": 5, "threshold": 0.2}]}
     )
 
 
@@ -268,6 +265,7 @@ class SearchResponse(BaseModel):
     search_time_ms: float
     cached: bool = Field(description="true where the answer was computed before and is still valid.")
     truncated: bool = Field(description="true where a text was longer than the model reads and its end was ignored.")
+    query_previews: dict[str, str] = Field(description="By image_url, its thumbnail as a data: URL, if asked for.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -292,6 +290,7 @@ class SearchResponse(BaseModel):
                     "search_time_ms": 14.2,
                     "cached": False,
                     "truncated": False,
+                    "query_previews": {},
                 }
             ]
         }

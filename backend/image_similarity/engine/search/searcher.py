@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
@@ -100,7 +100,8 @@ class Searches:
         Raises InvalidRequest if its parts cancel each other out, AnswerTooLarge if the results have too many bytes.
         """
         started = perf_counter()
-        query = await self._fetched(query)
+        fetched = await self._fetch(query)
+        query = _with_images(query, fetched)
         digests = [await self._digest(source) for source in query.sources]
 
         async def compute() -> bytes:
@@ -112,10 +113,11 @@ class Searches:
         # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
         stored, cached = await self._answers.to(f"{_FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
         found = _load(stored)
+        previews = await self._previews_of(fetched) if query.previews else {}
         taken = round((perf_counter() - started) * 1000, 3)
         matches = add_confidence(query, found.matches, self._calibrations)
         texts = tuple(found.texts)
-        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold, texts)
+        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold, texts, previews)
 
     async def _digest(self, source: Source) -> str:
         if not isinstance(source, ImageBytes):
@@ -124,22 +126,15 @@ class Searches:
         self._images.count_query(digest)
         return digest
 
-    async def _fetched(self, query: Query) -> Query:
-        """Return the query with the images themselves in place of their URLs."""
+    async def _fetch(self, query: Query) -> dict[str, bytes]:
+        """Return the images that the query names by URL; there are MAX_URLS at most."""
         urls = [source.url for source in query.sources if isinstance(source, ImageUrl)]
-        if not urls:
-            return query
-        fetched = await self._urls.fetch_all(urls)
+        return await self._urls.fetch_all(urls) if urls else {}
 
-        def image(source: S) -> S | ImageBytes:
-            return ImageBytes(fetched[source.url]) if isinstance(source, ImageUrl) else source
-
-        return replace(
-            query,
-            parts=tuple(QueryPart(image(part.source), part.weight) for part in query.parts),
-            positive=tuple(map(image, query.positive)),
-            negative=tuple(map(image, query.negative)),
-        )
+    async def _previews_of(self, fetched: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return a thumbnail of each, so that a page can show them without asking where they come from."""
+        made = await asyncio.gather(*map(self._images.thumbnail, fetched.values()))
+        return dict(zip(fetched, made, strict=True))
 
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
         if query.mode is Mode.KEYWORDS:
@@ -180,6 +175,22 @@ class Searches:
     ) -> Selected:
         with self._metrics.stage("query"), span("store"):
             return await self._selection.of(wanted, options, exclude=exclude, by_texts=by_texts)
+
+
+def _with_images(query: Query, fetched: Mapping[str, bytes]) -> Query:
+    """Return the query with the images themselves in place of their URLs."""
+    if not fetched:
+        return query
+
+    def image(source: S) -> S | ImageBytes:
+        return ImageBytes(fetched[source.url]) if isinstance(source, ImageUrl) else source
+
+    return replace(
+        query,
+        parts=tuple(QueryPart(image(part.source), part.weight) for part in query.parts),
+        positive=tuple(map(image, query.positive)),
+        negative=tuple(map(image, query.negative)),
+    )
 
 
 def _subject(source: Source, digest: str) -> tuple[str, str]:
