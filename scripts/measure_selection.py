@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from altered_copies import COPIES
 from image_similarity.bootstrap.models import load_encoder
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.engine.search.auto_threshold import WINDOW, score_cut
 from image_similarity.engine.search.ranker import BACKGROUND
 from image_similarity.images.decode import decode
@@ -133,7 +133,7 @@ def best_flat(rankings: Rankings) -> float:
     return max(np.arange(0, 1, 0.005).tolist(), key=lambda threshold: outcome(rankings, flat(threshold)).f1)
 
 
-def embed(encoder: Encoder, files: Iterable[bytes]) -> Embedding:
+def embed(encoder: ImageEncoder, files: Iterable[bytes]) -> Embedding:
     """Return the embeddings of image files, one a row."""
     rows, rest = [], iter(files)
     while part := list(islice(rest, 32)):
@@ -155,7 +155,7 @@ class Photographs:
     others: Embedding
 
     @classmethod
-    def read(cls, shared: Path, encoder: Encoder, *, others: int) -> Photographs:
+    def read(cls, shared: Path, encoder: ImageEncoder, *, others: int) -> Photographs:
         """Read and embed what lies in the folder of shared photographs."""
         paths = sorted(path for path in (shared / "caltech101").glob("*/*") if path.is_file())
         single = [path.read_bytes() for path in sorted((shared / "images").glob("*.JPEG"))]

@@ -16,7 +16,7 @@ from image_similarity.bootstrap import models
 from image_similarity.bootstrap import server as api_server
 from image_similarity.cli import index_remote as remote_bulk
 from image_similarity.domain.errors import ModelUnavailable
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
@@ -114,7 +114,7 @@ def test_names_that_are_nearly_settings_are_told_of(cli: Cli, env: Env) -> None:
 
 
 def test_a_model_that_cannot_be_had_is_told_of_in_words(cli: Cli, env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_mini(name: str, _: Settings) -> Encoder:
+    def only_mini(name: str, _: Settings) -> ImageEncoder:
         if name != "mini":
             raise ModelUnavailable(f'The model "{name}" is not on this machine.')
         encoder = ColourEncoder("mini")

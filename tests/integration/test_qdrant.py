@@ -16,7 +16,7 @@ import pytest
 from image_similarity.bootstrap import models
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.domain.errors import ModelUnavailable
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.engine.collection import trash
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
@@ -130,7 +130,7 @@ def test_what_one_replica_deletes_another_restores_or_drops(
 async def test_there_is_no_stand_in_for_the_model_of_a_shared_collection(
     qdrant: QdrantProcess, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(name: str, settings: Settings) -> Encoder:
+    def nothing(name: str, settings: Settings) -> ImageEncoder:
         raise ModelUnavailable(f"There are no weights of {name}.")
 
     monkeypatch.setattr(models, "load_encoder", nothing)

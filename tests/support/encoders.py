@@ -21,7 +21,7 @@ INPUT_SIZE = 32
 
 
 class ColourEncoder:
-    """Implements `Encoder`: the histogram of an image's colours as a unit vector.
+    """Implements `ImageEncoder`: the histogram of an image's colours as a unit vector.
 
     Alike images have alike colours, so nearest neighbours make sense. Instead of being computed, a batch can be held
     back (`hold`), refused (`fail_when`), or come out as NaN (`nan_when`).

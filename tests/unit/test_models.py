@@ -9,7 +9,7 @@ import pytest
 
 from image_similarity.bootstrap import models
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.lazy import LazyTextEncoder
 from image_similarity.settings import Settings
@@ -19,7 +19,7 @@ from tests.support.servers import make_settings
 MULTILINGUAL = "sentence-transformers/clip-ViT-B-32-multilingual-v1"
 
 
-def pretended_mini() -> Encoder:
+def pretended_mini() -> ImageEncoder:
     encoder = ColourEncoder("mini")
     encoder.spec = replace(MINI, towers=frozenset({"image"}))
     return encoder
@@ -38,7 +38,7 @@ def test_a_text_model_known_to_be_another_models_is_refused_before_it_is_looked_
 
 
 def test_nothing_stands_in_for_a_model_whose_name_is_misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(name: str, settings: Settings) -> Encoder:
+    def unknown(name: str, settings: Settings) -> ImageEncoder:
         raise ModelUnknown(f"There is no {name}.")
 
     monkeypatch.setattr(models, "load_encoder", unknown)
@@ -47,7 +47,7 @@ def test_nothing_stands_in_for_a_model_whose_name_is_misspelt(tmp_path: Path, mo
 
 
 def test_the_stand_in_reads_texts_with_its_own_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_mini(name: str, settings: Settings) -> Encoder:
+    def only_mini(name: str, settings: Settings) -> ImageEncoder:
         if name != MINI.name:
             raise ModelUnavailable(f"There are no weights of {name}.")
         return pretended_mini()

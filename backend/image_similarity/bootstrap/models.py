@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from image_similarity.bootstrap.stores import StoreKind, store_kind
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
-from image_similarity.encoders.base import Encoder, ModelSpec, TextEncoder
+from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder
 from image_similarity.encoders.mini.image import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.alignment import check_alignment, check_known
@@ -22,7 +22,7 @@ from image_similarity.vectors.collection import Found
 class LoadedModel:
     """The image tower, and the text tower that speaks its language."""
 
-    image: Encoder
+    image: ImageEncoder
     text: TextEncoder
     fallback_reason: str | None
     """Why it is the stand-in, where it is."""
@@ -56,7 +56,7 @@ def log_stand_in(settings: Settings, reason: str | None) -> None:
         get_logger().warning("model_fallback", wanted=settings.model_name, running=MINI.name, reason=reason)
 
 
-def load_encoder(name: str, settings: Settings) -> Encoder:
+def load_encoder(name: str, settings: Settings) -> ImageEncoder:
     """Load an image tower onto the device of the settings. Raises ModelUnavailable."""
     # torch and transformers take seconds to import, which a command that needs no model is spared.
     if name == MINI.name:
@@ -68,7 +68,7 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
     return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
 
 
-def load_text_encoder(encoder: Encoder, settings: Settings) -> TextEncoder:
+def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
     """Return the text tower for an image tower.
 
     The model's own is loaded when the first text comes, unless TEXT_PRELOAD asks for it now: a server that is only
@@ -105,7 +105,7 @@ def load_calibrations(model: LoadedModel, settings: Settings) -> Calibrations:
     return read_calibrations(MINI_CALIBRATION, MINI.name, model.text.name) if spec.name == MINI.name else {}
 
 
-def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
+def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
     spec, device = encoder.spec, encoder.device
     if spec.name == MINI.name:
         from image_similarity.encoders.mini import text as mini_text
@@ -128,7 +128,7 @@ def _own_text_tower(encoder: Encoder) -> LazyTextEncoder:
     )
 
 
-def _load_image_tower(settings: Settings, found: Found | None) -> tuple[Encoder, str | None]:
+def _load_image_tower(settings: Settings, found: Found | None) -> tuple[ImageEncoder, str | None]:
     """Return the model to run and, where it is the stand-in, why."""
     shared = store_kind(settings) is StoreKind.SERVER
     filled = found.meta.model if found is not None and (found.images or shared) else None

@@ -20,7 +20,7 @@ from time import monotonic
 from cachetools import TTLCache
 from redis.exceptions import ResponseError
 
-from image_similarity.cache.redis_connection import Answer, Command, RedisLink, as_none
+from image_similarity.cache.redis_connection import Answer, Command, RedisConnection, as_none
 from image_similarity.telemetry.logging import get_logger
 
 MARK = 5.0
@@ -76,7 +76,7 @@ class LocalContents:
 class SharedContents:
     """Keeps them in Redis."""
 
-    def __init__(self, link: RedisLink, *, prefix: str, ttl: int) -> None:
+    def __init__(self, link: RedisConnection, *, prefix: str, ttl: int) -> None:
         """`ttl` in milliseconds."""
         self._link = link
         self._prefix = prefix

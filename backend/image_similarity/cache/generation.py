@@ -43,8 +43,8 @@ import secrets
 
 from redis.exceptions import RedisError, ResponseError
 
-from image_similarity.cache.redis_connection import Command, RedisLink, was_cut
-from image_similarity.concurrency.coalesce import Coalesced
+from image_similarity.cache.redis_connection import Command, RedisConnection, was_cut
+from image_similarity.concurrency.coalesce import CoalescedTask
 from image_similarity.telemetry.logging import get_logger
 
 LEASE = 1.0
@@ -58,14 +58,14 @@ _STEP = PATIENCE / 4
 this process being late is not taken for Redis being silent."""
 
 
-class SharedGeneration:
+class CollectionGeneration:
     """Reads and replaces the name; see the module's text for why it is right."""
 
-    def __init__(self, link: RedisLink, *, key: str, channel: str) -> None:
+    def __init__(self, link: RedisConnection, *, key: str, channel: str) -> None:
         self._link = link
         self._key = key
         self._channel = channel
-        self._replacing = Coalesced(self._replace)
+        self._replacing = CoalescedTask(self._replace)
         self._silence = 0.0
         # Writes are numbered; those up to _told are known to Redis, that up to _owed were acknowledged.
         self._written = 0

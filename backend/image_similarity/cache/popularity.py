@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from image_similarity.cache.redis_connection import Command, RedisLink, as_none
+from image_similarity.cache.redis_connection import Command, RedisConnection, as_none
 
 KEPT = 10_000
 """Most queries that are ranked."""
@@ -16,10 +16,10 @@ _HALF_LIFE = 3600
 """Seconds after which all counts are halved, so that what was popular last week makes room."""
 
 
-class Popularity:
+class QueryPopularity:
     """Counts in this process, and adds what was counted to the common ranking now and then."""
 
-    def __init__(self, link: RedisLink, *, key: str) -> None:
+    def __init__(self, link: RedisConnection, *, key: str) -> None:
         self._link = link
         self._key = key
         self._counted: Counter[str] = Counter()

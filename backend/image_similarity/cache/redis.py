@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 from image_similarity.cache.base import Kind, TierStats
 from image_similarity.cache.circuit_breaker import CircuitBreaker
 from image_similarity.cache.contents import SharedContents
-from image_similarity.cache.generation import LEASE, SharedGeneration
-from image_similarity.cache.popularity import Popularity
-from image_similarity.cache.redis_connection import RedisLink, as_none
+from image_similarity.cache.generation import LEASE, CollectionGeneration
+from image_similarity.cache.popularity import QueryPopularity
+from image_similarity.cache.redis_connection import RedisConnection, as_none
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 
@@ -51,7 +51,7 @@ class RedisCache:
         `on_change` is called, at most a few times a second, after writes anywhere. Raises ValueError where the URL
         is not one of Redis.
         """
-        self._link = RedisLink(
+        self._link = RedisConnection(
             url, password=password, timeout=timeout, breaker=breaker or CircuitBreaker(), metrics=metrics
         )
         # One hash slot for all that one command may touch.
@@ -59,8 +59,8 @@ class RedisCache:
         self._ttl = max(1, round(ttl * 1000))
         self._metrics = metrics
         self._channel = f"{self._prefix}:changed"
-        self._generation = SharedGeneration(self._link, key=f"{self._prefix}:generation", channel=self._channel)
-        self._popularity = Popularity(self._link, key=f"{self._prefix}:popular")
+        self._generation = CollectionGeneration(self._link, key=f"{self._prefix}:generation", channel=self._channel)
+        self._popularity = QueryPopularity(self._link, key=f"{self._prefix}:popular")
         self._contents = SharedContents(self._link, prefix=self._prefix, ttl=self._ttl)
         self._on_change = on_change
         self._changed = False

@@ -44,7 +44,7 @@ class _Session:
     run: str
 
 
-class RedisLink:
+class RedisConnection:
     """Talks to one Redis over sessions that are kept open.
 
     redis-py's `Connection` does the talking. Its pool and client are left out: a connection of theirs connects anew

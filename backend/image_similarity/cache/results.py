@@ -10,7 +10,7 @@ from image_similarity.concurrency.single_flight import SingleFlight
 from image_similarity.telemetry.tracing import span
 
 
-class Answers:
+class ResultCache:
     """Keeps answers under the question, the model, and the collection's generation; see `Cache.generation`."""
 
     def __init__(self, cache: Cache, model: str, *, settings: str = "") -> None:

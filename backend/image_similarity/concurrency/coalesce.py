@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-class Coalesced:
+class CoalescedTask:
     """One run of the work at a time, and whoever asks gets a run that begins afterwards, shared with others.
 
     The work must not raise.

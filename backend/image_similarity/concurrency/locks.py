@@ -42,7 +42,7 @@ class Recent(Generic[T]):
             return self._answer[0]
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def uncancellable(work: Coroutine[Any, Any, T]) -> T:
     """Await a write; a caller that is cancelled meanwhile is let go only when the write is done.
 
     The stores finish what was sent to them whether or not anyone waits, and what must follow (stale results, unused

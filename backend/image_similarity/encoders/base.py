@@ -78,7 +78,7 @@ class TextEncoder(Protocol):
         ...
 
 
-class Encoder(Protocol):
+class ImageEncoder(Protocol):
     """A loaded model."""
 
     @property

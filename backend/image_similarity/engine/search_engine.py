@@ -10,8 +10,8 @@ from time import monotonic
 import orjson
 
 from image_similarity.cache.base import Cache, TierStats
-from image_similarity.cache.results import Answers
-from image_similarity.concurrency.locks import KeyedLocks, to_the_end
+from image_similarity.cache.results import ResultCache
+from image_similarity.concurrency.locks import KeyedLocks, uncancellable
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
 from image_similarity.domain.records import Content, ImageRecord, IndexResult, Metadata, Page
@@ -100,7 +100,7 @@ class SearchEngine:
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
-        self._answers = Answers(cache, model.spec.name, settings=answer_settings)
+        self._answers = ResultCache(cache, model.spec.name, settings=answer_settings)
         self._searches = Searches(
             embedder, texts, urls, vectors, self._answers, metrics, model.calibrations, alike=model.duplicate_similarity
         )
@@ -196,7 +196,7 @@ class SearchEngine:
         is answered as it was to be; any other raises ImageNotFound.
         """
         async with self._ids.of(image_id):
-            return await to_the_end(self._writes.remove(image_id, undo_seconds, request_key))
+            return await uncancellable(self._writes.remove(image_id, undo_seconds, request_key))
 
     async def restore_image(self, image_id: str, *, request_key: str | None = None) -> ImageRecord:
         """Bring a deleted image back as it was, its time of indexing included; `request_key` as for `delete_image`.
@@ -204,7 +204,7 @@ class SearchEngine:
         Raises ImageExists where there is an image of that id, ImageNotFound where none can be restored (any more).
         """
         async with self._ids.of(image_id):
-            return await to_the_end(self._writes.restore(image_id, request_key))
+            return await uncancellable(self._writes.restore(image_id, request_key))
 
     async def get_image(self, image_id: str) -> ImageRecord:
         """Return what is known of an image. Raises ImageNotFound."""

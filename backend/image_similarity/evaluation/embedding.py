@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from image_similarity.domain.errors import EncodingFailed, ImageSimilarityError
 from image_similarity.domain.records import Embedding, Pixels
-from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.encoders.base import ImageEncoder, TextEncoder
 from image_similarity.engine.embedding.decoding import open_decoders
 from image_similarity.engine.embedding.images import recipe_for
 from image_similarity.images.files import ImageFile, read_image
@@ -69,7 +69,7 @@ class _Prepared:
 
 
 def embed_images(
-    encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_progress: OnProgress = lambda _: None
+    encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings, on_progress: OnProgress = lambda _: None
 ) -> EmbeddedImages:
     """Embed image files; those that cannot be read or encoded are left out and named."""
     rows: list[tuple[int, str, Embedding]] = []
@@ -95,7 +95,7 @@ def embed_images(
 
 
 def _prepare(
-    encoder: Encoder, files: Sequence[ImageFile], settings: Settings
+    encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings
 ) -> Iterator[list[_Prepared | tuple[ImageFile, str]]]:
     """Read and decode in threads, a few batches ahead of who asks."""
     decoders = open_decoders(settings, Metrics(), encoder.preprocess)
@@ -125,7 +125,7 @@ def _prepare(
         decoders.close()
 
 
-def _encode(encoder: Encoder, batch: Sequence[_Prepared]) -> Sequence[Embedding | EncodingFailed]:
+def _encode(encoder: ImageEncoder, batch: Sequence[_Prepared]) -> Sequence[Embedding | EncodingFailed]:
     if not batch:
         return []
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.records import Embedding
-from image_similarity.encoders.base import Encoder, TextEncoder
+from image_similarity.encoders.base import ImageEncoder, TextEncoder
 from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages
 from image_similarity.evaluation.embedding import EmbeddedImages, embed_images, embed_texts
@@ -49,7 +49,7 @@ class Task:
 
 
 def images_by_label(
-    encoder: Encoder, data: LabelledImages, settings: Settings, on_step: OnStep = lambda *_: None
+    encoder: ImageEncoder, data: LabelledImages, settings: Settings, on_step: OnStep = lambda *_: None
 ) -> Task:
     """Search with each image for the others of its label.
 
@@ -76,7 +76,7 @@ def images_by_label(
 
 
 def images_by_name(
-    encoder: Encoder,
+    encoder: ImageEncoder,
     tower: TextEncoder,
     data: LabelledImages,
     template: str,
@@ -113,7 +113,7 @@ def images_by_name(
 
 
 def images_by_caption(
-    encoder: Encoder,
+    encoder: ImageEncoder,
     tower: TextEncoder,
     data: CaptionedImages,
     settings: Settings,
@@ -196,7 +196,7 @@ class _Shelves:
     warnings: tuple[str, ...]
 
 
-def _shelve(encoder: Encoder, data: LabelledImages, settings: Settings, on_step: OnStep) -> _Shelves:
+def _shelve(encoder: ImageEncoder, data: LabelledImages, settings: Settings, on_step: OnStep) -> _Shelves:
     embedded = _embed(encoder, data.files, settings, on_step)
     rows, repeated, warnings = _once_each(data, embedded)
     if data.unlabelled:
@@ -209,7 +209,7 @@ def _shelve(encoder: Encoder, data: LabelledImages, settings: Settings, on_step:
     return _Shelves(embedded.embeddings[rows], groups, labels, files, skipped, tuple(warnings))
 
 
-def _embed(encoder: Encoder, files: Sequence[ImageFile], settings: Settings, on_step: OnStep) -> EmbeddedImages:
+def _embed(encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings, on_step: OnStep) -> EmbeddedImages:
     return embed_images(encoder, files, settings, lambda done: on_step("Embedding images", done, len(files)))
 
 

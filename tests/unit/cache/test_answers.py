@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from image_similarity.cache.local import LocalCache
-from image_similarity.cache.results import Answers
+from image_similarity.cache.results import ResultCache
 from image_similarity.telemetry.metrics import Metrics
 
 
@@ -14,7 +14,7 @@ def cache() -> LocalCache:
     return LocalCache(max_entries=100, max_bytes=100_000, ttl=60, metrics=Metrics())
 
 
-async def ask(answers: Answers, answer: bytes) -> bytes:
+async def ask(answers: ResultCache, answer: bytes) -> bytes:
     """Ask the one question of these tests, to which `answer` is what would be computed."""
 
     async def compute() -> bytes:
@@ -24,7 +24,7 @@ async def ask(answers: Answers, answer: bytes) -> bytes:
 
 
 async def test_an_answer_is_kept_until_the_next_write(cache: LocalCache) -> None:
-    answers = Answers(cache, "model")
+    answers = ResultCache(cache, "model")
     assert [await ask(answers, b"old"), await ask(answers, b"new")] == [b"old", b"old"]
 
     await cache.advance_generation()
@@ -32,8 +32,8 @@ async def test_an_answer_is_kept_until_the_next_write(cache: LocalCache) -> None
 
 
 async def test_a_cache_that_outlives_a_configuration_does_not_answer_for_it(cache: LocalCache) -> None:
-    assert await ask(Answers(cache, "model", settings="english"), b"old") == b"old"
+    assert await ask(ResultCache(cache, "model", settings="english"), b"old") == b"old"
 
-    assert await ask(Answers(cache, "model", settings="german"), b"new") == b"new"
-    assert await ask(Answers(cache, "another", settings="english"), b"newer") == b"newer"
-    assert await ask(Answers(cache, "model", settings="english"), b"changed") == b"old"
+    assert await ask(ResultCache(cache, "model", settings="german"), b"new") == b"new"
+    assert await ask(ResultCache(cache, "another", settings="english"), b"newer") == b"newer"
+    assert await ask(ResultCache(cache, "model", settings="english"), b"changed") == b"old"

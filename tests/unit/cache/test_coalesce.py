@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from image_similarity.concurrency.coalesce import Coalesced
+from image_similarity.concurrency.coalesce import CoalescedTask
 
 
 class Work:
@@ -25,7 +25,7 @@ async def settle() -> None:
 
 async def test_all_who_ask_before_it_begins_share_a_run() -> None:
     work = Work()
-    coalesced = Coalesced(work)
+    coalesced = CoalescedTask(work)
     runs = {coalesced.next() for _ in range(10)}
     await settle()
     work.gate.release()
@@ -35,7 +35,7 @@ async def test_all_who_ask_before_it_begins_share_a_run() -> None:
 
 async def test_a_run_under_way_is_not_shared_and_never_runs_beside_another() -> None:
     work = Work()
-    coalesced = Coalesced(work)
+    coalesced = CoalescedTask(work)
     first = coalesced.next()
     await settle()
     later = [coalesced.next() for _ in range(5)]
@@ -54,7 +54,7 @@ async def test_a_run_under_way_is_not_shared_and_never_runs_beside_another() -> 
 
 async def test_one_who_gives_up_leaves_the_run_to_the_others() -> None:
     work = Work()
-    coalesced = Coalesced(work)
+    coalesced = CoalescedTask(work)
     run = coalesced.next()
     await asyncio.wait({run}, timeout=0.01)
     work.gate.release()
@@ -64,7 +64,7 @@ async def test_one_who_gives_up_leaves_the_run_to_the_others() -> None:
 
 async def test_cancel_ends_what_runs_and_what_waits() -> None:
     work = Work()
-    coalesced = Coalesced(work)
+    coalesced = CoalescedTask(work)
     coalesced.next()
     await settle()
     coalesced.next()

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from image_similarity.cache.contents import SharedContents
-from image_similarity.cache.redis_connection import Answer, Command, RedisLink
+from image_similarity.cache.redis_connection import Answer, Command, RedisConnection
 
 
 class HeldLink:
@@ -30,7 +30,7 @@ async def turns() -> None:
 
 async def test_a_mark_that_names_no_run_is_set_again_though_another_call_learns_the_name_first() -> None:
     link = HeldLink()
-    contents = SharedContents(cast(RedisLink, link), prefix="p", ttl=1000)
+    contents = SharedContents(cast(RedisConnection, link), prefix="p", ttl=1000)
     async with asyncio.TaskGroup() as group:
         group.create_task(contents.mark(["a"]))
         group.create_task(contents.find("a"))

@@ -18,7 +18,7 @@ from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders import hub
 from image_similarity.encoders.clip.image import ClipEncoder
-from image_similarity.encoders.clip.onednn import PackedTower
+from image_similarity.encoders.clip.onednn import OneDnnVisionTower
 from random_checkpoint import Kind, build_checkpoint
 from tests.support.drawings import noise, photo
 
@@ -120,7 +120,7 @@ def test_the_plain_model_answers_where_the_packed_one_cannot(
     def fail(self: Any, model: Any, dtype: torch.dtype) -> None:
         raise AttributeError("another version of transformers")
 
-    monkeypatch.setattr(PackedTower, "__init__", fail)
+    monkeypatch.setattr(OneDnnVisionTower, "__init__", fail)
     images = pictures()
 
     assert least_cosine(embed(load(tiny.path, precision), images), tiny.reference(images)) >= LEAST_COSINE[precision]
@@ -129,7 +129,7 @@ def test_the_plain_model_answers_where_the_packed_one_cannot(
 def test_the_plain_model_answers_where_the_packed_one_answers_wrongly(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PackedTower, "__call__", lambda self, pixels: torch.ones(len(pixels), 64))
+    monkeypatch.setattr(OneDnnVisionTower, "__call__", lambda self, pixels: torch.ones(len(pixels), 64))
     images = pictures()
 
     assert least_cosine(embed(load(tiny.path), images), tiny.reference(images)) >= LEAST_COSINE["fp32"]
@@ -141,7 +141,7 @@ def test_the_plain_model_answers_where_the_packed_one_answers_wrongly(
 def test_the_packed_model_is_what_runs_on_this_cpu(tiny: Checkpoint, precision: str) -> None:
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN does not multiply in bf16 on this CPU")
-    assert isinstance(load(tiny.path, precision)._tower, PackedTower)
+    assert isinstance(load(tiny.path, precision)._tower, OneDnnVisionTower)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.domain.records import Pixels
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.encoders.mini import image as mini
 from image_similarity.encoders.mini import pip_weights as packaged
 from image_similarity.encoders.mini.image import MINI, MiniEncoder
@@ -47,7 +47,7 @@ def test_the_description_is_had_without_importing_torch() -> None:
 
 
 def test_encoder_says_what_it_is(encoder: MiniEncoder) -> None:
-    as_protocol: Encoder = encoder
+    as_protocol: ImageEncoder = encoder
     assert (as_protocol.spec, as_protocol.device, as_protocol.precision) == (MINI, "cpu", "fp32")
 
 

@@ -17,9 +17,9 @@ from image_similarity.encoders import catalog, hub
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config
 from image_similarity.encoders.clip import text as clip_text
-from image_similarity.encoders.clip.onednn import PackedTower, agrees
+from image_similarity.encoders.clip.onednn import OneDnnVisionTower, agrees
 from image_similarity.encoders.clip.preprocessing import Family, Preprocessing
-from image_similarity.encoders.clip.threads import Lanes
+from image_similarity.encoders.clip.threads import ParallelInference
 from image_similarity.encoders.device import choose_device, choose_precision
 from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.images.recipe import Preprocess
@@ -31,7 +31,7 @@ Tower = Callable[[Tensor], Tensor]
 
 
 class ClipEncoder:
-    """An image tower of the CLIP or SigLIP family; satisfies `Encoder`."""
+    """An image tower of the CLIP or SigLIP family; satisfies `ImageEncoder`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ClipEncoder:
         self._tower = tower
         self._device = torch.device(device)
         self._precision = precision
-        self._lanes = Lanes(torch.get_num_threads() if device == "cpu" else 1)
+        self._lanes = ParallelInference(torch.get_num_threads() if device == "cpu" else 1)
         self._scale = torch.tensor(preprocessing.scale, device=self._device)
         self._shift = torch.tensor(preprocessing.shift, device=self._device)
 
@@ -159,7 +159,7 @@ def _build_tower(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[
             # PackedTower leans on operators that torch does not document and on how transformers builds its
             # models. Should either change, the plain model answers, only slower.
             try:
-                packed = PackedTower(model, dtype)
+                packed = OneDnnVisionTower(model, dtype)
                 if agrees(packed(noise.to(dtype)), expected, dtype):
                     return packed, expected.shape[-1]
             except (AttributeError, KeyError, RuntimeError):

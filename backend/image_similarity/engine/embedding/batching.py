@@ -15,7 +15,7 @@ import numpy as np
 
 from image_similarity.domain.errors import EncodingFailed, ImageSimilarityError, Overloaded
 from image_similarity.domain.records import Embedding, Pixels
-from image_similarity.encoders.base import EncodedText, Encoder, TextEncoder
+from image_similarity.encoders.base import EncodedText, ImageEncoder, TextEncoder
 from image_similarity.telemetry.metrics import Metrics, QueueMetrics
 
 Item = TypeVar("Item")
@@ -151,7 +151,9 @@ class Batching(Generic[Item, Outcome]):
         return outcomes
 
 
-def batch_images(encoder: Encoder, *, batch_size: int, max_queue: int, metrics: Metrics) -> Batching[Pixels, Embedding]:
+def batch_images(
+    encoder: ImageEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
+) -> Batching[Pixels, Embedding]:
     """Return the queue before an image tower: of pixels, shape (input_size, input_size, 3), into unit vectors."""
 
     def encode(images: list[Pixels]) -> list[Embedding]:

@@ -11,7 +11,7 @@ import numpy as np
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.concurrency.single_flight import SingleFlight
 from image_similarity.domain.records import Embedding, Pixels
-from image_similarity.encoders.base import Encoder
+from image_similarity.encoders.base import ImageEncoder
 from image_similarity.engine.embedding.batching import Batching
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.recipe import Preprocess, Recipe
@@ -50,7 +50,7 @@ class ImageEmbedder:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: ImageEncoder,
         batching: Batching[Pixels, Embedding],
         cache: Cache,
         decoders: Decoders,
@@ -156,6 +156,6 @@ class ImageEmbedder:
         return f"{self._model}:{digest}"
 
 
-def recipe_for(encoder: Encoder, *, max_pixels: int) -> Recipe:
+def recipe_for(encoder: ImageEncoder, *, max_pixels: int) -> Recipe:
     """Return how to decode for a model: alike wherever it is done, so that an image finds itself with a score of 1."""
     return Recipe(max_pixels, encoder.spec.input_size, THUMBNAIL_SIDE, (encoder.preprocess,))

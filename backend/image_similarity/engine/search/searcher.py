@@ -11,7 +11,7 @@ from typing import TypeVar
 import orjson
 from uuid_utils import uuid7
 
-from image_similarity.cache.results import Answers
+from image_similarity.cache.results import ResultCache
 from image_similarity.domain.errors import not_found
 from image_similarity.domain.filters import Scalar
 from image_similarity.domain.queries import (
@@ -78,7 +78,7 @@ class Searches:
         texts: TextEmbedder,
         urls: UrlFetcher,
         vectors: VectorStore,
-        answers: Answers,
+        answers: ResultCache,
         metrics: Metrics,
         calibrations: Calibrations,
         *,
