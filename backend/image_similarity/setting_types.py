@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.prompts import check_template
-from image_similarity.images.addresses import Allowed, is_name, read_address
+from image_similarity.images.addresses import AllowedNetworks, is_name, read_address
 from image_similarity.vectors.qdrant_server.addresses import read_addresses
 
 
@@ -39,7 +39,7 @@ def _check_networks(entries: list[str]) -> list[str]:
 
 
 def _check_targets(entries: list[str]) -> list[str]:
-    Allowed(entries)
+    AllowedNetworks(entries)
     return entries
 
 

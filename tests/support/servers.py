@@ -20,7 +20,7 @@ import uvicorn
 
 from image_similarity.api.app import create_app
 from image_similarity.bootstrap.engine import build_engine
-from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
 from image_similarity.bootstrap.jobs import build_jobs
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
@@ -74,7 +74,9 @@ def running_server(settings: Settings, tracing: Tracing | None = None) -> Iterat
     async def serve() -> None:
         engine = await build_engine(settings)
         app = create_app(engine, settings, build_jobs(settings, engine), tracing)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=WholeAnswers, proxy_headers=False))
+        server = uvicorn.Server(
+            uvicorn.Config(app, port=0, log_config=None, http=SingleWriteProtocol, proxy_headers=False)
+        )
         state.update(engine=engine, server=server, loop=asyncio.get_running_loop())
         serving = asyncio.ensure_future(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event

@@ -22,7 +22,7 @@ from typing import Any
 import uvicorn
 
 from image_similarity.api.errors import RETRIED_NOWHERE
-from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
 
 PAUSE = 0.3
 DRAIN = 1.5
@@ -96,7 +96,7 @@ async def serve(port: int, name: str) -> None:
     replica = ToyReplica(name)
     # The socket is ours, so that uvicorn takes no signals.
     server = uvicorn.Server(
-        uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512, http=WholeAnswers)
+        uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512, http=SingleWriteProtocol)
     )
     loop = asyncio.get_running_loop()
 

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from image_similarity.api import bounded_requests
 from image_similarity.api.bounded_requests import MAX_HEAD, MAX_HEAD_FIELDS
-from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
 from tests.unit.test_whole_answers import REQUEST, Wire
 
 POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n"
@@ -46,10 +46,10 @@ async def app(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def connected() -> tuple[Client, WholeAnswers]:
+def connected() -> tuple[Client, SingleWriteProtocol]:
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()
-    client, protocol = Client(), WholeAnswers(config, ServerState(), {})
+    client, protocol = Client(), SingleWriteProtocol(config, ServerState(), {})
     protocol.connection_made(cast(asyncio.Transport, client))
     return client, protocol
 

@@ -12,9 +12,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from image_similarity.api import bounded_requests
-from image_similarity.api.in_flight import EXEMPT, PIECE, Budget, CountBytes
+from image_similarity.api.in_flight import EXEMPT, PIECE, Budget, BytesInFlightMiddleware
 from image_similarity.api.limit_body import BodyLimits
-from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
 from image_similarity.domain.errors import BodyTooLarge, TooMuchInFlight
 from image_similarity.telemetry.metrics import Metrics
 
@@ -30,7 +30,7 @@ class Service:
     def __init__(self, app: App) -> None:
         self.metrics = Metrics()
         self.budget = Budget(LIMIT, self.metrics)
-        self._app = CountBytes(app, self.budget, BodyLimits(500_000, {UPLOADS: 10**9}))
+        self._app = BytesInFlightMiddleware(app, self.budget, BodyLimits(500_000, {UPLOADS: 10**9}))
 
     async def ask(self, *pieces: bytes, path: str = "/", send: Any = None, **headers: str) -> list[Any]:
         sent: list[Any] = []
@@ -242,11 +242,11 @@ async def test_a_client_that_does_not_read_its_answer_is_hung_up_on(
         await answer(send, body)
 
     budget = Budget(2 * len(body), Metrics())
-    counted = CountBytes(app, budget, BodyLimits(0, {}))
+    counted = BytesInFlightMiddleware(app, budget, BodyLimits(0, {}))
     config = uvicorn.Config(counted, lifespan="off", log_config=None)
     config.load()
     server = await asyncio.get_running_loop().create_server(
-        lambda: WholeAnswers(config, ServerState(), {}), "127.0.0.1", 0
+        lambda: SingleWriteProtocol(config, ServerState(), {}), "127.0.0.1", 0
     )
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

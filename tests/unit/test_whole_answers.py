@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from image_similarity.bootstrap.http_protocol import LONG_BYTES, JoiningTransport, WholeAnswers
+from image_similarity.bootstrap.http_protocol import LONG_BYTES, BufferedHeadTransport, SingleWriteProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -43,10 +43,10 @@ class Wire:
         """Nothing comes by itself."""
 
 
-def connected(app: Any) -> tuple[Wire, WholeAnswers]:
+def connected(app: Any) -> tuple[Wire, SingleWriteProtocol]:
     config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()
-    wire, protocol = Wire(), WholeAnswers(config, ServerState(), {})
+    wire, protocol = Wire(), SingleWriteProtocol(config, ServerState(), {})
     protocol.connection_made(cast(asyncio.Transport, wire))
     return wire, protocol
 
@@ -154,7 +154,7 @@ def test_head_whose_connection_is_lost_in_the_same_turn_is_dropped(loop_factory)
         _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
         transport = (await accepted).transport
         transport.abort()
-        JoiningTransport(transport, loop).write(b"HTTP/1.1 200 OK\r\n\r\n")
+        BufferedHeadTransport(transport, loop).write(b"HTTP/1.1 200 OK\r\n\r\n")
         for _ in range(3):
             await asyncio.sleep(0)
         client.close()
@@ -174,7 +174,7 @@ def test_works_on_either_event_loop(loop_factory):
         await part(send, b"hello")
 
     async def ask() -> bytes:
-        config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, http=WholeAnswers)
+        config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, http=SingleWriteProtocol)
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server._serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn offers no event

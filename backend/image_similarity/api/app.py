@@ -14,15 +14,15 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from image_similarity import __version__
 from image_similarity.api import docs_page, errors, openapi
 from image_similarity.api import web_page as page
-from image_similarity.api.auth import RequireKey
+from image_similarity.api.auth import ApiKeyAuth
 from image_similarity.api.browsers import RefuseForeignPages, allowed_hosts
 from image_similarity.api.compression import CompressJson
 from image_similarity.api.dependencies import EngineDep, JobsDep
 from image_similarity.api.health import watching
-from image_similarity.api.in_flight import Budget, CountBytes
-from image_similarity.api.limit_body import BodyLimits, LimitBody
+from image_similarity.api.in_flight import Budget, BytesInFlightMiddleware
+from image_similarity.api.limit_body import BodyLimitMiddleware, BodyLimits
 from image_similarity.api.metrics import metrics_answer
-from image_similarity.api.middleware import EncodedImageIds, ObserveRequests, TraceRequests
+from image_similarity.api.middleware import RawPathMiddleware, RequestLogMiddleware, TraceRequests
 from image_similarity.api.room import RequireRoom
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.domain.errors import StoreUnavailable
@@ -75,7 +75,7 @@ def create_app(
     errors.install(app)
 
     limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
-    guard = [Depends(RequireKey(settings.api_keys))]
+    guard = [Depends(ApiKeyAuth(settings.api_keys))]
     room = Depends(RequireRoom(limits))
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
@@ -90,15 +90,17 @@ def create_app(
     # The last one added is the first that a request meets.
     # Within what hands an answer on in pieces, which can no more be compressed.
     app.add_middleware(CompressJson)
-    app.add_middleware(LimitBody, limits=limits)
-    app.add_middleware(CountBytes, budget=Budget(settings.max_bytes_in_flight, engine.metrics), limits=limits)
-    app.add_middleware(EncodedImageIds)
+    app.add_middleware(BodyLimitMiddleware, limits=limits)
+    app.add_middleware(
+        BytesInFlightMiddleware, budget=Budget(settings.max_bytes_in_flight, engine.metrics), limits=limits
+    )
+    app.add_middleware(RawPathMiddleware)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(RefuseForeignPages, hosts=allowed_hosts(settings), origins=settings.cors_origins)
-    app.add_middleware(ObserveRequests, metrics=engine.metrics)
+    app.add_middleware(RequestLogMiddleware, metrics=engine.metrics)
     if tracing is not None:
         app.add_middleware(TraceRequests, tracing=tracing)
     # So that all see the client's address, and not that of a proxy of ours.

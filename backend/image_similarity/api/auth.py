@@ -14,7 +14,7 @@ from image_similarity.api.errors import ProblemError
 from image_similarity.api.guesses import WrongKeys, client_address
 
 
-class RequireKey:
+class ApiKeyAuth:
     """A dependency that lets a request pass with one of the keys, or with any where none are set."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:

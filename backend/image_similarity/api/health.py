@@ -12,7 +12,7 @@ from fastapi import Response
 
 from image_similarity import __version__
 from image_similarity.api.errors import ProblemError
-from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.responses import JsonResponse
 from image_similarity.api.schemas.status import HealthResponse, ServiceHealth
 from image_similarity.engine.search_engine import RunningModel, SearchEngine
 from image_similarity.jobs.base import QueueInfo
@@ -61,7 +61,7 @@ def ready_answer(engine: SearchEngine) -> Response:
         raise ProblemError(503, "not_ready", f"{name}: {problem}", {"Retry-After": "5"})
     full = engine.health.problem("disk")
     # Ready all the same: searches go on, and would have nowhere to go if all replicas write to one disk.
-    return JsonAnswer({"ready": True} if full is None else {"ready": True, "read_only": full})
+    return JsonResponse({"ready": True} if full is None else {"ready": True, "read_only": full})
 
 
 def _service(

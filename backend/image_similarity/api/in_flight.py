@@ -105,7 +105,7 @@ def share_of(request: Request) -> Share:
     return share
 
 
-class CountBytes:
+class BytesInFlightMiddleware:
     """Counts what each request holds. Must stand outside of what refuses a body by its size."""
 
     def __init__(self, app: ASGIApp, budget: Budget, limits: BodyLimits) -> None:

@@ -26,7 +26,7 @@ class BodyLimits:
         return self.to_disk.get(scope["path"], self.in_memory) if given in UPLOAD_TYPES else self.in_memory
 
 
-class LimitBody:
+class BodyLimitMiddleware:
     """Raises BodyTooLarge if a body exceeds its limit: from its declared length at once, else as it arrives."""
 
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:

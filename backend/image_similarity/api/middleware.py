@@ -21,7 +21,7 @@ _QUIET = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
 """Asked every few seconds by machines; logged at DEBUG only."""
 
 
-class ObserveRequests:
+class RequestLogMiddleware:
     """Gives each request an id (the caller's, if it is a sane one), and logs and measures its answer.
 
     It also adds the headers that all answers have.
@@ -110,7 +110,7 @@ class TraceRequests:
             root.set_attributes({"http.request.method": scope["method"], "http.route": route})
 
 
-class EncodedImageIds:
+class RawPathMiddleware:
     """Routes `/images/{image_id}` by the path as it was sent, so that an id may hold an encoded slash.
 
     With the decoded path, the image `a/file` could not be told from the file of the image `a`.

@@ -8,7 +8,7 @@ import orjson
 from fastapi import Response
 
 
-class JsonAnswer(Response):
+class JsonResponse(Response):
     """A dictionary as JSON; sent as it is, since what our own code builds needs no second check on its way out."""
 
     media_type = "application/json"

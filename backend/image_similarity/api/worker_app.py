@@ -11,7 +11,7 @@ from image_similarity import __version__
 from image_similarity.api import errors
 from image_similarity.api.health import ReadQueues, health_of, ready_answer, watching
 from image_similarity.api.metrics import metrics_answer
-from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.responses import JsonResponse
 from image_similarity.api.routes import PREFIX
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
@@ -32,7 +32,7 @@ def create_worker_app(engine: SearchEngine, settings: Settings, read_queues: Rea
 
     @app.get(f"{PREFIX}/health")
     async def health() -> Response:
-        return JsonAnswer(health_of(engine).model_dump(mode="json"))
+        return JsonResponse(health_of(engine).model_dump(mode="json"))
 
     @app.get(f"{PREFIX}/ready")
     async def ready() -> Response:

@@ -16,16 +16,16 @@ LONG_BYTES = 65536
 """A body from here on is not worth the copy: the kernel takes it in several pieces in any case."""
 
 
-class WholeAnswers(BoundedRequests):
-    """uvicorn's HTTP protocol on a `JoiningTransport`; for `uvicorn.Config(http=...)`."""
+class SingleWriteProtocol(BoundedRequests):
+    """uvicorn's HTTP protocol on a `BufferedHeadTransport`; for `uvicorn.Config(http=...)`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop for each connection."""
-        joining = JoiningTransport(cast(asyncio.Transport, transport), asyncio.get_running_loop())
+        joining = BufferedHeadTransport(cast(asyncio.Transport, transport), asyncio.get_running_loop())
         super().connection_made(cast(asyncio.Transport, joining))
 
 
-class JoiningTransport:
+class BufferedHeadTransport:
     """Holds an answer's head for what is written within the same turn of the event loop; the rest is another's work."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

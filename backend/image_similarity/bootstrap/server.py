@@ -18,7 +18,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from image_similarity.api.app import create_app
 from image_similarity.bootstrap.engine import build_engine, open_tracing
-from image_similarity.bootstrap.http_protocol import WholeAnswers
+from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
 from image_similarity.bootstrap.jobs import build_jobs, check_settings
 from image_similarity.bootstrap.listening import bind, refusal
 from image_similarity.bootstrap.models import log_stand_in
@@ -92,7 +92,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Cal
         # The application reads them, by TRUSTED_PROXIES.
         proxy_headers=False,
         server_header=False,
-        http=WholeAnswers,
+        http=SingleWriteProtocol,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     model, stats = engine.model, await engine.stats()

@@ -99,7 +99,7 @@ def read_address(text: str) -> Address | None:
         return None
 
 
-class Allowed:
+class AllowedNetworks:
     """What else may be fetched from, as an operator lists it: networks, addresses, names of hosts."""
 
     def __init__(self, entries: Iterable[str] = ()) -> None:

@@ -23,7 +23,7 @@ from image_similarity.domain.errors import BodyTooLarge, UrlFetchDisabled, UrlFe
 from image_similarity.images.addresses import (
     PUBLIC_PORTS,
     Address,
-    Allowed,
+    AllowedNetworks,
     is_name,
     is_of_cloud,
     is_public,
@@ -83,7 +83,7 @@ class UrlFetcher:
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`timeout` is in seconds, for everything together; `allow` is as `Allowed` takes it.
+        """`timeout` is in seconds, for everything together; `allow` is as `AllowedNetworks` takes it.
 
         `resolve` stands in for the system's resolver, `tls` for the usual certificate authorities. Raises ValueError
         for what `allow` must not hold.
@@ -91,7 +91,7 @@ class UrlFetcher:
         self._enabled = enabled
         self._max_bytes = max_bytes
         self._timeout = timeout
-        self._allowed = Allowed(allow)
+        self._allowed = AllowedNetworks(allow)
         self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
         self._resolve = resolve or self._ask_system
         self._tls = tls

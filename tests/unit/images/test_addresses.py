@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from image_similarity.images.addresses import Allowed, is_public, read_address, spells_a_number
+from image_similarity.images.addresses import AllowedNetworks, is_public, read_address, spells_a_number
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.215.14", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::5"]
 
@@ -89,17 +89,17 @@ def test_names_are_no_numbers() -> None:
 
 
 def test_networks_addresses_and_names_can_be_allowed() -> None:
-    allowed = Allowed(["10.1.0.0/16", "192.168.1.7", "[fd00::1]", "Minio.Internal"])
+    allowed = AllowedNetworks(["10.1.0.0/16", "192.168.1.7", "[fd00::1]", "Minio.Internal"])
 
     assert [allowed.holds(ip_address(text)) for text in ("10.1.2.3", "192.168.1.7", "fd00::1")] == [True] * 3
     assert [allowed.holds(ip_address(text)) for text in ("10.2.0.1", "192.168.1.8", "fd00::2")] == [False] * 3
     assert allowed.holds(ip_address("::ffff:10.1.2.3"))
     assert allowed.names("minio.internal.")
     assert not allowed.names("evil-minio.internal")
-    assert not Allowed().holds(ip_address("127.0.0.1"))
+    assert not AllowedNetworks().holds(ip_address("127.0.0.1"))
 
 
 @pytest.mark.parametrize("entry", ["http://minio", "10.0.0.0/99", "127.1", "minio:9000", "*", "a b", "me@minio"])
 def test_what_means_nothing_is_refused_at_start(entry: str) -> None:
     with pytest.raises(ValueError, match="neither a network"):
-        Allowed([entry])
+        AllowedNetworks([entry])

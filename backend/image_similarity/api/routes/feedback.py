@@ -13,7 +13,7 @@ from image_similarity.api.dependencies import EngineDep
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import json_body
 from image_similarity.api.requests.body import read_parameters
-from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.responses import JsonResponse
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.routes.images import IdempotencyKey
 from image_similarity.api.schemas.feedback import (
@@ -43,7 +43,7 @@ LINES = "application/jsonl"
     responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=json_body(FeedbackRequest),
 )
-async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonAnswer:
+async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonResponse:
     """Kept for FEEDBACK_RETENTION seconds. It changes no search: send `positive` and `negative` with one for that."""
     given = await read_parameters(FeedbackRequest, request)
     event = await engine.feedback.add(
@@ -53,7 +53,7 @@ async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyK
         query=_asked(given.query) if given.query else None,
         request_key=idempotency_key,
     )
-    return JsonAnswer(to_json(event), status_code=201)
+    return JsonResponse(to_json(event), status_code=201)
 
 
 @router.get("", summary="Verdicts, oldest first", response_model=FeedbackPage, responses=responses(422, 503))
@@ -63,10 +63,10 @@ async def page(
     cursor: Annotated[
         str | None, Query(description="`next_cursor` of the page before, or the last `event_id`.")
     ] = None,
-) -> JsonAnswer:
+) -> JsonResponse:
     """With the `event_id` of the last one that a reader knows as `cursor`, only what came later."""
     events, following = await engine.feedback.page(limit=limit, cursor=cursor)
-    return JsonAnswer({"events": [to_json(event) for event in events], "next_cursor": following})
+    return JsonResponse({"events": [to_json(event) for event in events], "next_cursor": following})
 
 
 @router.get(

@@ -11,7 +11,7 @@ from image_similarity.api.errors import responses
 from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import BINARY, image_body, json_body
 from image_similarity.api.requests.body import read_image_and, read_parameters
-from image_similarity.api.responses import JsonAnswer, image_answer
+from image_similarity.api.responses import JsonResponse, image_answer
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas.images import (
     DeleteResponse,
@@ -74,7 +74,7 @@ _MEDIA_TYPES = {
 )
 async def index(
     request: Request, engine: EngineDep, jobs: JobsDep, idempotency_key: IdempotencyKey = None
-) -> JsonAnswer:
+) -> JsonResponse:
     """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once.
 
     A description that a tagger is to write (TAGGER=caption) follows: `tagging_job` names the job that does it.
@@ -84,7 +84,7 @@ async def index(
         image, image_id=parameters.image_id, metadata=parameters.metadata, request_key=idempotency_key
     )
     tagging_job = await _tag_later(jobs, result.image_id) if result.untagged else None
-    return JsonAnswer(
+    return JsonResponse(
         {
             "image_id": result.image_id,
             "success": True,
@@ -106,12 +106,12 @@ async def browse(
     engine: EngineDep,
     limit: Annotated[int, Query(ge=1, le=500, description="Most images to return.")] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-) -> JsonAnswer:
+) -> JsonResponse:
     """Pages are cut by a cursor, so that images indexed meanwhile neither shift nor repeat what follows."""
     share_of(request).will_answer(min(limit * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
     page = await engine.list_images(limit=limit, cursor=cursor)
     images = [image_fields(record, text) for record, text in zip(page.records, page.texts, strict=True)]
-    return JsonAnswer({"images": images, "next_cursor": page.next_cursor})
+    return JsonResponse({"images": images, "next_cursor": page.next_cursor})
 
 
 @router.get(

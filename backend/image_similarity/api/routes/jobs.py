@@ -12,7 +12,7 @@ from image_similarity.api.dependencies import JobId, JobsDep, SettingsDep, Uploa
 from image_similarity.api.errors import responses
 from image_similarity.api.openapi import batch_body
 from image_similarity.api.requests.batch import read_batch
-from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.responses import JsonResponse
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas.jobs import (
     EXAMPLE_EVENTS,
@@ -44,7 +44,7 @@ async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep, up
     async with jobs.draft(upload=upload) as draft:
         metadata = await read_batch(request, draft, settings)
         job = await jobs.submit(draft, metadata)
-    answer = JsonAnswer({"job_id": job.job_id, "state": job.state, "total": job.counts.total}, status_code=202)
+    answer = JsonResponse({"job_id": job.job_id, "state": job.state, "total": job.counts.total}, status_code=202)
     answer.headers["Location"] = f"{PREFIX}/jobs/{job.job_id}"
     return answer
 

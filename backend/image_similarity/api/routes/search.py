@@ -14,7 +14,7 @@ from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import image_body, json_body
 from image_similarity.api.requests.body import read_parameters
 from image_similarity.api.requests.search import read_query, search_options
-from image_similarity.api.responses import JsonAnswer
+from image_similarity.api.responses import JsonResponse
 from image_similarity.api.routes import PREFIX
 from image_similarity.api.schemas.search import (
     KeywordSearchRequest,
@@ -38,7 +38,7 @@ router = APIRouter(prefix=PREFIX, tags=["search"])
     responses=responses(400, 403, 404, 413, 415, 422, 503),
     openapi_extra=image_body(SearchRequest, QueryFields, image_required=False),
 )
-async def search(request: Request, engine: EngineDep) -> JsonAnswer:
+async def search(request: Request, engine: EngineDep) -> JsonResponse:
     """Send an image as base64 in JSON or as a file in multipart/form-data, or name its URL, an indexed one, or words.
 
     Several of them, each with a weight, make up one query: their embeddings are added. Images that results should be
@@ -58,7 +58,7 @@ async def search(request: Request, engine: EngineDep) -> JsonAnswer:
     responses=responses(400, 413, 415, 422, 503),
     openapi_extra=json_body(TextSearchRequest),
 )
-async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
+async def search_text(request: Request, engine: EngineDep) -> JsonResponse:
     """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
     parameters = await read_parameters(TextSearchRequest, request)
     options = search_options(parameters)
@@ -73,7 +73,7 @@ async def search_text(request: Request, engine: EngineDep) -> JsonAnswer:
     responses=responses(400, 413, 415, 422, 503),
     openapi_extra=json_body(KeywordSearchRequest),
 )
-async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
+async def search_keywords(request: Request, engine: EngineDep) -> JsonResponse:
     """Ranked by BM25; other forms of a word are found, and words that begin with the last one."""
     parameters = await read_parameters(KeywordSearchRequest, request)
     options = search_options(parameters)
@@ -88,7 +88,7 @@ async def search_keywords(request: Request, engine: EngineDep) -> JsonAnswer:
     responses=responses(400, 404, 413, 415, 422, 503),
     openapi_extra=json_body(SearchParameters),
 )
-async def similar(image_id: ImageId, request: Request, engine: EngineDep) -> JsonAnswer:
+async def similar(image_id: ImageId, request: Request, engine: EngineDep) -> JsonResponse:
     """Nothing is uploaded; the image itself is left out of the results."""
     parameters = await read_parameters(SearchParameters, request)
     options = search_options(parameters)
@@ -102,8 +102,8 @@ def _make_room(request: Request, options: SearchOptions) -> None:
         share_of(request).will_answer(min(options.top_k * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
 
 
-def _answer(result: SearchResult) -> JsonAnswer:
-    return JsonAnswer(
+def _answer(result: SearchResult) -> JsonResponse:
+    return JsonResponse(
         {
             "query_id": result.query_id,
             "results": [
