@@ -20,7 +20,7 @@ import benchmark_rig as rig
 import load_client
 from benchmark import DEFAULT_CHECKPOINT
 from image_similarity.cli.cluster.qdrant import Source
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from random_checkpoint import build_checkpoint
 from stand_in_cluster import STAND_IN
 
@@ -67,7 +67,7 @@ def main(
         cluster = Cluster(Path(folder) / "cluster")
         env = {"MODEL_NAME": str(checkpoint.resolve())}
         with console.status("Starting the cluster") as status:
-            cluster.up(Plan(replicas=REPLICAS, workers=0, qdrant=Source(stand_in=STAND_IN), env=env))
+            cluster.up(ClusterPlan(replicas=REPLICAS, workers=0, qdrant=Source(stand_in=STAND_IN), env=env))
             try:
                 for number in range(rounds):
                     for count in (REPLICAS, 1):

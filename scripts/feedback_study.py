@@ -24,7 +24,7 @@ from image_similarity.domain.queries import IndexedImage, Query, SearchOptions, 
 from image_similarity.engine.feedback.events import Verdict
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.evaluation.dataset import read_labelled
-from image_similarity.evaluation.feedback import APPLIED, FeedbackReport, Judged, measure
+from image_similarity.evaluation.feedback import APPLIED, FeedbackReport, JudgedQuery, measure
 from image_similarity.settings import Settings
 
 TEMPLATE = "a photo of a {}"
@@ -72,13 +72,13 @@ async def index(engine: SearchEngine, folder: Path, *, at_once: int) -> dict[str
     return labels
 
 
-async def judge(engine: SearchEngine, query: Query, meant: str, labels: dict[str, str]) -> Judged:
+async def judge(engine: SearchEngine, query: Query, meant: str, labels: dict[str, str]) -> JudgedQuery:
     """Return what a user who means a label says of a search."""
     result = await engine.search(query, SearchOptions(top_k=PAGE, with_metadata=False))
     page = [match.image_id for match in result.matches]
     asked = {source.image_id for source in query.sources if isinstance(source, IndexedImage)}
     rest = [image_id for image_id, label in labels.items() if label == meant and image_id not in {*asked, *page}]
-    return Judged(query, tuple((one, _verdict(labels[one] == meant)) for one in (*page, *rest)), group=meant)
+    return JudgedQuery(query, tuple((one, _verdict(labels[one] == meant)) for one in (*page, *rest)), group=meant)
 
 
 def _verdict(liked: bool) -> Verdict:

@@ -20,7 +20,7 @@ import numpy as np
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, ImageRecord, Match
 from image_similarity.engine.search.diversity import candidate_count, diversify
-from image_similarity.engine.search.ranker import Selection
+from image_similarity.engine.search.ranker import Ranker
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 
@@ -62,7 +62,7 @@ async def main() -> None:
         await store.upsert(
             [(ImageRecord(str(place), digest, 1, 1, "JPEG", now, {}), row) for place, row in enumerate(rows)]
         )
-        selection = Selection(store, alike=0.95)
+        selection = Ranker(store, alike=0.95)
         for top_k in (10, 50, 256):
             count = candidate_count(top_k)
             cells = [f"{choice(rows[:count], top_k):.1f} ms"]

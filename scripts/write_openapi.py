@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from image_similarity.api.app import create_app
 from image_similarity.engine.search_engine import SearchEngine
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics
 
@@ -26,7 +26,7 @@ class _NoEngine:
 
 def text() -> str:
     """Return the document as the file holds it. The version is left out: a release changes no type."""
-    app = create_app(cast(SearchEngine, _NoEngine()), Settings(_env_file=None), cast(BulkJobs, None))
+    app = create_app(cast(SearchEngine, _NoEngine()), Settings(_env_file=None), cast(JobService, None))
     document: dict[str, Any] = app.openapi()
     document["info"].pop("version")
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

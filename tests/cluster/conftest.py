@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from image_similarity.cli.cluster.qdrant import Source
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from stand_in_cluster import STAND_IN
 from tests.support.balancer import statistics_of
 from tests.support.drawings import encoded, photo
@@ -72,7 +72,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, unmea
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     env = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
     try:
-        cluster.up(Plan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
+        cluster.up(ClusterPlan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
         with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
             yield Stack(cluster, http)
     finally:

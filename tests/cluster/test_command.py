@@ -19,7 +19,7 @@ import pytest
 from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.environment import passed_on
 from image_similarity.cli.cluster.qdrant import Source
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from image_similarity.domain.errors import InvalidRequest
 from stand_in_cluster import STAND_IN
 from tests.support.servers import API, PATIENCE, command, environment
@@ -106,7 +106,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidRequest, match=f"Port {port}, for api, is taken"):
-            Cluster(tmp_path).up(Plan(Source(url="http://127.0.0.1:1"), ports={"api": port}))
+            Cluster(tmp_path).up(ClusterPlan(Source(url="http://127.0.0.1:1"), ports={"api": port}))
 
 
 def left_in(folder: Path) -> list[psutil.Process]:

@@ -13,7 +13,7 @@ import pytest
 import image_similarity.cli.cluster.stack as starting
 from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.qdrant import Source
-from image_similarity.cli.cluster.stack import Plan
+from image_similarity.cli.cluster.stack import ClusterPlan
 from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from tests.support import fake_qdrant
 from tests.support.qdrant_nodes import QdrantNodes, frozen, lose, node_url, wait_until_they_agree
@@ -34,7 +34,7 @@ def program(tmp_path: Path) -> Path:
 @pytest.fixture
 def nodes(tmp_path: Path, program: Path) -> Iterator[QdrantNodes]:
     cluster = QdrantNodes(tmp_path / "nodes")
-    cluster.up(Plan(Source(binary=str(program))))
+    cluster.up(ClusterPlan(Source(binary=str(program))))
     yield cluster
     cluster.down()
 
@@ -98,7 +98,7 @@ def test_the_log_of_a_node_that_ends_is_told(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho no more room >&2\nexit 1\n")
     program.chmod(0o755)
     with pytest.raises(StoreUnavailable, match=r"(?s)qdrant-1 ended.*no more room"):
-        QdrantNodes(tmp_path / "nodes").up(Plan(Source(binary=str(program))))
+        QdrantNodes(tmp_path / "nodes").up(ClusterPlan(Source(binary=str(program))))
 
 
 def test_which_qdrant_is_taken(monkeypatch: pytest.MonkeyPatch, program: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from image_similarity.cli.cluster.qdrant import Source, decided
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from image_similarity.cli.drill.copies import Copies, compare, wait_for_copies
 from tests.support.drilling import wait_for_requests
 from tests.support.qdrant_nodes import QdrantNodes, ask, holders, lose, node_url, peer_ids, wait_until_they_agree
@@ -34,7 +34,7 @@ def nodes(tmp_path: Path) -> Iterator[QdrantNodes]:
     binary = find_program()
     cluster = QdrantNodes(tmp_path / "nodes", first=1)
     try:
-        cluster.up(Plan(Source(binary=binary)))
+        cluster.up(ClusterPlan(Source(binary=binary)))
         yield cluster
     finally:
         cluster.down()

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from image_similarity.domain.records import Embedding
-from image_similarity.vectors.base import Hybrid, Wanted
+from image_similarity.vectors.base import HybridQuery, StoreQuery
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.quality.conftest import Described
 from tests.support.records import record
@@ -35,7 +35,7 @@ async def filled(folder: Path, described: Described, vectors: Embedding, languag
     return store
 
 
-async def recall(store: EmbeddedStore, asked: list[tuple[int, Wanted]]) -> Recall:
+async def recall(store: EmbeddedStore, asked: list[tuple[int, StoreQuery]]) -> Recall:
     """Return recall@k."""
     ranks: list[int] = []
     for place, wanted in asked:
@@ -54,8 +54,8 @@ async def test_another_persons_words_find_the_image_again(tmp_path: Path, descri
     english = await filled(tmp_path / "english", described, nowhere)
     plain = await filled(tmp_path / "plain", described, nowhere, "none")
     asked = [(place, text) for place, _, text in other_captions(described)]
-    whole: list[tuple[int, Wanted]] = [(place, Words(text)) for place, text in asked]
-    half: list[tuple[int, Wanted]] = [(place, Words(text[: len(text) // 2])) for place, text in asked]
+    whole: list[tuple[int, StoreQuery]] = [(place, KeywordQuery(text)) for place, text in asked]
+    half: list[tuple[int, StoreQuery]] = [(place, KeywordQuery(text[: len(text) // 2])) for place, text in asked]
     figures = {
         "english": await recall(english, whole),
         "none": await recall(plain, whole),
@@ -74,15 +74,15 @@ async def test_words_and_looks_together_find_more_than_either(
     tmp_path: Path, described: Described, looks: Embedding, words: Embedding
 ) -> None:
     store = await filled(tmp_path / "photos", described, looks)
-    by_looks: list[tuple[int, Wanted]] = []
-    by_words: list[tuple[int, Wanted]] = []
-    by_both: list[tuple[int, Wanted]] = []
+    by_looks: list[tuple[int, StoreQuery]] = []
+    by_words: list[tuple[int, StoreQuery]] = []
+    by_both: list[tuple[int, StoreQuery]] = []
     # One caption a photograph.
     for place, number, text in other_captions(described)[::4]:
         vector = words[place, number]
         by_looks.append((place, vector))
-        by_words.append((place, Words(text)))
-        by_both.append((place, Hybrid(vector, Words(text))))
+        by_words.append((place, KeywordQuery(text)))
+        by_both.append((place, HybridQuery(vector, KeywordQuery(text))))
     figures = {
         "vector": await recall(store, by_looks),
         "keywords": await recall(store, by_words),

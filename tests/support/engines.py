@@ -14,15 +14,15 @@ from PIL import Image
 from image_similarity.cache.local import LocalCache
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.engine.collection.idempotency import Repeats
-from image_similarity.engine.collection.tagging import Filler
+from image_similarity.engine.collection.tagging import MetadataTagger
 from image_similarity.engine.collection.trash import Trash
-from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.collection.writer import CollectionWriter
 from image_similarity.engine.embedding.batching import batch_images
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.search.calibration import Calibrations
-from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.engine.search_engine import ModelInfo, SearchEngine
 from image_similarity.filesystem.free_space import DATA, DiskSpace
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
@@ -93,7 +93,7 @@ async def running_engine(
         alone=True,
     )
     batching = batch_images(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
-    filler = Filler(tagger or NoTagger(), metrics)
+    filler = MetadataTagger(tagger or NoTagger(), metrics)
     # In threads, because the encoder of the tests has a memory.
     decoders = Decoders(
         (),
@@ -104,7 +104,7 @@ async def running_engine(
         memory=1 << 30,
     )
     engine = SearchEngine(
-        model=RunningModel(encoder.spec, encoder.device, encoder.precision, calibrations=calibrations or {}),
+        model=ModelInfo(encoder.spec, encoder.device, encoder.precision, calibrations=calibrations or {}),
         embedder=ImageEmbedder(encoder, batching, cache, decoders, max_pixels=1_000_000),
         texts=TextEmbedder(words, cache, metrics, batch_size=8, max_queue=max_queue),
         urls=UrlFetcher(enabled=True, max_bytes=1_000_000, timeout=30, allow=["127.0.0.0/8"]),
@@ -114,7 +114,7 @@ async def running_engine(
         filler=filler,
         vectors=vectors,
         storage=storage,
-        writes=Writes(
+        writes=CollectionWriter(
             vectors,
             storage,
             cache,

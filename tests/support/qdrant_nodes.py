@@ -14,7 +14,7 @@ import httpx
 
 from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.services import Service
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from tests.support.servers import ONCE, wait_for
 
 
@@ -31,7 +31,7 @@ class QdrantNodes(Cluster):
         (nodes,) = self._stages(self.plan, self.ports)
         self._start(0, nodes[before:], lambda _: None)
 
-    def _stages(self, plan: Plan, ports: dict[str, int]) -> list[list[Service]]:
+    def _stages(self, plan: ClusterPlan, ports: dict[str, int]) -> list[list[Service]]:
         return [qdrant.services(plan.qdrant, ports, self.folder)[: self._there]]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from image_similarity.cli.cluster.qdrant import Source
-from image_similarity.cli.cluster.stack import Cluster, Plan
+from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from image_similarity.cli.drill.account import Account, Fate, summary
 from image_similarity.cli.drill.copies import compare, wait_for_copies
 from tests.support.drilling import drilling, found_of
@@ -45,7 +45,7 @@ class RealCluster:
 
     def up(self) -> None:
         env = {"MODEL_NAME": "mini", "QDRANT_COLLECTION_NAME": COLLECTION}
-        self.cluster.up(Plan(Source(binary=str(self.program)), workers=0, env=env))
+        self.cluster.up(ClusterPlan(Source(binary=str(self.program)), workers=0, env=env))
         wait_until_they_agree(self.cluster, *NODES)
         self.wait_for_copies()
 

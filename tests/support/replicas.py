@@ -15,15 +15,15 @@ from image_similarity.cache.redis import RedisCache
 from image_similarity.cache.tiered import TieredCache
 from image_similarity.domain.records import Embedding, ImageRecord, Match
 from image_similarity.engine.collection.idempotency import Repeats
-from image_similarity.engine.collection.tagging import Filler
+from image_similarity.engine.collection.tagging import MetadataTagger
 from image_similarity.engine.collection.trash import Trash
 from image_similarity.engine.collection.unsettled import Notes, Settler
-from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.collection.writer import CollectionWriter
 from image_similarity.engine.embedding.batching import batch_images
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.feedback.log import FeedbackLog
-from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.engine.search_engine import ModelInfo, SearchEngine
 from image_similarity.filesystem.free_space import DATA, DiskSpace
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher
@@ -131,17 +131,19 @@ def engine_over(
     vectors: Any = store
     settler = Settler(notes or Notes(records, metrics, collection="photos"), vectors, cache, trash, metrics)
     return SearchEngine(
-        model=RunningModel(encoder.spec, encoder.device, encoder.precision),
+        model=ModelInfo(encoder.spec, encoder.device, encoder.precision),
         embedder=ImageEmbedder(encoder, batching, cache, decoders, max_pixels=1_000_000),
         texts=TextEmbedder(ColourWords(), cache, metrics, batch_size=8, max_queue=64),
         urls=UrlFetcher(enabled=False, max_bytes=1_000_000, timeout=30),
         feedback=FeedbackLog(
             Objects.open(None, default=folder), collection="photos", model=encoder.spec.name, retention=0
         ),
-        filler=Filler(tagger or NoTagger(), metrics),
+        filler=MetadataTagger(tagger or NoTagger(), metrics),
         vectors=vectors,
         storage=storage,
-        writes=Writes(vectors, storage, cache, trash, metrics, Repeats(records, collection="photos"), settler),
+        writes=CollectionWriter(
+            vectors, storage, cache, trash, metrics, Repeats(records, collection="photos"), settler
+        ),
         cache=cache,
         metrics=metrics,
         disk=DiskSpace({DATA: folder}, min_free=0, metrics=metrics),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from image_similarity.domain.errors import EncodingFailed
 from image_similarity.domain.records import Pixels
-from image_similarity.tagging.base import Finding, TaggerSpec
+from image_similarity.tagging.base import TaggerOutput, TaggerSpec
 
 NAMES = ("red", "green", "blue")
 
@@ -31,7 +31,7 @@ class ColourTagger:
     def preprocess(self, image: Image.Image) -> Pixels:
         return np.array(image)
 
-    def find(self, pixels: Pixels) -> Finding:
+    def find(self, pixels: Pixels) -> TaggerOutput:
         self.asked += 1
         self.began.set()
         self.may_go.wait(30)
@@ -39,6 +39,6 @@ class ColourTagger:
             raise EncodingFailed("the tagger of the tests is broken")
         means = pixels.mean(axis=(0, 1))
         if np.ptp(means) < 10:
-            return Finding([] if self.spec.quick else "")
+            return TaggerOutput([] if self.spec.quick else "")
         name = NAMES[int(means.argmax())]
-        return Finding([name], {name: 0.9}) if self.spec.quick else Finding(f"a {name} picture")
+        return TaggerOutput([name], {name: 0.9}) if self.spec.quick else TaggerOutput(f"a {name} picture")

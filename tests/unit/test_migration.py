@@ -17,7 +17,7 @@ from image_similarity.engine.collection import migration
 from image_similarity.engine.collection.migration import Progress, Report, copy_collection
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.qdrant_process import QdrantProcess
@@ -197,4 +197,4 @@ async def test_what_a_tagger_filled_and_what_words_find_comes_along(source: Vect
 
     await copy_collection(source, target, lambda _: None)
     assert await target.get("tagged") == tagged
-    assert [match.image_id for match in await target.query(Words("tabbies"), top_k=3)] == ["tagged"]
+    assert [match.image_id for match in await target.query(KeywordQuery("tabbies"), top_k=3)] == ["tagged"]

@@ -12,10 +12,10 @@ import pytest
 from image_similarity.domain.errors import EncodingFailed, ImageNotFound, Overloaded
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.records import ImageRecord, Metadata, Tagging
-from image_similarity.engine.collection.tagging import Filler, own_metadata
+from image_similarity.engine.collection.tagging import MetadataTagger, own_metadata
 from image_similarity.tagging.base import NoTagger
 from image_similarity.telemetry.metrics import Metrics
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from tests.support.engines import BLUE, RED, Rig, picture, running_engine
 from tests.support.taggers import ColourTagger
 
@@ -56,7 +56,7 @@ async def record(rig: Rig) -> ImageRecord:
 
 
 async def found(rig: Rig, text: str) -> list[str]:
-    return [match.image_id for match in await rig.vectors.query(Words(text), top_k=5)]
+    return [match.image_id for match in await rig.vectors.query(KeywordQuery(text), top_k=5)]
 
 
 async def test_what_the_caller_leaves_out_is_filled_and_found(rig: Rig) -> None:
@@ -94,7 +94,7 @@ async def test_a_tagger_that_found_nothing_is_not_asked_again(rig: Rig, quick: C
 
 
 async def test_a_crowd_before_the_tagger_is_turned_away(quick: ColourTagger) -> None:
-    filler = Filler(quick, Metrics(), max_queue=2)
+    filler = MetadataTagger(quick, Metrics(), max_queue=2)
     quick.may_go.clear()
     pixels = np.zeros((8, 8, 3), np.uint8)
     waiting = [asyncio.create_task(filler.find(pixels)) for _ in range(2)]
@@ -279,7 +279,7 @@ async def test_without_a_tagger_nothing_is_filled_and_nothing_lacks(tmp_path: Pa
         assert await index(rig, RED) == (True, False)
         assert (await record(rig)).metadata == {}
         assert not await rig.engine.tag_image("a")
-        filler = Filler(NoTagger(), rig.engine.metrics)
+        filler = MetadataTagger(NoTagger(), rig.engine.metrics)
         assert not filler.lacks({}, None)
         filler.close()
 

@@ -11,7 +11,7 @@ import qdrant_edge as edge
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.engine.collection.backfill import keep_trying
-from image_similarity.vectors.keywords import KEYWORDS, Words
+from image_similarity.vectors.keywords import KEYWORDS, KeywordQuery
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import BLUE, RED, Rig, running_engine
 
@@ -29,7 +29,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def found(rig: Rig, text: str) -> list[str]:
-    return [match.image_id for match in await rig.vectors.query(Words(text), top_k=5)]
+    return [match.image_id for match in await rig.vectors.query(KeywordQuery(text), top_k=5)]
 
 
 async def test_an_earlier_versions_images_are_brought_up_to_date_once(rig: Rig) -> None:

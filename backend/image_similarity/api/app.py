@@ -27,14 +27,14 @@ from image_similarity.api.room import RequireRoom
 from image_similarity.api.routes import PREFIX, facets, feedback, images, jobs, search, service
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.engine.search_engine import SearchEngine
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.tracing import Tracing
 
 
 def create_app(
-    engine: SearchEngine, settings: Settings, bulk_jobs: BulkJobs, tracing: Tracing | None = None
+    engine: SearchEngine, settings: Settings, bulk_jobs: JobService, tracing: Tracing | None = None
 ) -> FastAPI:
     """Return the application; it starts the jobs, and closes them and the engine when it shuts down."""
 

@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Query, Request
 
 from image_similarity.domain.image_ids import check_image_id
 from image_similarity.engine.search_engine import SearchEngine
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.settings import Settings
 
 
@@ -23,8 +23,8 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-def _jobs(request: Request) -> BulkJobs:
-    jobs: BulkJobs = request.app.state.jobs
+def _jobs(request: Request) -> JobService:
+    jobs: JobService = request.app.state.jobs
     return jobs
 
 
@@ -44,7 +44,7 @@ def _image_id(
 
 EngineDep = Annotated[SearchEngine, Depends(_engine)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-JobsDep = Annotated[BulkJobs, Depends(_jobs)]
+JobsDep = Annotated[JobService, Depends(_jobs)]
 JobId = Annotated[
     str, Path(description="The job's id.", examples=["019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d"], min_length=1)
 ]

@@ -14,7 +14,7 @@ from image_similarity import __version__
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.responses import JsonResponse
 from image_similarity.api.schemas.status import HealthResponse, ServiceHealth
-from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.engine.search_engine import ModelInfo, SearchEngine
 from image_similarity.jobs.base import QueueInfo
 
 ReadQueues = Callable[[], Awaitable[QueueInfo]]
@@ -74,6 +74,6 @@ def _service(
     )
 
 
-def _describe(model: RunningModel) -> str:
+def _describe(model: ModelInfo) -> str:
     text = f"{model.spec.name} on {model.device} in {model.precision}"
     return f"{text}, in place of the model asked for: {model.fallback_reason}" if model.fallback_reason else text

@@ -10,15 +10,15 @@ from image_similarity.bootstrap.records import open_feedback, open_records
 from image_similarity.bootstrap.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.collection.idempotency import Repeats
-from image_similarity.engine.collection.tagging import Filler
+from image_similarity.engine.collection.tagging import MetadataTagger
 from image_similarity.engine.collection.trash import Trash
 from image_similarity.engine.collection.unsettled import Notes, Settler
-from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.collection.writer import CollectionWriter
 from image_similarity.engine.embedding.batching import batch_images
 from image_similarity.engine.embedding.decoding import open_decoders
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
-from image_similarity.engine.search_engine import RunningModel, SearchEngine
+from image_similarity.engine.search_engine import ModelInfo, SearchEngine
 from image_similarity.filesystem.free_space import DATA, IMAGES, DiskSpace
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.settings import Settings
@@ -86,10 +86,10 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         raise
     duplicate_similarity = settings.duplicate_similarity or encoder.spec.duplicate_similarity
     batching = batch_images(encoder, batch_size=settings.batch_size, max_queue=settings.max_queue, metrics=metrics)
-    filler = Filler(make_tagger(settings), metrics, max_queue=settings.max_queue)
+    filler = MetadataTagger(make_tagger(settings), metrics, max_queue=settings.max_queue)
     decoders = open_decoders(settings, metrics, encoder.preprocess, filler.preprocess)
     return SearchEngine(
-        model=RunningModel(
+        model=ModelInfo(
             model.spec,
             encoder.device,
             encoder.precision,
@@ -111,7 +111,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         filler=filler,
         vectors=vectors,
         storage=storage,
-        writes=Writes(
+        writes=CollectionWriter(
             vectors,
             storage,
             cache,

@@ -10,12 +10,12 @@ from image_similarity.jobs.base import ChunkQueue
 from image_similarity.jobs.chunks import ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics
 
 
-def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
+def build_jobs(settings: Settings, engine: SearchEngine) -> JobService:
     """Put bulk indexing together, around the engine or around the broker; it is not started yet.
 
     Raises StoreUnavailable.
@@ -29,7 +29,7 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> BulkJobs:
         from image_similarity.jobs.rabbitmq import BrokerQueue
 
         queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
-    return BulkJobs(
+    return JobService(
         ledger,
         queue,
         engine.disk,

@@ -15,11 +15,11 @@ from image_similarity.encoders.text.lazy import LazyTextEncoder
 from image_similarity.engine.search.calibration import Calibrations, read_calibrations
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
-from image_similarity.vectors.collection import Found
+from image_similarity.vectors.collection import ExistingCollection
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
+class LoadedTowers:
     """The image tower, and the text tower that speaks its language."""
 
     image: ImageEncoder
@@ -34,7 +34,7 @@ class LoadedModel:
         return spec if self.text.name == spec.name else replace(spec, towers=spec.towers | {"text"})
 
 
-def load_model(settings: Settings, found: Found | None = None) -> LoadedModel:
+def load_model(settings: Settings, found: ExistingCollection | None = None) -> LoadedTowers:
     """Load the towers for a collection, or for one that is still to be made.
 
     A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. One on a
@@ -47,7 +47,7 @@ def load_model(settings: Settings, found: Found | None = None) -> LoadedModel:
     if fallback_reason is not None and settings.text_model_name:
         get_logger().warning("text_model_ignored", wanted=settings.text_model_name, running=encoder.spec.name)
         text_settings = settings.model_copy(update={"text_model_name": None})
-    return LoadedModel(encoder, load_text_encoder(encoder, text_settings), fallback_reason)
+    return LoadedTowers(encoder, load_text_encoder(encoder, text_settings), fallback_reason)
 
 
 def log_stand_in(settings: Settings, reason: str | None) -> None:
@@ -93,7 +93,7 @@ def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
     return text
 
 
-def load_calibrations(model: LoadedModel, settings: Settings) -> Calibrations:
+def load_calibrations(model: LoadedTowers, settings: Settings) -> Calibrations:
     """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
 
     A stand-in has its own, whatever the settings say of the model that it stands in for. Texts have none where it was
@@ -128,7 +128,7 @@ def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
     )
 
 
-def _load_image_tower(settings: Settings, found: Found | None) -> tuple[ImageEncoder, str | None]:
+def _load_image_tower(settings: Settings, found: ExistingCollection | None) -> tuple[ImageEncoder, str | None]:
     """Return the model to run and, where it is the stand-in, why."""
     shared = store_kind(settings) is StoreKind.SERVER
     filled = found.meta.model if found is not None and (found.images or shared) else None

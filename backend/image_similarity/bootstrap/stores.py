@@ -14,7 +14,7 @@ from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.collection.migration import Progress, Report, copy_collection
 from image_similarity.settings import Settings
 from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNotes
-from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
 from image_similarity.vectors.placement import Placement
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, peek
@@ -47,7 +47,9 @@ async def lock_collection(settings: Settings) -> FolderLock | None:
     return await asyncio.to_thread(FolderLock.take, collection_folder(settings))
 
 
-async def find_collection(settings: Settings, kind: StoreKind, lock: FolderLock | None = None) -> Found | None:
+async def find_collection(
+    settings: Settings, kind: StoreKind, lock: FolderLock | None = None
+) -> ExistingCollection | None:
     """Look whether the collection is there, and what made it; with the `lock` of its folder, where the caller has it.
 
     Raises StoreLocked, StoreUnavailable, ModelMismatch where another program made it, InvalidRequest where no server
@@ -186,9 +188,9 @@ async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
 
 def _server_config(settings: Settings) -> ServerConfig:
     # The client and gRPC take a second to import, which the embedded store is spared.
-    from image_similarity.vectors.qdrant_server.collection import Layout
+    from image_similarity.vectors.qdrant_server.collection import CollectionConfig
     from image_similarity.vectors.qdrant_server.nodes import Connection
-    from image_similarity.vectors.qdrant_server.store import Searching, ServerConfig
+    from image_similarity.vectors.qdrant_server.store import SearchConfig, ServerConfig
 
     if store_kind(settings) is not StoreKind.SERVER:
         raise InvalidRequest("No Qdrant server is set; set QDRANT_URL or QDRANT_HOST.")
@@ -202,7 +204,7 @@ def _server_config(settings: Settings) -> ServerConfig:
             timeout=settings.qdrant_timeout,
             settle_seconds=settings.qdrant_settle_seconds,
         ),
-        layout=Layout(
+        layout=CollectionConfig(
             shards=settings.qdrant_shard_number,
             replicas=settings.qdrant_replication_factor,
             expected_nodes=settings.qdrant_expected_peers,
@@ -211,6 +213,6 @@ def _server_config(settings: Settings) -> ServerConfig:
             hnsw_ef_construct=settings.qdrant_hnsw_ef_construct,
             quantize=settings.qdrant_quantization == "int8",
         ),
-        searching=Searching(settings.qdrant_hnsw_ef, settings.qdrant_rescore, settings.qdrant_oversampling),
+        searching=SearchConfig(settings.qdrant_hnsw_ef, settings.qdrant_rescore, settings.qdrant_oversampling),
         language=settings.keyword_language,
     )

@@ -16,11 +16,11 @@ from rich.table import Table
 from image_similarity.cli.console import SHOWN_FAILURES, err, load_settings, out, warn
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.search.calibration import QueryKind
-from image_similarity.evaluation.calibration import Fit, fit_calibration, write_calibration
+from image_similarity.evaluation.calibration import CalibrationFit, fit_calibration, write_calibration
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages, read_captioned, read_labelled
 from image_similarity.evaluation.report import Comparison, Model, Report, compare, to_json
 from image_similarity.evaluation.report_html import render
-from image_similarity.evaluation.run import Measured, measure
+from image_similarity.evaluation.run import EvaluationResult, measure
 from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_by_label, images_by_name
 from image_similarity.settings import Settings
 
@@ -101,7 +101,7 @@ def _measure(
     name: str,
     worst: int,
     compared: bool,
-) -> Measured:
+) -> EvaluationResult:
     # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
     from image_similarity.bootstrap.models import load_model
 
@@ -176,7 +176,7 @@ def _print_comparison(report: Report, comparison: Comparison) -> None:
     out.print(table)
 
 
-def _print_fit(fit: Fit) -> None:
+def _print_fit(fit: CalibrationFit) -> None:
     out.print(
         f"Confidence, on labels or images that the fit had not seen: Brier score {fit.brier:.3f} "
         f"({fit.brier_of_base_rate:.3f} for saying {fit.base_rate:.0%} each time), expected calibration error "

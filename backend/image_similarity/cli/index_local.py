@@ -19,7 +19,7 @@ NAMED_REPLACED = 10
 """Replaced images whose names are kept, to be shown."""
 
 
-class Indexer(Protocol):
+class BulkTarget(Protocol):
     """The engine itself, or a server's client."""
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
@@ -56,7 +56,7 @@ class Tally:
 
 
 async def index_files(
-    indexer: Indexer,
+    indexer: BulkTarget,
     files: Iterable[ImageFile],
     *,
     id_from: IdFrom,
@@ -94,7 +94,7 @@ async def index_files(
     return tally
 
 
-async def _patiently(indexer: Indexer, data: bytes, image_id: str, metadata: Metadata) -> IndexResult:
+async def _patiently(indexer: BulkTarget, data: bytes, image_id: str, metadata: Metadata) -> IndexResult:
     for _ in range(_PATIENCE):
         try:
             return await indexer.index_image(data, image_id=image_id, metadata=metadata)

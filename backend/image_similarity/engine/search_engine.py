@@ -18,17 +18,17 @@ from image_similarity.domain.records import Content, ImageRecord, IndexResult, M
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.engine.advice import recommend
 from image_similarity.engine.collection.backfill import bring_up_to_date, keep_trying
-from image_similarity.engine.collection.indexer import Indexing
+from image_similarity.engine.collection.indexer import Indexer
 from image_similarity.engine.collection.reader import Reads
-from image_similarity.engine.collection.tagging import Filler
-from image_similarity.engine.collection.writer import Writes
+from image_similarity.engine.collection.tagging import MetadataTagger
+from image_similarity.engine.collection.writer import CollectionWriter
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder, TextModelState
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.health import Monitor, Readiness
 from image_similarity.engine.search.calibration import Calibrations
 from image_similarity.engine.search.facets import read_facets, survey
-from image_similarity.engine.search.searcher import Searches
+from image_similarity.engine.search.searcher import Searcher
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.storage.images import ImageStorage
@@ -37,7 +37,7 @@ from image_similarity.vectors.base import CollectionInfo, VectorStore
 
 
 @dataclass(frozen=True, slots=True)
-class RunningModel:
+class ModelInfo:
     """The model that is loaded, and why, where it is not the one that was asked for."""
 
     spec: ModelSpec
@@ -54,7 +54,7 @@ class RunningModel:
 class EngineStats:
     """The state of the parts in numbers."""
 
-    model: RunningModel
+    model: ModelInfo
     text_model: TextModelState | None
     """None where the model reads no texts."""
     collection: CollectionInfo
@@ -72,15 +72,15 @@ class SearchEngine:
     def __init__(
         self,
         *,
-        model: RunningModel,
+        model: ModelInfo,
         embedder: ImageEmbedder,
         texts: TextEmbedder,
         urls: UrlFetcher,
         feedback: FeedbackLog,
-        filler: Filler,
+        filler: MetadataTagger,
         vectors: VectorStore,
         storage: ImageStorage,
-        writes: Writes,
+        writes: CollectionWriter,
         cache: Cache,
         metrics: Metrics,
         disk: DiskSpace,
@@ -101,7 +101,7 @@ class SearchEngine:
         self._storage = storage
         self._cache = cache
         self._answers = ResultCache(cache, model.spec.name, settings=answer_settings)
-        self._searches = Searches(
+        self._searches = Searcher(
             embedder, texts, urls, vectors, self._answers, metrics, model.calibrations, alike=model.duplicate_similarity
         )
         self._writes = writes
@@ -109,7 +109,7 @@ class SearchEngine:
         self._filler = filler
         self.disk = disk
         """Asked before something is written."""
-        self._indexing = Indexing(embedder, filler, vectors, storage, cache, self._writes, self._ids, disk)
+        self._indexing = Indexer(embedder, filler, vectors, storage, cache, self._writes, self._ids, disk)
         self.health = Monitor()
         """Looks at the parts once it is told to; servers and workers have it run."""
         self.health.add("vector_store", self._look_at_vectors)
@@ -122,7 +122,7 @@ class SearchEngine:
             self.readiness.add("vector_store", lambda: self.health.failure("vector_store"))
 
     async def search(self, query: Query, options: SearchOptions) -> SearchResult:
-        """Find the images that are most like the query. Raises as `Searches.run`."""
+        """Find the images that are most like the query. Raises as `Searcher.run`."""
         since = monotonic()
         result = await self._searches.run(query, options)
         self._reads.note(result.hits, since)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.search.calibration import Calibration, read_calibrations
-from image_similarity.evaluation.run import Measured
+from image_similarity.evaluation.run import EvaluationResult
 
 FOLDS = 5
 FEWEST_CLUSTERS = 10
@@ -27,7 +27,7 @@ _PRECISE = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ReliabilityBin:
     """The hits whose probability was said to be about the same."""
 
     low: float
@@ -40,7 +40,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class CalibrationFit:
     """A calibration, and how well such a one does on labels it has not seen."""
 
     calibration: Calibration
@@ -53,11 +53,11 @@ class Fit:
     """That of saying the base rate each time, which knows nothing of the score."""
     expected_calibration_error: float
     """Mean distance between what was said and seen, bins weighted by hits, held out; Naeini et al., AAAI 2015."""
-    bins: tuple[Bin, ...]
+    bins: tuple[ReliabilityBin, ...]
     """Held out; those without hits left out."""
 
 
-def fit_calibration(measured: Measured) -> Fit:
+def fit_calibration(measured: EvaluationResult) -> CalibrationFit:
     """Fit a logistic curve to the ten best hits of each query: whether each is relevant, by its score.
 
     Hits, not all pairs: hits are what the probability is shown with, and among them the relevant are far more frequent
@@ -80,7 +80,7 @@ def fit_calibration(measured: Measured) -> Fit:
     seen = hits.astype(np.float64)
     base_rate = float(seen.mean())
     bins = reliability(said.ravel(), hits.ravel())
-    return Fit(
+    return CalibrationFit(
         calibration=fit_logistic(scores.ravel(), hits.ravel()),
         hits=hits.size,
         base_rate=base_rate,
@@ -125,11 +125,11 @@ def _loss(values: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
     return float(np.logaddexp(0, values).sum() - targets @ values)
 
 
-def reliability(said: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple[Bin, ...]:
+def reliability(said: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
     """Return, for ten equal ranges of probability, what was said and what was seen; arguments of shape (hits,)."""
     numbers = np.minimum((said * BINS).astype(np.int64), BINS - 1)
     return tuple(
-        Bin(
+        ReliabilityBin(
             number / BINS,
             (number + 1) / BINS,
             int((numbers == number).sum()),
@@ -140,7 +140,7 @@ def reliability(said: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple
     )
 
 
-def write_calibration(path: Path, measured: Measured, fit: Fit) -> None:
+def write_calibration(path: Path, measured: EvaluationResult, fit: CalibrationFit) -> None:
     """Write the calibration to a file, beside those that it has for queries of another kind.
 
     Raises InvalidRequest where the file is another model's, is no calibration, or cannot be written.
@@ -160,7 +160,7 @@ def write_calibration(path: Path, measured: Measured, fit: Fit) -> None:
         raise InvalidRequest(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _describe(measured: Measured, fit: Fit) -> dict[str, Any]:
+def _describe(measured: EvaluationResult, fit: CalibrationFit) -> dict[str, Any]:
     report = measured.report
     return {
         "slope": round(fit.calibration.slope, 6),

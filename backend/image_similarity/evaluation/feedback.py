@@ -40,7 +40,7 @@ IsIndexed = Callable[[str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedQuery:
     """A query, and the verdicts that count, in the order in which they came."""
 
     query: Query
@@ -50,7 +50,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class HeldOutSplit:
     """A query whose first verdicts are applied, and what was liked later."""
 
     query: Query
@@ -91,7 +91,7 @@ class FeedbackReport:
         }
 
 
-async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[Judged], int]:
+async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[JudgedQuery], int]:
     """Return the queries with their verdicts, and the number of those of which nobody said what was asked.
 
     Events come in the order of time. Those that only name an answer count for what another event of it says was asked.
@@ -113,10 +113,12 @@ async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[Judged
         verdicts.pop(event.image_id, None)
         if event.verdict is not Verdict.CLEAR:
             verdicts[event.image_id] = event.verdict
-    return [Judged(query, tuple(verdicts.items())) for query, verdicts in by_query.values() if verdicts], len(unknown)
+    return [JudgedQuery(query, tuple(verdicts.items())) for query, verdicts in by_query.values() if verdicts], len(
+        unknown
+    )
 
 
-def split(judged: Judged, applied: int = APPLIED) -> Trial | None:
+def split(judged: JudgedQuery, applied: int = APPLIED) -> HeldOutSplit | None:
     """Return the trial of a query: up to `applied` positive verdicts, at most half; None where there are not two."""
     liked = [image_id for image_id, verdict in judged.verdicts if verdict is Verdict.POSITIVE]
     first = min(applied, len(liked) // 2, MAX_EXAMPLES)
@@ -125,13 +127,13 @@ def split(judged: Judged, applied: int = APPLIED) -> Trial | None:
     order = [image_id for image_id, _ in judged.verdicts]
     before = judged.verdicts[: order.index(liked[first])]
     disliked = [image_id for image_id, verdict in before if verdict is Verdict.NEGATIVE]
-    return Trial(
+    return HeldOutSplit(
         judged.query, tuple(liked[:first]), tuple(disliked[-MAX_EXAMPLES:]), frozenset(liked[first:]), judged.group
     )
 
 
 async def measure(
-    judged: Collection[Judged],
+    judged: Collection[JudgedQuery],
     search: Search,
     is_indexed: IsIndexed,
     *,
@@ -143,7 +145,7 @@ async def measure(
 
     Raises InvalidRequest where no query is left, and what the search raises, but for a single query's fault.
     """
-    trials: list[Trial] = []
+    trials: list[HeldOutSplit] = []
     rows: list[list[float]] = []
     left_out = Counter({_UNKNOWN: unknown})
     for number, each in enumerate(judged, start=1):
@@ -165,7 +167,7 @@ async def measure(
     return _report(trials, np.array(rows), dict(+left_out))
 
 
-async def _still_there(judged: Judged, is_indexed: IsIndexed) -> Judged:
+async def _still_there(judged: JudgedQuery, is_indexed: IsIndexed) -> JudgedQuery:
     kept = [each for each in judged.verdicts if await is_indexed(each[0])]
     for part in judged.query.parts:
         if isinstance(part.source, IndexedImage) and not await is_indexed(part.source.image_id):
@@ -173,7 +175,7 @@ async def _still_there(judged: Judged, is_indexed: IsIndexed) -> Judged:
     return replace(judged, verdicts=tuple(kept))
 
 
-async def _recalls(trial: Trial, search: Search) -> list[float]:
+async def _recalls(trial: HeldOutSplit, search: Search) -> list[float]:
     """Return recall@10 plain and with each strategy."""
     judged = {*trial.positive, *trial.negative}
     plain = await search(trial.query, SearchOptions(top_k=K + len(judged), with_metadata=False))
@@ -186,12 +188,12 @@ async def _recalls(trial: Trial, search: Search) -> list[float]:
     return recalls
 
 
-def _recall(ranked: list[str], trial: Trial) -> float:
+def _recall(ranked: list[str], trial: HeldOutSplit) -> float:
     # Ten places hold no more than ten: a perfect ranking has a recall of 1 however many there are.
     return len(trial.held_out & set(ranked[:K])) / min(K, len(trial.held_out))
 
 
-def _report(trials: list[Trial], recalls: NDArray[np.float64], left_out: dict[str, int]) -> FeedbackReport:
+def _report(trials: list[HeldOutSplit], recalls: NDArray[np.float64], left_out: dict[str, int]) -> FeedbackReport:
     groups = [f"query {number}" if each.group is None else each.group for number, each in enumerate(trials)]
     clusters, _ = clusters_or_queries(np.unique(groups, return_inverse=True)[1].astype(np.int64))
     gains = recalls[:, 1:] - recalls[:, :1]

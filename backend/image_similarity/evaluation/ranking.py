@@ -21,7 +21,7 @@ Indexes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class RetrievalTask:
     """Queries and candidates; those of the same group belong together."""
 
     queries: Embedding
@@ -67,7 +67,7 @@ class Ranked:
     """Their cosine similarities."""
 
 
-def rank(retrieval: Retrieval, on_progress: Callable[[int], None] = lambda _: None) -> Ranked:
+def rank(retrieval: RetrievalTask, on_progress: Callable[[int], None] = lambda _: None) -> Ranked:
     """Rank the candidates for each answerable query; `on_progress` is told how many are done.
 
     50,000 images against each other take two to three minutes on two cores and 170 MB beside their embeddings.

@@ -21,7 +21,7 @@ _RECALL_AT_1 = list(METRICS).index("recall@1")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EvaluationResult:
     """A report, and the ranking it tells of, from which a calibration can be made."""
 
     report: Report
@@ -32,7 +32,9 @@ class Measured:
     """Of each row of `ranked`: the number of its label, or of the image that its caption is of."""
 
 
-def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: OnStep = lambda *_: None) -> Measured:
+def measure(
+    task: Task, model: Model, *, data: str, worst: int = 10, on_step: OnStep = lambda *_: None
+) -> EvaluationResult:
     """Rank all candidates for all queries and report on it; `data` is what the data set is called.
 
     The interval of each figure is a bootstrap of labels or of images with all their queries, and of the queries
@@ -59,7 +61,7 @@ def measure(task: Task, model: Model, *, data: str, worst: int = 10, on_step: On
         warnings=task.warnings,
     )
     hits = retrieval.candidate_groups[ranked.top] == clusters[:, np.newaxis]
-    return Measured(report, ranked, hits, clusters)
+    return EvaluationResult(report, ranked, hits, clusters)
 
 
 def _by_label(task: Task, ranked: Ranked) -> tuple[LabelFigures, ...]:

@@ -13,7 +13,7 @@ from image_similarity.encoders.base import ImageEncoder, TextEncoder
 from image_similarity.engine.search.calibration import QueryKind
 from image_similarity.evaluation.dataset import CaptionedImages, LabelledImages
 from image_similarity.evaluation.embedding import EmbeddedImages, embed_images, embed_texts
-from image_similarity.evaluation.ranking import Indexes, Retrieval
+from image_similarity.evaluation.ranking import Indexes, RetrievalTask
 from image_similarity.images.files import ImageFile
 from image_similarity.settings import Settings
 
@@ -31,7 +31,7 @@ class Task:
     kind: QueryKind
     text_model: str | None
     """Name of the text tower; None where no texts are searched with."""
-    retrieval: Retrieval
+    retrieval: RetrievalTask
     files: tuple[ImageFile, ...]
     """Of the candidates."""
     labels: tuple[str, ...] | None
@@ -57,7 +57,7 @@ def images_by_label(
     Raises InvalidRequest where too few images can be read to search for anything.
     """
     shelves = _shelve(encoder, data, settings, on_step)
-    retrieval = Retrieval(shelves.vectors, shelves.vectors, shelves.groups, shelves.groups, itself=True)
+    retrieval = RetrievalTask(shelves.vectors, shelves.vectors, shelves.groups, shelves.groups, itself=True)
     if not len(retrieval.answerable()):
         raise InvalidRequest(f"No two of the {len(shelves.files)} images that could be read have the same label.")
     return Task(
@@ -100,7 +100,7 @@ def images_by_name(
     return Task(
         kind=QueryKind.TEXT,
         text_model=tower.name,
-        retrieval=Retrieval(vectors, shelves.vectors, np.arange(len(names)), shelves.groups, itself=False),
+        retrieval=RetrievalTask(vectors, shelves.vectors, np.arange(len(names)), shelves.groups, itself=False),
         files=shelves.files,
         labels=shelves.labels,
         query_labels=names,
@@ -138,7 +138,7 @@ def images_by_caption(
     return Task(
         kind=QueryKind.TEXT,
         text_model=tower.name,
-        retrieval=Retrieval(
+        retrieval=RetrievalTask(
             vectors,
             embedded.embeddings[rows],
             np.array([candidate_of[number] for _, number in captions], dtype=np.int64),

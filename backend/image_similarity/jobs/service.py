@@ -28,7 +28,7 @@ _SWEEP_SECONDS = 3600.0
 
 
 class Draft:
-    """A job while its images arrive; `BulkJobs.draft` makes one."""
+    """A job while its images arrive; `JobService.draft` makes one."""
 
     def __init__(self, ledger: JobLedger, disk: DiskSpace, *, max_images: int, upload: str | None) -> None:
         self._disk = disk
@@ -102,7 +102,7 @@ class Draft:
             task.result()
 
 
-class BulkJobs:
+class JobService:
     """The use cases. Every method may raise StoreUnavailable, those that take an id also JobNotFound."""
 
     def __init__(

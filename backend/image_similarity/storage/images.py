@@ -22,7 +22,7 @@ _PROBE_TEXT = b"The image similarity engine looks at this object to know whether
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class StoredImage:
     """An image's bytes and thumbnail as they were stored; None for what was not."""
 
     original: bytes | None
@@ -130,12 +130,12 @@ class ImageStorage:
         await self._delete_one(_original(sha256))
         await asyncio.gather(*(self._delete_one(key) for key in (_thumbnail(sha256), _preview(sha256))))
 
-    async def copy(self, sha256: str) -> Copy:
+    async def copy(self, sha256: str) -> StoredImage:
         """Return what there is of an image, for `put_back`."""
         original, thumbnail = await asyncio.gather(self._read(_original(sha256)), self._read(_thumbnail(sha256)))
-        return Copy(original, thumbnail)
+        return StoredImage(original, thumbnail)
 
-    async def put_back(self, sha256: str, copy: Copy) -> None:
+    async def put_back(self, sha256: str, copy: StoredImage) -> None:
         """Write again what `copy` returned."""
         for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
             if data is not None:

@@ -27,7 +27,7 @@ class TaggerSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TaggerOutput:
     """What a tagger says of an image."""
 
     value: str | list[str]
@@ -53,7 +53,7 @@ class Tagger(Protocol):
         """What makes of an upright RGB image what `find` takes; also before `load`."""
         ...
 
-    def find(self, pixels: Pixels) -> Finding:
+    def find(self, pixels: Pixels) -> TaggerOutput:
         """Say what is on an image; one caller at a time. Raises ModelUnavailable and EncodingFailed."""
         ...
 
@@ -76,7 +76,7 @@ class NoTagger:
         """What leaves the image as it is; see `Tagger`."""
         return as_it_is
 
-    def find(self, pixels: Pixels) -> Finding:
+    def find(self, pixels: Pixels) -> TaggerOutput:
         """Say nothing; see `Tagger`."""
         del pixels
-        return Finding("")
+        return TaggerOutput("")

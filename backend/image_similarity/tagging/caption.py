@@ -14,7 +14,7 @@ from PIL import Image
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.domain.records import Pixels
 from image_similarity.images.recipe import Preprocess
-from image_similarity.tagging.base import Finding, TaggerSpec
+from image_similarity.tagging.base import TaggerOutput, TaggerSpec
 
 CAPTION = TaggerSpec(name="caption", field="description", quick=False, min_side=384)
 
@@ -82,7 +82,7 @@ class CaptionTagger:
         """What makes the processor's input; see `shrink`."""
         return shrink
 
-    def find(self, pixels: Pixels) -> Finding:
+    def find(self, pixels: Pixels) -> TaggerOutput:
         """Describe an image in one sentence of up to 40 tokens; the likeliest next word each time."""
         import torch
 
@@ -96,7 +96,7 @@ class CaptionTagger:
         except (RuntimeError, ValueError) as error:
             raise EncodingFailed(f"the tagger caption failed: {error}") from error
         [text] = processor.batch_decode(tokens, skip_special_tokens=True)
-        return Finding(" ".join(text.split()))
+        return TaggerOutput(" ".join(text.split()))
 
 
 def shrink(image: Image.Image) -> Pixels:

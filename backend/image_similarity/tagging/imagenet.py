@@ -15,7 +15,7 @@ from PIL import Image
 from image_similarity.domain.errors import EncodingFailed
 from image_similarity.domain.records import Pixels
 from image_similarity.images.recipe import Preprocess
-from image_similarity.tagging.base import Finding, TaggerSpec
+from image_similarity.tagging.base import TaggerOutput, TaggerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,7 @@ class ImagenetTagger:
         """What makes the network's input; see `crop_middle`."""
         return crop_middle
 
-    def find(self, pixels: Pixels) -> Finding:
+    def find(self, pixels: Pixels) -> TaggerOutput:
         """Return the classes of at least the threshold's probability, the likeliest first, five at most."""
         import torch
 
@@ -94,7 +94,7 @@ class ImagenetTagger:
             if probability >= self._threshold:
                 # A crane is a bird and a machine; the likelier counts.
                 found.setdefault(labels[place], round(probability, 4))
-        return Finding(list(found), found)
+        return TaggerOutput(list(found), found)
 
 
 def crop_middle(image: Image.Image) -> Pixels:

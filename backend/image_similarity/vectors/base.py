@@ -11,7 +11,7 @@ from image_similarity.domain.facets import FieldKind
 from image_similarity.domain.filters import Condition
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.examples import Examples
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from image_similarity.vectors.placement import PlacementSummary
 
 POINT_NAMESPACE = uuid.UUID("6f3f2c1e-52c4-5d0b-9c0e-2b1f6f6d8a11")
@@ -23,26 +23,26 @@ def point_id(image_id: str) -> str:
     return str(uuid.uuid5(POINT_NAMESPACE, image_id))
 
 
-Near = Embedding | Examples
+VectorQuery = Embedding | Examples
 """What is ranked by looks."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Hybrid:
+class HybridQuery:
     """What is near, and what has the words: the two rankings are fused by reciprocal rank."""
 
-    near: Near
-    words: Words
+    near: VectorQuery
+    words: KeywordQuery
 
 
-Wanted = Near | Words | Hybrid
+StoreQuery = VectorQuery | KeywordQuery | HybridQuery
 """What a store can rank its images by: a unit vector, shape (dimension,), float32, by cosine similarity to it;
 examples, whose scores are those of `scale_of`; words, by BM25; or one of the others and words."""
 
 
-def is_cosine(wanted: Wanted) -> bool:
+def is_cosine(wanted: StoreQuery) -> bool:
     """Tell whether the scores are cosines, or at least within -1 to 1."""
-    return not isinstance(wanted, Words | Hybrid)
+    return not isinstance(wanted, KeywordQuery | HybridQuery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class VectorStore(Protocol):
 
     async def query(
         self,
-        wanted: Wanted,
+        wanted: StoreQuery,
         *,
         top_k: int,
         threshold: float | None = None,

@@ -16,7 +16,7 @@ class CollectionMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExistingCollection:
     """A collection that is there."""
 
     meta: CollectionMeta

@@ -1,4 +1,4 @@
-"""Conditions in Qdrant's terms: what they mean is said once here, in whose words is `Terms`' affair.
+"""Conditions in Qdrant's terms: what they mean is said once here, in whose words is `FilterBuilder`' affair.
 
 The engine in this process and the client of a server have classes of their own for the very same language.
 """
@@ -40,7 +40,7 @@ OWN_INDEXES = {"sha256": IndexKind.KEYWORD, "indexed_at": IndexKind.DATETIME, BO
 """What every collection has from the start."""
 
 
-class Terms(Protocol[Filter, Clause]):
+class FilterBuilder(Protocol[Filter, Clause]):
     """Makes the objects of one Qdrant library; a filter may stand wherever a clause may."""
 
     def all_of(self, parts: Sequence[Filter | Clause]) -> Filter:
@@ -80,7 +80,7 @@ class Terms(Protocol[Filter, Clause]):
         ...
 
 
-def translate(condition: Condition, terms: Terms[Filter, Clause]) -> Filter:
+def translate(condition: Condition, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Translate a condition. Raises nothing: what `domain/filters.py` lets through has a translation."""
     match condition:
         case AllOf(conditions):
@@ -98,7 +98,9 @@ def translate(condition: Condition, terms: Terms[Filter, Clause]) -> Filter:
             return terms.all_of([_range(condition, terms)])
 
 
-def query_filter(condition: Condition | None, exclude: Sequence[str], terms: Terms[Filter, Clause]) -> Filter | None:
+def query_filter(
+    condition: Condition | None, exclude: Sequence[str], terms: FilterBuilder[Filter, Clause]
+) -> Filter | None:
     """Return the filter of a query that leaves out the image ids `exclude`, or None where it has none."""
     left_out = terms.none_of([terms.points([point_id(image_id) for image_id in exclude])]) if exclude else None
     if condition is None:
@@ -107,18 +109,18 @@ def query_filter(condition: Condition | None, exclude: Sequence[str], terms: Ter
     return wanted if left_out is None else terms.all_of([wanted, left_out])
 
 
-def behind(cursor: Cursor, terms: Terms[Filter, Clause]) -> Filter:
+def behind(cursor: Cursor, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return what is left of a newest-first listing behind a cursor."""
     not_newer = terms.times("indexed_at", {"lte": as_rfc3339(cursor.before)})
     return terms.all_of([not_newer, terms.none_of([terms.points(cursor.seen)])])
 
 
-def of_content(sha256: str, terms: Terms[Filter, Clause]) -> Filter:
+def of_content(sha256: str, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return the filter for the records of one content."""
     return terms.all_of([terms.value("sha256", sha256)])
 
 
-def as_read(record: ImageRecord, terms: Terms[Filter, Clause]) -> Filter:
+def as_read(record: ImageRecord, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return the filter for an image that nobody has written, replaced or deleted since `record` was read.
 
     Processes of a version without revisions give themselves away by other bytes alone.
@@ -158,7 +160,7 @@ def wanted_indexes(condition: Condition) -> dict[str, IndexKind]:
             return {}
 
 
-def _equalities(field: str, values: tuple[Scalar, ...], terms: Terms[Filter, Clause]) -> Iterator[Clause]:
+def _equalities(field: str, values: tuple[Scalar, ...], terms: FilterBuilder[Filter, Clause]) -> Iterator[Clause]:
     path = payload_path(field)
     if texts := [value for value in values if isinstance(value, str)]:
         yield terms.any_text(path, texts)
@@ -172,7 +174,7 @@ def _equalities(field: str, values: tuple[Scalar, ...], terms: Terms[Filter, Cla
             yield terms.numbers(path, {"gte": float(value), "lte": float(value)})
 
 
-def _range(condition: InRange, terms: Terms[Filter, Clause]) -> Clause:
+def _range(condition: InRange, terms: FilterBuilder[Filter, Clause]) -> Clause:
     path, bounds = _range_path(condition), _bounds(condition)
     times = {name: as_rfc3339(bound) for name, bound in bounds.items() if isinstance(bound, datetime)}
     if times:

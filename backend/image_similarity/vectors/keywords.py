@@ -45,7 +45,7 @@ _WITHOUT_STOPWORDS = {"armenian", "tamil"}
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class KeywordQuery:
     """Words to look for in descriptions and tags; ranked by BM25, whole words before what begins with the last one."""
 
     text: str

@@ -13,13 +13,13 @@ import pytest
 from image_similarity.domain.errors import EncodingFailed, Overloaded, TextSearchUnavailable
 from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import EncodedText
-from image_similarity.engine.embedding.batching import Batching, batch_images, batch_texts
+from image_similarity.engine.embedding.batching import DynamicBatcher, batch_images, batch_texts
 from image_similarity.telemetry.metrics import Metrics
 from tests.support.encoders import DIMENSION, WAIT, ColourEncoder, ColourWords, StrictColourEncoder, square
 
 BAD = square(255)
 
-ImageQueue = Batching[Pixels, Embedding]
+ImageQueue = DynamicBatcher[Pixels, Embedding]
 
 
 def is_bad(pixels: Pixels) -> bool:

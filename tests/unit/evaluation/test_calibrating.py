@@ -12,9 +12,9 @@ import pytest
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.search.calibration import QueryKind, read_calibrations
 from image_similarity.evaluation.calibration import fit_calibration, fit_logistic, reliability, write_calibration
-from image_similarity.evaluation.ranking import Retrieval
+from image_similarity.evaluation.ranking import RetrievalTask
 from image_similarity.evaluation.report import Model
-from image_similarity.evaluation.run import Measured, measure
+from image_similarity.evaluation.run import EvaluationResult, measure
 from image_similarity.evaluation.tasks import Task
 from image_similarity.images.files import ImageFile
 
@@ -64,7 +64,7 @@ def test_the_reliability_table_says_what_was_said_and_seen() -> None:
     ]
 
 
-def drawn(labels: int = 30, each: int = 8, noise: float = 0.22) -> Measured:
+def drawn(labels: int = 30, each: int = 8, noise: float = 0.22) -> EvaluationResult:
     """Embeddings scattered about one point a label."""
     random = np.random.default_rng(5)
     groups = np.arange(labels).repeat(each)
@@ -76,7 +76,7 @@ def drawn(labels: int = 30, each: int = 8, noise: float = 0.22) -> Measured:
         Task(
             kind=QueryKind.IMAGE,
             text_model=None,
-            retrieval=Retrieval(vectors, vectors, groups, groups, itself=True),
+            retrieval=RetrievalTask(vectors, vectors, groups, groups, itself=True),
             files=files,
             labels=tuple(f"label {group}" for group in groups),
             query_labels=tuple(f"label {group}" for group in groups),

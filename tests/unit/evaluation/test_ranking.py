@@ -7,7 +7,7 @@ import pytest
 
 from image_similarity.evaluation import ranking
 from image_similarity.evaluation.metrics import METRICS
-from image_similarity.evaluation.ranking import Retrieval, rank
+from image_similarity.evaluation.ranking import RetrievalTask, rank
 
 
 def unit_rows(count: int, seed: int, dimension: int = 8) -> np.ndarray:
@@ -15,13 +15,13 @@ def unit_rows(count: int, seed: int, dimension: int = 8) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def among_each_other(count: int, groups: int, seed: int = 0) -> Retrieval:
+def among_each_other(count: int, groups: int, seed: int = 0) -> RetrievalTask:
     vectors = unit_rows(count, seed)
     numbers = np.random.default_rng(seed).integers(groups, size=count)
-    return Retrieval(vectors, vectors, numbers, numbers, itself=True)
+    return RetrievalTask(vectors, vectors, numbers, numbers, itself=True)
 
 
-def naively(retrieval: Retrieval) -> list[list[float]]:
+def naively(retrieval: RetrievalTask) -> list[list[float]]:
     """Measure each answerable query by sorting a list."""
     values = []
     for query in range(len(retrieval.queries)):
@@ -48,7 +48,7 @@ def test_blocks_of_any_size_measure_what_a_sorted_list_does(
 
 def test_queries_of_another_kind_than_the_candidates_are_measured_alike() -> None:
     groups = np.arange(30)
-    retrieval = Retrieval(unit_rows(90, 1), unit_rows(30, 2), groups.repeat(3), groups, itself=False)
+    retrieval = RetrievalTask(unit_rows(90, 1), unit_rows(30, 2), groups.repeat(3), groups, itself=False)
     ranked = rank(retrieval)
     assert list(ranked.rows) == list(range(90))
     assert ranked.values == pytest.approx(np.array(naively(retrieval)))
@@ -67,7 +67,7 @@ def test_the_best_candidates_are_kept_in_order_and_never_the_query() -> None:
 def test_an_image_that_is_alone_with_its_label_is_found_but_not_searched_with() -> None:
     vectors = unit_rows(3, 0)
     groups = np.array([0, 1, 0])
-    ranked = rank(Retrieval(vectors, vectors, groups, groups, itself=True))
+    ranked = rank(RetrievalTask(vectors, vectors, groups, groups, itself=True))
     assert list(ranked.rows) == [0, 2]
     assert ranked.top.shape == (2, 2)
     assert (ranked.top == 1).any()

@@ -15,7 +15,7 @@ from image_similarity.domain.queries import IndexedImage, Query, SearchOptions, 
 from image_similarity.domain.records import Embedding
 from image_similarity.engine.feedback.events import FeedbackEvent, Verdict
 from image_similarity.engine.search.query_vector import shape
-from image_similarity.evaluation.feedback import PLAIN, Judged, measure, read_judged, split
+from image_similarity.evaluation.feedback import PLAIN, JudgedQuery, measure, read_judged, split
 from image_similarity.evaluation.intervals import Interval
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
@@ -30,7 +30,7 @@ def event(image_id: str, verdict: Verdict, query: Query | None = DOGS, query_id:
     return FeedbackEvent(str(uuid7()), "colours", query_id, query, image_id, verdict)
 
 
-async def judged(*events: FeedbackEvent) -> tuple[list[Judged], int]:
+async def judged(*events: FeedbackEvent) -> tuple[list[JudgedQuery], int]:
     async def listed() -> AsyncIterator[FeedbackEvent]:
         for each in events:
             yield each
@@ -64,7 +64,7 @@ async def test_an_answer_is_enough_where_another_event_says_what_was_asked() -> 
         event("c", GOOD, None, "2"),
         event("d", BAD, None, "2"),
     )
-    assert found == [Judged(DOGS, (("a", GOOD), ("b", GOOD)))]
+    assert found == [JudgedQuery(DOGS, (("a", GOOD), ("b", GOOD)))]
     assert unknown == 1
 
 
@@ -75,12 +75,12 @@ async def test_what_was_taken_back_and_the_query_itself_count_for_nothing() -> N
 
 def test_the_first_verdicts_are_applied_and_the_later_ones_held_out() -> None:
     verdicts = (("n1", BAD), ("p1", GOOD), ("p2", GOOD), ("n2", BAD), ("p3", GOOD), ("n3", BAD), ("p4", GOOD))
-    two = split(Judged(DOGS, verdicts), 2)
+    two = split(JudgedQuery(DOGS, verdicts), 2)
     assert two is not None
     assert (two.positive, two.negative, two.held_out) == (("p1", "p2"), ("n1", "n2"), {"p3", "p4"})
     # At most half: there is always something to find.
-    assert split(Judged(DOGS, verdicts), 30) == two
-    assert split(Judged(DOGS, (("p1", GOOD), ("n1", BAD)))) is None
+    assert split(JudgedQuery(DOGS, verdicts), 30) == two
+    assert split(JudgedQuery(DOGS, (("p1", GOOD), ("n1", BAD)))) is None
 
 
 class Crowd:
@@ -124,9 +124,9 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
     await store.close()
 
 
-def verdicts_of(number: int, liked: str = "meant", disliked: str = "other") -> Judged:
+def verdicts_of(number: int, liked: str = "meant", disliked: str = "other") -> JudgedQuery:
     verdicts = [(f"{disliked}-{number}-0", BAD), *((f"{liked}-{number}-{each}", GOOD) for each in range(8))]
-    return Judged(Query.of(Text(f"query-{number}")), tuple(verdicts))
+    return JudgedQuery(Query.of(Text(f"query-{number}")), tuple(verdicts))
 
 
 async def test_verdicts_that_tell_what_is_meant_raise_recall_with_every_strategy(crowd: Crowd) -> None:
@@ -145,12 +145,12 @@ async def test_verdicts_that_tell_what_is_meant_raise_recall_with_every_strategy
 
 
 async def test_verdicts_that_mislead_are_found_out(crowd: Crowd) -> None:
-    def mixed(number: int) -> Judged:
+    def mixed(number: int) -> JudgedQuery:
         """Applied are others' images; what is liked later is meant."""
         stranger = (number + 1) % 40
         applied = [(f"other-{stranger}-{each}", GOOD) for each in range(3)]
         later = [(f"meant-{number}-{each}", GOOD) for each in range(5)]
-        return Judged(Query.of(Text(f"query-{number}")), (*applied, *later))
+        return JudgedQuery(Query.of(Text(f"query-{number}")), (*applied, *later))
 
     report = await measure([mixed(number) for number in range(40)], crowd.search, always)
     assert [report.verdict(strategy) for strategy in (Strategy.AVERAGE, Strategy.SUM_SCORES)] == ["hurts"] * 2
@@ -197,8 +197,8 @@ async def test_a_query_that_cannot_be_asked_any_more_is_counted(crowd: Crowd) ->
     assert steps == [1, 2, 3]
 
 
-@pytest.mark.parametrize("some", [[], [Judged(DOGS, (("a", GOOD), ("b", BAD)))]])
-async def test_a_record_that_says_nothing_is_refused(crowd: Crowd, some: Sequence[Judged]) -> None:
+@pytest.mark.parametrize("some", [[], [JudgedQuery(DOGS, (("a", GOOD), ("b", BAD)))]])
+async def test_a_record_that_says_nothing_is_refused(crowd: Crowd, some: Sequence[JudgedQuery]) -> None:
     with pytest.raises(InvalidRequest, match="nothing to measure"):
         await measure(some, crowd.search, always)
 

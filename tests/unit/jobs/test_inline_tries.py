@@ -15,7 +15,7 @@ from image_similarity.jobs.base import Item, Job
 from image_similarity.jobs.chunks import TRIES, ChunkProcessor
 from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.storage.objects import Objects
 from tests.support.engines import BLUE, RED, Rig, running_engine
 from tests.support.servers import PATIENCE
@@ -58,8 +58,8 @@ def queue(rig: Rig, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> Inline
 
 
 @pytest.fixture
-async def jobs(rig: Rig, queue: InlineQueue, ledger: Refusing) -> AsyncIterator[BulkJobs]:
-    jobs = BulkJobs(ledger, queue, rig.engine.disk, chunk_size=4, max_images=100, retention=3600)
+async def jobs(rig: Rig, queue: InlineQueue, ledger: Refusing) -> AsyncIterator[JobService]:
+    jobs = JobService(ledger, queue, rig.engine.disk, chunk_size=4, max_images=100, retention=3600)
     await jobs.start()
     yield jobs
     await jobs.close()
@@ -74,21 +74,21 @@ async def until(condition: Callable[[], Awaitable[object]], failure: str) -> Non
         raise AssertionError(failure) from None
 
 
-async def uploaded(jobs: BulkJobs, **images: bytes) -> Job:
+async def uploaded(jobs: JobService, **images: bytes) -> Job:
     async with jobs.draft() as draft:
         for image_id, data in images.items():
             await draft.add(data, image_id=image_id)
         return await jobs.submit(draft)
 
 
-async def referred(jobs: BulkJobs, *keys: str) -> Job:
+async def referred(jobs: JobService, *keys: str) -> Job:
     async with jobs.draft() as draft:
         for key in keys:
             draft.refer(key)
         return await jobs.submit(draft)
 
 
-async def ended(jobs: BulkJobs, job: Job) -> Job:
+async def ended(jobs: JobService, job: Job) -> Job:
     async def look() -> bool:
         return (await jobs.get(job.job_id)).state.ended
 
@@ -97,13 +97,13 @@ async def ended(jobs: BulkJobs, job: Job) -> Job:
 
 
 @pytest.mark.parametrize("key", ["inbox/c#2", "inbox/c#2/d", "inbox/" + "a" * 256, "inbox/" + "a/" * 512 + "a"])
-async def test_a_key_that_no_storage_takes_is_refused_with_the_request(jobs: BulkJobs, key: str) -> None:
+async def test_a_key_that_no_storage_takes_is_refused_with_the_request(jobs: JobService, key: str) -> None:
     with pytest.raises(InvalidRequest, match="storage key"):
         await referred(jobs, key)
 
 
 async def test_a_key_that_cannot_be_read_costs_its_image_only_and_keeps_no_other_job_waiting(
-    jobs: BulkJobs, ledger: Refusing, objects: Objects
+    jobs: JobService, ledger: Refusing, objects: Objects
 ) -> None:
     ledger.refused = frozenset(f"inbox/bad{n}" for n in range(4))
     await objects.write("inbox/good", RED)
@@ -125,7 +125,7 @@ async def test_a_key_that_cannot_be_read_costs_its_image_only_and_keeps_no_other
 
 
 async def test_a_key_of_an_earlier_version_that_no_storage_takes_fails_at_once(
-    jobs: BulkJobs, ledger: Refusing, queue: InlineQueue
+    jobs: JobService, ledger: Refusing, queue: InlineQueue
 ) -> None:
     job_id = "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d"
     await ledger.create(job_id, [[Item("c", "inbox/c#2", None)]])
@@ -135,7 +135,7 @@ async def test_a_key_of_an_earlier_version_that_no_storage_takes_fails_at_once(
 
 
 async def test_a_chunk_that_goes_wrong_for_any_other_reason_is_a_dead_letter_in_the_end(
-    jobs: BulkJobs, ledger: Refusing, objects: Objects, monkeypatch: pytest.MonkeyPatch
+    jobs: JobService, ledger: Refusing, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
@@ -154,7 +154,7 @@ async def test_a_chunk_that_goes_wrong_for_any_other_reason_is_a_dead_letter_in_
 
 
 async def test_while_the_store_is_away_no_try_is_counted_and_nothing_is_lost(
-    jobs: BulkJobs, ledger: Refusing, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    jobs: JobService, ledger: Refusing, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away() -> None:
         raise StoreUnavailable("The store is away.")
@@ -174,7 +174,7 @@ async def test_while_the_store_is_away_no_try_is_counted_and_nothing_is_lost(
 
 
 async def test_a_chunk_that_fails_again_and_again_is_told_of(
-    jobs: BulkJobs, ledger: Refusing, monkeypatch: pytest.MonkeyPatch
+    jobs: JobService, ledger: Refusing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inline, "TRIES", 1_000_000)
     ledger.refused = frozenset({"inbox/bad"})
@@ -187,7 +187,9 @@ async def test_a_chunk_that_fails_again_and_again_is_told_of(
     assert job.job_id in str((await jobs.info()).problem)
 
 
-async def test_a_chunk_that_hangs_is_told_of(jobs: BulkJobs, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_that_hangs_is_told_of(
+    jobs: JobService, ledger: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     goes_on, read = asyncio.Event(), ledger.read
 
     async def hang(item: Item) -> bytes | None:
@@ -212,7 +214,7 @@ async def test_a_chunk_that_hangs_is_told_of(jobs: BulkJobs, ledger: Refusing, m
     await until(forgotten, "it is told of for ever")
 
 
-async def test_a_job_tells_of_its_own_dead_letters(jobs: BulkJobs, ledger: Refusing) -> None:
+async def test_a_job_tells_of_its_own_dead_letters(jobs: JobService, ledger: Refusing) -> None:
     job, other = [str(uuid7()) for _ in range(2)]
     for job_id in (job, other):
         await ledger.create(job_id, [[Item("a", "inbox/a", None)]])

@@ -11,7 +11,7 @@ import pytest
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, Match
-from image_similarity.engine.search.ranker import Selection
+from image_similarity.engine.search.ranker import Ranker
 from image_similarity.vectors.base import VectorStore
 from tests.support.records import DIMENSION, record, towards
 
@@ -28,7 +28,7 @@ async def diverse(
     store: VectorStore, diversity: float, *, top_k: int, exclude: Sequence[str] = (), **options: object
 ) -> list[Match]:
     asked = SearchOptions(top_k=top_k, diversity=diversity, **options)  # type: ignore[arg-type]
-    return (await Selection(store, alike=0.999).of(towards(0), asked, exclude=exclude)).matches
+    return (await Ranker(store, alike=0.999).of(towards(0), asked, exclude=exclude)).matches
 
 
 @pytest.fixture

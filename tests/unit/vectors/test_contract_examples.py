@@ -9,7 +9,7 @@ import pytest
 
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.records import Match
-from image_similarity.vectors.base import Hybrid, VectorStore
+from image_similarity.vectors.base import HybridQuery, VectorStore
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -21,7 +21,7 @@ from image_similarity.vectors.examples import (
     direction_of,
     scale_of,
 )
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from tests.support.records import record, towards
 
 ANGLES = (0, 20, 40, 60, 80, 180)
@@ -121,7 +121,7 @@ async def test_examples_may_be_the_half_of_a_hybrid_ranking_that_looks(store: Ve
     await store.upsert([(record(f"at-{angle}", described[angle]), towards(angle)) for angle in ANGLES])
 
     looks = [match.image_id for match in await store.query(wanted, top_k=10)]
-    both = [match.image_id for match in await store.query(Hybrid(wanted, Words("bus")), top_k=10)]
+    both = [match.image_id for match in await store.query(HybridQuery(wanted, KeywordQuery("bus")), top_k=10)]
     # Two rankings speak for it, and it looks more like what is wanted than the other bus.
     assert both[0] == "at-40"
     assert set(both) == set(looks)

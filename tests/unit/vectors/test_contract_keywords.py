@@ -9,8 +9,8 @@ import pytest
 
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.records import Match, Metadata
-from image_similarity.vectors.base import Hybrid, VectorStore
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.base import HybridQuery, VectorStore
+from image_similarity.vectors.keywords import KeywordQuery
 from tests.support.records import read, record, towards
 
 GARDEN: dict[str, Metadata] = {
@@ -36,7 +36,7 @@ async def garden(store: VectorStore) -> VectorStore:
 
 
 async def found(store: VectorStore, text: str, **options: Any) -> list[str]:
-    return ids(await store.query(Words(text), **{"top_k": 10, **options}))
+    return ids(await store.query(KeywordQuery(text), **{"top_k": 10, **options}))
 
 
 def ids(matches: list[Match]) -> list[str]:
@@ -61,7 +61,7 @@ async def test_words_of_descriptions_and_tags_are_found(garden: VectorStore, tex
 
 async def test_what_has_every_word_comes_before_what_has_one(garden: VectorStore) -> None:
     assert await found(garden, "red bus") == ["bus", "car"]
-    matches = await garden.query(Words("red bus"), top_k=10)
+    matches = await garden.query(KeywordQuery("red bus"), top_k=10)
     assert matches[0].score > matches[1].score > 0
 
 
@@ -121,14 +121,14 @@ async def test_filters_limits_and_exclusions_hold(garden: VectorStore) -> None:
     assert await found(garden, "red bus", top_k=1) == ["bus"]
     assert await found(garden, "red bus", exclude=["bus"]) == ["car"]
     assert await found(garden, "sun red", condition=parse_filter({"kind": "animal"})) == ["dogs"]
-    best = (await garden.query(Words("red bus"), top_k=10))[0].score
+    best = (await garden.query(KeywordQuery("red bus"), top_k=10))[0].score
     assert await found(garden, "red bus", threshold=best - 0.01) == ["bus"]
 
 
 async def test_hits_say_what_a_page_needs(garden: VectorStore) -> None:
-    [match] = await garden.query(Words("retriever"), top_k=10)
+    [match] = await garden.query(KeywordQuery("retriever"), top_k=10)
     assert (match.sha256, match.width, match.metadata) == (record("dogs").sha256, 640, GARDEN["dogs"])
-    [match] = await garden.query(Words("retriever"), top_k=10, with_metadata=False)
+    [match] = await garden.query(KeywordQuery("retriever"), top_k=10, with_metadata=False)
     assert match.metadata is None
 
 
@@ -167,7 +167,7 @@ async def test_metadata_that_is_no_text_does_no_harm(store: VectorStore, metadat
 
 async def test_hybrid_search_finds_what_is_near_and_what_is_named(garden: VectorStore) -> None:
     # Straight at the dogs, by the words of the car, which are not far from each other.
-    matches = await garden.query(Hybrid(towards(10), Words("car")), top_k=4)
+    matches = await garden.query(HybridQuery(towards(10), KeywordQuery("car")), top_k=4)
 
     assert ids(matches)[:2] == ["car", "dogs"]
     assert all(0 < match.score <= 2 / 60 for match in matches)
@@ -175,20 +175,22 @@ async def test_hybrid_search_finds_what_is_near_and_what_is_named(garden: Vector
 
 
 async def test_what_both_rankings_have_wins(garden: VectorStore) -> None:
-    [best, *_] = await garden.query(Hybrid(towards(33), Words("red")), top_k=5)
+    [best, *_] = await garden.query(HybridQuery(towards(33), KeywordQuery("red")), top_k=5)
     assert best.image_id == "car"
 
 
 async def test_hybrid_search_without_a_word_that_is_known_is_a_search_by_vector(garden: VectorStore) -> None:
     near = ids(await garden.query(towards(25), top_k=5))
-    assert ids(await garden.query(Hybrid(towards(25), Words("zebra")), top_k=5)) == near
+    assert ids(await garden.query(HybridQuery(towards(25), KeywordQuery("zebra")), top_k=5)) == near
 
 
 async def test_filters_limits_and_exclusions_hold_in_hybrid_search(garden: VectorStore) -> None:
     animals = parse_filter({"kind": "animal"})
-    matches = await garden.query(Hybrid(towards(0), Words("red bus")), top_k=10, condition=animals, exclude=["dogs"])
+    matches = await garden.query(
+        HybridQuery(towards(0), KeywordQuery("red bus")), top_k=10, condition=animals, exclude=["dogs"]
+    )
     assert sorted(ids(matches)) == ["dog-zh", "kafer"]
-    assert len(await garden.query(Hybrid(towards(0), Words("red")), top_k=2)) == 2
+    assert len(await garden.query(HybridQuery(towards(0), KeywordQuery("red")), top_k=2)) == 2
 
 
 async def test_there_is_nothing_to_bring_up_to_date_in_what_this_version_wrote(garden: VectorStore) -> None:

@@ -13,10 +13,10 @@ from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.filters import parse_filter
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata
-from image_similarity.engine.search.ranker import MOST_CANDIDATES, Selected, Selection
-from image_similarity.vectors.base import Hybrid, VectorStore
+from image_similarity.engine.search.ranker import MOST_CANDIDATES, Ranker, Selected
+from image_similarity.vectors.base import HybridQuery, VectorStore
 from image_similarity.vectors.examples import BestScore
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.keywords import KeywordQuery
 from tests.support.records import DIMENSION, record, towards
 
 ALIKE = 0.999
@@ -31,7 +31,7 @@ async def select(
     store: VectorStore, exclude: Sequence[str] = (), *, by_texts: bool = False, **options: Any
 ) -> Selected:
     asked = SearchOptions(**options)
-    return await Selection(store, alike=ALIKE).of(towards(0), asked, exclude=exclude, by_texts=by_texts)
+    return await Ranker(store, alike=ALIKE).of(towards(0), asked, exclude=exclude, by_texts=by_texts)
 
 
 async def fill(store: VectorStore, images: dict[float, Metadata]) -> None:
@@ -116,7 +116,7 @@ async def test_auto_looks_at_what_the_filter_lets_through_against_the_whole_coll
 async def test_auto_goes_with_examples_too(store: VectorStore) -> None:
     await store.upsert(elsewhere(60))
     await fill(store, {1: {}, 2: {}})
-    selection = Selection(store, alike=ALIKE)
+    selection = Ranker(store, alike=ALIKE)
     wanted = BestScore((towards(0),), ())
     selected = await selection.of(wanted, SearchOptions(threshold="auto"), exclude=[])
     assert ids(selected.matches)[:2] == ["1", "2"]
@@ -200,15 +200,15 @@ async def test_diversity_comes_first_and_its_scores_stay_cosines(store: VectorSt
 
 
 async def test_diversity_needs_one_vector(store: VectorStore) -> None:
-    for wanted in (BestScore((towards(0),), ()), Words("cat"), Hybrid(towards(0), Words("cat"))):
+    for wanted in (BestScore((towards(0),), ()), KeywordQuery("cat"), HybridQuery(towards(0), KeywordQuery("cat"))):
         with pytest.raises(InvalidRequest, match="Diversity"):
-            await Selection(store, alike=ALIKE).of(wanted, SearchOptions(diversity=0.5), exclude=[])
+            await Ranker(store, alike=ALIKE).of(wanted, SearchOptions(diversity=0.5), exclude=[])
 
 
 async def test_what_keywords_score_has_no_automatic_threshold(store: VectorStore) -> None:
-    for wanted in (Words("cat"), Hybrid(towards(0), Words("cat"))):
+    for wanted in (KeywordQuery("cat"), HybridQuery(towards(0), KeywordQuery("cat"))):
         with pytest.raises(InvalidRequest, match="keywords"):
-            await Selection(store, alike=ALIKE).of(wanted, SearchOptions(threshold="auto"), exclude=[])
+            await Ranker(store, alike=ALIKE).of(wanted, SearchOptions(threshold="auto"), exclude=[])
 
 
 async def test_keywords_are_collapsed_and_grouped_too(store: VectorStore) -> None:
@@ -216,7 +216,7 @@ async def test_keywords_are_collapsed_and_grouped_too(store: VectorStore) -> Non
         store, {angle: {"description": "a red bus", "n": n} for angle, n in ((1, 1), (2, 1), (50, 2), (90, 2), (91, 3))}
     )
     options = SearchOptions(collapse_duplicates=True, group_by="n")
-    selected = await Selection(store, alike=ALIKE).of(Words("red"), options, exclude=[])
+    selected = await Ranker(store, alike=ALIKE).of(KeywordQuery("red"), options, exclude=[])
     names = {name for match in selected.matches for name in (match.image_id, *match.duplicates)}
     assert names == {"1", "2", "50", "90", "91"}
     assert len(selected.matches) == 3

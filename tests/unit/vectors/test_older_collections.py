@@ -13,7 +13,7 @@ from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.records import Metadata
 from image_similarity.vectors.base import VectorStore
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.keywords import BACKFILL_BATCH, KEYWORDS, PREFIXES, WORDS, Words
+from image_similarity.vectors.keywords import BACKFILL_BATCH, KEYWORDS, PREFIXES, WORDS, KeywordQuery
 from image_similarity.vectors.payload import REVISION
 from image_similarity.vectors.qdrant_edge import folder as edge_folder
 from image_similarity.vectors.qdrant_edge import store as embedded
@@ -87,7 +87,7 @@ def _without_what_was_added(point: models.Record) -> models.PointStruct:
 
 
 async def found(store: VectorStore, text: str) -> list[str]:
-    return sorted(match.image_id for match in await store.query(Words(text), top_k=1000))
+    return sorted(match.image_id for match in await store.query(KeywordQuery(text), top_k=1000))
 
 
 async def brought_up_to_date(store: VectorStore) -> int:
@@ -182,7 +182,7 @@ async def test_a_server_that_cannot_rank_by_words_does_all_else_and_says_so(
         assert [match.image_id for match in await store.query(towards(0), top_k=1)] == ["a"]
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=r"Keyword search needs Qdrant 1\.20 or newer"):
-                await store.query(Words("sun"), top_k=1)
+                await store.query(KeywordQuery("sun"), top_k=1)
         assert await store.backfill() == 0
     finally:
         await store.close()

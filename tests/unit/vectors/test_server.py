@@ -18,11 +18,11 @@ from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import ModelMismatch, StoreUnavailable
 from image_similarity.domain.filters import parse_filter
-from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
 from image_similarity.vectors.payload import VECTOR
 from image_similarity.vectors.qdrant_server import field_indexes as qdrant_indexes
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
-from image_similarity.vectors.qdrant_server.collection import Layout
+from image_similarity.vectors.qdrant_server.collection import CollectionConfig
 from image_similarity.vectors.qdrant_server.nodes import Connection
 from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore, peek
 from tests.support.qdrant_process import QdrantProcess
@@ -97,19 +97,19 @@ async def test_a_write_through_one_is_found_by_the_next_query_through_another(co
 
 async def test_a_collection_is_not_made_before_all_nodes_are_there(config: ServerConfig) -> None:
     impatient = replace(config.connection, settle_seconds=0.1)
-    two = replace(config, connection=impatient, layout=Layout(expected_nodes=2))
+    two = replace(config, connection=impatient, layout=CollectionConfig(expected_nodes=2))
     with capture_logs() as logged, pytest.raises(StoreUnavailable, match="1 of the 2 nodes that QDRANT_EXPECTED_PEERS"):
         await ServerStore.open(two, META)
     assert [line["there"] for line in logged if line["event"] == "waiting_for_qdrant_nodes"] == [[impatient.url]]
     assert await peek(two) is None
 
-    await (await ServerStore.open(replace(two, layout=Layout(expected_nodes=1)), META)).close()
+    await (await ServerStore.open(replace(two, layout=CollectionConfig(expected_nodes=1)), META)).close()
     # What is there needs no node more.
     await (await ServerStore.open(two, META)).close()
 
 
 async def test_the_collection_is_laid_out_as_the_settings_say(config: ServerConfig) -> None:
-    layout = Layout(shards=5, replicas=2, hnsw_m=24, hnsw_ef_construct=200)
+    layout = CollectionConfig(shards=5, replicas=2, hnsw_m=24, hnsw_ef_construct=200)
     await (await ServerStore.open(ServerConfig(config.name, config.connection, layout), META)).close()
 
     made = (await raw(config)).config
@@ -122,7 +122,7 @@ async def test_the_collection_is_laid_out_as_the_settings_say(config: ServerConf
 
 
 async def test_a_factor_of_ones_own_is_kept(config: ServerConfig) -> None:
-    layout = Layout(replicas=2, write_consistency_factor=2)
+    layout = CollectionConfig(replicas=2, write_consistency_factor=2)
     for _ in range(2):
         await (await ServerStore.open(ServerConfig(config.name, config.connection, layout), META)).close()
 
@@ -130,7 +130,7 @@ async def test_a_factor_of_ones_own_is_kept(config: ServerConfig) -> None:
 
 
 async def test_the_factor_of_an_earlier_release_is_lowered_once_and_said(config: ServerConfig) -> None:
-    earlier = Layout(replicas=2, write_consistency_factor=2)
+    earlier = CollectionConfig(replicas=2, write_consistency_factor=2)
     await (await ServerStore.open(ServerConfig(config.name, config.connection, earlier), META)).close()
 
     for lowered in (1, 0):
@@ -142,7 +142,7 @@ async def test_the_factor_of_an_earlier_release_is_lowered_once_and_said(config:
 
 
 async def test_quantization_can_be_left_out(config: ServerConfig) -> None:
-    config = ServerConfig(config.name, config.connection, Layout(quantize=False))
+    config = ServerConfig(config.name, config.connection, CollectionConfig(quantize=False))
     store = await ServerStore.open(config, META)
     await store.upsert([(record("a"), towards(0))])
     assert [match.image_id for match in await store.query(towards(0), top_k=1)] == ["a"]
@@ -156,7 +156,7 @@ async def test_peeking_tells_what_is_there_and_makes_nothing(config: ServerConfi
     await store.upsert([(record("a"), towards(0))])
     await store.close()
 
-    assert await peek(config) == Found(META, 1)
+    assert await peek(config) == ExistingCollection(META, 1)
 
 
 @pytest.mark.parametrize("other", [CollectionMeta("shapes", DIMENSION), CollectionMeta("colours", 2 * DIMENSION)])
@@ -170,7 +170,7 @@ async def test_another_model_is_refused_by_both_names_even_by_an_empty_collectio
     said = str(caught.value)
     assert "made with colours (8 dimensions)" in said
     assert f"runs {other.model} ({other.dimension})" in said
-    assert await peek(config) == Found(META, 0)
+    assert await peek(config) == ExistingCollection(META, 0)
 
 
 async def test_a_collection_of_another_program_is_left_alone(config: ServerConfig) -> None:

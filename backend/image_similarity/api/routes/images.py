@@ -28,7 +28,7 @@ from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.records import IndexResult
 from image_similarity.engine.answer_size import MAX_ANSWER_BYTES
 from image_similarity.images.signatures import format_of
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 from image_similarity.telemetry.logging import get_logger
 
 router = APIRouter(prefix=PREFIX, tags=["images"])
@@ -251,7 +251,7 @@ async def restore(image_id: ImageId, engine: EngineDep, idempotency_key: Idempot
     return ImageDocument.of(await engine.restore_image(image_id, request_key=idempotency_key))
 
 
-async def _tag_later(jobs: BulkJobs, image_id: str) -> str | None:
+async def _tag_later(jobs: JobService, image_id: str) -> str | None:
     try:
         return await jobs.tag([image_id])
     except StoreUnavailable as error:

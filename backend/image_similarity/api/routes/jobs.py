@@ -26,7 +26,7 @@ from image_similarity.api.schemas.jobs import (
     UploadSummary,
 )
 from image_similarity.jobs.base import Job
-from image_similarity.jobs.service import BulkJobs
+from image_similarity.jobs.service import JobService
 
 router = APIRouter(prefix=PREFIX, tags=["jobs"])
 
@@ -125,7 +125,7 @@ async def get_upload(
     return UploadDocument.with_failures(found, await jobs.uploads.failures(found, offset=offset, limit=limit))
 
 
-async def _events(job_id: str, jobs: BulkJobs) -> AsyncIterator[ServerSentEvent]:
+async def _events(job_id: str, jobs: JobService) -> AsyncIterator[ServerSentEvent]:
     async for job in jobs.watch(job_id):
         yield _event(job)
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from image_similarity.cli.cluster import qdrant
 from image_similarity.cli.cluster.environment import passed_on
 from image_similarity.cli.cluster.services import MOST_REPLICAS
-from image_similarity.cli.cluster.stack import DEFAULT_PORTS, Cluster, Plan
+from image_similarity.cli.cluster.stack import DEFAULT_PORTS, Cluster, ClusterPlan
 
 app = typer.Typer(
     name="cluster",
@@ -60,7 +60,7 @@ def up(
         _say(f"The cluster decides for itself, whatever the shell says: {', '.join(overridden)}.")
     if source.stand_in:
         _say(f"Qdrant is {qdrant.describe(source)}.")
-    plan = Plan(
+    plan = ClusterPlan(
         replicas=replicas,
         workers=workers,
         qdrant=source,

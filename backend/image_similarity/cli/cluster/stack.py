@@ -27,7 +27,7 @@ DEFAULT_PORTS = {"api": 8080, "stats": 8081, "replica-1": 8001, "replica-2": 800
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterPlan:
     """What a cluster is to be."""
 
     qdrant: Source
@@ -79,7 +79,7 @@ class Cluster:
         return qdrant.addresses(self.plan.qdrant, self.ports)
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ClusterPlan:
         """Return what was started last. Raises InvalidRequest where nothing was, or an earlier version did it."""
         fields = self._read().get("plan", {})
         if "qdrant" not in fields:
@@ -87,7 +87,7 @@ class Cluster:
                 f"No cluster of this version was started in {self.folder}: run `cluster down` and `up`."
             )
         source = {**fields["qdrant"], "stand_in": tuple(fields["qdrant"]["stand_in"])}
-        return Plan(**{**fields, "qdrant": Source(**source)})
+        return ClusterPlan(**{**fields, "qdrant": Source(**source)})
 
     def running(self) -> list[Running]:
         """Return every service that was started, in that order, alive or not."""
@@ -96,7 +96,7 @@ class Cluster:
             for entry in self._read().get("started", [])
         ]
 
-    def up(self, plan: Plan, *, on_step: Callable[[str], None] = lambda _: None) -> None:
+    def up(self, plan: ClusterPlan, *, on_step: Callable[[str], None] = lambda _: None) -> None:
         """Start everything and wait until it is ready; where a part fails, all that was started is stopped again.
 
         Raises InvalidRequest where a program is missing, a port is taken, or the cluster is up already;
@@ -144,7 +144,7 @@ class Cluster:
             with ThreadPoolExecutor(len(stage)) as stopping:
                 list(stopping.map(lambda service: service.process.stop(), stage))
 
-    def _stages(self, plan: Plan, ports: dict[str, int]) -> list[list[Service]]:
+    def _stages(self, plan: ClusterPlan, ports: dict[str, int]) -> list[list[Service]]:
         """Return the services in groups; each group is ready before the next one starts."""
         folders = {name: self.folder / name for name in ("redis", "rabbitmq", "data")}
         for folder in folders.values():
@@ -236,7 +236,7 @@ class Cluster:
         draft.rename(self._state)
 
 
-def _choose_ports(plan: Plan, before: Mapping[str, int]) -> dict[str, int]:
+def _choose_ports(plan: ClusterPlan, before: Mapping[str, int]) -> dict[str, int]:
     names = ["api", "stats", "redis", "epmd", "rabbitmq", "distribution", *qdrant.port_names(plan.qdrant)]
     names += [f"replica-{number}" for number in range(1, plan.replicas + 1)]
     names += [f"worker-{number}" for number in range(1, plan.workers + 1)]

@@ -14,8 +14,8 @@ from image_similarity.domain.errors import Overloaded, not_found
 from image_similarity.domain.image_ids import check_image_id, new_image_id
 from image_similarity.domain.metadata import check_metadata, merge_patch, same_metadata
 from image_similarity.domain.records import ImageRecord, IndexResult, Metadata, Pixels
-from image_similarity.engine.collection.tagging import Filler, own_metadata, patched
-from image_similarity.engine.collection.writer import NewImage, Writes
+from image_similarity.engine.collection.tagging import MetadataTagger, own_metadata, patched
+from image_similarity.engine.collection.writer import CollectionWriter, NewImage
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.storage.images import ImageStorage
@@ -27,17 +27,17 @@ LONGEST_PAUSE = 0.2
 _FIRST_PAUSE = 0.005
 
 
-class Indexing:
-    """All may raise StoreUnavailable; those that look at an image also what `ImageEmbedder` and `Filler` raise."""
+class Indexer:
+    """All may raise StoreUnavailable; those that look at an image also what its embedder and its tagger raise."""
 
     def __init__(
         self,
         embedder: ImageEmbedder,
-        filler: Filler,
+        filler: MetadataTagger,
         vectors: VectorStore,
         storage: ImageStorage,
         cache: Cache,
-        writes: Writes,
+        writes: CollectionWriter,
         ids: KeyedLocks,
         disk: DiskSpace,
     ) -> None:

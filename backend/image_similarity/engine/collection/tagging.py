@@ -11,13 +11,13 @@ from image_similarity.domain.errors import InvalidRequest, Overloaded
 from image_similarity.domain.metadata import check_metadata
 from image_similarity.domain.records import ImageRecord, Metadata, Pixels, Tagging
 from image_similarity.images.recipe import Preprocess
-from image_similarity.tagging.base import Finding, Tagger
+from image_similarity.tagging.base import Tagger, TaggerOutput
 from image_similarity.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
 
-class Filler:
+class MetadataTagger:
     """Runs a tagger in a thread of its own, one image at a time; with `NoTagger` it fills nothing.
 
     All that runs it raises ModelUnavailable and EncodingFailed, and Overloaded where `max_queue` images wait already.
@@ -65,10 +65,10 @@ class Filler:
         confidence = before.tagging.confidence if "tags" in filled else {}
         return metadata | kept, Tagging(before.tagging.tagger, filled, confidence)
 
-    async def find(self, pixels: Pixels) -> Finding:
+    async def find(self, pixels: Pixels) -> TaggerOutput:
         """Have the tagger look at an image; `pixels` is what `preprocess` made of it."""
 
-        def look() -> Finding:
+        def look() -> TaggerOutput:
             with self._metrics.stage("tag"):
                 return self._tagger.find(pixels)
 
@@ -83,7 +83,7 @@ class Filler:
         finally:
             self._waiting -= 1
 
-    def add(self, metadata: Metadata, finding: Finding) -> tuple[Metadata, Tagging]:
+    def add(self, metadata: Metadata, finding: TaggerOutput) -> tuple[Metadata, Tagging]:
         """Return the caller's metadata with what was found, unless that is nothing or more than metadata may hold."""
         name, field = self._tagger.spec.name, self._tagger.spec.field
         if not finding.value:

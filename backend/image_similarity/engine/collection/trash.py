@@ -55,7 +55,7 @@ _NAME = re.compile(r"([0-9a-f]{64})/(\d+)\.(-|[0-9a-f-]{36})\.([0-9a-f-]{36})$")
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class DeletedImage:
     """An image that can be brought back."""
 
     record: ImageRecord
@@ -130,7 +130,7 @@ class Trash:
         """Note that a record is about to lose these bytes, or may never have them; keep them for so many seconds."""
         await self._write(sha256, f"{_NOBODY}.{uuid7()}", seconds)
 
-    async def find(self, image_id: str) -> Deleted | None:
+    async def find(self, image_id: str) -> DeletedImage | None:
         """Return the image as it was when it was last deleted, or None where it is too late to restore it."""
         deletions = await self._objects.entries(f"{self._images}/{point_id(image_id)}")
         if not deletions:
@@ -144,9 +144,11 @@ class Trash:
         raw: dict[str, Any] = fields["record"]
         read = {"indexed_at": datetime.fromisoformat(raw["indexed_at"]), "tagging": Tagging.read(raw.get("tagging"))}
         record = ImageRecord(**(raw | read))
-        return Deleted(record, np.frombuffer(base64.b64decode(fields["vector"]), dtype="<f4"), (key, fields["entry"]))
+        return DeletedImage(
+            record, np.frombuffer(base64.b64decode(fields["vector"]), dtype="<f4"), (key, fields["entry"])
+        )
 
-    async def take_out(self, deleted: Deleted) -> None:
+    async def take_out(self, deleted: DeletedImage) -> None:
         """Forget a deletion, once its image is restored."""
         await self._objects.delete(*deleted.keys)
 

@@ -33,7 +33,7 @@ class NewImage:
     tagging: Tagging | None = None
 
 
-class Writes:
+class CollectionWriter:
     """The caller holds a lock on the image's id and awaits each to its end. All raise StoreUnavailable.
 
     Each makes older results stale before it returns: also where nothing changed, for whoever wrote before may have

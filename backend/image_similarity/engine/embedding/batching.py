@@ -28,7 +28,7 @@ class _Job(Generic[Item, Outcome]):
     future: asyncio.Future[Outcome]
 
 
-class Batching(Generic[Item, Outcome]):
+class DynamicBatcher(Generic[Item, Outcome]):
     """A queue before a model, and one thread that takes from it.
 
     The thread takes all that waits, up to `batch_size`, the moment the model is free: a lone request is not
@@ -153,7 +153,7 @@ class Batching(Generic[Item, Outcome]):
 
 def batch_images(
     encoder: ImageEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
-) -> Batching[Pixels, Embedding]:
+) -> DynamicBatcher[Pixels, Embedding]:
     """Return the queue before an image tower: of pixels, shape (input_size, input_size, 3), into unit vectors."""
 
     def encode(images: list[Pixels]) -> list[Embedding]:
@@ -163,12 +163,12 @@ def batch_images(
             raise EncodingFailed("The model did not return a finite vector for each image.")
         return [*vectors]
 
-    return Batching(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.image_queue)
+    return DynamicBatcher(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.image_queue)
 
 
 def batch_texts(
     encoder: TextEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
-) -> Batching[str, EncodedText]:
+) -> DynamicBatcher[str, EncodedText]:
     """Return the queue before a text tower, whose weights are read once for all texts of a batch."""
 
     def encode(texts: list[str]) -> list[EncodedText]:
@@ -177,7 +177,7 @@ def batch_texts(
             raise EncodingFailed("The model did not return a finite vector for each text.")
         return encoded
 
-    return Batching(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.text_queue)
+    return DynamicBatcher(encode, batch_size=batch_size, max_queue=max_queue, metrics=metrics.text_queue)
 
 
 def _deliver(batch: list[_Job[Item, Outcome]], outcomes: Sequence[Outcome | ImageSimilarityError]) -> None:

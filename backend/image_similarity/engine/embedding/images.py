@@ -12,7 +12,7 @@ from image_similarity.cache.base import Cache, Kind
 from image_similarity.concurrency.single_flight import SingleFlight
 from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.base import ImageEncoder
-from image_similarity.engine.embedding.batching import Batching
+from image_similarity.engine.embedding.batching import DynamicBatcher
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.recipe import Preprocess, Recipe
 from image_similarity.telemetry.tracing import span
@@ -51,7 +51,7 @@ class ImageEmbedder:
     def __init__(
         self,
         encoder: ImageEncoder,
-        batching: Batching[Pixels, Embedding],
+        batching: DynamicBatcher[Pixels, Embedding],
         cache: Cache,
         decoders: Decoders,
         *,

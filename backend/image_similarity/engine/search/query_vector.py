@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.queries import Strategy
 from image_similarity.domain.records import Embedding
-from image_similarity.vectors.base import Near
+from image_similarity.vectors.base import VectorQuery
 from image_similarity.vectors.examples import BestScore, RelevanceFeedback, SumScores, scale_of
 
 _TINY = 1e-6
@@ -29,7 +29,7 @@ def combine(vectors: Sequence[Embedding], weights: Sequence[float]) -> Embedding
 
 def shape(
     vector: Embedding | None, positive: Sequence[Embedding], negative: Sequence[Embedding], strategy: Strategy
-) -> Near:
+) -> VectorQuery:
     """Return what to ask the store for; all vectors are unit vectors of shape (dimension,), float32.
 
     The query's own vector, where there is one, counts as a positive example; for relevance feedback it is the target,
@@ -61,7 +61,7 @@ def _middle(examples: Sequence[Embedding]) -> Embedding:
     return _unit(np.sum(np.asarray(examples, np.float64), axis=0))
 
 
-def _with_scale(wanted: SumScores | RelevanceFeedback) -> Near:
+def _with_scale(wanted: SumScores | RelevanceFeedback) -> VectorQuery:
     if scale_of(wanted) == 0:
         raise _nothing_left()
     return wanted

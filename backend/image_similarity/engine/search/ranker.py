@@ -22,7 +22,7 @@ from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_AL
 from image_similarity.engine.search.diversity import candidate_count, diversify
 from image_similarity.engine.search.duplicates import collapse
 from image_similarity.engine.search.groups import group, has_group
-from image_similarity.vectors.base import VectorStore, Wanted, is_cosine
+from image_similarity.vectors.base import StoreQuery, VectorStore, is_cosine
 from image_similarity.vectors.examples import direction_of
 
 BACKGROUND = 256
@@ -50,7 +50,7 @@ class Selected:
     """The metadata of each match as JSON; None where none is wanted."""
 
 
-class Selection:
+class Ranker:
     """Asks a store, and makes of its ranking what the options ask for.
 
     `alike` is the cosine from which on two images count as the same picture. Raises InvalidRequest for diversity of
@@ -63,7 +63,7 @@ class Selection:
         self._alike = alike
 
     async def of(
-        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+        self, wanted: StoreQuery, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
     ) -> Selected:
         """Return the matches; a search without options is one question to the store.
 
@@ -93,7 +93,7 @@ class Selection:
         return replace(selected, matches=matches, texts=texts)
 
     async def _select(
-        self, wanted: Wanted, options: SearchOptions, exclude: Sequence[str], *, by_texts: bool
+        self, wanted: StoreQuery, options: SearchOptions, exclude: Sequence[str], *, by_texts: bool
     ) -> Selected:
         search = _Search(self._vectors, wanted, options, exclude, _Embeddings(self._vectors))
         if not isinstance(options.threshold, str):
@@ -168,7 +168,7 @@ class _Search:
     """A question that is asked again with other limits."""
 
     vectors: VectorStore
-    wanted: Wanted
+    wanted: StoreQuery
     options: SearchOptions
     exclude: Sequence[str]
     embeddings: _Embeddings
@@ -199,7 +199,7 @@ class _Search:
         """Return the best candidates by their score."""
         return await self._query(self.wanted, size, None)
 
-    async def _query(self, wanted: Wanted, size: int, threshold: float | None) -> list[Match]:
+    async def _query(self, wanted: StoreQuery, size: int, threshold: float | None) -> list[Match]:
         options, condition = self.options, self.options.filter
         if self.only_grouped and options.group_by is not None:
             has_field = Exists(options.group_by)

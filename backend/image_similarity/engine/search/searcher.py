@@ -34,12 +34,12 @@ from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.search.calibration import Calibrations, add_confidence
 from image_similarity.engine.search.query_vector import combine, shape
-from image_similarity.engine.search.ranker import Selected, Selection
+from image_similarity.engine.search.ranker import Ranker, Selected
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
-from image_similarity.vectors.base import Hybrid, VectorStore, Wanted
-from image_similarity.vectors.keywords import Words
+from image_similarity.vectors.base import HybridQuery, StoreQuery, VectorStore
+from image_similarity.vectors.keywords import KeywordQuery
 
 S = TypeVar("S", Source, Example)
 
@@ -65,7 +65,7 @@ class _Found:
         return cls(selected.matches, texts, truncated, selected.threshold)
 
 
-class Searches:
+class Searcher:
     """Answers queries; an answer is kept until the next write.
 
     All that takes a query raises what `ImageEmbedder`, `TextEmbedder` and `UrlFetcher` raise, ImageNotFound, and
@@ -92,7 +92,7 @@ class Searches:
         self._answers = answers
         self._metrics = metrics
         self._calibrations = calibrations
-        self._selection = Selection(vectors, alike=alike)
+        self._selection = Ranker(vectors, alike=alike)
 
     async def run(self, query: Query, options: SearchOptions) -> SearchResult:
         """Find the images that are most like the query.
@@ -138,7 +138,7 @@ class Searches:
 
     async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
         if query.mode is Mode.KEYWORDS:
-            selected = await self._ask(Words(query.words), options, exclude=())
+            selected = await self._ask(KeywordQuery(query.words), options, exclude=())
             return _Found.of(selected, truncated=False)
         embedded = await asyncio.gather(
             *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
@@ -147,7 +147,7 @@ class Searches:
         parts, liked = len(query.parts), len(query.parts) + len(query.positive)
         vector = combine(vectors[:parts], [part.weight for part in query.parts]) if parts else None
         near = shape(vector, vectors[parts:liked], vectors[liked:], query.strategy)
-        wanted = Hybrid(near, Words(query.words)) if query.mode is Mode.HYBRID else near
+        wanted = HybridQuery(near, KeywordQuery(query.words)) if query.mode is Mode.HYBRID else near
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
         by_texts = all(isinstance(source, Text) for source in query.sources)
         selected = await self._ask(wanted, options, exclude=own, by_texts=by_texts)
@@ -171,7 +171,7 @@ class Searches:
         return vector
 
     async def _ask(
-        self, wanted: Wanted, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
+        self, wanted: StoreQuery, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
     ) -> Selected:
         with self._metrics.stage("query"), span("store"):
             return await self._selection.of(wanted, options, exclude=exclude, by_texts=by_texts)

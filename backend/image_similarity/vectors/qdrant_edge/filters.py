@@ -23,8 +23,8 @@ INDEX_TYPES = {
 }
 
 
-class EdgeTerms:
-    """Implements `Terms`."""
+class EdgeFilterBuilder:
+    """Implements `FilterBuilder`."""
 
     def all_of(self, parts: Sequence[edge.Filter | Clause]) -> edge.Filter:
         """Every part holds."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from image_similarity.vectors.base import Hybrid, Near, Wanted
+from image_similarity.vectors.base import HybridQuery, StoreQuery, VectorQuery
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -15,26 +15,28 @@ from image_similarity.vectors.examples import (
     RelevanceFeedback,
     SumScores,
 )
-from image_similarity.vectors.keywords import RRF_K, Words, candidates
+from image_similarity.vectors.keywords import RRF_K, KeywordQuery, candidates
 from image_similarity.vectors.payload import VECTOR
 from image_similarity.vectors.qdrant_edge.keywords import word_ranking
 
 
-def edge_ranking(wanted: Wanted, top_k: int, condition: edge.Filter | None, params: edge.SearchParams) -> edge.Prefetch:
+def edge_ranking(
+    wanted: StoreQuery, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
+) -> edge.Prefetch:
     """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
     match wanted:
-        case Words(text):
+        case KeywordQuery(text):
             return word_ranking(text, top_k, condition)
-        case Hybrid(near, words):
+        case HybridQuery(near, words):
             looked_at = candidates(top_k)
-            parts: list[Wanted] = [near, words]
+            parts: list[StoreQuery] = [near, words]
             rankings = [edge_ranking(part, looked_at, condition, params) for part in parts]
             return edge.Prefetch(top_k, edge.Fusion.Rrf(RRF_K), prefetches=rankings)  # type: ignore[arg-type]
         case _:
             return edge.Prefetch(top_k, edge_query(wanted), filter=condition, params=params)
 
 
-def edge_query(wanted: Near) -> edge.Query:
+def edge_query(wanted: VectorQuery) -> edge.Query:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():

@@ -11,8 +11,8 @@ import qdrant_edge as edge
 
 from image_similarity.domain.filters import Condition
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
-from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, Wanted, is_cosine, point_id
-from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, StoreQuery, is_cosine, point_id
+from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -20,7 +20,7 @@ from image_similarity.vectors.filters import as_read, behind, of_content, query_
 from image_similarity.vectors.payload import match_fields, metadata_field, metadata_fields, to_match, to_record
 from image_similarity.vectors.qdrant_edge.facets import EdgeFacets
 from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
-from image_similarity.vectors.qdrant_edge.filters import EdgeTerms, to_point, to_vector
+from image_similarity.vectors.qdrant_edge.filters import EdgeFilterBuilder, to_point, to_vector
 from image_similarity.vectors.qdrant_edge.folder import count_images, read_meta
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 from image_similarity.vectors.qdrant_edge.keywords import backfill
@@ -33,10 +33,10 @@ from image_similarity.vectors.qdrant_edge.room import GROWTH, SHRINKAGE, taken
 _SEARCH_EF = 128
 """Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
 
-_TERMS = EdgeTerms()
+_TERMS = EdgeFilterBuilder()
 
 
-def peek(folder: Path, lock: FolderLock | None = None) -> Found | None:
+def peek(folder: Path, lock: FolderLock | None = None) -> ExistingCollection | None:
     """Look into the collection in `folder`, or return None where there is none.
 
     A caller that holds the folder's `lock` hands it in. Raises FolderInUse where another process has it open,
@@ -48,7 +48,7 @@ def peek(folder: Path, lock: FolderLock | None = None) -> Found | None:
         if lock is None:
             locked.callback(FolderLock.take(folder).release)
         meta = read_meta(folder)
-        return None if meta is None else Found(meta, count_images(folder))
+        return None if meta is None else ExistingCollection(meta, count_images(folder))
 
 
 class EmbeddedStore:
@@ -115,7 +115,7 @@ class EmbeddedStore:
 
     async def query(
         self,
-        wanted: Wanted,
+        wanted: StoreQuery,
         *,
         top_k: int,
         threshold: float | None = None,

@@ -24,7 +24,7 @@ _KNOWN_EVERYWHERE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CollectionConfig:
     """How a collection is spread, indexed and compressed; settled when it is made, by the first that starts."""
 
     shards: int = 3
@@ -60,7 +60,7 @@ async def find(calls: QdrantCalls, name: str) -> tuple[CollectionMeta, models.Co
     return found, info
 
 
-async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: Layout) -> None:
+async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: CollectionConfig) -> None:
     """Make the collection unless it is there; any number of processes may do so at once.
 
     Raises ModelMismatch where it was made with another model, StoreUnavailable.
@@ -89,7 +89,7 @@ async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind
 
 
 async def _create(
-    calls: QdrantCalls, name: str, meta: CollectionMeta, layout: Layout
+    calls: QdrantCalls, name: str, meta: CollectionMeta, layout: CollectionConfig
 ) -> tuple[CollectionMeta, models.CollectionInfo]:
     if layout.expected_nodes is not None:
         await _wait_for_nodes(calls, layout.expected_nodes)
@@ -146,7 +146,7 @@ def _wants_indexes(info: models.CollectionInfo) -> bool:
     return strict is not None and bool(strict.enabled) and strict.unindexed_filtering_update is False
 
 
-async def _request(client: AsyncQdrantClient, name: str, meta: CollectionMeta, layout: Layout) -> bool:
+async def _request(client: AsyncQdrantClient, name: str, meta: CollectionMeta, layout: CollectionConfig) -> bool:
     int8 = models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     )

@@ -11,12 +11,12 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.filters import MAX_FIELD_INDEXES, index_room, missing_indexes
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.collection import create_index
-from image_similarity.vectors.qdrant_server.filters import QdrantTerms
+from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder
 
 RECHECK = 60.0
 """Seconds until a field that no image had is looked for again."""
 
-_TERMS = QdrantTerms()
+_TERMS = QdrantFilterBuilder()
 
 
 class FieldIndexes:

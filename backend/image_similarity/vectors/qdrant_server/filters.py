@@ -15,8 +15,8 @@ from image_similarity.vectors.payload import VECTOR, to_payload
 Clause = models.FieldCondition | models.IsEmptyCondition | models.HasIdCondition
 
 
-class QdrantTerms:
-    """Implements `Terms`."""
+class QdrantFilterBuilder:
+    """Implements `FilterBuilder`."""
 
     def all_of(self, parts: Sequence[models.Filter | Clause]) -> models.Filter:
         """Every part holds."""

@@ -8,7 +8,7 @@ from typing import Any
 from qdrant_client import models
 
 from image_similarity.domain.records import Embedding
-from image_similarity.vectors.base import Hybrid, Near, Wanted
+from image_similarity.vectors.base import HybridQuery, StoreQuery, VectorQuery
 from image_similarity.vectors.examples import (
     CONFIDENCE_POWER,
     FEEDBACK_WEIGHT,
@@ -17,7 +17,7 @@ from image_similarity.vectors.examples import (
     RelevanceFeedback,
     SumScores,
 )
-from image_similarity.vectors.keywords import RRF_K, Words, candidates
+from image_similarity.vectors.keywords import RRF_K, KeywordQuery, candidates
 from image_similarity.vectors.payload import VECTOR
 from image_similarity.vectors.qdrant_server.keywords import word_ranking
 
@@ -25,15 +25,15 @@ Asked = list[float] | models.RecommendQuery | models.RelevanceFeedbackQuery
 
 
 def qdrant_ranking(
-    wanted: Wanted, top_k: int, condition: models.Filter | None, params: models.SearchParams
+    wanted: StoreQuery, top_k: int, condition: models.Filter | None, params: models.SearchParams
 ) -> models.Prefetch:
     """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
     match wanted:
-        case Words(text):
+        case KeywordQuery(text):
             return word_ranking(text, top_k, condition)
-        case Hybrid(near, words):
+        case HybridQuery(near, words):
             looked_at = candidates(top_k)
-            parts: list[Wanted] = [near, words]
+            parts: list[StoreQuery] = [near, words]
             rankings = [qdrant_ranking(part, looked_at, condition, params) for part in parts]
             return models.Prefetch(prefetch=rankings, query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)), limit=top_k)
         case _:
@@ -41,7 +41,7 @@ def qdrant_ranking(
             return models.Prefetch(query=query, using=VECTOR, filter=condition, params=params, limit=top_k)
 
 
-def qdrant_query(wanted: Near) -> Asked:
+def qdrant_query(wanted: VectorQuery) -> Asked:
     """Return what is wanted as a query."""
     match wanted:
         case BestScore():

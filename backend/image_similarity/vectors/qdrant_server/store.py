@@ -14,12 +14,12 @@ from image_similarity.vectors.base import (
     Batch,
     CollectionInfo,
     IndexedFacet,
-    Wanted,
+    StoreQuery,
     WriteNotes,
     is_cosine,
     point_id,
 )
-from image_similarity.vectors.collection import CollectionMeta, Found
+from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
@@ -34,10 +34,10 @@ from image_similarity.vectors.payload import (
     to_record,
 )
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
-from image_similarity.vectors.qdrant_server.collection import Layout, ensure, find
+from image_similarity.vectors.qdrant_server.collection import CollectionConfig, ensure, find
 from image_similarity.vectors.qdrant_server.facets import QdrantFacets
 from image_similarity.vectors.qdrant_server.field_indexes import FieldIndexes
-from image_similarity.vectors.qdrant_server.filters import QdrantTerms, to_vector
+from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder, to_vector
 from image_similarity.vectors.qdrant_server.keywords import TextIndexes
 from image_similarity.vectors.qdrant_server.nodes import Connection
 from image_similarity.vectors.qdrant_server.placement import read
@@ -45,14 +45,14 @@ from image_similarity.vectors.qdrant_server.placement_watch import PlacementWatc
 from image_similarity.vectors.qdrant_server.queries import qdrant_ranking
 from image_similarity.vectors.qdrant_server.writes import NoNotes, QdrantWrites
 
-_TERMS = QdrantTerms()
+_TERMS = QdrantFilterBuilder()
 
 FIELDS_AT_ONCE = 256
 """Images of which one field of the metadata is read in one call; at 64 KiB each, that is 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Searching:
+class SearchConfig:
     """How much a search may cost."""
 
     hnsw_ef: int = 128
@@ -70,13 +70,13 @@ class ServerConfig:
     name: str
     """Of the collection."""
     connection: Connection
-    layout: Layout = field(default_factory=Layout)
-    searching: Searching = field(default_factory=Searching)
+    layout: CollectionConfig = field(default_factory=CollectionConfig)
+    searching: SearchConfig = field(default_factory=SearchConfig)
     language: str = "english"
     """Of the keywords; see `keywords.Language`."""
 
 
-async def peek(config: ServerConfig) -> Found | None:
+async def peek(config: ServerConfig) -> ExistingCollection | None:
     """Look at the collection, or return None where there is none.
 
     Raises ModelMismatch where something else than this program made it, StoreUnavailable.
@@ -87,7 +87,7 @@ async def peek(config: ServerConfig) -> Found | None:
         if found is None:
             return None
         counted = await calls.run(lambda client: client.count(config.name, exact=True))
-        return Found(found[0], counted.count)
+        return ExistingCollection(found[0], counted.count)
     finally:
         await calls.close()
 
@@ -136,7 +136,7 @@ class ServerStore:
 
     async def query(
         self,
-        wanted: Wanted,
+        wanted: StoreQuery,
         *,
         top_k: int,
         threshold: float | None = None,

@@ -22,7 +22,7 @@ from image_similarity.vectors.base import CHANGES, WriteNotes, point_id
 from image_similarity.vectors.filters import as_read
 from image_similarity.vectors.payload import REVISION, metadata_fields, to_record
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
-from image_similarity.vectors.qdrant_server.filters import QdrantTerms, to_point
+from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder, to_point
 
 ORDERING = models.WriteOrdering.MEDIUM
 """Writes go through one living copy of a shard, so that all copies see those to one image in the same order; see
@@ -30,7 +30,7 @@ docs/decisions/0001-qdrant-writes.md."""
 
 Call = Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]
 
-_TERMS = QdrantTerms()
+_TERMS = QdrantFilterBuilder()
 _NO_POINT = "00000000-0000-0000-0000-000000000000"
 
 
