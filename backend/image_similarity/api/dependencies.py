@@ -38,7 +38,7 @@ def _image_id(
         ),
     ],
 ) -> str:
-    # Still encoded here: see EncodedImageIds.
+    # Still encoded here: see RawPathMiddleware.
     return check_image_id(unquote(image_id))
 
 

@@ -77,7 +77,7 @@ class RequestLogMiddleware:
                 status=status,
                 ms=round(seconds * 1000, 2),
                 client=client_address(scope),
-                # Left by RequireKey.
+                # Left by ApiKeyAuth.
                 key=scope.get("api_key"),
             )
             structlog.contextvars.unbind_contextvars("request_id")

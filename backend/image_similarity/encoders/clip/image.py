@@ -156,7 +156,7 @@ def _build_tower(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[
         noise = torch.randn((2, side, side, 3), generator=torch.Generator().manual_seed(0))
         expected = _plain_tower(model)(noise)
         if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            # PackedTower leans on operators that torch does not document and on how transformers builds its
+            # OneDnnVisionTower leans on operators that torch does not document and on how transformers builds its
             # models. Should either change, the plain model answers, only slower.
             try:
                 packed = OneDnnVisionTower(model, dtype)
