@@ -13,7 +13,7 @@ the first start; where it cannot be had, the small offline model "mini" takes it
 installed, the web page is built too, again only when its sources have changed.
 
 Everything lives in this folder: .venv (programs), data (images and vectors). Settings are environment
-variables, or lines of a file .env; README.md lists them.
+variables, or lines of a file .env; docs/SETTINGS.md lists them.
 TEXT
     exit 0
     ;;

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         description="Hub name or local folder of an image-to-text checkpoint, for TAGGER=caption.",
     )
 
-    # Vectors, bytes, cache
+    # The disk
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store and of the images.")
     durability: Literal["power", "process"] = Field(
         "power",
@@ -111,6 +111,8 @@ class Settings(BaseSettings):
         description="Bytes that stay free on the disks of DATA_DIR and of uploads: with less, writes are a 507, and "
         "searches and deletions go on; 0: no limit.",
     )
+
+    # Vectors
     qdrant_collection_name: str = Field(
         "image_features", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the collection."
     )
@@ -183,6 +185,8 @@ class Settings(BaseSettings):
         "english",
         description="Language whose word forms and common words keyword search knows: `english`, `german`, …, `none`.",
     )
+
+    # Image bytes
     storage_url: str | None = Field(
         None,
         description="Where image bytes live: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",
@@ -194,10 +198,11 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds that a deleted image can be restored, where the request names no other; 0 for not at all.",
     )
+
+    # Cache
     cache_ttl: float = Field(3600, gt=0, description="Seconds that a cached embedding or result is kept.")
     cache_max_entries: int = Field(50_000, ge=0, description="Most entries of the in-process cache; 0 turns it off.")
     cache_max_bytes: int = Field(128 * 2**20, ge=0, description="Most bytes of the in-process cache.")
-
     redis_host: str = Field("", description="Redis that replicas share as their second cache; empty for none.")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port of REDIS_HOST.")
     redis_password: SecretStr | None = Field(None, description="Password for Redis.")
@@ -251,6 +256,7 @@ class Settings(BaseSettings):
     )
     url_fetch_timeout: float = Field(10, gt=0, le=120, description="Seconds that fetching one `image_url` may take.")
 
+    # Feedback
     feedback_retention: float = Field(
         365 * 86_400, ge=0, description="Seconds that verdicts of users on results are kept; 0 for ever."
     )
@@ -270,7 +276,7 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Port of a worker's `/api/v1/ready`, `/health` and `/metrics`; unset: none."
     )
 
-    # Who looks on
+    # Traces
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
