@@ -28,6 +28,27 @@ def test_the_settings_document_shows_the_settings_as_they_are() -> None:
     assert rows == {name.upper(): field.description for name, field in Settings.model_fields.items()}
 
 
+def test_a_test_runs_every_command_of_the_readme() -> None:
+    """CI runs the scripts, the tests below the lines for the shell and curl, tests/kubernetes the line for Helm."""
+    known = (
+        "./scripts/run.sh ",
+        "./scripts/test.sh ",
+        ". .venv/bin/activate",
+        "image-similarity ",
+        "curl ",
+        "helm install ",
+    )
+    lines = [
+        line
+        for block in re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if line
+    ]
+    assert [line for line in lines if not line.startswith(known)] == []
+    shell = README.partition("## Use it from the shell")[2].partition("\n## ")[0]
+    assert README.count("\nimage-similarity ") == shell.count("\nimage-similarity ") == 5
+
+
 def test_the_curl_lines_work_as_they_stand(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(encoded(photo(), "JPEG"))
     lines = [line for line in README.splitlines() if line.startswith("curl ")]
