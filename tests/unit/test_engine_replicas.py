@@ -128,7 +128,7 @@ async def test_an_image_that_is_deleted_before_it_is_changed_does_not_come_back(
 
 
 async def test_who_is_overtaken_every_time_is_told_so(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(indexing, "MAX_BACKOFF_SECONDS", 0)
     pair.before.extend(pair.patch({"n": n}) for n in range(CHANGES))
     with pytest.raises(Overloaded, match='"a" was changed elsewhere'):
         await pair.slow.patch_metadata("a", {"v": 2})

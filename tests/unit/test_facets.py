@@ -88,7 +88,7 @@ def test_facets_come_back_from_their_json() -> None:
     import orjson
 
     answer = survey(ALL)
-    assert facets.read_facets(orjson.loads(orjson.dumps(answer))) == answer
+    assert facets.facets_from_json(orjson.loads(orjson.dumps(answer))) == answer
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import random
 from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.engine.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import run_periodically
 
 
 async def test_goes_on_after_any_failure_and_says_what_happened() -> None:
@@ -25,7 +25,7 @@ async def test_goes_on_after_any_failure_and_says_what_happened() -> None:
 
     before = random.getstate()
     with capture_logs() as logs:
-        await keep_sweeping(sweep, stop, seconds=0.001, dropped="swept", failed="not_swept")
+        await run_periodically(sweep, stop, seconds=0.001, dropped="swept", failed="not_swept")
     assert [(line["event"], line["log_level"]) for line in logs] == [
         ("not_swept", "warning"),
         ("not_swept", "error"),
@@ -44,4 +44,4 @@ async def test_told_to_stop_in_a_pause_it_stops_at_once() -> None:
         asyncio.get_running_loop().call_later(0.01, stop.set)
         return 0
 
-    await asyncio.wait_for(keep_sweeping(sweep, stop, seconds=3600, dropped="swept", failed="not_swept"), 30)
+    await asyncio.wait_for(run_periodically(sweep, stop, seconds=3600, dropped="swept", failed="not_swept"), 30)

@@ -12,7 +12,7 @@ import pytest
 from image_similarity.domain.errors import EncodingFailed, ImageNotFound, Overloaded
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.records import ImageRecord, Metadata, Tagging
-from image_similarity.engine.collection.tagging import MetadataTagger, own_metadata
+from image_similarity.engine.collection.tagging import MetadataTagger, caller_metadata
 from image_similarity.tagging.base import NoTagger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.keywords import KeywordQuery
@@ -286,4 +286,4 @@ async def test_without_a_tagger_nothing_is_filled_and_nothing_lacks(tmp_path: Pa
 
 async def test_what_is_the_callers_own_is_told_apart(rig: Rig) -> None:
     await index(rig, RED, {"year": 2024})
-    assert own_metadata(await record(rig)) == {"year": 2024}
+    assert caller_metadata(await record(rig)) == {"year": 2024}

@@ -19,7 +19,7 @@ from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.storage.objects import Objects
 from image_similarity.vectors.collection import CollectionMeta
-from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, peek
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, inspect_collection
 from tests.support.engines import RED, running_engine
 
 TORN = [b"", b'{"total":', bytes(300)]
@@ -161,7 +161,7 @@ async def test_a_collection_opens_although_what_it_was_made_with_is_torn(
     for name in names:
         (folder / name).write_bytes(torn)
     if len(names) == 1:
-        found = peek(folder)
+        found = inspect_collection(folder)
         assert found is not None
         assert (found.meta, found.images) == (META, 1)
     store = EmbeddedStore.open(folder, META)

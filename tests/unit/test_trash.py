@@ -185,7 +185,7 @@ async def swept_once(engine: SearchEngine) -> None:
     """Begin to keep tidy, as a server does at its start, and stop when the first round is over."""
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.5, stop.set)
-    await engine.keep_tidy(stop)
+    await engine.run_maintenance(stop)
 
 
 class Killed(BaseException):

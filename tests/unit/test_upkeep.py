@@ -10,7 +10,7 @@ import pytest
 import qdrant_edge as edge
 
 from image_similarity.domain.errors import StoreUnavailable
-from image_similarity.engine.collection.backfill import keep_trying
+from image_similarity.engine.collection.backfill import run_backfill
 from image_similarity.vectors.keywords import KEYWORDS, KeywordQuery
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.engines import BLUE, RED, Rig, running_engine
@@ -65,7 +65,7 @@ async def test_a_server_does_so_by_itself_as_soon_as_the_store_answers(
     monkeypatch.setattr("image_similarity.engine.collection.backfill._SECOND_LOOK", 0.01)
 
     async with asyncio.timeout(10):
-        await keep_trying(rig.vectors, rig.cache, asyncio.Event())
+        await run_backfill(rig.vectors, rig.cache, asyncio.Event())
     assert await found(rig, "cold") == ["blue"]
 
 
@@ -85,7 +85,7 @@ async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_th
     monkeypatch.setattr("image_similarity.engine.collection.backfill._SECOND_LOOK", 0.01)
 
     async with asyncio.timeout(10):
-        await keep_trying(rig.vectors, rig.cache, asyncio.Event())
+        await run_backfill(rig.vectors, rig.cache, asyncio.Event())
     assert changed == [2, 0, 2, 0]
     assert await found(rig, "warm") == ["red"]
 
@@ -93,5 +93,5 @@ async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_th
 async def test_it_stops_when_told_to(rig: Rig) -> None:
     stop = asyncio.Event()
     stop.set()
-    await keep_trying(rig.vectors, rig.cache, stop)
+    await run_backfill(rig.vectors, rig.cache, stop)
     assert await found(rig, "warm") == []

@@ -42,7 +42,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await bulk_jobs.start()
         stop = asyncio.Event()
-        tidying = asyncio.create_task(engine.keep_tidy(stop))
+        tidying = asyncio.create_task(engine.run_maintenance(stop))
         async with watching(engine, bulk_jobs.info):
             yield
         stop.set()
@@ -75,14 +75,14 @@ def create_app(
     errors.install(app)
 
     limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
-    guard = [Depends(ApiKeyAuth(settings.api_keys))]
+    translate_errors = [Depends(ApiKeyAuth(settings.api_keys))]
     room = Depends(RequireRoom(limits))
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
     for router in (search.router, facets.router, service.router):
-        app.include_router(router, dependencies=guard)
+        app.include_router(router, dependencies=translate_errors)
     for router in (feedback.router, images.router, jobs.router):
-        app.include_router(router, dependencies=[*guard, room])
+        app.include_router(router, dependencies=[*translate_errors, room])
     app.include_router(_metrics)
     page.install(app)
     docs_page.install(app)

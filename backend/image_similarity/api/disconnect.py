@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 T = TypeVar("T")
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Return what the work returns; once the caller has hung up, it is cancelled. The body has been read before.
 
     Only for work that may be cut off anywhere. Raises what the work raises, and ClientDisconnect.

@@ -17,7 +17,7 @@ from image_similarity.vectors.base import CollectionInfo, VectorStore, WriteNote
 from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
 from image_similarity.vectors.placement import Placement
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
-from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, peek
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, inspect_collection
 
 if TYPE_CHECKING:
     from image_similarity.vectors.qdrant_server.balance import Progress as BalanceProgress
@@ -56,10 +56,10 @@ async def find_collection(
     is set.
     """
     if kind is StoreKind.EMBEDDED:
-        return await asyncio.to_thread(peek, collection_folder(settings), lock)
+        return await asyncio.to_thread(inspect_collection, collection_folder(settings), lock)
     from image_similarity.vectors.qdrant_server import store as server
 
-    return await server.peek(_server_config(settings))
+    return await server.inspect_collection(_server_config(settings))
 
 
 async def open_collection(
@@ -109,7 +109,7 @@ async def optimize(settings: Settings) -> CollectionInfo:
             "serves. Unset QDRANT_URL and QDRANT_HOST to work on the collection in DATA_DIR."
         )
     folder = collection_folder(settings)
-    found = peek(folder)
+    found = inspect_collection(folder)
     if found is None:
         raise InvalidRequest(f"There is no collection in {folder}; index some images first.")
     vectors = EmbeddedStore.open(folder, found.meta, language=settings.keyword_language)

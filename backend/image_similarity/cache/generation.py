@@ -137,7 +137,7 @@ class CollectionGeneration:
         )
         while True:
             try:
-                answer = await self._link.ask_patiently(*commands)
+                answer = await self._link.request_without_timeout(*commands)
             except (RedisError, OSError) as error:
                 if not was_cut(error):
                     raise

@@ -95,7 +95,7 @@ class RedisConnection:
             get_logger().info("redis_answers_again")
         self._metrics.cache_breaker.set(self.breaker is not BreakerState.CLOSED)
 
-    async def ask_patiently(self, *commands: Command) -> Answer:
+    async def request_without_timeout(self, *commands: Command) -> Answer:
         """Return the replies, whenever they come. Raises RedisError and OSError."""
         while self._idle:
             session = self._idle.pop()
@@ -125,7 +125,7 @@ class RedisConnection:
     async def _ask_in_time(self, started: float, commands: tuple[Command, ...]) -> Answer | None:
         try:
             async with asyncio.timeout(self._timeout), self._places:
-                answer = await self.ask_patiently(*commands)
+                answer = await self.request_without_timeout(*commands)
         except (RedisError, OSError) as error:
             # TimeoutError is an OSError. redis-py's texts name the address and never the password.
             reason = str(error) or f"no answer within {self._timeout:g} s"

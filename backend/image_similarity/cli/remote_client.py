@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from image_similarity.cli.running_server import API_PREFIX, Server
-from image_similarity.cli.search_json import read_facets, read_result, search_body
+from image_similarity.cli.search_json import facets_from_json, read_result, search_body
 from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest, StoreUnavailable
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import Query, SearchOptions, SearchResult
@@ -107,7 +107,7 @@ class RemoteClient:
 
     async def facets(self) -> Facets:
         """Return the metadata fields that images have, without their values. Raises as `index_image`."""
-        return read_facets(await self._send("GET", "/facets", params={"fields": MOST_FIELDS, "values": 0}))
+        return facets_from_json(await self._send("GET", "/facets", params={"fields": MOST_FIELDS, "values": 0}))
 
     async def stats(self) -> dict[str, Any]:
         """Return the server's figures. Raises as `index_image`."""

@@ -66,7 +66,7 @@ def read_result(answer: dict[str, Any]) -> SearchResult:
     )
 
 
-def read_facets(answer: dict[str, Any]) -> Facets:
+def facets_from_json(answer: dict[str, Any]) -> Facets:
     """Return the fields, without their values, that a server answered."""
     fields = tuple(
         Facet(each["field"], FieldKind(each["kind"]), each["images"], (), True, None, None, each["exact"])

@@ -64,7 +64,7 @@ def as_rfc3339(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
+def flatten_metadata(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield what a filter can reach, under its field's name; each element of a list on its own."""
     for key, value in metadata.items():
         # In a filter a dot is a step, so no filter reaches a key that holds one.
@@ -72,7 +72,7 @@ def leaves(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
             continue
         field = f"{path}.{key}" if path else key
         if isinstance(value, dict):
-            yield from leaves(value, field)
+            yield from flatten_metadata(value, field)
         elif isinstance(value, list):
             yield from ((field, element) for element in value)
         else:

@@ -17,7 +17,7 @@ from image_similarity.domain.queries import ImageBytes, IndexedImage, Mode, Quer
 from image_similarity.domain.records import Content, ImageRecord, IndexResult, Metadata, Page
 from image_similarity.encoders.base import ModelSpec
 from image_similarity.engine.advice import recommend
-from image_similarity.engine.collection.backfill import bring_up_to_date, keep_trying
+from image_similarity.engine.collection.backfill import bring_up_to_date, run_backfill
 from image_similarity.engine.collection.indexer import Indexer
 from image_similarity.engine.collection.reader import Reads
 from image_similarity.engine.collection.tagging import MetadataTagger
@@ -27,7 +27,7 @@ from image_similarity.engine.embedding.texts import TextEmbedder, TextModelState
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.health import Monitor, Readiness
 from image_similarity.engine.search.calibration import Calibrations
-from image_similarity.engine.search.facets import read_facets, survey
+from image_similarity.engine.search.facets import compute_facets, facets_from_json
 from image_similarity.engine.search.searcher import Searcher
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.images.fetch import UrlFetcher
@@ -234,10 +234,10 @@ class SearchEngine:
         """Return the metadata fields that images have, and their values; kept until the next write."""
 
         async def compute() -> bytes:
-            return orjson.dumps(await survey(self._vectors))
+            return orjson.dumps(await compute_facets(self._vectors))
 
         answer, _ = await self._answers.to("facets", compute)
-        return read_facets(orjson.loads(answer))
+        return facets_from_json(orjson.loads(answer))
 
     async def stats(self) -> EngineStats:
         """Return the state of the parts in numbers, and what an operator should do next."""
@@ -263,14 +263,16 @@ class SearchEngine:
         """Make what an earlier version indexed searchable by all that this one offers; returns how many it was."""
         return await bring_up_to_date(self._vectors, self._cache)
 
-    async def keep_tidy(self, stop: asyncio.Event) -> None:
+    async def run_maintenance(self, stop: asyncio.Event) -> None:
         """Look after the collection until told to stop; never raises.
 
         What an earlier version indexed is brought up to date; what deleted and replaced images have left, and what is
         too old, is dropped as it becomes due; what landed late is mended.
         """
         await asyncio.gather(
-            keep_trying(self._vectors, self._cache, stop), self._writes.keep_swept(stop), self.feedback.keep_swept(stop)
+            run_backfill(self._vectors, self._cache, stop),
+            self._writes.run_sweeps(stop),
+            self.feedback.run_sweeps(stop),
         )
 
     async def _look_at_vectors(self) -> None:

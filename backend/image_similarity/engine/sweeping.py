@@ -13,7 +13,7 @@ from image_similarity.telemetry.logging import get_logger
 _RANDOM = Random()  # noqa: S311 - a generator of its own: the process's may be one that somebody has seeded
 
 
-async def keep_sweeping(
+async def run_periodically(
     sweep: Callable[[], Awaitable[int]], stop: asyncio.Event, *, seconds: float, dropped: str, failed: str
 ) -> None:
     """Sweep at once, and then every `seconds`, until told to stop.

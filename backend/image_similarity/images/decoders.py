@@ -33,7 +33,7 @@ MORE_PATIENCE = 5.0
 
 _REGION = 32 << 20
 """Bytes of an image, or of what is made of it, that a decoding process is ready for; for more a larger one starts."""
-_LONGEST_PAUSE = 30.0
+_MAX_BACKOFF_SECONDS = 30.0
 _ATTEMPTS = 3
 _WHY = {
     "memory": "took more memory than there was",
@@ -277,7 +277,7 @@ class _Processes:
             process = self._start_at_last(region)
         except DecoderDied as died:
             self._failures += 1
-            pause = min(_LONGEST_PAUSE, 0.5 * 2.0**self._failures)
+            pause = min(_MAX_BACKOFF_SECONDS, 0.5 * 2.0**self._failures)
             self._not_before = monotonic() + pause
             self.failure = f"No decoding process can be started: {died.__cause__}. DECODE_ISOLATION=thread needs none."
             raise Overloaded(self.failure, retry_after=pause) from died

@@ -19,7 +19,7 @@ AT_ONCE = 2
 FIRST_PAUSE = 0.5
 """Seconds between the first two tries of a chunk; each further pause is twice as long."""
 
-LONGEST_PAUSE = 300.0
+MAX_BACKOFF_SECONDS = 300.0
 
 STUCK_AFTER = 3
 """Tries in vain after which a chunk is told of."""
@@ -135,7 +135,7 @@ class InlineQueue:
             return False
 
     def _postpone(self, place: tuple[str, int], tries: _Tries, *, reason: str) -> None:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries.failed, 30))
+        pause = min(MAX_BACKOFF_SECONDS, FIRST_PAUSE * 2.0 ** min(tries.failed, 30))
         tries.failed += 1
         get_logger().warning(
             "chunk_postponed",

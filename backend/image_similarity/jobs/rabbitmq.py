@@ -31,7 +31,7 @@ _RECENT = 4.0
 STALLED_AFTER = 600.0
 """Seconds without any progress, while the broker has nothing waiting, after which a job's chunks are sent again."""
 
-LONGEST_PAUSE = 30.0
+MAX_BACKOFF_SECONDS = 30.0
 """Seconds between two tries to hand chunks over."""
 
 
@@ -98,7 +98,7 @@ class BrokerQueue:
                 except Exception as error:
                     get_logger().warning("broker_unavailable", job_id=job_id, error=str(error), retry_in=pause)
                     await asyncio.sleep(pause)
-                    pause = min(LONGEST_PAUSE, 2 * pause)
+                    pause = min(MAX_BACKOFF_SECONDS, 2 * pause)
                 else:
                     break
 

@@ -17,7 +17,7 @@ from image_similarity.jobs.chunks import TRIES
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.tracing import Tracing
 
-LONGEST_PAUSE = 300
+MAX_BACKOFF_SECONDS = 300
 """Seconds between two tries while the store or the storage is away."""
 
 _FAILED = "image_similarity_tries"
@@ -66,7 +66,7 @@ def register(app: Celery, work: Work, is_away: Callable[[], bool], tracing: Trac
             if failed >= TRIES and not give_up:
                 get_logger().error("chunk_rejected", job_id=job_id, chunk=chunk, tries=failed, reason=str(error))
                 raise Reject(error, requeue=False) from error
-            pause = min(LONGEST_PAUSE, 2 ** min(request.retries, 10))
+            pause = min(MAX_BACKOFF_SECONDS, 2 ** min(request.retries, 10))
             get_logger().warning("chunk_postponed", job_id=job_id, chunk=chunk, seconds=pause, reason=str(error))
             # Jittered, so that all chunks do not come back in the same moment.
             countdown = pause + random.randint(0, pause)  # noqa: S311

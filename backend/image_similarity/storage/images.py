@@ -11,7 +11,7 @@ from pathlib import Path
 from obstore.store import LocalStore, ObjectStore
 
 from image_similarity.domain.errors import ImageDamaged
-from image_similarity.storage.objects import guard, guard_all, open_store, without_syncs
+from image_similarity.storage.objects import open_store, translate_all_errors, translate_errors, without_syncs
 from image_similarity.storage.sealed import seal, unseal
 from image_similarity.telemetry.logging import get_logger
 
@@ -72,7 +72,7 @@ class ImageStorage:
         """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
         writes: list[Awaitable[object]] = [self.save_thumbnail(sha256, thumbnail)]
         if self._store_originals:
-            writes.append(guard_all(self._store.put_async(_original(sha256), original)))
+            writes.append(translate_all_errors(self._store.put_async(_original(sha256), original)))
         # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -80,7 +80,7 @@ class ImageStorage:
 
     async def save_thumbnail(self, sha256: str, thumbnail: bytes) -> None:
         """Write a thumbnail alone."""
-        await guard_all(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
+        await translate_all_errors(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
 
     async def original(self, sha256: str) -> bytes | None:
         """Return the bytes as they were sent, or None where they are not kept.
@@ -102,7 +102,7 @@ class ImageStorage:
 
     async def save_preview(self, sha256: str, preview: bytes) -> None:
         """Write a preview, unless the original has gone meanwhile: then nothing would ever remove it."""
-        await guard_all(self._thumbnails.put_async(_preview(sha256), seal(preview)))
+        await translate_all_errors(self._thumbnails.put_async(_preview(sha256), seal(preview)))
         if not await self._is_there(_original(sha256)):
             await self._delete_one(_preview(sha256))
 
@@ -139,23 +139,23 @@ class ImageStorage:
         """Write again what `copy` returned."""
         for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
             if data is not None:
-                await guard_all(self._store.put_async(key, data))
+                await translate_all_errors(self._store.put_async(key, data))
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""
         if isinstance(self._store, LocalStore):
             # A folder's listing costs nothing. A bucket's costs twelve times a look at one object.
-            await guard_all(self._store.list_with_delimiter_async("thumbnails/none"))
+            await translate_all_errors(self._store.list_with_delimiter_async("thumbnails/none"))
             return
         try:
-            await guard(self._store.head_async(PROBE))
+            await translate_errors(self._store.head_async(PROBE))
         except FileNotFoundError:
             # A bucket that is missing looks the same; writing the object tells one from the other.
-            await guard_all(self._store.put_async(PROBE, _PROBE_TEXT))
+            await translate_all_errors(self._store.put_async(PROBE, _PROBE_TEXT))
 
     async def _is_there(self, key: str) -> bool:
         try:
-            await guard(self._store.head_async(key))
+            await translate_errors(self._store.head_async(key))
         except FileNotFoundError:
             return False
         return True
@@ -175,14 +175,14 @@ class ImageStorage:
 
     async def _delete_one(self, key: str) -> None:
         try:
-            await guard(self._store.delete_async(key))
+            await translate_errors(self._store.delete_async(key))
         except FileNotFoundError:
             return
 
     async def _read(self, key: str) -> bytes | None:
         try:
-            answer = await guard(self._store.get_async(key))
-            return bytes(await guard(answer.bytes_async()))
+            answer = await translate_errors(self._store.get_async(key))
+            return bytes(await translate_errors(answer.bytes_async()))
         except FileNotFoundError:
             return None
 

@@ -70,12 +70,12 @@ class Objects:
 
     async def write(self, key: str, data: bytes, *, durable: bool = True) -> None:
         """Write an object; one that is there is replaced. One that is not `durable` may be lost in a power cut."""
-        await guard_all((self._store if durable else self._unsynced).put_async(key, data))
+        await translate_all_errors((self._store if durable else self._unsynced).put_async(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
         """Write an object unless it is there; tells whether it was written. Of several writers, one succeeds."""
         try:
-            await guard_all(self._store.put_async(key, data, mode="create"))
+            await translate_all_errors(self._store.put_async(key, data, mode="create"))
         except AlreadyExistsError:
             return False
         return True
@@ -83,8 +83,8 @@ class Objects:
     async def read(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
         try:
-            answer = await guard(self._store.get_async(key))
-            return bytes(await guard(answer.bytes_async()))
+            answer = await translate_errors(self._store.get_async(key))
+            return bytes(await translate_errors(answer.bytes_async()))
         except FileNotFoundError:
             return None
 
@@ -99,9 +99,9 @@ class Objects:
             except OSError as error:
                 raise _failed(error) from error
         try:
-            answer = await guard(self._store.get_async(key))
+            answer = await translate_errors(self._store.get_async(key))
             check_size(key, answer.meta["size"], max_bytes)
-            return bytes(await guard(answer.bytes_async()))
+            return bytes(await translate_errors(answer.bytes_async()))
         except FileNotFoundError:
             return None
 
@@ -160,7 +160,7 @@ class Objects:
 
     async def folders(self, prefix: str) -> list[str]:
         """Return the names right below a prefix that have something below them, sorted."""
-        answer = await guard_all(self._store.list_with_delimiter_async(prefix))
+        answer = await translate_all_errors(self._store.list_with_delimiter_async(prefix))
         return sorted(str(path).rpartition("/")[2] for path in answer["common_prefixes"])
 
     async def delete(self, *keys: str) -> None:
@@ -174,7 +174,7 @@ class Objects:
 
     async def _delete(self, key: str) -> None:
         try:
-            await guard(self._store.delete_async(key))
+            await translate_errors(self._store.delete_async(key))
         except FileNotFoundError:
             return
 
@@ -227,15 +227,15 @@ def _failed(error: Exception) -> StoreUnavailable:
     return kind(f"The image storage failed: {why}.")
 
 
-async def guard_all(call: Awaitable[T]) -> T:
-    """As `guard`, where nothing is looked for: then it is the bucket or the folder that is missing."""
+async def translate_all_errors(call: Awaitable[T]) -> T:
+    """As `translate_errors`, where nothing is looked for: then it is the bucket or the folder that is missing."""
     try:
-        return await guard(call)
+        return await translate_errors(call)
     except FileNotFoundError as error:
         raise _failed(error) from error
 
 
-async def guard(call: Awaitable[T]) -> T:
+async def translate_errors(call: Awaitable[T]) -> T:
     """Await a call to obstore. Raises StoreUnavailable, and as they are FileNotFoundError and AlreadyExistsError."""
     try:
         return await call

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.facets import FieldKind
-from image_similarity.domain.metadata import leaves
+from image_similarity.domain.metadata import flatten_metadata
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import IndexedFacet
 from image_similarity.vectors.filters import IndexKind
@@ -68,7 +68,7 @@ def _values(payload: dict[str, Any], field: str, kind: IndexKind) -> Sequence[An
     if kind is IndexKind.DATETIME:
         times: Sequence[str] = payload.get(TIMES, {}).get(field, ())
         return times
-    values = (value for name, value in leaves(payload.get("metadata", {})) if name == field)
+    values = (value for name, value in flatten_metadata(payload.get("metadata", {})) if name == field)
     return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
 
 

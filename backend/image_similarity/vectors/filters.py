@@ -109,18 +109,18 @@ def query_filter(
     return wanted if left_out is None else terms.all_of([wanted, left_out])
 
 
-def behind(cursor: Cursor, terms: FilterBuilder[Filter, Clause]) -> Filter:
+def after_cursor_filter(cursor: Cursor, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return what is left of a newest-first listing behind a cursor."""
     not_newer = terms.times("indexed_at", {"lte": as_rfc3339(cursor.before)})
     return terms.all_of([not_newer, terms.none_of([terms.points(cursor.seen)])])
 
 
-def of_content(sha256: str, terms: FilterBuilder[Filter, Clause]) -> Filter:
+def content_filter(sha256: str, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return the filter for the records of one content."""
     return terms.all_of([terms.value("sha256", sha256)])
 
 
-def as_read(record: ImageRecord, terms: FilterBuilder[Filter, Clause]) -> Filter:
+def unchanged_since_filter(record: ImageRecord, terms: FilterBuilder[Filter, Clause]) -> Filter:
     """Return the filter for an image that nobody has written, replaced or deleted since `record` was read.
 
     Processes of a version without revisions give themselves away by other bytes alone.

@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.filters import read_time
-from image_similarity.domain.metadata import as_rfc3339, leaves
+from image_similarity.domain.metadata import as_rfc3339, flatten_metadata
 from image_similarity.domain.records import ImageRecord, Match, Metadata, Tagging
 from image_similarity.vectors.keywords import keyword_fields
 
@@ -149,7 +149,7 @@ def _typed_fields(metadata: Metadata) -> dict[str, Any]:
     """Return `BOOLEANS` and `TIMES`, each where the metadata has such values."""
     booleans: set[str] = set()
     times: dict[str, list[str]] = {}
-    for field, value in leaves(metadata):
+    for field, value in flatten_metadata(metadata):
         if isinstance(value, bool):
             booleans.add(boolean_term(field, value=value))
         elif isinstance(value, str) and (moment := read_time(value)) is not None:

@@ -14,7 +14,7 @@ import pytest
 
 from image_similarity.domain.errors import InvalidCursor, InvalidRequest
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
-from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, asked, from_json, read_asked, to_json
+from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, asked, from_json, query_from_json, to_json
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.storage.objects import Objects
 
@@ -165,7 +165,7 @@ async def test_sweeping_ends_when_told_to(tmp_path: Path) -> None:
     objects = Objects.open(None, default=tmp_path)
     await write(objects, age=2 * DAY)
     log, stop = log_of(objects, retention=DAY), asyncio.Event()
-    sweeping = asyncio.create_task(log.keep_swept(stop))
+    sweeping = asyncio.create_task(log.run_sweeps(stop))
     while await exported(log):  # noqa: ASYNC110 - what is waited for is a file
         await asyncio.sleep(0.01)
     stop.set()
@@ -199,7 +199,7 @@ async def test_all_of_a_collection_can_be_deleted(objects: Objects) -> None:
 )
 def test_a_query_is_written_as_it_is_sent_and_read_back(query: Query, document: dict[str, object]) -> None:
     assert asked(query) == document
-    assert read_asked(document) == query
+    assert query_from_json(document) == query
 
 
 def test_no_bytes_of_an_image_are_ever_written() -> None:

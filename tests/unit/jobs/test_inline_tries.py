@@ -53,7 +53,7 @@ def ledger(objects: Objects) -> Refusing:
 @pytest.fixture
 def queue(rig: Rig, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> InlineQueue:
     monkeypatch.setattr(inline, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(inline, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(inline, "MAX_BACKOFF_SECONDS", 0.01)
     return InlineQueue(ChunkProcessor(rig.engine, ledger, at_once=8), ledger)
 
 

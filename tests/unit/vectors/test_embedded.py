@@ -21,7 +21,12 @@ from image_similarity.vectors.qdrant_edge import opening as edge_opening
 from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
 from image_similarity.vectors.qdrant_edge.filters import to_point
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
-from image_similarity.vectors.qdrant_edge.store import CollectionMeta, EmbeddedStore, ExistingCollection, peek
+from image_similarity.vectors.qdrant_edge.store import (
+    CollectionMeta,
+    EmbeddedStore,
+    ExistingCollection,
+    inspect_collection,
+)
 from tests.support.records import DIMENSION, record, towards
 
 META = CollectionMeta("colours", DIMENSION)
@@ -71,14 +76,14 @@ async def test_reopening_keeps_images_vectors_and_indexes(folder: Path) -> None:
 
 async def test_a_second_opener_is_told_who_has_it_and_does_no_harm(store: EmbeddedStore, folder: Path) -> None:
     await store.upsert([(record("a", {"v": 1}), towards(0))])
-    for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: peek(folder)):
+    for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: inspect_collection(folder)):
         with pytest.raises(FolderInUse, match=rf"{folder} is in use by .*\(pid {os.getpid()}\)"):
             open_again()
 
     await store.upsert([(record("b", {"w": 1}), towards(0))])
     assert await found(store, {"w": 1}) == ["b"]
     await store.close()
-    assert peek(folder) == ExistingCollection(META, 2)
+    assert inspect_collection(folder) == ExistingCollection(META, 2)
 
 
 async def test_a_shard_that_another_program_has_open_is_left_alone(folder: Path) -> None:
@@ -86,12 +91,12 @@ async def test_a_shard_that_another_program_has_open_is_left_alone(folder: Path)
     await filled(folder)
     shard = edge.EdgeShard.load(str(folder / "shard"))
     shard.update(edge.UpdateOperation.upsert_points([to_point(record("c", {"w": 1}), towards(0))]))
-    for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: peek(folder)):
+    for open_again in (lambda: EmbeddedStore.open(folder, META), lambda: inspect_collection(folder)):
         with pytest.raises(StoreLocked, match="in use by another program"):
             open_again()
     shard.flush()
     shard.close()
-    assert peek(folder) == ExistingCollection(META, 3)
+    assert inspect_collection(folder) == ExistingCollection(META, 3)
 
 
 @pytest.mark.parametrize("other", [CollectionMeta("shapes", DIMENSION), CollectionMeta("colours", 2 * DIMENSION)])
@@ -105,7 +110,7 @@ async def test_another_model_is_refused_by_both_names_and_nothing_is_lost(folder
     assert "made with colours (8 dimensions)" in said
     assert f"runs {other.model} ({other.dimension})" in said
     assert "MODEL_NAME=colours" in said
-    assert peek(folder) == ExistingCollection(META, 2)
+    assert inspect_collection(folder) == ExistingCollection(META, 2)
 
 
 async def test_an_empty_collection_follows_another_model(folder: Path) -> None:
@@ -118,11 +123,11 @@ async def test_an_empty_collection_follows_another_model(folder: Path) -> None:
         assert (await store.info()).model == "shapes"
     finally:
         await store.close()
-    assert peek(folder) == ExistingCollection(other, 1)
+    assert inspect_collection(folder) == ExistingCollection(other, 1)
 
 
 def test_peeking_where_nothing_is_makes_nothing(folder: Path) -> None:
-    assert peek(folder) is None
+    assert inspect_collection(folder) is None
     assert not folder.exists()
 
 
@@ -277,7 +282,7 @@ async def test_closing_twice_is_harmless_and_a_closed_store_says_so(store: Embed
     await store.close()
     await store.close()
 
-    assert peek(folder) == ExistingCollection(META, 1)
+    assert inspect_collection(folder) == ExistingCollection(META, 1)
     with pytest.raises(StoreUnavailable, match='"photos" is closed'):
         await store.get("a")
 

@@ -15,7 +15,7 @@ from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors.qdrant_edge import live_shard
 from image_similarity.vectors.qdrant_edge import log as edge_log
 from image_similarity.vectors.qdrant_edge.live_shard import LiveShard
-from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, ExistingCollection, peek
+from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, ExistingCollection, inspect_collection
 from tests.support.flushes import break_files
 from tests.support.records import record, towards
 from tests.support.servers import PATIENCE
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_shard, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(live_shard, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(live_shard, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(live_shard, "MAX_BACKOFF_SECONDS", 0.2)
 
 
 async def eventually(condition: Callable[[], object]) -> None:
@@ -94,7 +94,7 @@ async def test_a_flush_that_fails_is_told_and_mended_without_a_restart(
     log = capsys.readouterr()
     assert "flush_failed" in log.out + log.err
     assert "flush_works_again" in log.out + log.err
-    assert peek(folder) == ExistingCollection(META, 5)
+    assert inspect_collection(folder) == ExistingCollection(META, 5)
 
 
 async def test_a_shard_that_cannot_be_opened_anew_says_so_until_it_can(folder: Path) -> None:
@@ -129,7 +129,7 @@ async def test_a_last_flush_that_fails_loses_nothing_and_is_no_error(folder: Pat
     break_files(folder)
     await written(store, "b")
     await store.close()
-    assert peek(folder) == ExistingCollection(META, 2)
+    assert inspect_collection(folder) == ExistingCollection(META, 2)
 
 
 async def test_what_may_be_lost_is_told_when_closing_and_the_folder_is_let_go(
@@ -145,7 +145,7 @@ async def test_what_may_be_lost_is_told_when_closing_and_the_folder_is_let_go(
         with pytest.raises(StoreUnavailable, match=r"may be lost.*free on the disk"):
             await store.close()
     await store.close()
-    assert peek(folder) == ExistingCollection(META, 2)
+    assert inspect_collection(folder) == ExistingCollection(META, 2)
 
 
 async def test_a_write_whose_caller_has_gone_is_flushed_as_well(folder: Path) -> None:
@@ -167,7 +167,7 @@ async def test_a_write_that_the_engine_refuses_does_not_keep_the_shard_from_open
         await store.upsert([(record("a"), towards(0).repeat(2))])
     await written(store, "b")
     await store.close()
-    assert peek(folder) == ExistingCollection(META, 1)
+    assert inspect_collection(folder) == ExistingCollection(META, 1)
 
 
 async def test_the_pause_between_attempts_grows_to_a_bound(folder: Path) -> None:

@@ -24,7 +24,7 @@ from image_similarity.vectors.qdrant_server import field_indexes as qdrant_index
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.collection import CollectionConfig
 from image_similarity.vectors.qdrant_server.nodes import Connection
-from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore, peek
+from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore, inspect_collection
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.records import DIMENSION, read, record, towards
 from tests.support.servers import PATIENCE
@@ -101,7 +101,7 @@ async def test_a_collection_is_not_made_before_all_nodes_are_there(config: Serve
     with capture_logs() as logged, pytest.raises(StoreUnavailable, match="1 of the 2 nodes that QDRANT_EXPECTED_PEERS"):
         await ServerStore.open(two, META)
     assert [line["there"] for line in logged if line["event"] == "waiting_for_qdrant_nodes"] == [[impatient.url]]
-    assert await peek(two) is None
+    assert await inspect_collection(two) is None
 
     await (await ServerStore.open(replace(two, layout=CollectionConfig(expected_nodes=1)), META)).close()
     # What is there needs no node more.
@@ -151,12 +151,12 @@ async def test_quantization_can_be_left_out(config: ServerConfig) -> None:
 
 
 async def test_peeking_tells_what_is_there_and_makes_nothing(config: ServerConfig) -> None:
-    assert await peek(config) is None
+    assert await inspect_collection(config) is None
     store = await ServerStore.open(config, META)
     await store.upsert([(record("a"), towards(0))])
     await store.close()
 
-    assert await peek(config) == ExistingCollection(META, 1)
+    assert await inspect_collection(config) == ExistingCollection(META, 1)
 
 
 @pytest.mark.parametrize("other", [CollectionMeta("shapes", DIMENSION), CollectionMeta("colours", 2 * DIMENSION)])
@@ -170,7 +170,7 @@ async def test_another_model_is_refused_by_both_names_even_by_an_empty_collectio
     said = str(caught.value)
     assert "made with colours (8 dimensions)" in said
     assert f"runs {other.model} ({other.dimension})" in said
-    assert await peek(config) == ExistingCollection(META, 0)
+    assert await inspect_collection(config) == ExistingCollection(META, 0)
 
 
 async def test_a_collection_of_another_program_is_left_alone(config: ServerConfig) -> None:

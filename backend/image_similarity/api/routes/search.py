@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request
 
 from image_similarity.api.dependencies import EngineDep, ImageId
-from image_similarity.api.disconnect import while_connected
+from image_similarity.api.disconnect import cancel_on_disconnect
 from image_similarity.api.errors import responses
 from image_similarity.api.in_flight import share_of
 from image_similarity.api.openapi import image_body, json_body
@@ -48,7 +48,7 @@ async def search(request: Request, engine: EngineDep) -> JsonResponse:
     _make_room(request, options)
     found = engine.search(query, options)
     # Whoever has left needs nothing fetched from elsewhere, which may take seconds.
-    return _answer(await (while_connected(request, found) if query.has_urls else found))
+    return _answer(await (cancel_on_disconnect(request, found) if query.has_urls else found))
 
 
 @router.post(

@@ -67,7 +67,7 @@ def at_most(items: int) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-def one_complaint(said: str) -> WrapValidator:
+def single_error(said: str) -> WrapValidator:
     """Say this in place of one complaint for each alternative of a union."""
 
     def validate(value: object, check: ValidatorFunctionWrapHandler) -> object:

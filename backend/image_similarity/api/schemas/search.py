@@ -15,7 +15,7 @@ from image_similarity.api.schemas.images import (
     JsonObject,
     Schema,
     at_most,
-    one_complaint,
+    single_error,
 )
 from image_similarity.domain.image_ids import MAX_IMAGE_ID
 from image_similarity.domain.queries import (
@@ -78,10 +78,10 @@ Keywords = Annotated[
 
 
 def _no_threshold(most: float) -> WrapValidator:
-    return one_complaint(f'Input should be a number from -1 to {most:g}, or "auto"')
+    return single_error(f'Input should be a number from -1 to {most:g}, or "auto"')
 
 
-_NO_EXAMPLE = one_complaint(
+_NO_EXAMPLE = single_error(
     "Input should be the id of an indexed image, or an object with one of image_data, image_url and image_id"
 )
 

@@ -35,7 +35,7 @@ async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Eve
     return changed
 
 
-async def keep_trying(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -> None:
+async def run_backfill(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -> None:
     """Bring the collection up to date, whenever the store comes to answer, and later once more; never raises."""
     looks = 0
     while not stop.is_set():

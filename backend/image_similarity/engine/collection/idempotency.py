@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from image_similarity.engine.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.objects import Objects
 
 KEEP_SECONDS = 900.0
@@ -59,9 +59,9 @@ class Repeats:
         await self._objects.delete(*old)
         return len(old)
 
-    async def keep_swept(self, stop: asyncio.Event) -> None:
+    async def run_sweeps(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        await keep_sweeping(
+        await run_periodically(
             self.sweep, stop, seconds=SWEEP_SECONDS, dropped="old_requests_forgotten", failed="requests_not_forgotten"
         )
 

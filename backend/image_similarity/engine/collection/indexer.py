@@ -14,14 +14,14 @@ from image_similarity.domain.errors import Overloaded, not_found
 from image_similarity.domain.image_ids import check_image_id, new_image_id
 from image_similarity.domain.metadata import check_metadata, merge_patch, same_metadata
 from image_similarity.domain.records import ImageRecord, IndexResult, Metadata, Pixels
-from image_similarity.engine.collection.tagging import MetadataTagger, own_metadata, patched
+from image_similarity.engine.collection.tagging import MetadataTagger, caller_metadata, patched
 from image_similarity.engine.collection.writer import CollectionWriter, NewImage
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.storage.images import ImageStorage
 from image_similarity.vectors.base import CHANGES, VectorStore
 
-LONGEST_PAUSE = 0.2
+MAX_BACKOFF_SECONDS = 0.2
 """Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""
 
 _FIRST_PAUSE = 0.005
@@ -79,7 +79,7 @@ class Indexer:
     async def tag(self, image_id: str) -> bool:
         """Have the tagger look at an indexed image; see `SearchEngine.tag_image`."""
         record = await self._get(image_id)
-        if not self._filler.lacks(own_metadata(record), record.tagging):
+        if not self._filler.lacks(caller_metadata(record), record.tagging):
             return False
         finding = await self._filler.find(await self._look(record))
         filled = False
@@ -87,10 +87,10 @@ class Indexer:
         def fill(before: ImageRecord) -> ImageRecord:
             nonlocal filled
             # Unless it was replaced, or described by somebody, while the tagger thought.
-            filled = before.sha256 == record.sha256 and self._filler.lacks(own_metadata(before), before.tagging)
+            filled = before.sha256 == record.sha256 and self._filler.lacks(caller_metadata(before), before.tagging)
             if not filled:
                 return before
-            metadata, tagging = self._filler.add(own_metadata(before), finding)
+            metadata, tagging = self._filler.add(caller_metadata(before), finding)
             return replace(before, metadata=metadata, tagging=tagging)
 
         async with self._ids.of(image_id):
@@ -102,7 +102,7 @@ class Indexer:
         async for _ in _attempts(image_id):
             before = await self._vectors.get(image_id)
             same_bytes = before if before is not None and before.sha256 == digest else None
-            same = same_bytes is not None and same_metadata(own_metadata(same_bytes), metadata)
+            same = same_bytes is not None and same_metadata(caller_metadata(same_bytes), metadata)
             lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
             kept = same and not (lacking and self._filler.quick) and await self._storage.is_whole(digest)
             if kept and before is not None and not await self._writes.is_condemned(before):
@@ -157,7 +157,7 @@ async def _attempts(image_id: str) -> AsyncIterator[None]:
     for attempt in range(CHANGES):
         if attempt:
             # At random, or two processes might keep each other from it for ever.
-            await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
         yield
     raise Overloaded(
         f'"{image_id}" was changed elsewhere whenever it was to be changed here, {CHANGES} times in a row; '

@@ -105,7 +105,7 @@ class MetadataTagger:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def own_metadata(record: ImageRecord) -> Metadata:
+def caller_metadata(record: ImageRecord) -> Metadata:
     """Return what the caller said of an image: its metadata without what a tagger has filled."""
     filled = record.tagging.filled if record.tagging is not None else ()
     return {name: value for name, value in record.metadata.items() if name not in filled}

@@ -37,7 +37,7 @@ from image_similarity.concurrency.locks import KeyedLocks
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.records import Embedding, ImageRecord, Tagging
 from image_similarity.engine.collection.begun import Begun
-from image_similarity.engine.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.images import ImageStorage
 from image_similarity.storage.objects import Objects
 from image_similarity.telemetry.logging import get_logger
@@ -177,9 +177,9 @@ class Trash:
                     dropped += await self._settle(sha256, entries)
         return dropped
 
-    async def keep_swept(self, stop: asyncio.Event) -> None:
+    async def run_sweeps(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        await keep_sweeping(
+        await run_periodically(
             lambda: self.sweep(stop), stop, seconds=SWEEP_SECONDS, dropped="unused_bytes_dropped", failed="sweep_failed"
         )
 

@@ -28,7 +28,7 @@ import orjson
 from image_similarity.cache.base import Cache
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.records import ImageRecord
-from image_similarity.engine.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.objects import Entry, Objects
 from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
@@ -162,9 +162,9 @@ class Settler:
             mended += await self._look({point: points[point] for point in all_points[start : start + _AT_ONCE]})
         return mended
 
-    async def keep_swept(self, stop: asyncio.Event) -> None:
+    async def run_sweeps(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        await keep_sweeping(
+        await run_periodically(
             lambda: self.sweep(stop),
             stop,
             seconds=SWEEP_SECONDS,

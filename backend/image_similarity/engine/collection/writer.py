@@ -60,11 +60,11 @@ class CollectionWriter:
         self._metrics = metrics
         self._last_indexed = datetime.min.replace(tzinfo=UTC)
 
-    async def keep_swept(self, stop: asyncio.Event) -> None:
+    async def run_sweeps(self, stop: asyncio.Event) -> None:
         """Drop what is no longer needed, and mend what landed late, until told to stop; never raises."""
-        sweeps = [self._trash.keep_swept(stop), self._repeats.keep_swept(stop)]
+        sweeps = [self._trash.run_sweeps(stop), self._repeats.run_sweeps(stop)]
         if self._settler is not None:
-            sweeps.append(self._settler.keep_swept(stop))
+            sweeps.append(self._settler.run_sweeps(stop))
         await asyncio.gather(*sweeps)
 
     async def put(self, image: NewImage, before: ImageRecord | None) -> bool:

@@ -42,7 +42,7 @@ class FeedbackEvent:
         """When it was received, UTC, in milliseconds."""
         return moment_of(self.event_id)
 
-    def says_the_same(self, other: FeedbackEvent) -> bool:
+    def same_verdict(self, other: FeedbackEvent) -> bool:
         """Tell whether both are the same verdict of the same query on the same image."""
         return (self.query_id, self.query, self.image_id, self.verdict) == (
             other.query_id,
@@ -78,7 +78,7 @@ def from_json(document: dict[str, Any]) -> FeedbackEvent:
             event_id=str(UUID(document["event_id"])),
             model=str(document["model"]),
             query_id=document["query_id"],
-            query=None if query is None else read_asked(query),
+            query=None if query is None else query_from_json(query),
             image_id=check_image_id(document["image_id"]),
             verdict=Verdict(document["verdict"]),
         )
@@ -95,7 +95,7 @@ def asked(query: Query) -> dict[str, Any]:
     return {"query": parts}
 
 
-def read_asked(fields: dict[str, Any]) -> Query:
+def query_from_json(fields: dict[str, Any]) -> Query:
     """Read what `asked` wrote. Raises InvalidRequest, KeyError and TypeError for anything else."""
     return Query(tuple(_read_part(part) for part in fields.get("query") or [fields]))
 

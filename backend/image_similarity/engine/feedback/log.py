@@ -22,7 +22,7 @@ from uuid_utils import uuid7
 from image_similarity.domain.errors import InvalidCursor, InvalidRequest
 from image_similarity.domain.queries import Query
 from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, from_json, moment_of, to_json
-from image_similarity.engine.sweeping import keep_sweeping
+from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.objects import Objects
 from image_similarity.telemetry.logging import get_logger
 
@@ -122,9 +122,9 @@ class FeedbackLog:
             deleted += len(old)
         return deleted
 
-    async def keep_swept(self, stop: asyncio.Event) -> None:
+    async def run_sweeps(self, stop: asyncio.Event) -> None:
         """Sweep now and then, whatever fails, until told to stop."""
-        await keep_sweeping(
+        await run_periodically(
             self.sweep, stop, seconds=SWEEP_SECONDS, dropped="old_feedback_removed", failed="feedback_sweep_failed"
         )
 
@@ -137,7 +137,7 @@ class FeedbackLog:
             # Damaged, or swept in this very moment, a day after it was made: too old to count.
             return event
         first = from_json(document)
-        if not first.says_the_same(event):
+        if not first.same_verdict(event):
             raise InvalidRequest("This Idempotency-Key came with another verdict before; each needs a key of its own.")
         return first
 

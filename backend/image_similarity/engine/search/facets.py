@@ -15,7 +15,7 @@ from typing import Any
 
 from image_similarity.domain.facets import Facet, Facets, FacetValue, FieldKind
 from image_similarity.domain.filters import Scalar, is_field, read_time
-from image_similarity.domain.metadata import as_rfc3339, leaves
+from image_similarity.domain.metadata import as_rfc3339, flatten_metadata
 from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import IndexedFacet, VectorStore
 
@@ -41,7 +41,7 @@ _MOST_TRACKED = 2_000
 """Fields looked at; more are some mistake, such as ids for keys."""
 
 
-async def survey(vectors: VectorStore) -> Facets:
+async def compute_facets(vectors: VectorStore) -> Facets:
     """Return the fields of a collection with up to MOST_VALUES values each. Raises StoreUnavailable."""
     sample = Sample()
     cursor: str | None = None
@@ -60,8 +60,8 @@ async def survey(vectors: VectorStore) -> Facets:
     return sample.facets((await vectors.info()).images, indexed)
 
 
-def read_facets(document: dict[str, Any]) -> Facets:
-    """Return what `survey` returned, from its JSON."""
+def facets_from_json(document: dict[str, Any]) -> Facets:
+    """Return what `compute_facets` returned, from its JSON."""
     fields = [
         Facet(**(facet | {"kind": FieldKind(facet["kind"]), "values": tuple(FacetValue(**v) for v in facet["values"])}))
         for facet in document["fields"]
@@ -144,7 +144,7 @@ class Sample:
         return round(count * images / self.images)
 
     def _fields(self, metadata: dict[str, Any]) -> Iterator[tuple[str, FieldKind, Scalar]]:
-        for field, value in leaves(metadata):
+        for field, value in flatten_metadata(metadata):
             if field not in self._having and (len(self._having) >= _MOST_TRACKED or not is_field(field)):
                 continue
             if isinstance(value, bool):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from image_similarity.domain.filters import Scalar
-from image_similarity.domain.metadata import leaves
+from image_similarity.domain.metadata import flatten_metadata
 from image_similarity.domain.records import Match
 
 
@@ -60,7 +60,7 @@ def has_group(match: Match, by: str) -> bool:
 def _values(match: Match, by: str) -> Iterator[tuple[tuple[bool, Scalar], Scalar]]:
     """Yield each value of a field once, after what tells it from others: Python holds 1 and True for equal."""
     seen = set()
-    for name, value in leaves(match.metadata or {}):
+    for name, value in flatten_metadata(match.metadata or {}):
         if name == by and isinstance(value, str | int | float | bool):
             key = (isinstance(value, bool), value)
             if key not in seen:

@@ -140,7 +140,7 @@ class Ranker:
             matches, enough = _best(chosen, options)
             if enough or len(candidates) < size:
                 return matches
-            if search.is_wasteful(candidates):
+            if search.mostly_ungrouped(candidates):
                 search = replace(search, only_grouped=True)
             elif size == most:
                 return matches
@@ -214,7 +214,7 @@ class _Search:
             exclude=self.exclude,
         )
 
-    def is_wasteful(self, candidates: Sequence[Match]) -> bool:
+    def mostly_ungrouped(self, candidates: Sequence[Match]) -> bool:
         """Tell whether most candidates lack the field to group by, which a filter would change."""
         by = self.options.group_by
         return (

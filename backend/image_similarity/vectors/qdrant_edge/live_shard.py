@@ -27,7 +27,7 @@ FLUSH_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 """Until a flush that failed is tried again; twice as long after each further one."""
 
-LONGEST_PAUSE = 60.0
+MAX_BACKOFF_SECONDS = 60.0
 
 SECURE_SECONDS = 0.5
 """Between two times that writes have room seen to: it takes some milliseconds while little is free."""
@@ -179,7 +179,7 @@ class LiveShard:
         if not self._failures:
             return FLUSH_SECONDS
         # After a night of failures the power would be too large for a float.
-        return min(LONGEST_PAUSE, RETRY_SECONDS * 2.0 ** min(self._failures - 1, 30))
+        return min(MAX_BACKOFF_SECONDS, RETRY_SECONDS * 2.0 ** min(self._failures - 1, 30))
 
     def _begin_flush(self) -> None:
         self._timer = None

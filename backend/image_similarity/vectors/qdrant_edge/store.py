@@ -16,7 +16,7 @@ from image_similarity.vectors.collection import CollectionMeta, ExistingCollecti
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
-from image_similarity.vectors.filters import as_read, behind, of_content, query_filter
+from image_similarity.vectors.filters import after_cursor_filter, content_filter, query_filter, unchanged_since_filter
 from image_similarity.vectors.payload import match_fields, metadata_field, metadata_fields, to_match, to_record
 from image_similarity.vectors.qdrant_edge.facets import EdgeFacets
 from image_similarity.vectors.qdrant_edge.field_indexes import FieldIndexes
@@ -36,7 +36,7 @@ _SEARCH_EF = 128
 _TERMS = EdgeFilterBuilder()
 
 
-def peek(folder: Path, lock: FolderLock | None = None) -> ExistingCollection | None:
+def inspect_collection(folder: Path, lock: FolderLock | None = None) -> ExistingCollection | None:
     """Look into the collection in `folder`, or return None where there is none.
 
     A caller that holds the folder's `lock` hands it in. Raises FolderInUse where another process has it open,
@@ -101,7 +101,7 @@ class EmbeddedStore:
 
     async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
         """Replace the metadata; see `VectorStore`."""
-        unchanged = edge.CountRequest(exact=True, filter=as_read(before, _TERMS))
+        unchanged = edge.CountRequest(exact=True, filter=unchanged_since_filter(before, _TERMS))
         operation = edge.UpdateOperation.set_payload([point_id(before.image_id)], metadata_fields(metadata, tagging))
 
         def change(shard: edge.EdgeShard) -> bool:
@@ -184,7 +184,7 @@ class EmbeddedStore:
         request = edge.ScrollRequest(
             # One more than asked for tells whether there is a next page.
             limit=limit + 1,
-            filter=behind(start, _TERMS) if start else None,
+            filter=after_cursor_filter(start, _TERMS) if start else None,
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
             with_payload=False,
         )
@@ -236,7 +236,7 @@ class EmbeddedStore:
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content; see `VectorStore`."""
-        request = edge.CountRequest(exact=True, filter=of_content(sha256, _TERMS))
+        request = edge.CountRequest(exact=True, filter=content_filter(sha256, _TERMS))
         return await self._shard.run(lambda shard: shard.count(request))
 
     async def check(self) -> None:

@@ -23,7 +23,7 @@ from image_similarity.vectors.collection import CollectionMeta, ExistingCollecti
 from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
-from image_similarity.vectors.filters import behind, of_content, query_filter
+from image_similarity.vectors.filters import after_cursor_filter, content_filter, query_filter
 from image_similarity.vectors.payload import (
     VECTOR,
     match_fields,
@@ -76,7 +76,7 @@ class ServerConfig:
     """Of the keywords; see `keywords.Language`."""
 
 
-async def peek(config: ServerConfig) -> ExistingCollection | None:
+async def inspect_collection(config: ServerConfig) -> ExistingCollection | None:
     """Look at the collection, or return None where there is none.
 
     Raises ModelMismatch where something else than this program made it, StoreUnavailable.
@@ -220,7 +220,7 @@ class ServerStore:
                 self._name,
                 # One more than asked for tells whether there is a next page.
                 limit=limit + 1,
-                scroll_filter=behind(start, _TERMS) if start else None,
+                scroll_filter=after_cursor_filter(start, _TERMS) if start else None,
                 order_by=models.OrderBy(key="indexed_at", direction=models.Direction.DESC),
                 with_payload=True,
             )
@@ -260,7 +260,7 @@ class ServerStore:
 
     async def count_content(self, sha256: str) -> int:
         """Count the records of one content; see `VectorStore`."""
-        same = of_content(sha256, _TERMS)
+        same = content_filter(sha256, _TERMS)
         return (await self._calls.run(lambda client: client.count(self._name, same, exact=True))).count
 
     async def check(self) -> None:

@@ -19,7 +19,7 @@ from qdrant_client import AsyncQdrantClient, models
 from image_similarity.domain.errors import Overloaded, StoreUnavailable, WriteOutcomeUnknown
 from image_similarity.domain.records import Embedding, ImageRecord, Metadata, Tagging
 from image_similarity.vectors.base import CHANGES, WriteNotes, point_id
-from image_similarity.vectors.filters import as_read
+from image_similarity.vectors.filters import unchanged_since_filter
 from image_similarity.vectors.payload import REVISION, metadata_fields, to_record
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder, to_point
@@ -78,7 +78,11 @@ class QdrantWrites:
         def insertion(before: ImageRecord | None) -> tuple[str, Call]:
             point = to_point(record, vector)
             # A new point is inserted under any condition; one that is there is to be left alone if none was expected.
-            unchanged = _TERMS.all_of([_TERMS.points([_NO_POINT])]) if before is None else as_read(before, _TERMS)
+            unchanged = (
+                _TERMS.all_of([_TERMS.points([_NO_POINT])])
+                if before is None
+                else unchanged_since_filter(before, _TERMS)
+            )
             return str((point.payload or {})[REVISION]), lambda client: client.upsert(
                 self._name, [point], update_filter=unchanged, wait=True, ordering=ORDERING
             )
@@ -91,7 +95,7 @@ class QdrantWrites:
         def replacement(before: ImageRecord | None) -> tuple[str, Call]:
             assert before is not None  # noqa: S101 - `_change` begins with what it is given, and goes on with what it read
             fields = metadata_fields(metadata, tagging, for_wire=True)
-            unchanged = as_read(before, _TERMS)
+            unchanged = unchanged_since_filter(before, _TERMS)
             return str(fields[REVISION]), lambda client: client.set_payload(
                 self._name, fields, points=unchanged, wait=True, ordering=ORDERING
             )
@@ -117,7 +121,7 @@ class QdrantWrites:
         )
 
     def _deletion(self, record: ImageRecord) -> Call:
-        unchanged = models.FilterSelector(filter=as_read(record, _TERMS))
+        unchanged = models.FilterSelector(filter=unchanged_since_filter(record, _TERMS))
         return lambda client: client.delete(self._name, unchanged, wait=True, ordering=ORDERING)
 
     async def _change(
