@@ -110,7 +110,10 @@ def test_bad_images_are_told_apart_and_leave_nothing_behind(server: RunningServe
     ]
 
     def stored() -> list[Path]:
-        return sorted(path for path in (server.settings.data_dir / "images").rglob("*") if path.is_file())
+        images = server.settings.data_dir / "images"
+        return sorted(
+            path for kind in ("originals", "thumbnails") for path in (images / kind).rglob("*") if path.is_file()
+        )
 
     # Not empty where a test before this one deleted images that can still be restored.
     before = stored()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -77,20 +77,24 @@ async def running_engine(
     decode_threads: int = 2,
     calibrations: Calibrations | None = None,
     tagger: Tagger | None = None,
+    collection: str = "photos",
+    images: Path | None = None,
+    neighbours: Collection[str] = (),
 ) -> AsyncIterator[Rig]:
-    """Put an engine together, and take it apart at the end."""
+    """Put an engine together, and take it apart at the end; `images` is the folder of its storage."""
     encoder, words = ColourEncoder(), ColourWords()
     metrics = Metrics()
     cache = LocalCache(max_entries=1000, max_bytes=10_000_000, ttl=3600, metrics=metrics)
     vectors = EmbeddedStore.open(data_dir / "photos", CollectionMeta(encoder.spec.name, encoder.spec.dimension))
-    storage = ImageStorage.open(None, default=data_dir / "images", store_originals=True)
+    storage = ImageStorage.open(None, default=images or data_dir / "images", store_originals=True)
     trash = Trash(
         Objects.open(None, default=data_dir),
         storage,
         vectors,
-        collection="photos",
+        collection=collection,
         model=encoder.spec.name,
         alone=True,
+        neighbours=neighbours,
     )
     batching = batch_images(encoder, batch_size=8, max_queue=max_queue, metrics=metrics)
     filler = MetadataTagger(tagger or NoTagger(), metrics)
@@ -130,7 +134,7 @@ async def running_engine(
         own_store=True,
     )
     try:
-        yield Rig(engine, encoder, words, cache, vectors, storage, trash, data_dir / "images")
+        yield Rig(engine, encoder, words, cache, vectors, storage, trash, images or data_dir / "images")
     finally:
         encoder.release()
         await engine.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.engine.collection import begun
 from image_similarity.engine.collection.begun import Begun
 from image_similarity.storage.objects import Objects
@@ -81,3 +82,42 @@ async def test_among_several_processes_only_old_notes_are_of_dead_ones(
         monkeypatch.setattr(begun, "KEEP_SECONDS", -60.0)
         assert list((await other.left()).values()) == [["0" * 64]]
         assert await one.left() == {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_note_is_not_left_where_all_callers_are_cancelled_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    objects = Objects.open(None, default=tmp_path)
+    all_begun = Begun(objects, collection="photos", alone=True)
+    writing, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    write, delete = objects.write, objects.delete
+
+    async def write_later(*args: Any, **options: Any) -> None:
+        writing.set()
+        await go_on.wait()
+        if fails:
+            raise StoreUnavailable("away")
+        await write(*args, **options)
+
+    async def delete_and_tell(*keys: str) -> None:
+        await delete(*keys)
+        ended.set()
+
+    monkeypatch.setattr(objects, "write", write_later)
+    monkeypatch.setattr(objects, "delete", delete_and_tell)
+
+    async def put(sha256: str) -> None:
+        async with all_begun.writing(sha256):
+            raise AssertionError("it was cancelled before")
+
+    callers = [asyncio.create_task(put(f"{number:064x}")) for number in range(2)]
+    await writing.wait()
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), 30)
+    assert notes(tmp_path) == []
+    # Nor does this process go on taking it for one of its own.
+    assert all_begun._own == set()

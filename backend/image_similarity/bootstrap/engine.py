@@ -7,7 +7,14 @@ import asyncio
 from image_similarity.bootstrap.caches import open_cache
 from image_similarity.bootstrap.models import load_calibrations, load_model, log_stand_in
 from image_similarity.bootstrap.records import open_feedback, open_records
-from image_similarity.bootstrap.stores import StoreKind, find_collection, lock_collection, open_collection, store_kind
+from image_similarity.bootstrap.stores import (
+    StoreKind,
+    embedded_collections,
+    find_collection,
+    lock_collection,
+    open_collection,
+    store_kind,
+)
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.collection.idempotency import Repeats
 from image_similarity.engine.collection.tagging import MetadataTagger
@@ -78,6 +85,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             collection=name,
             model=encoder.spec.name,
             alone=kind is StoreKind.EMBEDDED,
+            neighbours=await asyncio.to_thread(embedded_collections, settings),
         )
         feedback = open_feedback(settings, encoder.spec.name)
         cache = await open_cache(settings, metrics)

@@ -37,6 +37,11 @@ def store_kind(settings: Settings) -> StoreKind:
     return StoreKind.SERVER if settings.qdrant_url or settings.qdrant_host else StoreKind.EMBEDDED
 
 
+def embedded_collections(settings: Settings) -> set[str]:
+    """Return the names of the collections in DATA_DIR, which may all have their images in the same storage."""
+    return {found.parent.name for found in (settings.data_dir / "collections").glob("*/collection.json")}
+
+
 async def lock_collection(settings: Settings) -> FolderLock | None:
     """Take the folder of an embedded collection for this process; None for one on a server, which many may use.
 

@@ -18,6 +18,9 @@ from image_similarity.telemetry.logging import get_logger
 PROBE = "probe"
 """Key of the object that is looked at to know whether a bucket answers."""
 
+_USERS = "used-by"
+"""Folder of an empty object per collection; several may share a storage, and with it bytes."""
+
 _PROBE_TEXT = b"The image similarity engine looks at this object to know whether the bucket answers.\n"
 
 
@@ -140,6 +143,15 @@ class ImageStorage:
         for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
             if data is not None:
                 await translate_all_errors(self._store.put_async(key, data))
+
+    async def claim(self, collection: str) -> None:
+        """Note that a collection may have images here."""
+        await guard_all(self._store.put_async(f"{_USERS}/{collection}.txt", b""))
+
+    async def claimed_by(self) -> set[str]:
+        """Return the collections that may have images here, as far as they have said so."""
+        listed = await guard(self._store.list_with_delimiter_async(_USERS))
+        return {Path(entry["path"]).stem for entry in listed["objects"]}
 
     async def check(self) -> None:
         """Raise StoreUnavailable where the storage does not answer."""

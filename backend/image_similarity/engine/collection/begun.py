@@ -63,11 +63,9 @@ class Begun:
             yield
         finally:
             note.left -= 1
-            if not note.left:
-                self._own.discard(note.key)
-                # What is not removed now is found later, and its contents are needed then.
-                with suppress(StoreUnavailable):
-                    await self._objects.delete(note.key)
+            # Else all callers were cancelled before it was written, and removing it is the writer's.
+            if not note.left and note.writing is not None and note.writing.done():
+                await self._remove(note)
 
     async def left(self) -> dict[str, list[str]]:
         """Return the contents that dead processes were writing, by the keys of their notes."""
@@ -89,4 +87,17 @@ class Begun:
             # Who comes from now on is in the next one.
             self._next = None
             self._own.add(note.key)
-            await self._objects.write(note.key, "\n".join(note.contents).encode(), durable=False)
+            try:
+                await self._objects.write(note.key, "\n".join(note.contents).encode(), durable=False)
+            except StoreUnavailable:
+                # If nobody waits for it any more, nobody is to be told.
+                if note.left:
+                    raise
+        if not note.left:
+            await self._remove(note)
+
+    async def _remove(self, note: _Note) -> None:
+        self._own.discard(note.key)
+        # What is not removed now is found later, and its contents are needed then.
+        with suppress(StoreUnavailable):
+            await self._objects.delete(note.key)

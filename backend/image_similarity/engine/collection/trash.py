@@ -15,6 +15,9 @@ bytes are still there, and if not saves them again. Who sweeps keeps a copy of t
 whether they are needed, and if so puts them back. Let the two meet: either the record was there when the sweeper
 looked, which then puts the bytes back, or the record came later, hence after the bytes were dropped, and then its
 writer sees that they are missing. In a collection that is **alone** in its process, a lock per content does instead.
+
+**Several collections** may have one storage, and so the same bytes, and none can count the records of another. So each
+says in the storage that it uses it, and where there are several, no bytes are dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import asyncio
 import base64
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import time
@@ -86,8 +89,12 @@ class Trash:
         collection: str,
         model: str,
         alone: bool,
+        neighbours: Collection[str] = (),
     ) -> None:
-        """`alone` says that no other process writes to the collection or sweeps it."""
+        """`alone` says that no other process writes to the collection or sweeps it.
+
+        `neighbours` are other collections that may have images in the storage, beside those that say so there.
+        """
         self.alone = alone
         self.contents = KeyedLocks()
         """Held by whoever writes a record of a content, or drops it, in this process."""
@@ -97,6 +104,10 @@ class Trash:
         self._bytes = f"trash/{collection}/bytes"
         self._images = f"trash/{collection}/images"
         self._model = model
+        self._collection = collection
+        self._neighbours = neighbours
+        self._claimed = False
+        self._told_of: set[str] = set()
         self.begun = Begun(objects, collection=collection, alone=alone)
         """For whoever writes a content."""
 
@@ -163,8 +174,15 @@ class Trash:
             except StoreUnavailable as error:
                 get_logger().warning("unused_bytes_kept", sha256=sha256, reason=str(error))
 
+    async def claim(self) -> None:
+        """Say in the storage that the collection may have images there, before it has any."""
+        if not self._claimed:
+            await self._storage.claim(self._collection)
+            self._claimed = True
+
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
         """Settle everything that is due, or what `stop` leaves time for; returns how many contents were dropped."""
+        await self.claim()
         dropped = await self._settle_left(stop)
         contents: defaultdict[str, list[_Entry]] = defaultdict(list)
         for entry in await self._entries():
@@ -211,7 +229,17 @@ class Trash:
             return True
         return any(entry.due > now for entry in await self._entries(sha256))
 
+    async def _is_shared(self) -> bool:
+        """Tell whether other collections use the storage, whose records nobody can count here; logs which."""
+        others = {*await self._storage.claimed_by(), *self._neighbours} - {self._collection}
+        if others > self._told_of:
+            self._told_of = others
+            get_logger().warning("storage_shared", collections=sorted(others), effect="no image's bytes are dropped")
+        return bool(others)
+
     async def _drop(self, sha256: str, now: float) -> bool:
+        if await self._is_shared():
+            return False
         if self.alone:
             await self._storage.delete(sha256)
             return True

@@ -72,6 +72,7 @@ class CollectionWriter:
 
         Tells whether it stands (see `VectorStore`).
         """
+        await self._trash.claim()
         async with self._trash.begun.writing(image.sha256):
             return await self._put(image, before)
 
