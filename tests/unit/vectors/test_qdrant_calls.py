@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any
 
 import pytest
 from qdrant_client import AsyncQdrantClient, models
+from structlog.testing import capture_logs
 
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_server.client import ATTEMPTS, QdrantCalls
+from image_similarity.vectors.qdrant_server.failures import TOLD_AT_MOST
 from image_similarity.vectors.qdrant_server.nodes import Connection
 from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
 from tests.support.records import DIMENSION, record, towards
@@ -120,3 +123,43 @@ async def test_a_cancelled_call_is_cancelled_and_not_repeated() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert len(server.asked) == 1
+
+
+SECRET = "10.1.2.3|qdrant-0|:6333|:6335|:6334|fd00:|svc|/qdrant/storage"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Failed to connect to http://qdrant-0.qdrant-headless:6335/, error: transport error", "transport error"),
+        ("Service internal error: tonic at http://[fd00::12]:6335/x: refused", "refused"),
+        ("error sending request for url (http://10.1.2.3:6333/collections/photos/points)", "error sending request"),
+        ("last error: UNKNOWN: ipv4:10.1.2.3:6334: Failed to connect to remote host", "Failed to connect to remote"),
+        ("last error: UNKNOWN: ipv6:%5Bfd00::1%5D:6334: Connection refused", "Connection refused"),
+        ("peer qdrant-0:6335 at fd00:1:2::3 and [fd00::9]:6335 is silent", "is silent"),
+        ("dns error: qdrant-0.qdrant-headless.search.svc.cluster.local not known", "not known"),
+        ("dns error: qdrant-0.search.svc not known", "not known"),
+        ("No such file: /qdrant/storage/collections/photos/0/segments", "segments"),
+        ("http://10.1.2.3:6333", "(address)"),
+        ('Wrong input: "metadata.year.month" of 12:30:59 expected dim: 8, got 16', "12:30:59 expected dim: 8, got 16"),
+        ('Index required for "metadata.year.month"', '"metadata.year.month"'),
+    ],
+)
+async def test_callers_learn_no_address_of_a_node_and_the_log_has_them_all(said: str, told: str) -> None:
+    async with scripted(lambda _: refusal(400, said)) as server:
+        with capture_logs() as logs, pytest.raises(StoreUnavailable) as failed:
+            await count(server)
+    message = str(failed.value)
+    assert told in message
+    assert re.search(SECRET, message) is None
+    assert server.url not in message
+    [line] = [line for line in logs if line["event"] == "qdrant_failed"]
+    assert (line["url"], line["error"]) == (server.url, f"400 {said}")
+
+
+@pytest.mark.parametrize("filling", ["a.", "1:", "a-", "[:", "/x", "http://", "1.", "ipv4:", "é"])
+async def test_an_endless_text_of_a_node_costs_no_time_and_is_cut(filling: str) -> None:
+    async with scripted(lambda _: refusal(400, filling * 100_000)) as server:
+        with pytest.raises(StoreUnavailable) as failed:
+            await count(server)
+    assert len(str(failed.value)) <= 2 * TOLD_AT_MOST

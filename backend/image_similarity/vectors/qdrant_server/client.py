@@ -16,6 +16,7 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from image_similarity.domain.errors import StoreUnavailable, WriteOutcomeUnknown
+from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.qdrant_server.failures import (
     FAILURES,
     blames_node,
@@ -25,6 +26,7 @@ from image_similarity.vectors.qdrant_server.failures import (
     may_be_settling,
     never_reached_grpc,
     reason,
+    told,
 )
 from image_similarity.vectors.qdrant_server.nodes import Connection, Node, Nodes
 from image_similarity.vectors.qdrant_server.settling import Settling
@@ -189,8 +191,11 @@ class QdrantCalls:
 
     def _failure(self, error: BaseException, limit: float) -> str:
         if isinstance(error, TimeoutError):
-            return f"Qdrant at {self._url} did not answer within {limit:g} s."
-        failed = f"Qdrant at {self._url} failed: {reason(error)}"
+            get_logger().warning("qdrant_failed", url=self._url, error=f"no answer within {limit:g} s")
+            return f"Qdrant did not answer within {limit:g} s."
+        # Its addresses are no business of callers, and the operator's only way to find what is wrong.
+        get_logger().warning("qdrant_failed", url=self._url, error=reason(error))
+        failed = f"Qdrant failed: {told(error)}"
         if never_reached_grpc(error):
             failed += (
                 f" Nothing answers gRPC, on port {self._grpc_port} if the address names no other. Set "

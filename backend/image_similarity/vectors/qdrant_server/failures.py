@@ -7,6 +7,7 @@ over REST (src/actix/helpers.rs) and gRPC (lib/storage/src/content_manager/conve
 from __future__ import annotations
 
 import json
+import re
 
 import grpc
 import httpx
@@ -133,6 +134,33 @@ def reason(error: BaseException) -> str:
             return "it did not answer in time."
         case _:
             return str(error)
+
+
+_LABEL = r"[A-Za-z0-9_](?:[\w-]*\w)?"
+_HEX = "[0-9A-Fa-f]{1,4}"
+_ADDRESS = re.compile(
+    # A URL; what gRPC calls a peer; an address of IPv4 or IPv6; a name with a port; a name that only a cluster knows.
+    r"[a-z][a-z0-9+.-]*://[^\s\"'<>,;)\]]+(?:\][^\s\"'<>,;)]*)?"
+    r"|(?:ipv[46]:|dns:)[^\s,;\"')]*[^\s,;:\"').]"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b"
+    r"|\[[0-9A-Fa-f:.%\w]*:[0-9A-Fa-f:.%\w]*\](?::\d{1,5})?"
+    rf"|(?<![\w:])(?:(?:{_HEX}:){{3,7}}|(?:{_HEX}(?::{_HEX})*)?::)(?:{_HEX}(?::{_HEX})*)?(?![\w:])"
+    rf"|\b{_LABEL}(?:\.{_LABEL})*:\d{{4,5}}\b"
+    rf"|\b{_LABEL}(?:\.{_LABEL})*\.(?:svc|local|internal|localdomain)\b(?::\d+)?"
+)
+_PATH = re.compile(r"(?<![\w.])/(?:[^\s/:'\"]+/)+(?=[^\s/])")
+
+TOLD_AT_MOST = 500
+"""Characters of a failure that callers are told; the log has them all."""
+
+
+def told(error: BaseException) -> str:
+    """Return the failure as callers are told it: without addresses of nodes and folders of theirs."""
+    text = reason(error)
+    if len(text) > TOLD_AT_MOST:
+        # At a space, because half an address is not known as one.
+        text = text[:TOLD_AT_MOST].rpartition(" ")[0] + "…"
+    return _PATH.sub("", _ADDRESS.sub("(address)", text))
 
 
 def _stated(content: bytes) -> str:
