@@ -148,7 +148,7 @@ def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
         TextColumn("{task.fields[failed]} failed"),
     )
     with Progress(*columns, console=err) as progress:
-        task = progress.add_task("Indexing", total=total, failed=0, rate=0.0)
+        task = progress.add_task("Indexing …", total=total, failed=0, rate=0.0)
         started = monotonic()
 
         def show(tally: Tally) -> None:

@@ -146,11 +146,11 @@ class ImageStorage:
 
     async def claim(self, collection: str) -> None:
         """Note that a collection may have images here."""
-        await guard_all(self._store.put_async(f"{_USERS}/{collection}.txt", b""))
+        await translate_all_errors(self._store.put_async(f"{_USERS}/{collection}.txt", b""))
 
     async def claimed_by(self) -> set[str]:
         """Return the collections that may have images here, as far as they have said so."""
-        listed = await guard(self._store.list_with_delimiter_async(_USERS))
+        listed = await translate_all_errors(self._store.list_with_delimiter_async(_USERS))
         return {Path(entry["path"]).stem for entry in listed["objects"]}
 
     async def check(self) -> None:
