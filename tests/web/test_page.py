@@ -21,7 +21,7 @@ from tests.support.servers import (
     server_process,
 )
 from tests.web.conftest import drawing
-from tests.web.hands import drop, paste, swipe
+from tests.web.hands import drop, paste, pinch, swipe
 from tests.web.sights import chips, first_result, library, results
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -197,6 +197,18 @@ def test_keyboard_alone_reaches_every_result(server: RunningServer, page: Page) 
     expect(page.get_by_role("dialog")).not_to_be_visible()
 
 
+def expect_zoom(page: Page, scale: float, right: float = 0) -> None:
+    """Wait until the viewer's picture is so many times as large, and so many pixels right of where it was."""
+    page.wait_for_function(
+        """([scale, right]) => {
+            const picture = document.querySelector("[data-testid=zoomable] > div");
+            const { a, e } = new DOMMatrix(getComputedStyle(picture).transform);
+            return Math.abs(a - scale) < 0.05 && Math.abs(e - right) < 2;
+        }""",
+        arg=[scale, right],
+    )
+
+
 def test_deleted_image_comes_back_by_undo(server: RunningServer, page: Page) -> None:
     page.goto(f"{server.url}/library")
     expect(library(page)).to_have_count(12)
@@ -214,6 +226,17 @@ def test_deleted_image_comes_back_by_undo(server: RunningServer, page: Page) -> 
     assert server.http.get("/images/drawing-06.png").status_code == 404
     page.get_by_text("Undo", exact=True).click()
     expect(page.get_by_text("drawing-06.png is back")).to_be_visible()
+    expect(beside).to_be_visible()
+    # Two fingers enlarge the picture, and nothing around it; then one finger moves it and leafs no more.
+    frame = beside.get_by_test_id("zoomable")
+    pinch(page, frame, first=100, last=300)
+    expect_zoom(page, 3)
+    expect(frame).to_have_css("touch-action", "none")
+    assert page.evaluate("visualViewport.scale") == 1
+    swipe(page, frame, -150)
+    expect_zoom(page, 3, right=-150)
+    pinch(page, frame, first=300, last=90)
+    expect_zoom(page, 1)
     expect(beside).to_be_visible()
     page.keyboard.press("Escape")
     expect(library(page)).to_have_count(12)

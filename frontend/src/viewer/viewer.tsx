@@ -23,8 +23,8 @@ import { keptDrafts } from "@/viewer/kept-drafts";
 import { useNeighbours } from "@/viewer/leaf";
 import { MetadataTable } from "@/viewer/metadata";
 import { Said } from "@/viewer/said";
-import { useSwipe } from "@/viewer/use-swipe";
 import { splitWords } from "@/viewer/words";
+import { Zoomable } from "@/viewer/zoomable";
 
 const Editor = lazy(() => chunks.editor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
 
@@ -149,7 +149,6 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
   const editing = edited === id || keptDrafts.has(id);
   const { data, error, refetch } = useImage(id);
   const picture = data ?? known;
-  const swipe = useSwipe(onSwipe);
 
   if (error && !picture) {
     return (
@@ -170,11 +169,12 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
 
   return (
     <>
-      <div
-        {...swipe}
-        className="touch-pan-y touch-pinch-zoom relative flex h-[58dvh] shrink-0 items-center justify-center overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1"
-      >
-        {picture && <FullImage key={id} picture={picture} format={data?.format} />}
+      <div className="relative h-[58dvh] shrink-0 overflow-hidden bg-sunken md:h-auto md:min-w-0 md:flex-1">
+        {picture && (
+          <Zoomable key={id} onSwipe={onSwipe}>
+            <FullImage picture={picture} format={data?.format} />
+          </Zoomable>
+        )}
         {leaf}
       </div>
       <div className="flex flex-col gap-5 p-5 md:w-80 md:shrink-0 md:overflow-y-auto md:p-6 lg:w-96">
