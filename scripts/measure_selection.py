@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure where rankings are cut and which images count as the same picture, for docs/QUALITY.md.
+"""Measure where rankings are cut and which images count as the same picture, for docs/QUALITY-LAB.md.
 
 Embeds labelled photographs (a folder a label), photographs of one subject each with altered copies of them, and other
 photographs to be in the way; then compares `threshold: "auto"` with flat thresholds and other rules, and counts which

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure where rankings by a text are cut (`threshold: "auto"`), for docs/QUALITY.md.
+"""Measure where rankings by a text are cut (`threshold: "auto"`), for docs/QUALITY-LAB.md.
 
 Texts name what several people saw on photographs that mini's text tower was not trained with, or what other photographs
 are labelled with; or they are captions of one photograph each. One half of each is for choosing, the other for judging.

@@ -26,7 +26,7 @@ CONFIDENCE_POWER = 1.0
 """Qdrant's `b`: with 1, a pair counts by the difference of its worths."""
 
 FEEDBACK_WEIGHT = 0.5
-"""Qdrant's `c`: how much the pairs count; docs/QUALITY.md shows what other values come to."""
+"""Qdrant's `c`: how much the pairs count; docs/QUALITY-LAB.md shows what other values come to."""
 
 _TINY = 1e-6
 

@@ -7,7 +7,7 @@ export const isMode = (value: string | null): value is Mode => MODES.some((mode)
 /** What the API calls them. */
 export const API_MODES = { look: "vector", words: "keywords", both: "hybrid" } as const;
 
-/** How marks shape the ranking, the one that helps most first (docs/QUALITY.md). */
+/** How marks shape the ranking, the one that helps most first (docs/QUALITY-LAB.md). */
 export const STRATEGIES = ["blend", "nudge", "nearest", "tally"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 

@@ -39,7 +39,7 @@ MINI = ModelSpec(
     licence="Apache-2.0",
     download_mb=101,
     description="EfficientNet-Lite0 and MiniLM, brought together in 512-d; weights from pip packages, no hub needed.",
-    duplicate_similarity=0.9,  # measured: docs/QUALITY.md
+    duplicate_similarity=0.9,  # measured: docs/QUALITY-LAB.md
 )
 
 BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

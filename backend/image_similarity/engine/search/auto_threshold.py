@@ -18,7 +18,7 @@ deviation that of the scores below.
 Queries of texts alone are granted more false alarms: what a text is about stands out from the background by less than
 what an image is like, and every third answer would be empty where there is something to find.
 
-How the numbers were chosen, and what they come to, is in docs/QUALITY.md.
+How the numbers were chosen, and what they come to, is in docs/QUALITY-LAB.md.
 """
 
 from __future__ import annotations
