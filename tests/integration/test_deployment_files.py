@@ -148,6 +148,24 @@ def test_example_of_env_has_every_variable_that_compose_files_read(compose: dict
     assert read - {"EXTRAS"} <= example
 
 
+def test_example_of_env_has_nothing_that_no_compose_file_reads_and_valid_settings() -> None:
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    read = {name for path in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", path.read_text())}
+    assert {name for name, _ in lines} <= read
+    given = {name.lower(): value for name, value in lines if name.lower() in Settings.model_fields and value}
+    assert given["durability"] == "power"
+    Settings(_env_file=None, **given)
+
+
+def test_settings_that_are_left_empty_have_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = re.findall(r"^([A-Z_]+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    own = [name for name in names if name.lower() in Settings.model_fields]
+    assert {"MIN_FREE_BYTES", "MAX_BYTES_IN_FLIGHT", "DECODE_MAX_BYTES"} <= set(own)
+    for name in own:
+        monkeypatch.setenv(name, "")
+    Settings(_env_file=None)
+
+
 def test_balancer_is_given_the_replicas_and_opens_the_ports_of_its_configuration() -> None:
     services = load(SCALE)["services"]
     replicas = [name for name in services if name.startswith("backend-")]
