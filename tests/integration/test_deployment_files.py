@@ -150,7 +150,7 @@ def test_example_of_env_has_every_variable_that_compose_files_read(compose: dict
 
 def test_example_of_env_has_nothing_that_no_compose_file_reads_and_valid_settings() -> None:
     lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    read = {name for path in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", path.read_text())}
+    read = {name for file in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / file).read_text())}
     assert {name for name, _ in lines} <= read
     given = {name.lower(): value for name, value in lines if name.lower() in Settings.model_fields and value}
     assert given["durability"] == "power"
