@@ -34,7 +34,7 @@ def test_the_map_names_modules_that_exist() -> None:
 def test_documents_about_the_code_name_files_that_exist() -> None:
     """A path of at least two parts is one of the repository, or of the package."""
     missing = []
-    for document in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "ARCHITECTURE.md", *DECISIONS.glob("*.md")):
+    for document in (ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")):
         for path in re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|ts|tsx|md|yml|json))`", document.read_text()):
             ours = (ROOT / path).is_file() or (PACKAGE / path).is_file()
             if not ours and not path.startswith(("lib/", "src/", "toc/", "done/")):
