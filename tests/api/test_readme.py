@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import write_settings
+from generate import settings
+from generate.files import stale
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
@@ -22,8 +23,8 @@ API = ROOT / "docs" / "API.md"
 
 
 def test_the_settings_document_shows_the_settings_as_they_are() -> None:
-    text = (ROOT / "docs" / "SETTINGS.md").read_text()
-    assert text == write_settings.document(), "run scripts/write_settings.py"
+    assert stale(settings.files(), settings.there()) == [], "run scripts/generate.py"
+    text = settings.TARGET.read_text()
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| .* \| (.*) \|$", text, re.MULTILINE))
     assert rows == {name.upper(): field.description for name, field in Settings.model_fields.items()}
 

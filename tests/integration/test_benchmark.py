@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "benchmark.py"
 
 FIGURES = {
     "cached search",

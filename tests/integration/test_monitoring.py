@@ -15,7 +15,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-import dashboards
+from generate import dashboards
+from generate.files import stale
 from tests.support.balancer import running_balancer
 from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, pictures, submit
@@ -76,7 +77,7 @@ def test_every_alert_is_tested_and_explained() -> None:
 
 
 def test_dashboards_are_as_the_script_writes_them() -> None:
-    assert dashboards.stale() == []
+    assert stale(dashboards.files(), dashboards.there()) == []
 
 
 def test_grafana_finds_dashboards_and_prometheus() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-import chart_files
-import chart_readme
 import image_similarity
+from generate import chart_files, chart_readme
+from generate.files import stale
+from generate.kubernetes_tools import HELM_3, HELM_4
 from image_similarity.settings import Settings
-from kubernetes_tools import HELM_3, HELM_4
 from tests.support.charts import CHART, MATRIX, ROOT, VALUES, helm, render, rendered
 
 VALUES_TEXT = (CHART / "values.yaml").read_text()
@@ -43,11 +43,11 @@ def test_version_is_that_of_the_program() -> None:
 
 
 def test_readme_shows_the_values_as_they_are() -> None:
-    assert (CHART / "README.md").read_text() == chart_readme.readme()
+    assert stale(chart_readme.files(), chart_readme.there()) == []
 
 
 def test_copies_of_the_repositorys_files_are_up_to_date() -> None:
-    assert chart_files.stale() == []
+    assert stale(chart_files.files(), chart_files.there()) == []
 
 
 def test_schema_knows_every_value_and_no_other() -> None:

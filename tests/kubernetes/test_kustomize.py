@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-import kustomize_base
+from generate import kustomize
+from generate.files import stale
 from image_similarity.settings import Settings
 from tests.kubernetes.test_objects import VERSIONS
 from tests.support.charts import (
@@ -43,15 +44,15 @@ def build(folder: str) -> tuple[Object, ...]:
 
 def test_what_is_written_from_the_chart_is_up_to_date() -> None:
     find("helm")
-    assert kustomize_base.stale() == []
+    assert stale(kustomize.files(), kustomize.there()) == []
 
 
 def test_base_is_the_charts_default_kind_by_kind() -> None:
     """Except the Secret, which overlays bring, the namespace, which Helm makes itself, and helm's own test."""
     chart = [
-        kustomize_base.without_helm(found)
+        kustomize.without_helm(found)
         for found in render(namespace="image-similarity")
-        if found["kind"] != "Secret" and kustomize_base.component(found) != "test"
+        if found["kind"] != "Secret" and kustomize.component(found) != "test"
     ]
     base = [found for found in build("base") if found["kind"] != "Namespace"]
     assert by_kind(base) == by_kind(chart)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubernetes_tools import HELM_3, HELM_4
+from generate.kubernetes_tools import HELM_3, HELM_4
 from tests.support.charts import Object, environment, named, rendered
 from tests.support.toy_cluster import cluster, installed, upgrade
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubernetes_tools import HELM_3, HELM_4
+from generate.kubernetes_tools import HELM_3, HELM_4
 from tests.support.charts import Object, named, of_kind, render, rendered
 from tests.support.toy_cluster import cluster, installed, upgrade
 

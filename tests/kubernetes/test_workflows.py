@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-import chart_files
+from generate import chart_files
 from tests.support.charts import CHART, ROOT, helm, of_kind, render
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -53,4 +53,4 @@ def test_commands_of_the_documents_work() -> None:
 
 
 def test_what_is_copied_into_the_chart_is_found() -> None:
-    assert len(chart_files.wanted()) == 9
+    assert len(chart_files.files()) == 9

@@ -23,7 +23,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 
 # Locust knows the folder of this file only.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from load_test.photos import QUERIES, Photos, read_photos
 from load_test.target import API, loopback_addresses

@@ -23,7 +23,7 @@ from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SIMPLE = ROOT / "scripts" / "load_test_simple.py"
+SIMPLE = ROOT / "benchmarks" / "load_test_simple.py"
 Done = subprocess.CompletedProcess[str]
 
 

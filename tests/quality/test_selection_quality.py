@@ -1,4 +1,4 @@
-"""How well rankings are cut, and copies recognised, with the offline model; see `scripts/measure_selection.py`."""
+"""How well rankings are cut, and copies recognised, with the offline model; see `research/measure_selection.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where rankings by a text are cut, with the offline model; `scripts/measure_text_selection.py` measures it in full."""
+"""Where rankings by a text are cut, with the offline model; `research/measure_text_selection.py` does it in full."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from kubernetes_tools import fetch_tool, find_tool
+from generate.kubernetes_tools import fetch_tool, find_tool
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "image-similarity"

@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-import write_openapi
+from generate import openapi
+from generate.files import stale
 from image_similarity.api import docs_page, errors
 from image_similarity.api import web_page as page
 
@@ -100,7 +101,7 @@ def test_page_that_was_not_built_says_how(tmp_path: Path) -> None:
 
 
 def test_documentation_names_every_route_and_has_no_script() -> None:
-    document = json.loads(write_openapi.text())
+    document = json.loads(openapi.files()[openapi.TARGET])
     document["info"]["title"] = "<script>alert(1)</script>"
     text = docs_page.render(document)
     assert "<script" not in text
@@ -111,5 +112,5 @@ def test_documentation_names_every_route_and_has_no_script() -> None:
 
 
 def test_types_of_the_page_are_made_from_the_present_api() -> None:
-    """Run scripts/write_openapi.py where this fails, and look at what `npm run typecheck` says then."""
-    assert write_openapi.TARGET.read_text() == write_openapi.text()
+    """Run scripts/generate.py where this fails, and look at what `npm run typecheck` says then."""
+    assert stale(openapi.files(), openapi.there()) == []

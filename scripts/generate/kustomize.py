@@ -1,9 +1,4 @@
-#!/usr/bin/env python3
-"""Write kubernetes/base and kubernetes/monitoring from the chart, so that nothing is said twice by hand.
-
-scripts/kustomize_base.py           write them
-scripts/kustomize_base.py --check   fail where they are not up to date
-"""
+"""Write kubernetes/base and kubernetes/monitoring from the chart, so that nothing is said twice by hand."""
 
 from __future__ import annotations
 
@@ -14,14 +9,13 @@ from typing import Any
 
 import yaml
 
-import generated_files
-from generated_files import ROOT
-from kubernetes_tools import find_tool
+from generate.files import ROOT
+from generate.kubernetes_tools import find_tool
 
 CHART = ROOT / "helm" / "image-similarity"
 KUBERNETES = ROOT / "kubernetes"
 NAMESPACE = NAME = "image-similarity"
-HEADER = "# Written by scripts/kustomize_base.py from the chart in helm/image-similarity; change it there.\n"
+HEADER = "# Written by scripts/generate.py from the chart in helm/image-similarity; change it there.\n"
 HELM_ONLY = {"helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "checksum/secrets"}
 """Labels and annotations that change with each release, or with secrets that kustomize does not see."""
 
@@ -113,12 +107,3 @@ def dump(*documents: dict[str, Any]) -> str:
 def there() -> set[Path]:
     """Return the files that the two folders hold."""
     return {*KUBERNETES.glob("base/*"), *KUBERNETES.glob("monitoring/*")}
-
-
-def stale() -> list[Path]:
-    """Return the files that are missing, old, or should not be there."""
-    return generated_files.stale(files(), there())
-
-
-if __name__ == "__main__":
-    generated_files.write_or_check("scripts/kustomize_base.py", files(), there())

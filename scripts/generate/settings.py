@@ -1,9 +1,4 @@
-#!/usr/bin/env python3
-"""Write docs/SETTINGS.md, the table of environment variables, from the fields of `Settings`.
-
-scripts/write_settings.py           write it
-scripts/write_settings.py --check   fail if it is not up to date
-"""
+"""Write docs/SETTINGS.md, the table of environment variables, from the fields of `Settings`."""
 
 from __future__ import annotations
 
@@ -13,8 +8,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-import generated_files
-from generated_files import ROOT
+from generate.files import ROOT
 from image_similarity.settings import Settings
 
 TARGET = ROOT / "docs" / "SETTINGS.md"
@@ -23,7 +17,7 @@ SOURCE = ROOT / "backend" / "image_similarity" / "settings.py"
 HEAD = """\
 # Settings
 
-<!-- scripts/write_settings.py writes this file from backend/image_similarity/settings.py. -->
+<!-- scripts/generate.py writes this file from backend/image_similarity/settings.py. -->
 
 Each setting is an environment variable, or a line `NAME=value` of a file `.env` in the folder where the program starts.
 An empty variable counts as not set. A value that cannot be used ends the start with a message that names the variable.
@@ -79,11 +73,11 @@ def default_of(name: str, field: FieldInfo) -> str:
     if value in (None, "", []):
         return "none"
     if field.default_factory is not None:
-        raise ValueError(f"The default of {name} is worked out: say it in DEFAULTS of scripts/write_settings.py")
+        raise ValueError(f"The default of {name} is worked out: say it in DEFAULTS of scripts/generate/settings.py")
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def document() -> str:
+def files() -> dict[Path, bytes]:
     """Return the document as it should be."""
     parts = [HEAD]
     for heading, names in groups(SOURCE.read_text()):
@@ -94,13 +88,9 @@ def document() -> str:
         parts.append("\n".join(rows) + "\n")
         if heading in NOTES:
             parts.append(NOTES[heading])
-    return "\n".join(parts)
+    return {TARGET: "\n".join(parts).encode()}
 
 
-def main() -> None:
-    """Write, or check."""
-    generated_files.write_or_check(str(Path(__file__).relative_to(ROOT)), {TARGET: document().encode()}, [])
-
-
-if __name__ == "__main__":
-    main()
+def there() -> list[Path]:
+    """Return the document's place."""
+    return [TARGET]

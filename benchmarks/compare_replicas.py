@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from benchmark import DEFAULT_CHECKPOINT
 from image_similarity.cli.cluster.qdrant import Source
 from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from random_checkpoint import build_checkpoint
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 from stand_in_cluster import STAND_IN
 
 console = Console()
@@ -44,7 +47,7 @@ class Compared:
         return self.three / self.one
 
 
-@app.command(epilog="Example: `scripts/compare_replicas.py --rounds 5 --output replicas.json`")
+@app.command(epilog="Example: `benchmarks/compare_replicas.py --rounds 5 --output replicas.json`")
 def main(
     checkpoint: Annotated[
         Path | None, typer.Option(help="CLIP checkpoint; default: ViT-B/32 with random weights, made in build/.")

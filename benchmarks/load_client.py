@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
-        epilog="Example: scripts/load_client.py photos/ --port 8000 --clients 32 --requests 320 --distinct",
+        epilog="Example: benchmarks/load_client.py photos/ --port 8000 --clients 32 --requests 320 --distinct",
     )
     parser.add_argument("photos", type=Path, help="folder of image files, taken in turn")
     parser.add_argument("--host", default="127.0.0.1")

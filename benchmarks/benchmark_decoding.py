@@ -1,4 +1,4 @@
-"""Throughput of decoding in threads and in processes: `scripts/benchmark_decoding.py PHOTOS`.
+"""Throughput of decoding in threads and in processes: `benchmarks/benchmark_decoding.py PHOTOS`.
 
 Alternates between the two, so that whatever else the machine does meets both; the best of the rounds
 count. On a busy machine only the processor time means something: the kernel shares a full machine out by sessions, and

@@ -1,15 +1,9 @@
-#!/usr/bin/env python3
-"""Write the table of values in the chart's README from the comments in values.yaml.
-
-scripts/chart_readme.py           write it
-scripts/chart_readme.py --check   fail where it is not up to date
-"""
+"""Write the table of values in the chart's README from the comments in values.yaml."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +11,11 @@ from typing import Any
 
 import yaml
 
-CHART = Path(__file__).parents[1] / "helm" / "image-similarity"
-START, END = "<!-- values: scripts/chart_readme.py writes what follows -->\n", "<!-- end of values -->\n"
+from generate.files import ROOT
+
+CHART = ROOT / "helm" / "image-similarity"
+README = CHART / "README.md"
+START, END = "<!-- values: scripts/generate.py writes what follows -->\n", "<!-- end of values -->\n"
 
 
 @dataclass(frozen=True)
@@ -83,22 +80,13 @@ def table(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme() -> str:
+def files() -> dict[Path, bytes]:
     """Return the README as it should be."""
-    head, _, rest = (CHART / "README.md").read_text().partition(START)
+    head, _, rest = README.read_text().partition(START)
     _, _, tail = rest.partition(END)
-    return f"{head}{START}\n{table((CHART / 'values.yaml').read_text())}\n{END}{tail}"
+    return {README: f"{head}{START}\n{table((CHART / 'values.yaml').read_text())}\n{END}{tail}".encode()}
 
 
-def main() -> None:
-    """Write, or check."""
-    path = CHART / "README.md"
-    wanted = readme()
-    if "--check" not in sys.argv[1:]:
-        path.write_text(wanted)
-    elif path.read_text() != wanted:
-        sys.exit("Run scripts/chart_readme.py: the chart's README does not show values.yaml as it is.")
-
-
-if __name__ == "__main__":
-    main()
+def there() -> list[Path]:
+    """Return the README."""
+    return [README]

@@ -93,11 +93,11 @@ class Bench:
 EPILOG = """
 Examples:
 
-- `scripts/benchmark.py` — everything, about five minutes on two cores
+- `benchmarks/benchmark.py` — everything, about five minutes on two cores
 
-- `scripts/benchmark.py --quick --checkpoint tests/tiny` — a smoke run of the script itself
+- `benchmarks/benchmark.py --quick --checkpoint tests/tiny` — a smoke run of the script itself
 
-- `scripts/benchmark.py --output before.json` — to compare with later
+- `benchmarks/benchmark.py --output before.json` — to compare with later
 """
 
 

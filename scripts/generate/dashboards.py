@@ -1,40 +1,21 @@
-#!/usr/bin/env python3
-"""Write Grafana's dashboards: what they show is told here in a line a panel, the JSON is for Grafana only.
-
-scripts/dashboards.py           write monitoring/grafana/dashboards/*.json
-scripts/dashboards.py --check   fail where they are not up to date
-"""
+"""Write Grafana's dashboards: what they show is told here in one line per panel, the JSON is for Grafana only."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import generated_files
-from generated_files import ROOT
+from generate.files import ROOT
+from generate.grafana import Panel, dashboard
 
 FOLDER = ROOT / "monitoring" / "grafana" / "dashboards"
-SOURCE = {"type": "prometheus", "uid": "${source}"}
-COLUMNS, WIDTH, HEIGHT = 2, 12, 8
 
 REQUESTS = "image_similarity_http_request_duration_seconds"
 STAGES = "image_similarity_stage_duration_seconds"
 CACHE = "image_similarity_cache_requests_total"
 CLIENTS = 'namespace=~"$namespace", route!~"/metrics|/api/v1/(health|ready)|unmatched"'
 HERE = 'namespace=~"$namespace"'
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One graph."""
-
-    title: str
-    unit: str
-    queries: dict[str, str]
-    """By what their lines are called, in Grafana's format."""
-    text: str = ""
 
 
 def rate(metric: str, labels: str = HERE, by: str = "") -> str:
@@ -276,56 +257,6 @@ DASHBOARDS = {
 }
 
 
-def dashboard(name: str, panels: list[Panel]) -> dict[str, Any]:
-    """Return one dashboard as Grafana reads it."""
-    return {
-        "uid": f"image-similarity-{name}",
-        "title": f"Image similarity: {name}",
-        "tags": ["image-similarity"],
-        "schemaVersion": 39,
-        "editable": False,
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "links": [{"type": "dashboards", "title": "More", "tags": ["image-similarity"], "keepTime": True}],
-        "templating": {
-            "list": [
-                {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
-                {
-                    "name": "namespace",
-                    "type": "query",
-                    "datasource": SOURCE,
-                    "query": "label_values(image_similarity_collection_images, namespace)",
-                    "includeAll": True,
-                    # Not "all there are": with compose there is no such label at all.
-                    "allValue": ".*",
-                    "current": {"text": "All", "value": "$__all"},
-                    "refresh": 2,
-                },
-            ]
-        },
-        "panels": [graph(number, panel) for number, panel in enumerate(panels)],
-    }
-
-
-def graph(number: int, panel: Panel) -> dict[str, Any]:
-    """Return a panel as Grafana reads it."""
-    row, column = divmod(number, COLUMNS)
-    return {
-        "id": number + 1,
-        "type": "timeseries",
-        "title": panel.title,
-        "description": panel.text,
-        "datasource": SOURCE,
-        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
-        "targets": [
-            {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend}
-            for index, (legend, query) in enumerate(panel.queries.items())
-        ],
-    }
-
-
 def files() -> dict[Path, bytes]:
     """Return the files as they should be."""
     return {
@@ -334,10 +265,6 @@ def files() -> dict[Path, bytes]:
     }
 
 
-def stale() -> list[Path]:
-    """Return the files that are missing, old, or should not be there."""
-    return generated_files.stale(files(), FOLDER.glob("*"))
-
-
-if __name__ == "__main__":
-    generated_files.write_or_check("scripts/dashboards.py", files(), FOLDER.glob("*"))
+def there() -> Iterable[Path]:
+    """Return the files that there are."""
+    return FOLDER.glob("*")

@@ -1,6 +1,6 @@
 """What feedback is worth on labelled images: the labels play the user, then the report asks whether it helped.
 
-    python scripts/feedback_study.py ../shared/caltech101
+    python research/feedback_study.py ../shared/caltech101
 
 A folder of folders; their names are the labels. All images are indexed into a collection that is thrown away. With each
 of them one searches, looks at the first twenty results from the top, likes those of the query's label and dislikes the

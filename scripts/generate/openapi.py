@@ -1,6 +1,6 @@
 """Write the API's OpenAPI document to frontend/openapi.json, which the web page's types are made from.
 
-Run it after a change of the API; a test fails until it was.
+A test fails until it was written after a change of the API.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from generate.files import ROOT
 from image_similarity.api.app import create_app
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.service import JobService
 from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics
 
-TARGET = Path(__file__).parent.parent / "frontend" / "openapi.json"
+TARGET = ROOT / "frontend" / "openapi.json"
 
 
 class _NoEngine:
@@ -24,14 +25,14 @@ class _NoEngine:
     metrics = Metrics()
 
 
-def text() -> str:
+def files() -> dict[Path, bytes]:
     """Return the document as the file holds it. The version is left out: a release changes no type."""
     app = create_app(cast(SearchEngine, _NoEngine()), Settings(_env_file=None), cast(JobService, None))
     document: dict[str, Any] = app.openapi()
     document["info"].pop("version")
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return {TARGET: (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()}
 
 
-if __name__ == "__main__":
-    TARGET.write_text(text())
-    print(f"Wrote {TARGET}")
+def there() -> list[Path]:
+    """Return the document's place."""
+    return [TARGET]
