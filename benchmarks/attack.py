@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Attack a server of one's own with small requests that cost much, and print what each did to it.
 
-    python scripts/attack.py [--only NAME ...] [--uploads 60]
+    python benchmarks/attack.py [--only NAME ...] [--uploads 60]
 
 It starts a server on loopback with the model `mini` and an empty data folder, sends one attack after the other, and
 asks `/health` all the time meanwhile: the longest of these answers is how long the event loop stood at most, what the
