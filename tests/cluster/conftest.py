@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from image_similarity.cli.cluster.processes import Process, start
 from image_similarity.cli.cluster.qdrant import Source
 from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from stand_in_cluster import STAND_IN
+from tests.support import preloaded
 from tests.support.balancer import statistics_of
 from tests.support.drawings import encoded, photo
 from tests.support.servers import API, PATIENCE, wait_for
@@ -64,6 +68,18 @@ def unmeasured() -> Iterator[None]:
         yield
 
 
+def start_preloaded(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path) -> Process:
+    """Start a service as a cluster does; those in Python load nothing anew."""
+    if sys.executable not in command:
+        return start(command, env=env, folder=folder, log=log)
+    module, *arguments = command[command.index(sys.executable) + 2 :]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        env = {**preloaded.loaded_with(), **env}
+        program = preloaded.start(module, *arguments, env=env, out=out, folder=folder, new_session=True)
+    return Process(program.pid, psutil.Process(program.pid).create_time())
+
+
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, unmeasured: None) -> Iterator[Stack]:
     for program in ("redis-server", "haproxy", "epmd"):
@@ -71,12 +87,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, unmea
             pytest.skip(f"{program} is not installed; scripts/test.sh installs it")
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     env = {"MODEL_NAME": str(tiny_checkpoint), "DEVICE": "cpu", "BATCH_SIZE": "16", "QDRANT_TIMEOUT": "20"}
-    try:
-        cluster.up(ClusterPlan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
-        with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
-            yield Stack(cluster, http)
-    finally:
-        cluster.down()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("image_similarity.cli.cluster.stack.start", start_preloaded)
+        try:
+            cluster.up(ClusterPlan(workers=2, qdrant=Source(stand_in=STAND_IN), env=env))
+            with httpx.Client(base_url=cluster.url + API, timeout=PATIENCE) as http:
+                yield Stack(cluster, http)
+        finally:
+            cluster.down()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.support.drawings import encoded, photo
-from tests.support.servers import PATIENCE, environment, free_port, wait_until_ready
+from tests.support.servers import PATIENCE, Program, environment, free_port, start_program, wait_until_ready
 
 ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
 
@@ -79,14 +77,14 @@ def stored_originals(folder: Path) -> list[str]:
 
 
 @contextmanager
-def serving(env: dict[str, str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def serving(env: dict[str, str], log: Path, port: int) -> Iterator[Program]:
     """Run a server whose decoder obeys images that ask to be slow, or deadly."""
     with _process(["serve", "--port", str(port)], env, log, port) as process:
         yield process
 
 
 @contextmanager
-def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator[Program]:
     """Run a worker of that kind."""
     port = free_port()
     arguments = ["worker", "--concurrency", str(concurrency)]
@@ -95,10 +93,8 @@ def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator
 
 
 @contextmanager
-def _process(arguments: list[str], env: dict[str, str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.support.hurtful_command", *arguments]
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, env=environment(env), stdout=out, stderr=out)
+def _process(arguments: list[str], env: dict[str, str], log: Path, port: int) -> Iterator[Program]:
+    process = start_program("tests.support.hurtful_command", *arguments, env=environment(env), log=log)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
         yield process

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from image_similarity.vectors.qdrant_server.nodes import Connection
-from tests.support.servers import PATIENCE, free_port, wait_until_answers
+from tests.support.servers import PATIENCE, Program, environment, free_port, start_program, wait_until_answers
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,7 +20,7 @@ class QdrantProcess:
         self._folder = folder
         self._api_key = api_key
         self._version = version
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Program | None = None
 
     def connection(self, *, grpc: bool = False, **settings: Any) -> Connection:
         return Connection(self.url, grpc_port=self.grpc_port, prefer_grpc=grpc, **settings)
@@ -34,10 +32,8 @@ class QdrantProcess:
         if self._version is not None:
             arguments += ["--version", self._version]
         log = self._folder / "qdrant.log"
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.qdrant_server", *arguments], cwd=ROOT, stdout=out, stderr=out
-            )
+        module = "tests.support.qdrant_server"
+        self._process = start_program(module, *arguments, env=environment({}), log=log, folder=ROOT)
         wait_until_answers(f"{self.url}/readyz", self._process, log)
 
     def kill(self) -> None:

@@ -25,8 +25,13 @@ from image_similarity.bootstrap.jobs import build_jobs
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing
+from tests.support import preloaded
 
 API = "/api/v1"
+
+Program = preloaded.Program | subprocess.Popen[bytes]
+"""A process that a test started, and can ask, end and wait for."""
+
 PATIENCE = 300
 """Seconds after which a server that does not answer has failed; nothing is ever this slow."""
 
@@ -120,20 +125,28 @@ def command(*arguments: str | Path) -> list[str]:
 def environment(env: dict[str, str]) -> dict[str, str]:
     """Return this process's environment with `env`, without settings of whoever runs the tests."""
     own = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-    return {**own, "COLUMNS": "200", "NO_COLOR": "1", **env}
+    return {**own, **preloaded.SAME_FOR_ALL, **env}
 
 
 @contextmanager
-def server_process(port: int, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def server_process(port: int, env: dict[str, str], log: Path) -> Iterator[Program]:
     """Run `image-similarity serve` as a process of its own, ready when the block begins, gone when it ends."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(command("serve", "--port", str(port)), env=environment(env), stdout=out, stderr=out)
+    process = start_program("image_similarity", "serve", "--port", str(port), env=environment(env), log=log)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
         yield process
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+def start_program(module: str, *arguments: str, env: dict[str, str], log: Path, folder: Path | None = None) -> Program:
+    """Start `python -m MODULE ARGUMENTS`, whose output is appended to `log`; loaded anew only where it has to be."""
+    with log.open("ab") as out:
+        if preloaded.suits(env):
+            return preloaded.start(module, *arguments, env=env, out=out, folder=folder)
+        called = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(called, env=env, cwd=folder, stdout=out, stderr=out)
 
 
 def answers(url: str) -> bool:
@@ -160,11 +173,11 @@ async def answer_becomes(expected: object, ask: Callable[[], Awaitable[object]])
     assert told == expected
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(url: str, process: Program, log: Path) -> None:
     wait_until_answers(f"{url}{API}/ready", process, log)
 
 
-def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_answers(url: str, process: Program, log: Path) -> None:
     """Wait for the process to serve that address; fail, with its log, where it ends or never does."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
