@@ -8,6 +8,7 @@ before and while a program loads is shown by tests that start theirs anew.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -155,6 +156,7 @@ def _loader() -> tuple[socket.socket, dict[str, str]]:
             cwd=ROOT,
             start_new_session=True,
         )
+    atexit.register(ours.close)
     # Nobody waits for it: Python would complain of that at the end.
     loader.returncode = 0
     return ours, env

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from qdrant_client import AsyncQdrantClient, models
 
-from image_similarity.vectors.base import VectorStore
+from image_similarity.vectors.base import VectorStore, point_id
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
@@ -23,6 +24,7 @@ META = CollectionMeta("colours", DIMENSION)
 KINDS = ["embedded", "server-rest", "server-grpc"] + ["qdrant"] * ("TEST_QDRANT_URL" in os.environ)
 
 Open = Callable[[], Awaitable[VectorStore]]
+"""Opens the collection, without images: all that a test needs to know of it."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -45,11 +47,7 @@ def collection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 async def store(collection: Open) -> AsyncIterator[VectorStore]:
-    """The collection without images, to say all that a test needs to know of it."""
     opened = await collection()
-    while (page := await opened.scroll(limit=1000)).records:
-        for record in page.records:
-            await opened.delete(record.image_id)
     yield opened
     # Connections belong to the event loop that opened them, and each test has its own.
     if isinstance(opened, ServerStore):
@@ -60,6 +58,9 @@ def _embedded(folders: pytest.TempPathFactory) -> Iterator[Open]:
     opened = EmbeddedStore.open(folders.mktemp("data") / "photos", META)
 
     async def reuse() -> VectorStore:
+        while (page := await opened.scroll(limit=1000)).records:
+            for record in page.records:
+                await opened.delete(record.image_id)
         return opened
 
     yield reuse
@@ -68,11 +69,20 @@ def _embedded(folders: pytest.TempPathFactory) -> Iterator[Open]:
 
 def _server(connection: Connection) -> Iterator[Open]:
     config = ServerConfig(f"photos-{uuid.uuid4().hex}", connection)
-    yield lambda: ServerStore.open(config, META)
 
-    async def drop() -> None:
+    async def open_empty() -> VectorStore:
+        opened = await ServerStore.open(config, META)
+        while (page := await opened.scroll(limit=1000)).records:
+            # At once: the store itself deletes one image after the other, which takes a minute for some tests.
+            ids: list[models.ExtendedPointId] = [point_id(record.image_id) for record in page.records]
+            selected = models.FilterSelector(filter=models.Filter(must=[models.HasIdCondition(has_id=ids)]))
+            await call(lambda client, them=selected: client.delete(config.name, them, wait=True))
+        return opened
+
+    async def call(what: Callable[[AsyncQdrantClient], Awaitable[object]]) -> None:
         calls = QdrantCalls(connection)
-        await calls.run(lambda client: client.delete_collection(config.name))
+        await calls.run(what)
         await calls.close()
 
-    asyncio.run(drop())
+    yield open_empty
+    asyncio.run(call(lambda client: client.delete_collection(config.name)))
