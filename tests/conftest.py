@@ -33,6 +33,10 @@ CROWDS = ("tests/cluster/", "tests/load/", "tests/integration/test_haproxy.py")
 QUALITY = "tests/quality/"
 """Tests that share what the offline model makes of thousands of photographs and texts."""
 
+SLOW = ("tests/cluster/", "tests/integration/", "tests/load/", "tests/quality/", "tests/web/")
+"""Folders of tests that take minutes: clusters, crowds, browsers, servers as processes, thousands of photographs. Each
+test there is marked `slow`."""
+
 SHARED = Path(__file__).parent.parent.parent / "shared"
 """Photographs beside the repository; tests that need them are skipped where they are not."""
 
@@ -49,6 +53,20 @@ class ByFile(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    """Order the tests of a run in several processes, so that none is left with long ones while another is idle."""
+    longest_first = (CROWDS, QUALITY, "tests/web/test_page.py", "tests/integration/jobs/", "tests/web/", SLOW)
+    return next((rank for rank, names in enumerate(longest_first) if nodeid.startswith(names)), len(longest_first))
 
 
 @pytest.fixture(scope="session")
