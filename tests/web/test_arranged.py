@@ -109,6 +109,24 @@ def test_variety_asks_for_results_that_are_unlike_each_other(copied: RunningServ
     assert names(page) == [hit["image_id"] for hit in answer]
 
 
+def test_results_that_are_probably_not_meant_are_folded(copied: RunningServer, page: Page) -> None:
+    answer = copied.http.post("/search", json={"image_id": "copy-a.png", "top_k": 200}).json()
+    for rank, hit in enumerate(answer["results"]):
+        hit["confidence"] = 0.9 if rank < 5 else 0.1
+    page.route("**/api/v1/search", lambda route: route.fulfill(json=answer))
+    page.goto(f"{copied.url}/?like=copy-a.png")
+    expect(page.get_by_role("heading", name="13 results")).to_be_visible()
+    expect(results(page)).to_have_count(5)
+    fold = page.get_by_role("button", name="Probably not what you mean (8)")
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    fold.press("Enter")
+    expect(results(page)).to_have_count(13)
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    expect(fold).to_be_focused()
+    fold.press("Enter")
+    expect(results(page)).to_have_count(5)
+
+
 def test_confidence_stands_beside_the_score_where_there_is_one(copied: RunningServer, page: Page) -> None:
     page.goto(f"{copied.url}/?like=copy-a.png")
     best = copied.http.post("/search", json={"image_id": "copy-a.png", "top_k": 1}).json()["results"][0]

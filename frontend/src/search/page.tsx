@@ -23,7 +23,9 @@ import { format, likeThis, type SearchState } from "@/search/state";
 import { strategyOf } from "@/search/strategy";
 import { StrategyChoice } from "@/search/strategy-choice";
 import { Summary } from "@/search/summary";
+import { likelyOf } from "@/search/tail";
 import { useReadsText } from "@/search/towers";
+import { Button } from "@/ui/button";
 import { useResting, useTitle } from "@/ui/hooks";
 import type { IconName } from "@/ui/icons";
 import type { MenuItem } from "@/ui/menu";
@@ -54,7 +56,15 @@ export function SearchPage() {
     const enough = (hits ?? []).filter((hit) => all || hit.score >= least);
     return firstOf(enough, count, state.group !== null);
   }, [hits, mode, state.auto, state.group, least, count]);
-  const sections = useMemo(() => sectionsOf(shown, state.group, opened), [shown, state.group, opened]);
+  // In groups the last one may hold the likeliest hit; there nothing is folded.
+  const likely = state.group === null ? likelyOf(shown) : shown.length;
+  const query = JSON.stringify([parts, mode]);
+  const [unfolded, setUnfolded] = useState("");
+  const tailShown = unfolded === query;
+  const sections = useMemo(
+    () => sectionsOf(tailShown ? shown : shown.slice(0, likely), state.group, opened),
+    [shown, likely, tailShown, state.group, opened],
+  );
   const shareable = useTwins(state, hits);
   const menuOf = useMenu(state, update);
   const tell = useFeedback(parts, search.data?.query_id);
@@ -140,6 +150,15 @@ export function SearchPage() {
               onUnfold={(id) => setOpened((before) => toggled(before, id))}
               onOpen={open}
             />
+            {likely < shown.length && (
+              <div className="mt-8 flex items-center gap-3">
+                <span className="h-px flex-1 bg-line" />
+                <Button aria-expanded={tailShown} onClick={() => setUnfolded(tailShown ? "" : query)}>
+                  Probably not what you mean ({shown.length - likely})
+                </Button>
+                <span className="h-px flex-1 bg-line" />
+              </div>
+            )}
           </div>
         ) : (
           <NoResults
