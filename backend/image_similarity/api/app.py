@@ -86,6 +86,7 @@ def create_app(
     app.include_router(_metrics)
     page.install(app)
     docs_page.install(app)
+    _build_routes(app)
 
     # The last one added is the first that a request meets.
     # Within what hands an answer on in pieces, which can no more be compressed.
@@ -106,6 +107,14 @@ def create_app(
     # So that all see the client's address, and not that of a proxy of ours.
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
     return app
+
+
+def _build_routes(app: FastAPI) -> None:
+    """Have FastAPI work out now what its routes take; else the first request does, and the event loop stands for it."""
+    # A path that no route has is looked for in all of them.
+    scope = {"type": "http", "method": "GET", "path": "/no/route/has/this", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(scope)
 
 
 _metrics = APIRouter(include_in_schema=False)
