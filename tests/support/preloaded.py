@@ -2,8 +2,9 @@
 
 To load torch and the rest takes a server 4 to 10 seconds of a processor, and the tests start hundreds. A fork goes on
 as the program does after its imports: it has its arguments, environment, folder, output and session, and runs
-`python -m MODULE` in them. The process that forks does nothing but import, so a fork loses no thread. What happens
-before and while a program loads is shown by tests that start theirs anew.
+`python -m MODULE` in them. The process that forks does nothing but import: its only threads are those of OpenBLAS,
+which starts them anew in a fork. What happens before and while a program loads is shown by tests that start theirs
+anew.
 """
 
 from __future__ import annotations
