@@ -95,6 +95,9 @@ def test_results_are_grouped_by_metadata(album: RunningServer) -> None:
     assert {hit["group"] for hit in by_truth} == {True, False}
     assert all(hit["metadata"] is None for hit in ask(album, group_by="shelf", with_metadata=False)["results"])
     assert ask(album, group_by="nothing")["results"] == []
+    in_ranges = ask(album, group_by="number", group_step=10, group_size=3)["results"]
+    assert {hit["group"] for hit in in_ranges} == {hit["metadata"]["number"] // 10 * 10 for hit in in_ranges}
+    assert ask(album, group_by="number", group_step="month")["results"] == [], "numbers are no times"
 
 
 def test_diverse_results_are_other_ones_with_the_same_scores(album: RunningServer) -> None:
@@ -143,6 +146,9 @@ def test_the_options_work_for_an_indexed_image_and_in_a_form(album: RunningServe
         ({"group_by": "a..b"}, "a..b"),
         ({"group_by": ""}, "group_by"),
         ({"group_by": "a", "group_size": 0}, "group_size"),
+        ({"group_by": "a", "group_step": 0}, "group_step"),
+        ({"group_by": "a", "group_step": "week"}, "a number above 0"),
+        ({"group_step": 5}, "group_by"),
         ({"collapse_duplicates": "yes"}, "collapse_duplicates"),
     ],
 )

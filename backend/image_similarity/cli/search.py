@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import orjson
 import typer
@@ -30,10 +30,12 @@ from image_similarity.domain.queries import (
     AUTO,
     MAX_GROUP_SIZE,
     MAX_KEYWORD_SCORE,
+    GroupStep,
     ImageBytes,
     ImageUrl,
     IndexedImage,
     Mode,
+    Period,
     Query,
     QueryPart,
     SearchOptions,
@@ -95,6 +97,12 @@ def search(
     ] = False,
     group_by: Annotated[str | None, typer.Option(help="Metadata field; --top-k then counts its values.")] = None,
     group_size: Annotated[int, typer.Option(min=1, max=MAX_GROUP_SIZE, help="Most results of a group.")] = 3,
+    group_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER|day|month|year", help="Groups are ranges of numbers, or of times; default: each value."
+        ),
+    ] = None,
     where: Annotated[
         str | None, typer.Option("--filter", help='Condition on metadata as JSON: {"species": "cat"}.')
     ] = None,
@@ -125,6 +133,7 @@ def search(
         collapse_duplicates=collapse_duplicates,
         group_by=group_by,
         group_size=group_size,
+        group_step=_parse_step(group_step),
     )
     weights = weight or [1.0] * len(sources)
     if len(weights) != len(sources):
@@ -173,6 +182,15 @@ def _parse_threshold(text: str | None, most: float) -> float | Literal["auto"] |
     if not -1 <= threshold <= most:
         raise InvalidRequest(f'A threshold is a number from -1 to {most:g}, or {AUTO}; not "{text}".')
     return threshold
+
+
+def _parse_step(text: str | None) -> GroupStep | None:
+    if text is None or text in get_args(Period):
+        return cast(Period | None, text)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidRequest(f'--group-step is a number, or day, month or year; not "{text}".') from error
 
 
 def _parse_json(text: str) -> dict[str, Any]:

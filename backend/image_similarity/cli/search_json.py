@@ -40,6 +40,7 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
         "collapse_duplicates": options.collapse_duplicates or None,
         "group_by": options.group_by,
         "group_size": options.group_size if options.group_by is not None else None,
+        "group_step": options.group_step,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

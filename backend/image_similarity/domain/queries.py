@@ -27,6 +27,11 @@ MAX_URLS = 8
 
 MAX_GROUP_SIZE = 100
 
+Period = Literal["day", "month", "year"]
+
+GroupStep = float | Period
+"""How values make up a group: the width of a range of numbers, or a part of the calendar, in UTC."""
+
 MAX_DIVERSE = 256
 """Results of a query with diversity: the vectors of twice as many images are fetched for it."""
 
@@ -208,6 +213,8 @@ class SearchOptions:
     """A metadata field, named as in a filter; `top_k` then counts the groups."""
     group_size: int = 3
     """Most results of a group."""
+    group_step: GroupStep | None = None
+    """Numbers are grouped in ranges of this width, or times by day, month or year; None: by each value."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest for options that make no sense."""
@@ -219,6 +226,10 @@ class SearchOptions:
             raise InvalidRequest(f'There is no metadata field "{self.group_by}" to group by: name it as in a filter.')
         if not 1 <= self.group_size <= MAX_GROUP_SIZE:
             raise InvalidRequest(f"A group has 1 to {MAX_GROUP_SIZE} results, not {self.group_size}.")
+        if self.group_step is not None and self.group_by is None:
+            raise InvalidRequest("group_step says how values are grouped: name the field, too, as group_by.")
+        if isinstance(self.group_step, float) and not 0 < self.group_step < float("inf"):
+            raise InvalidRequest(f"The width of a range is a number above 0, not {self.group_step:g}.")
 
 
 @dataclass(frozen=True, slots=True)

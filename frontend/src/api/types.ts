@@ -19,6 +19,7 @@ export interface SearchOptions {
   collapse_duplicates?: boolean;
   group_by?: string;
   group_size?: number;
+  group_step?: number | "day" | "month" | "year";
   query_previews?: boolean;
 }
 export type ImageDocument = Schemas["ImageDocument"];

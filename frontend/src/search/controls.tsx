@@ -5,7 +5,7 @@ import { percent } from "@/format";
 import type { Mode, Strategy } from "@/search/choices";
 import { describe } from "@/search/filter";
 import { FilterBuilder } from "@/search/filter-builder";
-import { groupable } from "@/search/grouping";
+import { groupings } from "@/search/grouping";
 import { COUNTS, type SearchState } from "@/search/state";
 import { canVary } from "@/search/strategy";
 import { Button } from "@/ui/button";
@@ -100,7 +100,7 @@ function HowMany({ state, update, mode, count, onCount, least, onLeast, cut }: P
 
 function HowArranged({ state, update, mode, strategy, fields }: Props & { fields: Facet[] }) {
   const [variety, setVariety] = useResting(state.variety, (rested) => update({ variety: rested }));
-  const groups = groupable(fields);
+  const groups = groupings(fields);
   const varied = canVary(strategy);
   const others = state.group !== null && !groups.some(({ field }) => field === state.group);
   return (
@@ -124,7 +124,10 @@ function HowArranged({ state, update, mode, strategy, fields }: Props & { fields
           <select
             className="field max-w-40 min-w-0"
             value={state.group ?? ""}
-            onChange={(event) => update({ group: event.target.value || null })}
+            onChange={({ target: { value } }) => {
+              const step = groups.find(({ field }) => field === value)?.step ?? null;
+              update({ group: value || null, step });
+            }}
           >
             <option value="">nothing</option>
             {others && <option value={state.group ?? ""}>{state.group}</option>}

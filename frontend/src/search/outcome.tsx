@@ -109,7 +109,7 @@ export function NoResults({ state, search, mode, least, onLeast, update }: Props
       <Note
         icon="filter"
         title={`No image has “${state.group}”`}
-        actions={<Button onClick={() => update({ group: null })}>Do not group</Button>}
+        actions={<Button onClick={() => update({ group: null, step: null })}>Do not group</Button>}
       >
         Grouping leaves out images without the field.
       </Note>

@@ -61,9 +61,11 @@ export function SearchPage() {
   const query = JSON.stringify([parts, mode]);
   const [unfolded, setUnfolded] = useState("");
   const tailShown = unfolded === query;
+  const { group, step } = state;
+  const grouping = useMemo(() => (group === null ? null : { field: group, step }), [group, step]);
   const sections = useMemo(
-    () => sectionsOf(tailShown ? shown : shown.slice(0, likely), state.group, opened),
-    [shown, likely, tailShown, state.group, opened],
+    () => sectionsOf(tailShown ? shown : shown.slice(0, likely), grouping, opened),
+    [shown, likely, tailShown, grouping, opened],
   );
   const shareable = useTwins(state, hits);
   const menuOf = useMenu(state, update);

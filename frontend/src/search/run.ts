@@ -73,7 +73,7 @@ const GROUP_SIZE = 12;
 
 /** All of a request but what is searched with. */
 function optionsOf(state: SearchState, mode: Mode, strategy: Strategy | null): SearchOptions {
-  const { parts, rules, liked, disliked, auto, variety, fold, group } = state;
+  const { parts, rules, liked, disliked, auto, variety, fold, group, step } = state;
   const filter = toFilter(rules);
   const words = parts.flatMap((part) => (part.kind === "text" && part.weight > 0 ? [part.text] : []));
   return {
@@ -84,7 +84,11 @@ function optionsOf(state: SearchState, mode: Mode, strategy: Strategy | null): S
     ...(mode === "look" && auto && { threshold: "auto" }),
     ...(mode === "look" && variety > 0 && canVary(strategy) && { diversity: variety }),
     ...(fold && { collapse_duplicates: true }),
-    ...(group !== null && { group_by: group, group_size: GROUP_SIZE }),
+    ...(group !== null && {
+      group_by: group,
+      group_size: GROUP_SIZE,
+      ...(step !== null && { group_step: step }),
+    }),
     ...(liked.length > 0 && { positive: liked }),
     ...(disliked.length > 0 && { negative: disliked }),
     // The browser itself asks foreign addresses for nothing.

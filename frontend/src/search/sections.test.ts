@@ -38,7 +38,7 @@ describe("the results as they are shown", () => {
 
   it("stand under what they have in common where they are grouped", () => {
     const hits = [hit("a", { group: "cat" }), hit("b", { group: "cat" }), hit("c", { group: true })];
-    expect(ids(sectionsOf(hits, "species", new Set()))).toEqual([
+    expect(ids(sectionsOf(hits, { field: "species", step: null }, new Set()))).toEqual([
       ["cat", ["a", "b"]],
       ["species: yes", ["c"]],
     ]);
@@ -46,7 +46,7 @@ describe("the results as they are shown", () => {
 
   it("are leafed through once each", () => {
     const hits = [hit("a", { group: "cat" }), hit("a", { group: "pet" })];
-    expect(picturesOf(sectionsOf(hits, "tags", new Set()))).toHaveLength(1);
+    expect(picturesOf(sectionsOf(hits, { field: "tags", step: null }, new Set()))).toHaveLength(1);
   });
 
   it("are the first so many hits, or groups", () => {

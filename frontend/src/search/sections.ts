@@ -1,4 +1,5 @@
 import type { Hit, Picture } from "@/api/types";
+import { type Grouping, titleOf } from "@/search/grouping";
 
 /** One place in the results: a hit, or one of the images that are nearly the same as the hit before it. */
 export interface Entry {
@@ -14,10 +15,10 @@ export interface Section {
 }
 
 /** The results in the order in which they are shown; behind an opened hit come those that are nearly the same. */
-export function sectionsOf(hits: Hit[], groupBy: string | null, opened: ReadonlySet<string>): Section[] {
+export function sectionsOf(hits: Hit[], grouping: Grouping | null, opened: ReadonlySet<string>): Section[] {
   const sections: Section[] = [];
   hits.forEach((hit, index) => {
-    const title = groupBy === null ? null : titleOf(groupBy, hit.group);
+    const title = grouping === null ? null : titleOf(grouping, hit.group);
     let section = sections.at(-1);
     if (section?.title !== title) sections.push((section = { title, entries: [] }));
     section.entries.push({ hit, rank: index + 1 });
@@ -36,9 +37,6 @@ const alike = (hit: Hit, id: string): Hit => ({
   confidence: null,
   duplicates: [],
 });
-
-const titleOf = (field: string, value: Hit["group"]): string =>
-  typeof value === "boolean" ? `${field}: ${value ? "yes" : "no"}` : String(value);
 
 /** The first so many groups, or hits where there are no groups. */
 export function firstOf(hits: Hit[], count: number, grouped: boolean): Hit[] {

@@ -1,3 +1,4 @@
+import { readStep, type Step } from "@/search/grouping";
 import { isMode, isStrategy, type Mode, type Strategy } from "@/search/choices";
 import { type Rule, readRules, writeRules } from "@/search/filter";
 
@@ -30,6 +31,8 @@ export interface SearchState {
   fold: boolean;
   /** The metadata field by which results are grouped. */
   group: string | null;
+  /** How its values make up a group; null where each does. */
+  step: Step | null;
   /** Indexed images that the results are to be more like, and less like. */
   liked: string[];
   disliked: string[];
@@ -53,6 +56,7 @@ export const NOTHING: SearchState = {
   variety: 0,
   fold: false,
   group: null,
+  step: null,
   liked: [],
   disliked: [],
   strategy: "blend",
@@ -81,6 +85,7 @@ export function parse(search: string): SearchState {
     variety: within(given.get("variety"), 0, 1, 0),
     fold: given.get("fold") === "1",
     group: given.get("group") === "" ? null : given.get("group"),
+    step: given.get("group") ? readStep(given.get("step")) : null,
     ...readMarks(given),
     strategy: isStrategy(strategy) ? strategy : NOTHING.strategy,
   };
@@ -125,6 +130,7 @@ export function format(state: SearchState): string {
   if (state.variety > 0) params.set("variety", String(state.variety));
   if (state.fold) params.set("fold", "1");
   if (state.group !== null) params.set("group", state.group);
+  if (state.group !== null && state.step !== null) params.set("step", String(state.step));
   for (const id of state.liked) params.append("more", id);
   for (const id of state.disliked) params.append("less", id);
   if (state.strategy !== NOTHING.strategy) params.set("marks", state.strategy);

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from image_similarity.domain.queries import Period
 from image_similarity.domain.records import Match
-from image_similarity.engine.search.groups import Groups, group
+from image_similarity.engine.search.groups import Groups, group, has_group
 
 
 def match(image_id: str, **metadata: Any) -> Match:
@@ -63,3 +64,23 @@ def test_a_path_leads_into_nested_objects_as_in_a_filter() -> None:
 def test_whole_numbers_of_any_size_are_told_apart() -> None:
     matches = [match("1", n=2**53), match("2", n=2**53 + 1)]
     assert len(group(matches, "n", top_k=5, size=5).hits) == 2
+
+
+def test_numbers_are_grouped_in_ranges() -> None:
+    matches = [match(str(price), price=price) for price in (120, 49.99, 50, 0, -0.5, "50", True, 10**300)]
+    groups = group(matches, "price", top_k=9, size=5, step=50.0)
+    assert shown(groups) == [(100, "120"), (0, "49.99"), (0, "0"), (50, "50"), (-50, "-0.5"), (1e300, str(10**300))]
+    tenths = group([match("1", price=0.35)], "price", top_k=9, size=5, step=0.1)
+    assert shown(tenths) == [(0.3, "1")]
+    assert shown(group([match("1", price=1e308)], "price", top_k=9, size=5, step=1e-300)) == [], "no such range"
+
+
+@pytest.mark.parametrize(
+    ("step", "names"), [("day", ["2026-11-27", "2026-11-28"]), ("month", ["2026-11"] * 2), ("year", ["2026"] * 2)]
+)
+def test_times_are_grouped_by_the_calendar_in_utc(step: Period, names: list[str]) -> None:
+    times = ["2026-11-27T23:30:00Z", "2026-11-27T23:30:00-01:00", "yesterday", 2026]
+    matches = [match(str(number), taken=time) for number, time in enumerate(times)]
+    groups = shown(group(matches, "taken", top_k=9, size=5, step=step))
+    assert groups == list(zip(names, "01", strict=True))
+    assert not has_group(matches[2], "taken", step)

@@ -7,7 +7,7 @@ import binascii
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 import pybase64
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.requests.multipart import Part, parts
 from image_similarity.domain.errors import BodyTooLarge, InvalidImageData, InvalidRequest
-from image_similarity.domain.queries import AUTO
+from image_similarity.domain.queries import AUTO, Period
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -27,7 +27,7 @@ FILE_FIELDS = ("image", "file")
 _PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "prompt_template", "strategy", "text"}
 """Fields of a multipart body that are text as they stand; all others are JSON."""
 
-_PLAIN_VALUES = {("threshold", AUTO)}
+_PLAIN_VALUES = {("threshold", AUTO), *(("group_step", period) for period in get_args(Period))}
 """Of fields that are JSON otherwise."""
 
 JSON_BYTES = 2**20

@@ -79,6 +79,7 @@ def search_options(parameters: SearchParameters) -> SearchOptions:
         collapse_duplicates=parameters.collapse_duplicates,
         group_by=parameters.group_by,
         group_size=parameters.group_size,
+        group_step=parameters.group_step,
     )
 
 

@@ -21,9 +21,9 @@ from image_similarity.api.schemas.search import (
     QueryFields,
     SearchParameters,
     SearchRequest,
-    SearchResponse,
     TextSearchRequest,
 )
+from image_similarity.api.schemas.search_results import SearchResponse
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.queries import SearchOptions, SearchResult
 from image_similarity.engine.answer_size import MAX_ANSWER_BYTES

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WrapValidator
+from pydantic import ConfigDict, Field, WrapValidator
 
 from image_similarity.api.schemas.images import (
     EXAMPLE_IMAGE,
-    EXAMPLE_METADATA,
-    EXAMPLE_SHA256,
     ImageData,
     JsonObject,
     Schema,
@@ -25,6 +23,7 @@ from image_similarity.domain.queries import (
     MAX_PARTS,
     MAX_WEIGHT,
     Mode,
+    Period,
     Strategy,
 )
 from image_similarity.engine.embedding.texts import MAX_TEXT
@@ -90,6 +89,11 @@ AnyThreshold = Annotated[
     Annotated[float, Field(ge=-1, le=MAX_KEYWORD_SCORE)] | Literal["auto"], _no_threshold(MAX_KEYWORD_SCORE)
 ]
 
+GroupStep = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | Period,
+    single_error('Input should be a number above 0, or "day", "month" or "year"'),
+]
+
 
 class SearchParameters(Schema):
     """What a search asks for, whatever its query is."""
@@ -108,6 +112,10 @@ class SearchParameters(Schema):
         None, min_length=1, max_length=256, description="Metadata field; top_k then counts its values."
     )
     group_size: int = Field(3, ge=1, le=MAX_GROUP_SIZE, description="Most results of a group.")
+    group_step: GroupStep | None = Field(
+        None,
+        description='Groups are ranges of numbers this wide, or of times: "day", "month", "year".',
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -115,6 +123,7 @@ class SearchParameters(Schema):
                 {"top_k": 5, "filter": {"species": "cat"}},
                 {"threshold": "auto", "collapse_duplicates": True},
                 {"group_by": "species", "group_size": 2, "diversity": 0.3},
+                {"group_by": "taken_at", "group_step": "month"},
             ]
         }
     )
@@ -229,69 +238,3 @@ class KeywordSearchRequest(SearchParameters):
     ) = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "red bus", "top_k": 5}]})
-
-
-class SearchHit(BaseModel):
-    """One neighbour."""
-
-    image_id: str
-    score: float = Field(
-        description="Cosine similarity, -1 to 1, 1 is the same; with the strategy best_score only an order. BM25 in "
-        "the mode keywords, reciprocal ranks in the mode hybrid."
-    )
-    confidence: float | None = Field(
-        description="Probability that it shows what was searched for; null where the model's scores for such a query "
-        "have not been calibrated."
-    )
-    sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
-    width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
-    height: int
-    metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
-    duplicates: list[str] = Field(
-        default=[], description="Near-identical images that this one stands for, where collapse_duplicates is true."
-    )
-    group: str | int | float | bool | None = Field(
-        None, description="Value of the field group_by in whose group this is; null without group_by."
-    )
-
-
-class SearchResponse(BaseModel):
-    """Neighbours, best first."""
-
-    query_id: str = Field(description="UUIDv7 of this search.")
-    results: list[SearchHit]
-    total_found: int = Field(description="How many results are in this answer.")
-    threshold: float | None = Field(description="The lowest score that was let in; null where every score was.")
-    search_time_ms: float
-    cached: bool = Field(description="true where the answer was computed before and is still valid.")
-    truncated: bool = Field(description="true where a text was longer than the model reads and its end was ignored.")
-    query_previews: dict[str, str] = Field(description="By image_url, its thumbnail as a data: URL, if asked for.")
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "query_id": "019a9d5e-4c1b-7d3a-9f5e-2f6f0a1b2c3d",
-                    "results": [
-                        {
-                            "image_id": "cats/tom.jpg",
-                            "score": 0.9312,
-                            "confidence": 0.9856,
-                            "sha256": EXAMPLE_SHA256,
-                            "width": 640,
-                            "height": 480,
-                            "metadata": EXAMPLE_METADATA,
-                            "duplicates": ["cats/tom-small.jpg"],
-                            "group": None,
-                        }
-                    ],
-                    "total_found": 1,
-                    "threshold": 0.6731,
-                    "search_time_ms": 14.2,
-                    "cached": False,
-                    "truncated": False,
-                    "query_previews": {},
-                }
-            ]
-        }
-    )

@@ -7,12 +7,17 @@ into the group of each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from image_similarity.domain.filters import Scalar
+from image_similarity.domain.filters import Scalar, read_time
 from image_similarity.domain.metadata import flatten_metadata
+from image_similarity.domain.queries import GroupStep, Period
 from image_similarity.domain.records import Match
+
+_DATE_LENGTHS: dict[Period, int] = {"day": 10, "month": 7, "year": 4}
+"""Characters of an ISO 8601 date that say so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,16 @@ class Groups:
         return [hit for hits in self.hits.values() for hit in hits]
 
 
-def group(matches: Sequence[Match], by: str, *, top_k: int, size: int) -> Groups:
+def group(matches: Sequence[Match], by: str, *, top_k: int, size: int, step: GroupStep | None = None) -> Groups:
     """Put matches, best first, into up to `top_k` groups of up to `size` by a metadata field, named as in a filter.
 
     Matches must have their metadata. Those without the field are left out; one with a list of values is in the group
-    of each. 1 and 1.0 are the same value; true is another one.
+    of each. 1 and 1.0 are the same value; true is another one. With a `step`, a group is a range of numbers, named by
+    its lower bound, or a day, month or year, named as in ISO 8601; images without a number, or a time, are left out.
     """
     groups = Groups(size)
     for match in matches:
-        for key, value in _values(match, by):
+        for key, value in _values(match, by, step):
             if key not in groups.hits and len(groups.hits) == top_k:
                 continue
             hits = groups.hits.setdefault(key, [])
@@ -52,17 +58,32 @@ def group(matches: Sequence[Match], by: str, *, top_k: int, size: int) -> Groups
     return groups
 
 
-def has_group(match: Match, by: str) -> bool:
-    """Tell whether a match has a value to group by."""
-    return any(True for _ in _values(match, by))
+def has_group(match: Match, by: str, step: GroupStep | None = None) -> bool:
+    """Return whether a match has a value to group by."""
+    return any(True for _ in _values(match, by, step))
 
 
-def _values(match: Match, by: str) -> Iterator[tuple[tuple[bool, Scalar], Scalar]]:
+def _values(match: Match, by: str, step: GroupStep | None) -> Iterator[tuple[tuple[bool, Scalar], Scalar]]:
     """Yield each value of a field once, after what tells it from others: Python holds 1 and True for equal."""
     seen = set()
     for name, value in flatten_metadata(match.metadata or {}):
-        if name == by and isinstance(value, str | int | float | bool):
-            key = (isinstance(value, bool), value)
-            if key not in seen:
-                seen.add(key)
-                yield key, value
+        if name != by or not isinstance(value, str | int | float | bool):
+            continue
+        if (shared := value if step is None else _bound(value, step)) is None:
+            continue
+        key = (isinstance(shared, bool), shared)
+        if key not in seen:
+            seen.add(key)
+            yield key, shared
+
+
+def _bound(value: Scalar, step: GroupStep) -> Scalar | None:
+    """Return what all values of a range have in common; None for a value that is in none."""
+    if isinstance(step, str):
+        moment = read_time(value) if isinstance(value, str) else None
+        return None if moment is None else moment.isoformat()[: _DATE_LENGTHS[step]]
+    if isinstance(value, str | bool):
+        return None
+    number = value / step
+    # Digits that binary fractions cannot hold are cut off, or 0.3 in steps of 0.1 would be 0.30000000000000004.
+    return float(f"{math.floor(number) * step:.12g}") if math.isfinite(number) else None

@@ -220,7 +220,7 @@ class _Search:
         return (
             by is not None
             and not self.only_grouped
-            and sum(has_group(match, by) for match in candidates) < len(candidates) / 2
+            and sum(has_group(match, by, self.options.group_step) for match in candidates) < len(candidates) / 2
         )
 
 
@@ -228,7 +228,8 @@ def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bo
     """Return what is answered with of the candidates, and whether others could not add to it."""
     if options.group_by is None:
         return matches[: options.top_k], len(matches) >= options.top_k
-    groups = group(matches, options.group_by, top_k=options.top_k, size=options.group_size)
+    by, step = options.group_by, options.group_step
+    groups = group(matches, by, top_k=options.top_k, size=options.group_size, step=step)
     # Only the field is there.
     answered = [replace(match, metadata=None) for match in groups.matches]
     return answered, groups.full and len(groups.hits) == options.top_k
