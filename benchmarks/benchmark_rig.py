@@ -170,8 +170,8 @@ def seconds_to_encode(encoder: Any, batch_size: int, batches: int) -> float:
 
 def seconds_to_decode(encoder: Any, photos: Path) -> float:
     """Return the median time from an image's bytes to the model's pixels, on one thread, alone."""
-    from image_similarity.engine.embedding.images import THUMBNAIL_SIDE
     from image_similarity.images.decode import decode
+    from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 
     files = iter([path.read_bytes() for path in sorted(photos.iterdir()) if path.is_file()][:50])
 

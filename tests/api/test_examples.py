@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from image_similarity.domain.queries import Strategy
-from image_similarity.engine.embedding.images import THUMBNAIL_SIDE
+from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess

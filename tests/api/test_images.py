@@ -82,12 +82,12 @@ def test_who_has_the_file_is_spared_the_transfer(server: RunningServer) -> None:
     assert server.http.get("/images/a/file", headers={"If-None-Match": etag}).content == OTHER
 
 
-def test_the_thumbnail_is_an_upright_webp_of_320_pixels_without_metadata(server: RunningServer) -> None:
+def test_the_thumbnail_is_an_upright_webp_of_480_pixels_without_metadata(server: RunningServer) -> None:
     server.index(PHOTO, image_id="a")
     answer = server.http.get("/images/a/thumbnail")
     assert answer.headers["content-type"] == "image/webp"
     thumbnail = Image.open(io.BytesIO(answer.content))
-    assert (thumbnail.format, thumbnail.size) == ("WEBP", (240, 320))
+    assert (thumbnail.format, thumbnail.size) == ("WEBP", (360, 480))
     assert b"SecretCamera" not in answer.content
 
 

@@ -15,6 +15,7 @@ from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable
 from image_similarity.images import rgb
 from image_similarity.images.decode import MAX_SCANS, decode
 from image_similarity.images.signatures import jpeg_scans
+from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 from tests.support.hostile import float_tiff, jpeg_of_scans, png
 
 LIMIT = 100_000_000
@@ -70,13 +71,13 @@ class TestMemory:
     def test_a_jpeg_that_is_reduced_costs_what_is_left(self) -> None:
         out = io.BytesIO()
         Image.new("RGB", (4000, 3000)).save(out, "JPEG")
-        assert asked(out.getvalue(), min_short_side=224, min_long_side=320) < 2 * 12_000_000
+        assert asked(out.getvalue(), min_short_side=224, min_long_side=THUMBNAIL_SIDE) < 2 * 12_000_000
         assert asked(out.getvalue()) >= 4 * 12_000_000
 
     def test_but_the_coefficients_of_a_progressive_one_are_kept_whole(self) -> None:
         out = io.BytesIO()
         Image.new("RGB", (4000, 3000)).save(out, "JPEG", progressive=True, subsampling=0)
-        assert asked(out.getvalue(), min_short_side=224, min_long_side=320) >= 6 * 12_000_000
+        assert asked(out.getvalue(), min_short_side=224, min_long_side=THUMBNAIL_SIDE) >= 6 * 12_000_000
 
     @pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
     def test_webp_is_asked_for_before_libwebp_takes_it(self) -> None:

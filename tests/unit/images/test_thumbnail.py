@@ -19,7 +19,7 @@ def opened(thumbnail: bytes) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((640, 480), (320, 240)), ((480, 640), (240, 320)), ((1000, 3), (320, 1)), ((3, 5000), (1, 320))],
+    [((640, 480), (480, 360)), ((480, 640), (360, 480)), ((1000, 3), (480, 1)), ((3, 5000), (1, 480))],
 )
 def test_the_longer_side_is_shrunk_and_the_aspect_kept(size, expected):
     assert opened(make_thumbnail(photo(*size))).size == expected
@@ -38,7 +38,7 @@ def test_it_is_a_webp_that_looks_like_the_picture():
     drawn = photo(640, 480)
     small = opened(make_thumbnail(drawn))
     assert small.format == "WEBP"
-    expected = np.asarray(drawn.resize((320, 240), Image.Resampling.LANCZOS), dtype=float)
+    expected = np.asarray(drawn.resize((480, 360), Image.Resampling.LANCZOS), dtype=float)
     assert np.abs(np.asarray(small, dtype=float) - expected).mean() < 5
 
 

@@ -146,7 +146,7 @@ async def original(
     responses={
         200: {
             "content": {"image/webp": {"schema": BINARY}},
-            "description": "WebP, 320 pixels at the longest side.",
+            "description": "WebP, 480 pixels at the longest side; 320 of images that an earlier version indexed.",
         },
         304: {"description": "The caller has it already."},
         **responses(404, 422, 503),

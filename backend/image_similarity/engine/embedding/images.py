@@ -15,10 +15,8 @@ from image_similarity.encoders.base import ImageEncoder
 from image_similarity.engine.embedding.batching import DynamicBatcher
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.recipe import Preprocess, Recipe
+from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 from image_similarity.telemetry.tracing import span
-
-THUMBNAIL_SIDE = 320
-"""Longest side of a thumbnail, in pixels; decoding at a reduced scale never goes below it."""
 
 PREVIEW_SIDE = 1440
 """Longest side of a preview, in pixels: sharp on most screens, and a twentieth of a photograph's bytes."""
