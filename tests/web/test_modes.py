@@ -69,6 +69,7 @@ def test_switch_says_what_the_words_are_looked_for_in(reading: RunningServer, pa
     expect(mode(page, "Look")).to_be_checked()
     expect(page.get_by_test_id("timing")).to_contain_text("Cosine")
     answer = reading.http.post("/search/text", json={"text": "coast", "top_k": 12}).json()["results"]
+    page.get_by_role("button", name="Probably not what you mean").click()
     expect(results(page)).to_have_count(12)
     assert names(page) == [hit["image_id"] for hit in answer]
 
