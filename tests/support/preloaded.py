@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -62,14 +63,16 @@ class Program:
     """A program that was started; what it has of `subprocess.Popen` means the same."""
 
     def __init__(self, link: socket.socket) -> None:
-        self.pid = int.from_bytes(link.recv(8, socket.MSG_WAITALL), "big")
+        # Its number alone: a socket that is collected together with this object would warn that nobody closed it.
+        self._link = link.detach()
+        """Says the process's number, and how the program ended, once it has."""
+        self.pid = int.from_bytes(os.read(self._link, 8), "big")
         assert self.pid, "the process that starts programs has ended"
         self.returncode: int | None = None
-        self._link = link
-        """Says how the program ended, once it has."""
+        self._reading = threading.Lock()
 
     def __del__(self) -> None:
-        self._link.close()
+        os.close(self._link)
 
     def poll(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
@@ -83,10 +86,12 @@ class Program:
             waiting.register(self._link, select.POLLIN)
             if not waiting.poll(None if timeout is None else 1000 * timeout):
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            # Left in the socket, so that several threads can wait.
-            status = self._link.recv(8, socket.MSG_PEEK)
-            assert status, "the process that starts programs has ended"
-            self.returncode = int(status)
+            # Several threads may wait; one of them reads.
+            with self._reading:
+                if self.returncode is None:
+                    status = os.read(self._link, 8)
+                    assert status, "the process that starts programs has ended"
+                    self.returncode = int(status)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -180,6 +185,7 @@ def _serve(control: socket.socket) -> dict[str, Any]:
             continue
         _, received, _, _ = socket.recv_fds(control, 1, 2)
         if not received:
+            signal.set_wakeup_fd(-1)
             for pid in links:
                 os.kill(pid, signal.SIGKILL)
             sys.exit()

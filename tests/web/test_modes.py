@@ -109,6 +109,7 @@ def test_words_that_nothing_has_can_be_looked_for_in_the_pictures(reading: Runni
     page.goto(f"{reading.url}/?text=zebra&mode=words")
     expect(page.get_by_role("heading", name="No description or tag has these words")).to_be_visible()
     page.get_by_role("button", name="Look at the pictures instead").click()
+    page.get_by_role("button", name="Probably not what you mean").click()
     expect(results(page)).to_have_count(12)
 
 
