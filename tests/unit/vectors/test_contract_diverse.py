@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import orjson
 import pytest
 
 from image_similarity.domain.filters import parse_filter
@@ -28,7 +30,10 @@ async def diverse(
     store: VectorStore, diversity: float, *, top_k: int, exclude: Sequence[str] = (), **options: object
 ) -> list[Match]:
     asked = SearchOptions(top_k=top_k, diversity=diversity, **options)  # type: ignore[arg-type]
-    return (await Ranker(store, alike=0.999).of(towards(0), asked, exclude=exclude)).matches
+    selected = await Ranker(store, alike=0.999).of(towards(0), asked, exclude=exclude)
+    # Metadata comes beside the matches, as the JSON of the answer.
+    texts = selected.texts if selected.texts is not None else [b"null"] * len(selected.matches)
+    return [replace(match, metadata=orjson.loads(text)) for match, text in zip(selected.matches, texts, strict=True)]
 
 
 @pytest.fixture
