@@ -160,6 +160,7 @@ def test_filter_offers_the_fields_and_values_that_there_are(server: RunningServe
     page.get_by_label("Group by").select_option("year")
     expect(page).to_have_url(re.compile("group=year&step=2$"))
     expect(page.get_by_role("heading", name=re.compile(r"^20\d\d . 20\d\d"))).to_have_count(2)
+    page.get_by_label("Group by").select_option("nothing")
     page.reload()
     expect(results(page)).to_have_count(2)
     page.get_by_role("button", name="Remove the condition on colour").click()
