@@ -75,14 +75,14 @@ def create_app(
     errors.install(app)
 
     limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
-    translate_errors = [Depends(ApiKeyAuth(settings.api_keys))]
+    guard = [Depends(ApiKeyAuth(settings.api_keys))]
     room = Depends(RequireRoom(limits))
     # Balancers and kubelets carry no key.
     app.include_router(service.probes)
     for router in (search.router, facets.router, service.router):
-        app.include_router(router, dependencies=translate_errors)
+        app.include_router(router, dependencies=guard)
     for router in (feedback.router, images.router, jobs.router):
-        app.include_router(router, dependencies=[*translate_errors, room])
+        app.include_router(router, dependencies=[*guard, room])
     app.include_router(_metrics)
     page.install(app)
     docs_page.install(app)

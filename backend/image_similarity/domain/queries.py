@@ -228,7 +228,7 @@ class SearchOptions:
             raise InvalidRequest(f"A group has 1 to {MAX_GROUP_SIZE} results, not {self.group_size}.")
         if self.group_step is not None and self.group_by is None:
             raise InvalidRequest("group_step says how values are grouped: name the field, too, as group_by.")
-        if isinstance(self.group_step, float) and not 0 < self.group_step < float("inf"):
+        if isinstance(self.group_step, float | int) and not 0 < self.group_step < float("inf"):
             raise InvalidRequest(f"The width of a range is a number above 0, not {self.group_step:g}.")
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from image_similarity.domain.queries import Period
+from image_similarity.domain.errors import InvalidRequest
+from image_similarity.domain.queries import Period, SearchOptions
 from image_similarity.domain.records import Match
 from image_similarity.engine.search.groups import Groups, group, has_group
 
@@ -84,3 +85,9 @@ def test_times_are_grouped_by_the_calendar_in_utc(step: Period, names: list[str]
     groups = shown(group(matches, "taken", top_k=9, size=5, step=step))
     assert groups == list(zip(names, "01", strict=True))
     assert not has_group(matches[2], "taken", step)
+
+
+@pytest.mark.parametrize("step", [0, 0.0, -1, float("nan"), float("inf")])
+def test_ranges_without_a_width_are_refused(step: float) -> None:
+    with pytest.raises(InvalidRequest, match="above 0"):
+        SearchOptions(group_by="price", group_step=step)
