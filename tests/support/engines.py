@@ -22,7 +22,8 @@ from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.search.calibration import Calibrations
-from image_similarity.engine.search_engine import ModelInfo, SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.engine.stats import ModelInfo
 from image_similarity.filesystem.free_space import DATA, DiskSpace
 from image_similarity.images.decoders import Decoders
 from image_similarity.images.fetch import UrlFetcher

@@ -14,7 +14,8 @@ from image_similarity import __version__
 from image_similarity.api.errors import ProblemError
 from image_similarity.api.responses import JsonResponse
 from image_similarity.api.schemas.status import HealthResponse, ServiceHealth
-from image_similarity.engine.search_engine import ModelInfo, SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.engine.stats import ModelInfo
 from image_similarity.jobs.base import QueueInfo
 
 ReadQueues = Callable[[], Awaitable[QueueInfo]]

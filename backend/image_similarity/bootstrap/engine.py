@@ -25,7 +25,8 @@ from image_similarity.engine.embedding.batching import batch_images
 from image_similarity.engine.embedding.decoding import open_decoders
 from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
-from image_similarity.engine.search_engine import ModelInfo, SearchEngine
+from image_similarity.engine.search_engine import SearchEngine
+from image_similarity.engine.stats import ModelInfo
 from image_similarity.filesystem.free_space import DATA, IMAGES, DiskSpace
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.settings import Settings

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 
 import orjson
 
-from image_similarity.cache.base import Cache, TierStats
+from image_similarity.cache.base import Cache
 from image_similarity.cache.results import ResultCache
 from image_similarity.concurrency.locks import KeyedLocks, uncancellable
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Mode, Query, SearchOptions, SearchResult, Text
 from image_similarity.domain.records import Content, ImageRecord, IndexResult, Metadata, Page
-from image_similarity.encoders.base import ModelSpec
 from image_similarity.engine.advice import recommend
 from image_similarity.engine.collection.backfill import bring_up_to_date, run_backfill
 from image_similarity.engine.collection.indexer import Indexer
@@ -23,44 +21,17 @@ from image_similarity.engine.collection.reader import Reads
 from image_similarity.engine.collection.tagging import MetadataTagger
 from image_similarity.engine.collection.writer import CollectionWriter
 from image_similarity.engine.embedding.images import ImageEmbedder
-from image_similarity.engine.embedding.texts import TextEmbedder, TextModelState
+from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.health import Monitor, Readiness
-from image_similarity.engine.search.calibration import Calibrations
 from image_similarity.engine.search.facets import compute_facets, facets_from_json
 from image_similarity.engine.search.searcher import Searcher
+from image_similarity.engine.stats import EngineStats, ModelInfo
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.storage.images import ImageStorage
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import CollectionInfo, VectorStore
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """The model that is loaded, and why, where it is not the one that was asked for."""
-
-    spec: ModelSpec
-    device: str
-    precision: str
-    fallback_reason: str | None = None
-    calibrations: Calibrations = field(default_factory=dict)
-    """What makes probabilities of its scores; empty where nobody has measured them."""
-    duplicate_similarity: float = 0.95
-    """Cosine from which on two images count as the same picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """The state of the parts in numbers."""
-
-    model: ModelInfo
-    text_model: TextModelState | None
-    """None where the model reads no texts."""
-    collection: CollectionInfo
-    queue_depth: int
-    cache: list[TierStats]
-    recommendations: list[str]
 
 
 class SearchEngine:

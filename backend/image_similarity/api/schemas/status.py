@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_similarity import __version__
-from image_similarity.engine.search_engine import EngineStats
+from image_similarity.engine.stats import EngineStats
 from image_similarity.jobs.base import QueueInfo
 
 
