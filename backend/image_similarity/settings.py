@@ -21,8 +21,6 @@ from image_similarity.setting_types import (
     RedisUrl,
 )
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-
 
 class Settings(BaseSettings):
     """Read from the environment and from a `.env` file; each field is the variable of the same name in capitals.

@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_similarity.api.errors import problem
 from image_similarity.images.addresses import read_address
-from image_similarity.settings import LOOPBACK_NAMES, Settings
+from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 ANY_NAME = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
 """Asked by balancers, kubelets and Prometheus under names and addresses of their own. They tell of no image."""
