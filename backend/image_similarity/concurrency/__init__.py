@@ -1,1 +1,1 @@
-"""Locks, shared work and processor cores; imports nothing of the other packages."""
+"""Locks, shared work and processor cores; imports none of the other packages."""

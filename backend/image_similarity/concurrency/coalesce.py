@@ -1,4 +1,4 @@
-"""Many requests for the same effect are served by few runs of the work."""
+"""A few runs of the same work serve many callers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 class CoalescedTask:
-    """One run of the work at a time, and whoever asks gets a run that begins afterwards, shared with others.
+    """Runs the work once at a time. Each caller gets a run that begins after the call, shared with other callers.
 
     The work must not raise.
     """
@@ -18,13 +18,13 @@ class CoalescedTask:
         self._waiting: asyncio.Task[None] | None = None
 
     def next(self) -> asyncio.Task[None]:
-        """Return a run that has not begun; wait for it with `asyncio.wait`, which leaves it to the others."""
+        """Return a run that has not begun. Wait by `asyncio.wait`, which never cancels it."""
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._run_after(self._running))
         return self._waiting
 
     def cancel(self) -> list[asyncio.Task[None]]:
-        """Stop what is under way, and return it to be waited for."""
+        """Cancel the running and the waiting task, and return them so that the caller can wait for them."""
         tasks = [task for task in (self._waiting, self._running) if task is not None]
         for task in tasks:
             task.cancel()
@@ -33,6 +33,6 @@ class CoalescedTask:
     async def _run_after(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait({before})
-        # From here on it is under way: whoever asks now needs another.
+        # The run has begun: later callers need another one.
         self._running, self._waiting = self._waiting, None
         await self._work()

@@ -1,4 +1,4 @@
-"""How many processor cores and how much memory this process may use: in a container not what the machine has."""
+"""How many processor cores and how much memory this process may use: in a container less than the machine has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return the number of cores: those it may run on, or its cgroups' share of time where that is less; at least 1.
+    """Return the number of cores that this process may run on, or its cgroups' CPU quota if that is less; at least 1.
 
     `root` is where /proc and /sys are found.
     """
@@ -19,7 +19,7 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def usable_memory(root: Path = Path("/")) -> int:
-    """Return the bytes of memory: the machine's, or the limit of its cgroups where that is less.
+    """Return the memory in bytes: the machine's, or the limit of the cgroups if that is less.
 
     `root` is where /proc and /sys are found.
     """
@@ -27,7 +27,7 @@ def usable_memory(root: Path = Path("/")) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Cores' worth of time that each cgroup above this process allows, of either version of cgroups."""
+    """Yield the CPU quota, in cores, of each cgroup above this process; reads version 1 and 2 of cgroups."""
     for group in _groups(root, "cpu"):
         with suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text().split()
@@ -42,13 +42,13 @@ def _quotas(root: Path) -> Iterator[float]:
 def _memory_limits(root: Path) -> Iterator[int]:
     for group in _groups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            # The word "max" is no number, and no limit.
+            # "max" is not a number: there is no limit.
             with suppress(OSError, ValueError):
                 yield int((group / name).read_text())
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of the cgroups above this process, of either version, that a controller may limit."""
+    """Yield the folders of the cgroups above this process whose `controller` may limit it (version 1 or 2)."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # not Linux
@@ -59,7 +59,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
             continue
         top = root / "sys/fs/cgroup" / (controller if controllers else "")
         folder = top / path.lstrip("/")
-        # In a container its own group may be all there is to see, under a path that only the host knows.
+        # A container may see only its own group, and /proc names it by a path that exists on the host alone.
         for place in {folder, *folder.parents} if folder.exists() else {top}:
             if place.is_relative_to(top):
                 yield place

@@ -1,4 +1,4 @@
-"""What costs the same for many as for one (a sync of a disk), done once for all who ask meanwhile."""
+"""Batches work that costs the same for many items as for one, such as a sync of a disk."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 LARGEST_GROUP = 64
-"""Items that are dealt with together; each of a group of files has one open meanwhile."""
+"""Items per group; for files this bounds the number that are open at once."""
 
-# Of their own: a slow disk must not keep digests and archives waiting.
+# A pool of its own: a slow disk must not delay the digests and archives of the default pool.
 _THREADS = ThreadPoolExecutor(16, thread_name_prefix="group")
 
 
 class Grouped(Generic[T]):
-    """Does for many callers at once what each asks for: those who come while a group is worked on are the next."""
+    """Processes the items of many callers together; items that arrive during a run form the next group."""
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[Exception | None]]) -> None:
-        """`work` blocks, and returns for each item of a group what went wrong with it, or None."""
+        """`work` blocks, and returns one entry per item of the group: its error, or None."""
         self._work = work
         self._lock = threading.Lock()
         self._waiting: deque[tuple[T, Future[None]]] = deque()
         self._busy = False
 
     async def do(self, item: T) -> None:
-        """Wait for the group that has the item, which begins after this call. Raises what went wrong with it."""
+        """Wait for the group that holds the item; it begins after this call. Raises the item's error."""
         done: Future[None] = Future()
         with self._lock:
             self._waiting.append((item, done))
@@ -42,7 +42,7 @@ class Grouped(Generic[T]):
         while group := self._next():
             try:
                 outcomes = self._work([item for item, _ in group])
-            # Of whatever kind: they wait for it.
+            # Any error: the callers must not wait for ever.
             except Exception as error:
                 outcomes = [error] * len(group)
             for (_, done), outcome in zip(group, outcomes, strict=True):
@@ -52,7 +52,7 @@ class Grouped(Generic[T]):
                     done.set_exception(outcome)
 
     def _next(self) -> list[tuple[T, Future[None]]]:
-        """Return the next group, without callers that gave up; if it is empty, the next caller begins anew."""
+        """Return the next group, without cancelled callers. If it is empty, the next caller starts a new run."""
         group: list[tuple[T, Future[None]]] = []
         with self._lock:
             while self._waiting and len(group) < LARGEST_GROUP:

@@ -1,4 +1,4 @@
-"""Writes that must not meet, and must not be left half done; questions that need not be asked each time."""
+"""Locks by name, answers that are reused for some seconds, and writes that cancellation cannot interrupt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class KeyedLocks:
-    """A lock for every name, for as long as someone holds or awaits it."""
+    """One lock per name; it exists while a task holds it or waits for it."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -26,7 +26,7 @@ class KeyedLocks:
 
 
 class Recent(Generic[T]):
-    """The answer to a question, asked again once it is older than `seconds`; callers of one moment share a run."""
+    """Caches the result of `ask` for `seconds`; concurrent callers share one call."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]], *, seconds: float) -> None:
         self._ask = ask
@@ -35,7 +35,7 @@ class Recent(Generic[T]):
         self._answer: tuple[T, float] | None = None
 
     async def get(self) -> T:
-        """Return it. Raises what asking raises."""
+        """Return the result. Raises what `ask` raises."""
         async with self._asking:
             if self._answer is None or monotonic() - self._answer[1] > self._seconds:
                 self._answer = await self._ask(), monotonic()
@@ -43,10 +43,10 @@ class Recent(Generic[T]):
 
 
 async def uncancellable(work: Coroutine[Any, Any, T]) -> T:
-    """Await a write; a caller that is cancelled meanwhile is let go only when the write is done.
+    """Await a write to its end; a cancelled caller gets its CancelledError only then.
 
-    The stores finish what was sent to them whether or not anyone waits, and what must follow (stale results, unused
-    bytes, the locks) would be left undone.
+    The stores finish a write even if nobody waits for it. The steps that must follow (invalidate cached results,
+    delete unused bytes, release locks) would be skipped otherwise.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
@@ -57,6 +57,6 @@ async def uncancellable(work: Coroutine[Any, Any, T]) -> T:
             cancellation = error
     if cancellation is None:
         return task.result()
-    # Marks an error as seen: there is nobody left to tell.
+    # Marks the error as retrieved: the caller was cancelled and cannot receive it.
     task.exception()
     raise cancellation

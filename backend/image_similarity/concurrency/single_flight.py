@@ -1,4 +1,4 @@
-"""Identical concurrent work is done once."""
+"""Runs identical concurrent work once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """While a key's work is under way, everyone who asks for that key waits for that one run."""
+    """While the work of a key is running, all callers with that key wait for the same run."""
 
     def __init__(self) -> None:
         self._running: dict[Hashable, asyncio.Task[T]] = {}
@@ -19,8 +19,8 @@ class SingleFlight(Generic[T]):
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, or raise what it raises, to all who wait for `key`.
 
-        The work runs in a task of its own: one waiter's cancellation does not disturb the others, and the last
-        one's cancels the work.
+        The work runs in its own task: if one waiter is cancelled, the others go on; if the last one is cancelled, the
+        work is cancelled too.
         """
         task = self._running.get(key)
         if task is None:
@@ -45,7 +45,7 @@ class SingleFlight(Generic[T]):
     def _done(self, key: Hashable, task: asyncio.Task[T]) -> None:
         self._forget(key, task)
         if not task.cancelled():
-            # Marks the error as seen where every waiter has gone; those still there raise it themselves.
+            # Marks the error as retrieved, in case all waiters are gone; waiters that are left raise it themselves.
             task.exception()
 
 

@@ -1,1 +1,1 @@
-"""Files on a disk that may be full, or lose its power."""
+"""Free space on disks, and writes that survive a power cut."""

@@ -1,4 +1,4 @@
-"""How much room is left on the disks that this process writes to, and whether there is enough for one more write."""
+"""Measures the free space of the disks that this process writes to, and refuses writes that do not fit."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 
 DATA, IMAGES, UPLOADS = "data", "images", "uploads"
-"""What is kept on a disk: all but the images if those lie elsewhere, the images, and bodies until they are read."""
+"""Kinds of data on a disk: everything but images, the images, and request bodies until they are read."""
 
 EVERY = 0.5
-"""Seconds that a look at the disks is good for."""
+"""Seconds for which one measurement of the disks is reused."""
 
 LIMIT = 3.0
-"""Seconds that it may take; the disk of a server that is gone hangs for ever."""
+"""Seconds that a measurement may take; a network disk hangs for ever if its server is gone."""
 
 _NAMES = {DATA: "DATA_DIR", IMAGES: "STORAGE_URL", UPLOADS: "TMPDIR, where uploads arrive,"}
 
 
 def least_free(size: int) -> int:
-    """Return the bytes that stay free on a disk of `size` bytes if nobody says how many: 5 %, 256 MiB to 1 GiB."""
+    """Return the bytes that must stay free on a disk of `size` bytes by default: 5 %, 256 MiB to 1 GiB."""
     return max(2**28, min(size // 20, 2**30))
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system as it was found."""
+    """A file system as it was measured."""
 
     holds: tuple[str, ...]
-    """DATA, IMAGES, UPLOADS: those that lie on it."""
+    """Those of DATA, IMAGES and UPLOADS that are on it."""
     free: int
     """Bytes for a user without privileges."""
     size: int
 
 
 class DiskSpace:
-    """Looks at the disks when asked, twice a second at most and in a thread, because a look may hang."""
+    """Measures the disks on demand, at most twice a second, in a thread because `statvfs` may hang."""
 
     def __init__(self, folders: Mapping[str, Path | None], *, min_free: int | None, metrics: Metrics) -> None:
-        """`folders` are those of DATA and IMAGES, None for what lies elsewhere; `min_free` is in bytes, 0 for none."""
+        """`folders` are those of DATA and IMAGES, None if not on a disk; `min_free` is in bytes, 0 for no limit."""
         self._folders = {name: path for name, path in folders.items() if path is not None}
         self._folders[UPLOADS] = Path(tempfile.gettempdir())
         self.min_free = min_free
@@ -61,12 +61,12 @@ class DiskSpace:
 
     @asynccontextmanager
     async def hold(self, size: int) -> AsyncIterator[None]:
-        """Keep room for a write of so many bytes until the block ends; what others hold is not counted as free.
+        """Reserve `size` bytes for a write until the block ends; bytes that others reserved do not count as free.
 
         Raises DiskFull, and StoreUnavailable if a disk does not answer.
         """
         for disk in await self._look():
-            # A body arrives on one disk, and what it says is kept on one.
+            # A body is spooled on one disk and stored on one; if both are the same disk, it needs the room twice.
             needed = (self.held + size) * len(disk.holds)
             if self.min_free != 0 and disk.free - needed < self._least(disk):
                 raise self._full(disk, needed)
@@ -92,7 +92,7 @@ class DiskSpace:
 
     async def _look(self) -> list[Disk]:
         if monotonic() - self._looked_at > EVERY:
-            # One look for all who ask; whoever asks may be cancelled.
+            # All callers share one measurement, in its own task: a caller may be cancelled.
             self._looking = self._looking or asyncio.create_task(self._look_now())
             done, _ = await asyncio.wait({self._looking}, timeout=LIMIT)
             if not done:
@@ -103,7 +103,7 @@ class DiskSpace:
         try:
             self._disks = await asyncio.to_thread(self._measure)
         except OSError as error:
-            # The write itself will tell what is wrong with the folder.
+            # The write itself will report what is wrong with the folder.
             get_logger().warning("disk_not_measured", error=str(error))
             self._disks = []
         finally:
@@ -116,7 +116,7 @@ class DiskSpace:
     def _measure(self) -> list[Disk]:
         found: dict[int, tuple[list[str], os.statvfs_result]] = {}
         for name, path in self._folders.items():
-            # Made when something is first written there.
+            # A folder is made by the first write to it; until then its parent is measured.
             while not path.exists():
                 path = path.absolute().parent
             found.setdefault(path.stat().st_dev, ([], os.statvfs(path)))[0].append(name)
@@ -128,7 +128,7 @@ class DiskSpace:
     def _least(self, disk: Disk) -> int:
         """Return the bytes that must stay free."""
         least = least_free(disk.size) if self.min_free is None else self.min_free
-        # A container's /tmp may be small, and nothing stays there.
+        # /tmp of a container may be small, and files stay there only briefly.
         return min(least, disk.size // 10) if disk.holds == (UPLOADS,) else least
 
     def _full(self, disk: Disk, needed: int = 0) -> DiskFull:

@@ -1,4 +1,4 @@
-"""A folder whose writes are on the disk when they return; writes of one moment are brought there together."""
+"""A folder whose writes are synced to disk before they return; concurrent writes share their syncs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from image_similarity.concurrency.grouped import Grouped
 T = TypeVar("T")
 
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
-"""Keys that are the same as paths; what obstore would write differently is left to it."""
+"""Keys that equal their paths; obstore itself writes keys that it would encode."""
 
 _ATTEMPTS = 5
-"""Times that a folder is made again, which another caller removed because it was empty."""
+"""Attempts to make a folder that another caller keeps removing because it is empty."""
 
 _PART = 8
-"""Files that a thread takes; a large group has several threads, because a disk behind a network is slow to answer."""
+"""Files per thread; a large group is spread over several threads, because a network disk is slow to answer."""
 
 _KNOWN_FOLDERS = 4096
-"""Folders that a store remembers; those of jobs come and go."""
+"""Folders that a store remembers; the bound matters because folders of jobs come and go."""
 
 _THREADS = ThreadPoolExecutor(16, thread_name_prefix="sync")
 
 
 class SyncedStore(LocalStore):
-    """A folder as obstore has it, but for writes: they return when bytes and name are on the disk."""
+    """obstore's LocalStore, except that a write returns only when its bytes and its name are on the disk."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        """Take what LocalStore takes, whose `__new__` reads it."""
+        """Take the arguments of LocalStore, whose `__new__` reads them."""
         self._group = Grouped(self._write_all)
         self._known: set[Path] = set()
         """Folders whose own names are on the disk."""
@@ -51,7 +51,7 @@ class SyncedStore(LocalStore):
         return {"e_tag": None, "version": None}
 
     def _write_all(self, writes: Sequence[_Write]) -> list[Exception | None]:
-        """Write files, each step for all of them before the next: then one commit of the disk serves many."""
+        """Write files step by step, each step for all of them, so that one commit of the file system serves many."""
         made: set[Path] = set()
         try:
             for step in (partial(self._begin, made=made), _Write.sync, _Write.name):
@@ -78,9 +78,9 @@ class SyncedStore(LocalStore):
         return write.begin()
 
     def _make(self, folder: Path, made: set[Path]) -> None:
-        """Make a folder and those above it; adds to `made` what may not be on the disk under its name yet."""
+        """Make a folder and its parents; adds to `made` the folders whose names may not be on the disk yet."""
         there = folder.is_dir()
-        # One that is there may have been made by another process a moment ago.
+        # Another process may have made an existing folder a moment ago, so its name may not be on the disk.
         if folder == self.prefix or (there and folder in self._known):
             return
         self._make(folder.parent, made)
@@ -90,23 +90,23 @@ class SyncedStore(LocalStore):
 
 
 class _Write:
-    """A file on its way to the disk: a draft beside its place, which gets its name when its bytes are there."""
+    """A file being written: a draft in the target's folder, renamed to the target once its bytes are on the disk."""
 
     def __init__(self, target: Path, data: bytes, *, create: bool) -> None:
         self.target = target
         self.error: Exception | None = None
         self._data = data
         self._create = create
-        # Named as obstore names what it has not finished, which its listings leave out.
+        # Named as obstore names unfinished files, so that its listings leave them out.
         self._draft = target.with_name(f"{target.name}#{secrets.randbelow(10**15)}")
         self._out: BinaryIO | None = None
 
     def begin(self) -> None:
-        """Write the draft, and have the kernel begin to bring it to disk. Raises OSError."""
+        """Write the draft and ask the kernel to start writing it back. Raises OSError."""
         self._out = self._draft.open("xb")
         self._out.write(self._data)
         self._out.flush()
-        # Not for what it is named after, but to have all files of a group under way before the first is waited for.
+        # DONTNEED starts the write-back: all files of a group are on their way before we wait for the first.
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -116,7 +116,7 @@ class _Write:
         os.fsync(self._out.fileno())
 
     def name(self) -> None:
-        """Give the draft its name. Raises OSError, and AlreadyExistsError if it was to be created and is there."""
+        """Rename the draft to the target. Raises OSError; AlreadyExistsError if `create` and the target exists."""
         if not self._create:
             self._draft.replace(self.target)
             return
@@ -126,9 +126,9 @@ class _Write:
             raise AlreadyExistsError(f"{self.target.name} is there") from error
 
     def clean(self) -> None:
-        """Let go of the draft, whatever became of it."""
+        """Close the draft, and delete it unless it was renamed."""
         if self._out is not None:
-            # What could not be written would be tried again.
+            # `close` would try again to write what could not be written.
             with suppress(OSError):
                 self._out.close()
             if self._create or self.error is not None:
@@ -136,7 +136,7 @@ class _Write:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk. Raises OSError."""
+    """Sync the names in a folder to disk. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -150,7 +150,7 @@ def _sync_folders(folders: set[Path]) -> dict[Path, Exception]:
     def sync(folder: Path) -> None:
         try:
             sync_folder(folder)
-        # Removed since, with all that was in it.
+        # The folder was removed since, with all its files.
         except FileNotFoundError:
             return
         except OSError as error:
@@ -163,7 +163,7 @@ def _sync_folders(folders: set[Path]) -> dict[Path, Exception]:
 def _take(step: Callable[[_Write], None], write: _Write) -> None:
     try:
         step(write)
-    # Whatever it is, it is told to the one who waits for this file.
+    # Any error: `Grouped` raises it to the caller of this file.
     except Exception as error:
         write.error = error
 
@@ -174,6 +174,6 @@ def _for_each(items: Sequence[T], do: Callable[[T], None]) -> None:
             do(item)
 
     parts = [items[start : start + _PART] for start in range(0, len(items), _PART)]
-    # Waits for all of them, and raises what one raised.
+    # Waits for all parts, and raises the error of the first that failed.
     for _ in map(work, parts) if len(parts) < 2 else _THREADS.map(work, parts):
         pass
