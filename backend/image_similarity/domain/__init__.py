@@ -1,1 +1,1 @@
-"""Plain types, errors and rules; imports nothing of the other packages."""
+"""Plain types, errors and rules; imports none of the other packages."""

@@ -1,4 +1,4 @@
-"""The errors that the product raises on purpose, each with its stable code; `api/errors.py` knows their HTTP status."""
+"""The errors that the product raises on purpose, each with a stable code; `api/errors.py` maps them to HTTP status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InvalidRequest(ImageSimilarityError):
 
 
 class InvalidFilter(InvalidRequest):
-    """The filter is not a sentence of the filter language."""
+    """The filter does not follow the filter language."""
 
     code = "invalid_filter"
 
@@ -35,13 +35,13 @@ class InvalidCursor(InvalidRequest):
 
 
 class InvalidArchive(InvalidRequest):
-    """The archive is damaged, hostile, or of a kind that is not read."""
+    """The archive is damaged, hostile, or of an unsupported kind."""
 
     code = "invalid_archive"
 
 
 class AnswerTooLarge(InvalidRequest):
-    """What was asked for has more bytes than one answer may have."""
+    """The answer would have more bytes than the limit."""
 
     code = "answer_too_large"
 
@@ -59,11 +59,11 @@ class ImageUndecodable(ImageSimilarityError):
 
 
 class DecodeOutOfMemory(ImageUndecodable):
-    """Decoding asked for more memory than the image's header let expect."""
+    """Decoding took more memory than the image's header suggests."""
 
 
 class ImageTooLarge(ImageSimilarityError):
-    """The image has more pixels than the limit; found in its header, nothing was decoded."""
+    """The image has more pixels than the limit; its header says so, and nothing was decoded."""
 
     code = "image_too_large"
 
@@ -81,19 +81,19 @@ class DecodeTimeout(ImageSimilarityError):
 
 
 class UrlFetchDisabled(ImageSimilarityError):
-    """This server fetches no images by URL."""
+    """This server does not fetch images by URL."""
 
     code = "url_fetch_disabled"
 
 
 class UrlRefused(InvalidRequest):
-    """The URL, or what it is redirected to, is none that an image is fetched from."""
+    """The server does not fetch images from this URL, or from the address that it redirects to."""
 
     code = "url_refused"
 
 
 class UrlUnreachable(ImageSimilarityError):
-    """No image comes from the URL: no connection, or another answer than the bytes."""
+    """The URL gives no image: no connection, or an answer other than the image's bytes."""
 
     code = "url_unreachable"
 
@@ -105,31 +105,31 @@ class UrlFetchTimeout(ImageSimilarityError):
 
 
 class ImageNotFound(ImageSimilarityError):
-    """No image of that id is indexed, or the part of it that was asked for is not stored."""
+    """No image with that id is indexed, or the requested part of it is not stored."""
 
     code = "image_not_found"
 
 
 class ImageDamaged(ImageSimilarityError):
-    """The stored bytes of an image are not the ones that were sent."""
+    """The stored bytes of an image differ from those that were sent."""
 
     code = "image_damaged"
 
 
 class ImageExists(ImageSimilarityError):
-    """There is an image of that id, which is not to be overwritten."""
+    """An image with that id exists, and the caller asked not to overwrite it."""
 
     code = "image_exists"
 
 
 class JobNotFound(ImageSimilarityError):
-    """There is no job of that id, or it ended so long ago that it was forgotten."""
+    """There is no job with that id, or its record has expired."""
 
     code = "job_not_found"
 
 
 class TextSearchUnavailable(ImageSimilarityError):
-    """The running model cannot encode text; the message says what would."""
+    """The running model cannot encode text; the message names models that can."""
 
     code = "text_search_unavailable"
 
@@ -141,7 +141,7 @@ class ModelUnavailable(ImageSimilarityError):
 
 
 class ModelUnknown(ModelUnavailable):
-    """There is no model of that name, which is probably misspelt: no other one is to stand in for it."""
+    """There is no model of that name. It is probably misspelt, so no other model replaces it."""
 
 
 class ModelMismatch(ImageSimilarityError):
@@ -157,7 +157,7 @@ class EncodingFailed(ImageSimilarityError):
 
 
 class Overloaded(ImageSimilarityError):
-    """Too many want the same at once, a place in a queue or to change an image; try again after `retry_after` s."""
+    """Too many callers want a place in the queue, or change one image, at once; retry after `retry_after` seconds."""
 
     code = "overloaded"
 
@@ -167,7 +167,7 @@ class Overloaded(ImageSimilarityError):
 
 
 class TooMuchInFlight(Overloaded):
-    """The bodies and answers of all requests together take as much memory as they may."""
+    """The bodies and answers of all current requests have reached their memory limit."""
 
     code = "too_much_in_flight"
 
@@ -185,7 +185,7 @@ class DiskFull(StoreUnavailable):
 
 
 class WriteOutcomeUnknown(StoreUnavailable):
-    """The vector store did not confirm a write that may have reached it: it is done, will be, or was lost."""
+    """The vector store did not confirm a write. The write may be done, may still happen, or may be lost."""
 
 
 class StoreLocked(StoreUnavailable):
@@ -195,7 +195,7 @@ class StoreLocked(StoreUnavailable):
 
 
 class MigrationFailed(ImageSimilarityError):
-    """After a migration the target is not what the source is."""
+    """After a migration the target differs from the source."""
 
     code = "migration_failed"
 
@@ -209,9 +209,9 @@ IMAGE_ERRORS = (
     InvalidRequest,
     UnsupportedFormat,
 )
-"""What is wrong with one image only, and will be so the next time; anything else is wrong with the next image too."""
+"""Errors of one image, which would recur if it were sent again; any other error would hit the next image too."""
 
 
 def not_found(image_id: str) -> ImageNotFound:
-    """Return the error for an id that no image has."""
+    """Return the error for an id that belongs to no image."""
     return ImageNotFound(f'No image with the id "{image_id}" is indexed.')

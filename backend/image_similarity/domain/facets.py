@@ -1,4 +1,4 @@
-"""What a collection knows of its metadata fields."""
+"""Summaries of the metadata fields of a collection."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from image_similarity.domain.filters import Scalar
 
 
 class FieldKind(StrEnum):
-    """What the values of a metadata field are."""
+    """Type of the values of a metadata field."""
 
     TEXT = "text"
     NUMBER = "number"
     BOOLEAN = "boolean"
     TIME = "time"
-    """RFC 3339 texts, which a filter can compare as times."""
+    """RFC 3339 strings, which a filter can compare as times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +25,38 @@ class FacetValue:
     value: Scalar
     """A time is in UTC, with microseconds."""
     count: int
-    """Images that have it."""
+    """Images that have this value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A metadata field that images have."""
+    """One metadata field of the collection."""
 
     field: str
     """As a filter names it: steps into nested objects are joined by dots."""
     kind: FieldKind
-    """That of most of its values; the others are left out."""
+    """The type of most values; values of other types are left out."""
     images: int
-    """Those that have it."""
+    """Number of images that have the field."""
     values: tuple[FacetValue, ...]
     """Most frequent first."""
     more_values: bool
     minimum: float | str | None
-    """Of numbers and of times; None for other kinds."""
+    """Smallest number or time; None for other kinds."""
     maximum: float | str | None
     exact: bool
-    """False where the figures are estimates for the whole collection."""
+    """False if the figures are estimates for the whole collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """The metadata fields of a collection, those that most images have first."""
+    """The metadata fields of a collection, the most frequent first."""
 
     fields: tuple[Facet, ...]
     more_fields: bool
     images: int
-    """In the collection."""
+    """Number of images in the collection."""
     sampled: int
-    """The newest, whose metadata was read."""
+    """Number of images whose metadata was read, the newest first."""
     exact: bool
-    """Whether that was all of them."""
+    """Whether all images were read."""

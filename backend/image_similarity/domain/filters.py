@@ -1,4 +1,4 @@
-"""The filter language: its conditions as types, and the parser: JSON in, a `Condition` out.
+"""The filter language: conditions as types, and a parser from JSON to a `Condition`.
 
     {"species": "cat"}                          equality
     {"species": ["cat", "dog"]}                 any of these
@@ -26,7 +26,7 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """The field has one of the values; a field that holds a list has it where one element does."""
+    """The field has one of the values; a list matches if one of its elements does."""
 
     field: str
     """Path into the metadata, its steps joined by dots."""
@@ -73,22 +73,22 @@ class Not:
 
 
 Condition = AnyOf | InRange | Exists | AllOf | OneOf | Not
-"""What a search demands of metadata; `parse_filter` reads it from JSON."""
+"""Condition on the metadata of results; `parse_filter` reads it from JSON."""
 
 MAX_DEPTH = 8
-"""Levels of and/or/not; deeper filters are written by accident or malice."""
+"""Levels of and/or/not; deeper filters are mistakes or attacks."""
 
 MAX_CONDITIONS = 256
-"""Leaves, each value of an any-of list counted, so that one search stays cheap."""
+"""Leaves, counting each value of an any-of list; keeps one search cheap."""
 
 MAX_FIELDS = 16
-"""Fields that one filter may name: the store looks through the collection for each one that has no index yet."""
+"""Fields per filter: for each field without an index the store scans the collection."""
 
 MAX_FIELD_NAME = 256
-"""Characters of a field's name."""
+"""Characters in the name of a field."""
 
 MAX_FIELD_STEPS = 32
-"""Steps of a path into nested objects."""
+"""Steps in a path into nested objects."""
 
 _COMBINATIONS = ("and", "or", "not")
 _BOUNDS = ("gt", "gte", "lt", "lte")
@@ -104,17 +104,17 @@ def parse_filter(raw: object) -> Condition:
 
 
 def read_time(text: str) -> datetime | None:
-    """Read an RFC 3339 time, or a date alone, in UTC; without a zone it counts as UTC. None for any other text."""
+    """Return an RFC 3339 time or a date in UTC; without a zone it is taken as UTC. None for any other text."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    # Overflow: the first and the last day of the calendar, elsewhere on Earth.
+    # OverflowError: the first or last day of the calendar, in a zone that pushes it out of range.
     except (ValueError, OverflowError):
         return None
 
 
 def is_field(name: str) -> bool:
-    """Tell whether a filter can name a metadata field so."""
+    """Return whether `name` can name a metadata field in a filter."""
     try:
         return name not in _COMBINATIONS and bool(_check_field(name))
     except InvalidFilter:
@@ -122,7 +122,7 @@ def is_field(name: str) -> bool:
 
 
 class _Parser:
-    """Carries what a recursive descent must remember: how many conditions it has read, and of which fields."""
+    """Recursive descent; counts the conditions and fields read so far."""
 
     def __init__(self) -> None:
         self._budget = MAX_CONDITIONS
@@ -222,7 +222,7 @@ def _check_field(field: str) -> str:
             f"{_show(field)} is too long a field name: it has at most {MAX_FIELD_NAME} characters and "
             f"{MAX_FIELD_STEPS} steps."
         )
-    # Quotes delimit the steps of a path inside the store; a store must not be able to misread a name.
+    # The store delimits the steps of a path by quotes, so a quote in a name could be misread there.
     if not field or '"' in field or "\\" in field or not all(field.split(".")) or not _is_unicode(field):
         raise InvalidFilter(
             f"{_show(field)} is not a field name: steps are joined by single dots and hold no quotes or backslashes."
@@ -251,19 +251,19 @@ def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
     except OverflowError:
-        # A whole number beyond what a float holds.
+        # An integer too large for a float.
         return False
 
 
 def _is_unicode(text: str) -> bool:
-    # JSON can spell half of a surrogate pair, which no store can write down.
+    # JSON can contain half of a surrogate pair, which no store can encode.
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _show(value: object) -> str:
     try:
         text = repr(value)
-    # Nested too deeply, or a whole number of more digits than Python is willing to write.
+    # Nested too deeply, or an integer with more digits than Python converts to text.
     except (RecursionError, ValueError):
         return f"this {type(value).__name__}, which is too large to show"
     return text if len(text) <= 60 else f"{text[:57]}…"

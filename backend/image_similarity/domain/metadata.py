@@ -1,4 +1,4 @@
-"""What callers may say of an image: checks, merge patches, and the fields that a filter can reach."""
+"""Metadata of images: checks, merge patches, and the fields that a filter can reach."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.records import Metadata
 
 MAX_METADATA_BYTES = 64 * 1024
-"""Of one image's metadata, as JSON."""
+"""Size of one image's metadata as JSON, in bytes."""
 
 MAX_METADATA_DEPTH = 32
-"""Levels of objects and lists. The vector store writes more than it can read back: one image of 125 levels, and
-every filtered search would fail."""
+"""Levels of objects and lists. The vector store can write deeper metadata than it can read: one image with 125 levels
+would make every filtered search fail."""
 
 
 def check_metadata(metadata: Metadata) -> Metadata:
-    """Return the metadata as JSON reads it back. Raises InvalidRequest where it is not JSON or beyond the limits."""
+    """Return the metadata as read back from JSON. Raises InvalidRequest if it is not JSON or exceeds the limits."""
     try:
         text = orjson.dumps(metadata)
     except orjson.JSONEncodeError as error:
@@ -34,7 +34,7 @@ def check_metadata(metadata: Metadata) -> Metadata:
 
 
 def merge_patch(metadata: Metadata, patch: Metadata) -> Metadata:
-    """Return the metadata as a JSON Merge Patch (RFC 7396) changes it: null removes a key, objects are merged."""
+    """Apply a JSON Merge Patch (RFC 7396) and return the result: null removes a key, objects are merged."""
     merged = dict(metadata)
     for key, value in patch.items():
         if value is None:
@@ -48,7 +48,7 @@ def merge_patch(metadata: Metadata, patch: Metadata) -> Metadata:
 
 
 def same_metadata(one: Metadata, other: Metadata) -> bool:
-    """Tell whether two are the same JSON; Python holds 1, 1.0 and True for equal, which in JSON they are not."""
+    """Return whether both are the same JSON. `==` would not do: for Python 1, 1.0 and True are equal."""
     return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
@@ -59,15 +59,15 @@ def _depth(value: object) -> int:
 
 
 def as_rfc3339(moment: datetime) -> str:
-    """Return a time as the store writes times: UTC, microseconds; a time without a zone counts as UTC."""
+    """Return a time in the format of the store: UTC, microseconds; a time without a zone is taken as UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def flatten_metadata(metadata: Metadata, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what a filter can reach, under its field's name; each element of a list on its own."""
+    """Yield (field, value) for everything that a filter can reach; each element of a list separately."""
     for key, value in metadata.items():
-        # In a filter a dot is a step, so no filter reaches a key that holds one.
+        # A dot in a filter is a step of a path, so no filter can reach a key that contains a dot.
         if not key or "." in key:
             continue
         field = f"{path}.{key}" if path else key

@@ -1,4 +1,4 @@
-"""Prompt templates: a query's words put into the kind of sentence that a text tower was trained on."""
+"""Prompt templates: put the words of a query into a sentence like those that a text tower was trained on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def check_template(template: str) -> str:
 
 
 def apply_template(template: str | None, text: str) -> str:
-    """Put `text` in the template's place; without a template it stays as it is. Raises InvalidRequest.
+    """Return the template with `text` in its place, or `text` if there is no template. Raises InvalidRequest.
 
-    Short prompts do better inside a sentence, for captions are what the towers saw (Radford et al., "Learning
+    Short prompts do better inside a sentence, because the towers were trained on captions (Radford et al., "Learning
     Transferable Visual Models From Natural Language Supervision", ICML 2021, section 3.1.4).
     """
-    # Not str.format: a text's own braces stay as they are.
+    # Not str.format: braces in the text must stay as they are.
     return text if template is None else check_template(template).replace(_PLACE, text)

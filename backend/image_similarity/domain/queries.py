@@ -1,4 +1,4 @@
-"""What a search asks for and what it answers, as plain types."""
+"""Queries, options and results of a search, as plain types."""
 
 from __future__ import annotations
 
@@ -15,96 +15,96 @@ from image_similarity.domain.filters import Condition, is_field
 from image_similarity.domain.records import Match
 
 MAX_PARTS = 16
-"""Of one query."""
+"""Parts per query."""
 
 MAX_WEIGHT = 10.0
 
 MAX_EXAMPLES = 32
-"""Good ones of one query, and as many bad ones: each is compared with every candidate."""
+"""Positive examples per query, and as many negative ones: each is compared with every candidate."""
 
 MAX_URLS = 8
-"""Of one query: each is a request to somebody else's server, and an image in memory."""
+"""URLs per query: each one is a request to another server, and an image in memory."""
 
 MAX_GROUP_SIZE = 100
 
 Period = Literal["day", "month", "year"]
 
 GroupStep = float | Period
-"""How values make up a group: the width of a range of numbers, or a part of the calendar, in UTC."""
+"""How values are grouped: the width of a range of numbers, or a period of the calendar in UTC."""
 
 MAX_DIVERSE = 256
-"""Results of a query with diversity: the vectors of twice as many images are fetched for it."""
+"""Results of a query with diversity, which fetches the vectors of twice as many images."""
 
 MAX_KEYWORD_SCORE = 1000.0
-"""Highest threshold for BM25, whose scores have no bound of their own."""
+"""Highest threshold for BM25, whose scores are unbounded."""
 
 AUTO: Final = "auto"
-"""The threshold at which the scores themselves say that a ranking ends."""
+"""Asks the engine to choose the threshold from the scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageBytes:
-    """An image that comes with the request."""
+    """An image sent with the request."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ImageUrl:
-    """An image that is fetched."""
+    """An image that the server fetches."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedImage:
-    """An image of the collection; never a result of the search it is part of."""
+    """An image of the collection; a search that uses it never returns it."""
 
     image_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is on the images that are looked for, in words."""
+    """A description of the images to find."""
 
     text: str
     template: str | None = None
-    """Sentence with {} that the words are put into before they are encoded; None for that of the settings."""
+    """Sentence with {} that the text is put into before it is encoded; None for that of the settings."""
 
 
 Example = ImageBytes | ImageUrl | IndexedImage
-"""What the images that are looked for are like, or unlike."""
+"""An image that results should be like, or unlike."""
 
 Source = Example | Text
 
 
 class Strategy(StrEnum):
-    """How examples shape a query; the names of Qdrant's, which does the ranking."""
+    """How examples shape a query; named as in Qdrant, which does the ranking."""
 
     AVERAGE = "average"
-    """The nearest to one vector: twice the mean of what is liked, less the mean of what is not."""
+    """Nearest to one vector: twice the mean of the positive examples, minus the mean of the negative ones."""
     BEST_SCORE = "best_score"
-    """By the example that an image is nearest to, good or bad; the only one whose score is no cosine."""
+    """By the nearest example, positive or negative; the only strategy whose score is not made of cosines."""
     SUM_SCORES = "sum_scores"
-    """By the sum of the cosines to all that is liked, less those to what is not."""
+    """By the sum of the cosines to positive examples, minus the sum of those to negative ones."""
     RELEVANCE_FEEDBACK = "relevance_feedback"
-    """By the cosine to the query, moved towards what is liked and away from what is not."""
+    """By the cosine to the query, moved towards positive and away from negative examples."""
 
 
 class Mode(StrEnum):
-    """What images are ranked by."""
+    """What a search compares."""
 
     VECTOR = "vector"
-    """By how much they look like the query."""
+    """Embeddings: images that look like the query."""
     KEYWORDS = "keywords"
-    """By the words in their descriptions and tags: BM25."""
+    """The words in descriptions and tags, by BM25."""
     HYBRID = "hybrid"
-    """By both: two rankings become one."""
+    """Both: two rankings are fused into one."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPart:
-    """One thing to look like, or with a negative weight not to look like."""
+    """One thing that results should be like; with a negative weight, unlike."""
 
     source: Source
     weight: float = 1.0
@@ -112,19 +112,19 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: the weighted sum of the parts' embeddings, normalised, and what examples make of it."""
+    """What to look for: the normalised weighted sum of the embeddings of its parts, changed by its examples."""
 
     parts: tuple[QueryPart, ...] = ()
-    """May be none where there are examples."""
+    """May be empty if there are examples."""
     positive: tuple[Example, ...] = ()
     negative: tuple[Example, ...] = ()
     strategy: Strategy = Strategy.AVERAGE
-    """Means nothing without examples."""
+    """Ignored without examples."""
     mode: Mode = Mode.VECTOR
     keywords: str | None = None
-    """Words to look for in descriptions and tags; None for those of the texts in the query."""
+    """Words to look for in descriptions and tags; None uses the texts of the query."""
     previews: bool = False
-    """Whether the answer is to have a small picture of each image that is fetched for it."""
+    """Whether the result contains a small picture of each image fetched by URL."""
 
     def __post_init__(self) -> None:
         """Raise InvalidRequest for a query that asks for nothing."""
@@ -144,21 +144,21 @@ class Query:
 
     @property
     def words(self) -> str:
-        """What is looked for in descriptions and tags."""
+        """The words to look for in descriptions and tags."""
         if self.keywords is not None:
             return self.keywords
         return " ".join(part.source.text for part in self.parts if isinstance(part.source, Text) and part.weight > 0)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """All that has to be embedded, examples included."""
+        """Everything that must be embedded, including examples."""
         if self.mode is Mode.KEYWORDS:
             return ()
         return (*(part.source for part in self.parts), *self.positive, *self.negative)
 
     @property
     def has_urls(self) -> bool:
-        """Whether images have to be fetched first."""
+        """Whether images must be fetched first."""
         return self._count_urls() > 0
 
     def _count_urls(self) -> int:
@@ -198,21 +198,21 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """What a search asks for, whatever its query is."""
+    """Options of a search, independent of its query."""
 
     top_k: int = 10
     threshold: float | Literal["auto"] | None = None
-    """Lowest cosine similarity to return; `AUTO` where the scores are to tell."""
+    """Lowest score to return; with `AUTO` the engine chooses it from the scores."""
     filter: Condition | None = None
     with_metadata: bool = True
     diversity: float = 0.0
-    """From 0, the most alike first, to 1, each as unlike those before it as can be (MMR)."""
+    """Maximal marginal relevance (MMR): 0 ranks by score alone, 1 makes each result unlike those before."""
     collapse_duplicates: bool = False
     """Whether near-identical images are one result."""
     group_by: str | None = None
     """A metadata field, named as in a filter; `top_k` then counts the groups."""
     group_size: int = 3
-    """Most results of a group."""
+    """Maximum number of results per group."""
     group_step: GroupStep | None = None
     """Numbers are grouped in ranges of this width, or times by day, month or year; None: by each value."""
 
@@ -238,21 +238,21 @@ class SearchResult:
 
     query_id: str
     hits: tuple[Match, ...]
-    """Where there are `texts`, without their metadata."""
+    """Without metadata if `texts` has it."""
     search_time_ms: float
     cached: bool
     truncated: bool = False
-    """Whether a text of the query was longer than the model reads, and its end was ignored."""
+    """Whether a text of the query was longer than the model's limit, so that its end was ignored."""
     threshold: float | None = None
-    """The lowest score that was let in, and with `AUTO` the one that was found; None where all were."""
+    """The lowest score that was let in, with `AUTO` the chosen one; None if there was no threshold."""
     texts: tuple[bytes | None, ...] = ()
-    """The metadata of each hit as JSON, which an answer of JSON takes over without reading it."""
+    """The metadata of each hit as JSON, which a JSON response includes without parsing it."""
     previews: Mapping[str, bytes] = field(default_factory=dict)
-    """Where the query asked for them: a small picture, WebP, of each fetched image by its URL."""
+    """If the query asked for previews: URL of each fetched image to a small WebP picture."""
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """The hits with their metadata, read anew each time."""
+        """The hits with their metadata, which is parsed at each access."""
         if not self.texts:
             return self.hits
         read = [None if text is None else orjson.loads(text) for text in self.texts]

@@ -1,4 +1,4 @@
-"""Images, their metadata and their embeddings as plain types, which every layer speaks in."""
+"""Images, their metadata and their embeddings as plain types that all layers share."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """What a tagger, and not the caller, put into an image's metadata."""
+    """The part of an image's metadata that a tagger wrote, not the caller."""
 
     tagger: str
-    """As in the setting TAGGER; it has looked at the image, whether or not it found anything to say."""
+    """Name, as in the setting TAGGER; it has processed the image, even if it found no tags."""
     filled: tuple[str, ...]
-    """Fields of the metadata: of `tags` and `description`, those that are its own."""
+    """Fields of the metadata that it wrote: `tags`, `description`, or both."""
     confidence: dict[str, float] = field(default_factory=dict)
     """Probability of each tag, 0 to 1."""
 
     @classmethod
     def read(cls, fields: dict[str, Any] | None) -> Tagging | None:
-        """Read back what `dataclasses.asdict` made of one, or None."""
+        """Return the Tagging whose `dataclasses.asdict` is `fields`; None for None."""
         if fields is None:
             return None
         return cls(fields["tagger"], tuple(fields["filled"]), fields.get("confidence") or {})
@@ -43,24 +43,24 @@ class Tagging:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What the collection remembers of one image, its vector aside."""
+    """What the collection stores about one image, except its vector."""
 
     image_id: str
     sha256: str
-    """Hex digest of the bytes as they were sent; the key of the original and of its thumbnail."""
+    """Hex digest of the bytes as sent; the key of the original and of its thumbnail."""
     width: int
     """Pixels, as a viewer shows the image (EXIF orientation applied)."""
     height: int
     format: str
     """Pillow's name of the format: JPEG, PNG, …"""
     indexed_at: datetime
-    """UTC, microseconds; strictly increasing within one process, so that browsing has an order."""
+    """UTC, microseconds; strictly increasing within one process, so that images have an order."""
     metadata: Metadata = field(default_factory=dict)
     tagging: Tagging | None = None
-    """None where no tagger has looked at the image."""
+    """None if no tagger has processed the image."""
     revision: str | None = field(default=None, compare=False)
-    """What the store knows this state of the record by, and renews with every write; None where a version without
-    revisions wrote it."""
+    """Identifies this state of the record; every write replaces it. None if an old version, which had no revisions,
+    wrote the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +80,33 @@ class Match:
     score: float
     """Cosine similarity in [-1, 1]; 1 is the same direction."""
     sha256: str
-    """Of the image's bytes: a URL that names it may be kept by browsers for ever."""
+    """Digest of the image's bytes: browsers may cache a URL that contains it for ever."""
     width: int
-    """Pixels, as a viewer shows the image; known before its bytes are, so that a page can make room for it."""
+    """Pixels, as a viewer shows the image; a page reserves the room before the bytes arrive."""
     height: int
     metadata: Metadata | None
-    """None where the caller asked for results without metadata."""
+    """None if the caller asked for results without metadata."""
     confidence: float | None = None
-    """Probability that it shows what was searched for; None where scores of the model, or of such queries, have not
-    been calibrated."""
+    """Probability that the image shows what was searched for; None if the model, or this kind of query, was not
+    calibrated."""
     duplicates: tuple[str, ...] = ()
-    """Images that are nearly the same and less alike to the query, where a search collapses them."""
+    """Ids of near-duplicates with lower scores, if the search collapses duplicates."""
     group: Scalar | None = None
-    """The value that it was found under, where a search groups by a metadata field."""
+    """The value that the image is grouped under, if the search groups by a metadata field."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexResult:
-    """What became of one image that was handed in."""
+    """The outcome of indexing one image."""
 
     image_id: str
     created: bool
-    """False where an image of the same id was there before."""
+    """False if an image with the same id existed before."""
     changed: bool
-    """False where the very same image and metadata were there before, so nothing was written."""
+    """False if the same image and metadata were stored before, so nothing was written."""
     processing_time_ms: float
     untagged: bool = False
-    """Whether a tagger that takes its time has still to look at it: see `SearchEngine.tag_image`."""
+    """Whether a slow tagger still has to process the image; see `SearchEngine.tag_image`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +117,4 @@ class Page:
     next_cursor: str | None
     """None on the last page."""
     texts: tuple[bytes, ...] = field(default=(), compare=False)
-    """The metadata of each record as JSON, once it was made for an answer."""
+    """The metadata of each record as JSON, once it was made for a response."""
