@@ -14,7 +14,7 @@ import { DropAnywhere } from "@/shell/drop-anywhere";
 import { Header } from "@/shell/header";
 import { OfflineBanner } from "@/shell/offline";
 import { StandInBanner } from "@/shell/stand-in";
-import { ToastProvider, useToast } from "@/shell/toasts";
+import { ToastProvider, useToast } from "@/ui/toasts";
 import { buttonClass } from "@/ui/button";
 import { Note } from "@/ui/notes";
 

@@ -1,7 +1,7 @@
 import { useRef } from "react";
 import { isImage } from "@/library/files";
 import { useUploads } from "@/library/uploads-context";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { Button } from "@/ui/button";
 
 /** Files, or a whole folder with all that is in it. */

@@ -7,7 +7,7 @@ import type { Hit } from "@/api/types";
 import { nameBeside } from "@/library/taken-names";
 import { queryImage } from "@/search/run";
 import type { Part } from "@/search/state";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { Button } from "@/ui/button";
 
 interface Props {

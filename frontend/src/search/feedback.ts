@@ -4,7 +4,7 @@ import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { Mark } from "@/search/marks";
 import type { Part } from "@/search/state";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 
 const VERDICTS = { up: "positive", down: "negative" } as const;
 

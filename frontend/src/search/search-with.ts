@@ -3,7 +3,7 @@ import { useLocation } from "wouter";
 import { withPicture } from "@/search/parts";
 import { format, NOTHING, type Part, parse, type Source } from "@/search/state";
 import { store } from "@/search/stored";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 
 /** Keeps an image in this browser, as something to search with. */
 export async function kept(file: File): Promise<Source> {

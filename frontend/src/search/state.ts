@@ -2,7 +2,7 @@ import { readStep, type Step } from "@/search/grouping";
 import { isMode, isStrategy, type Mode, type Strategy } from "@/search/choices";
 import { type Rule, readRules, writeRules } from "@/search/filter";
 
-/** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in run.ts. */
+/** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in use-search.ts. */
 export type Source =
   /** An image of one's own: its bytes are in this browser under `key`; `twin` is an indexed image with the same bytes. */
   | { kind: "upload"; key: string; twin: string | null }

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
 import type { Scale } from "@/search/scale";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 

@@ -4,7 +4,7 @@ import { useLocation } from "wouter";
 import { isImage } from "@/library/files";
 import { useUploads } from "@/library/uploads-context";
 import { useSearchWith } from "@/search/search-with";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { Icon } from "@/ui/icons";
 
 /**

@@ -4,7 +4,7 @@ import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { ImagePage, SearchAnswer } from "@/api/types";
 import { shortName } from "@/format";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 
 /** How long the offer to undo stays, where the server does not forget the image before (UNDO_SECONDS). */
 const OFFER_MS = 10_000;

@@ -4,7 +4,7 @@ import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
 import type { ImageDocument, Metadata } from "@/api/types";
 import { shortName } from "@/format";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { Button, IconButton } from "@/ui/button";
 import type { Draft } from "@/viewer/draft";
 import { keptDrafts } from "@/viewer/kept-drafts";

@@ -12,7 +12,7 @@ import { MARK_KEYS, type Marking, toggled } from "@/search/marks";
 import type { Scale } from "@/search/scale";
 import { likeThis } from "@/search/state";
 import { Thumbs } from "@/search/thumbs";
-import { useToast } from "@/shell/toasts";
+import { useToast } from "@/ui/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
