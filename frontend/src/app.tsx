@@ -7,7 +7,7 @@ import { Problem, Unreachable } from "@/api/problem";
 import { chunks } from "@/chunks";
 import { count } from "@/format";
 import { UploadsProvider, useUploadProgress } from "@/library/uploads-context";
-import { QueryLost } from "@/search/run";
+import { QueryLost } from "@/query/use-search";
 import { SearchPage } from "@/search/page";
 import { Boundary } from "@/shell/boundary";
 import { DropAnywhere } from "@/shell/drop-anywhere";

@@ -4,7 +4,7 @@ import { plural } from "@/format";
 import { LibraryGrid } from "@/library/grid";
 import { AddImages } from "@/library/add-images";
 import { UploadPanel } from "@/library/upload-panel";
-import { useViewed } from "@/search/address";
+import { useViewed } from "@/query/use-search-state";
 import { useTitle } from "@/ui/hooks";
 import { Icon } from "@/ui/icons";
 import { Failure, Note } from "@/ui/notes";

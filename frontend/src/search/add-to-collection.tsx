@@ -5,8 +5,8 @@ import { answer, api, asBinary, asForm } from "@/api/client";
 import { Problem, textOf } from "@/api/problem";
 import type { Hit } from "@/api/types";
 import { nameBeside } from "@/library/taken-names";
-import { queryImage } from "@/search/run";
-import type { Part } from "@/search/state";
+import { queryImage } from "@/query/use-search";
+import type { Part } from "@/query/search-state";
 import { useToast } from "@/ui/toasts";
 import { Button } from "@/ui/button";
 

@@ -1,13 +1,13 @@
 import { type SyntheticEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import type { SearchAnswer } from "@/api/types";
-import { NO_MARKS } from "@/search/marks";
-import { entered, readTyped, wordsOf } from "@/search/parts";
+import { NO_MARKS } from "@/query/feedback-marks";
+import { entered, readTyped, wordsOf } from "@/query/query-parts";
 import { PartsTray } from "@/search/parts-tray";
 import { PickIcons } from "@/search/pick";
-import type { Part, SearchState } from "@/search/state";
+import type { Part, SearchState } from "@/query/search-state";
 import { TypedHint } from "@/search/query-notes";
-import { useReadsText } from "@/search/towers";
+import { useReadsText } from "@/query/use-text-model";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 

@@ -1,10 +1,10 @@
 import type { MouseEvent } from "react";
 import type { Hit } from "@/api/types";
 import { percent, plural, shortName } from "@/format";
-import type { Mark } from "@/search/marks";
-import type { Scale } from "@/search/scale";
+import type { Mark } from "@/query/feedback-marks";
+import type { Scale } from "@/query/score-scale";
 import type { Entry } from "@/search/sections";
-import { Thumbs } from "@/search/thumbs";
+import { Thumbs } from "@/query/thumb-buttons";
 import { Icon } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";
 import { Thumbnail } from "@/ui/picture";

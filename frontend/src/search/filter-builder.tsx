@@ -1,7 +1,7 @@
 import { useEffect, useId, useState } from "react";
 import type { Facet } from "@/api/types";
 import { count as formatCount } from "@/format";
-import { readRange, type Rule, type Scalar, showBound } from "@/search/filter";
+import { readRange, type Rule, type Scalar, showBound } from "@/query/metadata-filter";
 import { IconButton } from "@/ui/button";
 import { useSettled } from "@/ui/hooks";
 

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { shortName } from "@/format";
-import type { Mark } from "@/search/marks";
+import type { Mark } from "@/query/feedback-marks";
 import { IndexedThumbnail } from "@/search/parts-tray";
 import { Icon } from "@/ui/icons";
 

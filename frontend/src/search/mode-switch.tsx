@@ -1,7 +1,7 @@
 import { useStats } from "@/api/queries";
-import { type Mode, MODES } from "@/search/choices";
-import { modeOf, modesFor } from "@/search/mode";
-import type { SearchState } from "@/search/state";
+import { type Mode, MODES } from "@/query/modes";
+import { modeOf, modesFor } from "@/query/search-mode";
+import type { SearchState } from "@/query/search-state";
 import { Segments } from "@/ui/segments";
 
 const LOOK: Record<Mode, { label: string; hint: string }> = {

@@ -1,15 +1,15 @@
 import { Problem } from "@/api/problem";
 import { Placeholders } from "@/search/results";
-import type { useSearch } from "@/search/run";
-import { QueryLost } from "@/search/run";
-import { isSearchable } from "@/search/parts";
-import { NO_MARKS } from "@/search/marks";
-import type { Mode } from "@/search/choices";
-import { modesFor } from "@/search/mode";
+import type { useSearch } from "@/query/use-search";
+import { QueryLost } from "@/query/use-search";
+import { isSearchable } from "@/query/query-parts";
+import { NO_MARKS } from "@/query/feedback-marks";
+import type { Mode } from "@/query/modes";
+import { modesFor } from "@/query/search-mode";
 import { PickButtons } from "@/search/pick";
 import { isOfTheQuery } from "@/search/query-notes";
-import type { SearchState } from "@/search/state";
-import { useReadsText } from "@/search/towers";
+import type { SearchState } from "@/query/search-state";
+import { useReadsText } from "@/query/use-text-model";
 import { Button } from "@/ui/button";
 import { Failure, Note } from "@/ui/notes";
 

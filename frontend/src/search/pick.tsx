@@ -1,5 +1,5 @@
 import { type ReactNode, useRef } from "react";
-import { useSearchWith } from "@/search/search-with";
+import { useSearchWith } from "@/query/use-search-with-file";
 import { Button, IconButton } from "@/ui/button";
 
 /** The ways to bring an image that are no dragging and no pasting. */

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { Problem } from "@/api/problem";
-import type { useSearch } from "@/search/run";
+import type { useSearch } from "@/query/use-search";
 
 /** What is over in less is not worth a flicker. */
 const NOTICED_MS = 150;

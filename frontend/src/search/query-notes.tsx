@@ -1,6 +1,6 @@
 import { Problem } from "@/api/problem";
 import { useStats } from "@/api/queries";
-import { hostOf, readTyped } from "@/search/parts";
+import { hostOf, readTyped } from "@/query/query-parts";
 import { Icon } from "@/ui/icons";
 
 /** What is wrong with the query itself, and is best said where it was entered. */

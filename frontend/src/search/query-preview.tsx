@@ -2,9 +2,9 @@ import { type ReactNode, useState } from "react";
 import { useObjectUrl } from "@/api/images";
 import { useImage } from "@/api/queries";
 import { bytes } from "@/format";
-import { fileOf, hostOf } from "@/search/parts";
+import { fileOf, hostOf } from "@/query/query-parts";
 import { useUpload } from "@/search/parts-tray";
-import type { Part } from "@/search/state";
+import type { Part } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
 import { Thumbnail } from "@/ui/picture";
 

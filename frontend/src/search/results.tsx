@@ -1,9 +1,9 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import { useViewed } from "@/search/address";
+import { useViewed } from "@/query/use-search-state";
 import { Card, heightBelow } from "@/search/card";
-import { MARK_KEYS, type Marking, toggled } from "@/search/marks";
-import type { Scale } from "@/search/scale";
+import { MARK_KEYS, type Marking, toggled } from "@/query/feedback-marks";
+import type { Scale } from "@/query/score-scale";
 import type { Entry, Section } from "@/search/sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";

@@ -1,5 +1,5 @@
 import type { Hit, Picture } from "@/api/types";
-import { type Grouping, titleOf } from "@/search/grouping";
+import { type Grouping, titleOf } from "@/query/grouping";
 
 /** One place in the results: a hit, or one of the images that are nearly the same as the hit before it. */
 export interface Entry {

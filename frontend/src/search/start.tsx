@@ -1,10 +1,10 @@
 import { Link } from "wouter";
 import { useNewest, useStats } from "@/api/queries";
 import { plural } from "@/format";
-import { useSearchState } from "@/search/address";
+import { useSearchState } from "@/query/use-search-state";
 import { SearchBox } from "@/search/box";
 import { PickButtons } from "@/search/pick";
-import { likeThis } from "@/search/state";
+import { likeThis } from "@/query/search-state";
 import { buttonClass } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";

@@ -1,6 +1,6 @@
-import { STRATEGIES, type Strategy } from "@/search/choices";
-import type { SearchState } from "@/search/state";
-import { strategiesFor } from "@/search/strategy";
+import { STRATEGIES, type Strategy } from "@/query/modes";
+import type { SearchState } from "@/query/search-state";
+import { strategiesFor } from "@/query/strategy";
 import { Choice } from "@/ui/choice";
 
 const WORDS: Record<Strategy, { label: string; hint: string }> = {

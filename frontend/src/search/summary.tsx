@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
-import type { Scale } from "@/search/scale";
+import type { Scale } from "@/query/score-scale";
 import { useToast } from "@/ui/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";

@@ -3,7 +3,7 @@ import { useDropzone } from "react-dropzone";
 import { useLocation } from "wouter";
 import { isImage } from "@/library/files";
 import { useUploads } from "@/library/uploads-context";
-import { useSearchWith } from "@/search/search-with";
+import { useSearchWith } from "@/query/use-search-with-file";
 import { useToast } from "@/ui/toasts";
 import { Icon } from "@/ui/icons";
 

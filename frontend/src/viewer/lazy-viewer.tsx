@@ -1,6 +1,6 @@
 import { lazy, Suspense } from "react";
 import { chunks } from "@/chunks";
-import { useViewed } from "@/search/address";
+import { useViewed } from "@/query/use-search-state";
 import type { Props } from "@/viewer/viewer";
 
 const Viewer = lazy(chunks.viewer);

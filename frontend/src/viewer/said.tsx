@@ -1,7 +1,7 @@
 import { Link } from "wouter";
 import type { Tagging } from "@/api/types";
 import { percent } from "@/format";
-import { taggedWith } from "@/search/state";
+import { taggedWith } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
 import type { Words } from "@/viewer/words";
 

@@ -1,4 +1,4 @@
-import { MAX_MARKS, type SearchState } from "@/search/state";
+import { MAX_MARKS, type SearchState } from "@/query/search-state";
 
 /** What somebody says of a result: more like this, or not like this. */
 export type Mark = "up" | "down";

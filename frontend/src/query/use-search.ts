@@ -3,14 +3,14 @@ import { answer, api, asBinary, asForm, fetchRaw } from "@/api/client";
 import { imageUrl } from "@/api/images";
 import { Problem } from "@/api/problem";
 import type { SearchAnswer, SearchOptions } from "@/api/types";
-import { API_MODES, API_STRATEGIES, type Mode, type Strategy } from "@/search/choices";
-import { toFilter } from "@/search/filter";
-import { modeOf, seenParts } from "@/search/mode";
-import { isSearchable } from "@/search/parts";
-import { shrunk } from "@/search/shrink";
-import { COUNTS, type Part, type SearchState } from "@/search/state";
-import { load, store, type StoredQuery } from "@/search/stored";
-import { canVary, strategyOf } from "@/search/strategy";
+import { API_MODES, API_STRATEGIES, type Mode, type Strategy } from "@/query/modes";
+import { toFilter } from "@/query/metadata-filter";
+import { modeOf, seenParts } from "@/query/search-mode";
+import { isSearchable } from "@/query/query-parts";
+import { shrunk } from "@/query/shrink-image";
+import { COUNTS, type Part, type SearchState } from "@/query/search-state";
+import { load, store, type StoredQuery } from "@/query/uploaded-images";
+import { canVary, strategyOf } from "@/query/strategy";
 
 /** The link names an image that only another browser has. */
 export class QueryLost extends Error {

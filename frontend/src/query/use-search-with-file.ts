@@ -1,8 +1,8 @@
 import { useCallback } from "react";
 import { useLocation } from "wouter";
-import { withPicture } from "@/search/parts";
-import { format, NOTHING, type Part, parse, type Source } from "@/search/state";
-import { store } from "@/search/stored";
+import { withPicture } from "@/query/query-parts";
+import { format, NOTHING, type Part, parse, type Source } from "@/query/search-state";
+import { store } from "@/query/uploaded-images";
 import { useToast } from "@/ui/toasts";
 
 /** Keeps an image in this browser, as something to search with. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readRange } from "@/search/filter";
+import { readRange } from "@/query/metadata-filter";
 
 describe("a range that was entered", () => {
   it("has its lower end first whichever box that is in", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { markOf, NO_MARKS, toggled, withMark } from "@/search/marks";
-import { MAX_MARKS } from "@/search/state";
+import { markOf, NO_MARKS, toggled, withMark } from "@/query/feedback-marks";
+import { MAX_MARKS } from "@/query/search-state";
 
 describe("marks", () => {
   it("are one thing or the other, and can be taken back", () => {

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { entered, isSearchable, readTyped, withImage, withPicture, wordsOf, fileOf } from "@/search/parts";
-import type { Part } from "@/search/state";
+import {
+  entered,
+  isSearchable,
+  readTyped,
+  withImage,
+  withPicture,
+  wordsOf,
+  fileOf,
+} from "@/query/query-parts";
+import type { Part } from "@/query/search-state";
 
 const text = (words: string, weight = 1): Part => ({ kind: "text", text: words, weight });
 const image = (id: string, weight = 1): Part => ({ kind: "image", id, weight });

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Facet } from "@/api/types";
-import { groupings, readStep, titleOf } from "@/search/grouping";
+import { groupings, readStep, titleOf } from "@/query/grouping";
 
 const facet = (field: string, kind: Facet["kind"], counts: number[], more: Partial<Facet> = {}): Facet => ({
   field,

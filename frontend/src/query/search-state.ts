@@ -1,6 +1,6 @@
-import { readStep, type Step } from "@/search/grouping";
-import { isMode, isStrategy, type Mode, type Strategy } from "@/search/choices";
-import { type Rule, readRules, writeRules } from "@/search/filter";
+import { readStep, type Step } from "@/query/grouping";
+import { isMode, isStrategy, type Mode, type Strategy } from "@/query/modes";
+import { type Rule, readRules, writeRules } from "@/query/metadata-filter";
 
 /** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in use-search.ts. */
 export type Source =

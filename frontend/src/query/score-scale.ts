@@ -1,5 +1,5 @@
 import { score } from "@/format";
-import type { Mode, Strategy } from "@/search/choices";
+import type { Mode, Strategy } from "@/query/modes";
 
 /** What scores are, and how one is written and read out. */
 export interface Scale {

@@ -1,5 +1,5 @@
 import { shortName } from "@/format";
-import type { Part, Source } from "@/search/state";
+import type { Part, Source } from "@/query/search-state";
 
 /** What a person can say of how much a part counts. */
 export const LEVELS = [

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { modeOf, modesFor, seenParts } from "@/search/mode";
-import type { Part } from "@/search/state";
+import { modeOf, modesFor, seenParts } from "@/query/search-mode";
+import type { Part } from "@/query/search-state";
 
 const words: Part = { kind: "text", text: "dogs", weight: 1 };
 const picture: Part = { kind: "image", id: "a", weight: 1 };

@@ -1,4 +1,4 @@
-import { type Mark, toggled } from "@/search/marks";
+import { type Mark, toggled } from "@/query/feedback-marks";
 import { Icon } from "@/ui/icons";
 
 interface Props {

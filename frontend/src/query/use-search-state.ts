@@ -1,6 +1,6 @@
 import { useCallback, useLayoutEffect, useMemo, useRef } from "react";
 import { useLocation, useSearch as useAddress } from "wouter";
-import { format, parse, type SearchState } from "@/search/state";
+import { format, parse, type SearchState } from "@/query/search-state";
 
 /** An address with another image in the viewer, or none. */
 function viewing(path: string, search: string, id: string | null): string {

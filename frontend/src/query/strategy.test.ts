@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { scaleOf } from "@/search/scale";
-import { NOTHING, type Part, type SearchState } from "@/search/state";
-import { canVary, strategiesFor, strategyOf } from "@/search/strategy";
+import { scaleOf } from "@/query/score-scale";
+import { NOTHING, type Part, type SearchState } from "@/query/search-state";
+import { canVary, strategiesFor, strategyOf } from "@/query/strategy";
 
 const words: Part = { kind: "text", text: "dogs", weight: 1 };
 const picture: Part = { kind: "image", id: "a", weight: 1 };

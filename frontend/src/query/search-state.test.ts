@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describe as say, type Rule, toFilter } from "@/search/filter";
+import { describe as say, type Rule, toFilter } from "@/query/metadata-filter";
 import {
   COUNTS,
   format,
@@ -9,7 +9,7 @@ import {
   parse,
   type SearchState,
   taggedWith,
-} from "@/search/state";
+} from "@/query/search-state";
 
 const upload = { kind: "upload", key: "abc", twin: null, weight: 1 } as const;
 

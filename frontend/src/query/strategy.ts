@@ -1,6 +1,6 @@
-import { STRATEGIES, type Strategy } from "@/search/choices";
-import { modeOf, seenParts } from "@/search/mode";
-import type { SearchState } from "@/search/state";
+import { STRATEGIES, type Strategy } from "@/query/modes";
+import { modeOf, seenParts } from "@/query/search-mode";
+import type { SearchState } from "@/query/search-state";
 
 type Asked = Pick<SearchState, "parts" | "liked" | "disliked" | "mode">;
 

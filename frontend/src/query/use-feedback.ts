@@ -2,8 +2,8 @@ import { useMutation } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { answer, api } from "@/api/client";
 import { textOf } from "@/api/problem";
-import type { Mark } from "@/search/marks";
-import type { Part } from "@/search/state";
+import type { Mark } from "@/query/feedback-marks";
+import type { Part } from "@/query/search-state";
 import { useToast } from "@/ui/toasts";
 
 const VERDICTS = { up: "positive", down: "negative" } as const;

@@ -1,5 +1,5 @@
-import type { Mode } from "@/search/choices";
-import type { Part, SearchState } from "@/search/state";
+import type { Mode } from "@/query/modes";
+import type { Part, SearchState } from "@/query/search-state";
 
 type Asked = Pick<SearchState, "parts" | "liked" | "disliked" | "mode">;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { load, store } from "@/search/stored";
+import { load, store } from "@/query/uploaded-images";
 
 describe("queries kept in the browser", () => {
   it("are found by the key that storing returned", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { fitted, type Redraw, shrunk } from "@/search/shrink";
+import { fitted, type Redraw, shrunk } from "@/query/shrink-image";
 
 const blob = (bytes: number) => new Blob([new Uint8Array(bytes)]);
 const PHOTO = 10_500_000;
