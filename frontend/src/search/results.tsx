@@ -1,10 +1,10 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useViewed } from "@/query/use-search-state";
-import { Card, heightBelow } from "@/search/card";
+import { Card, heightBelow } from "@/search/result-card";
 import { MARK_KEYS, type Marking, toggled } from "@/query/feedback-marks";
 import type { Scale } from "@/query/score-scale";
-import type { Entry, Section } from "@/search/sections";
+import type { Entry, Section } from "@/search/result-sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";
 import type { MenuItem } from "@/ui/menu";

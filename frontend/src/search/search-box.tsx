@@ -4,7 +4,7 @@ import type { SearchAnswer } from "@/api/types";
 import { NO_MARKS } from "@/query/feedback-marks";
 import { entered, readTyped, wordsOf } from "@/query/query-parts";
 import { PartsTray } from "@/search/parts-tray";
-import { PickIcons } from "@/search/pick";
+import { PickIcons } from "@/search/image-picker";
 import type { Part, SearchState } from "@/query/search-state";
 import { TypedHint } from "@/search/query-notes";
 import { useReadsText } from "@/query/use-text-model";

@@ -6,7 +6,7 @@ import { isSearchable } from "@/query/query-parts";
 import { NO_MARKS } from "@/query/feedback-marks";
 import type { Mode } from "@/query/modes";
 import { modesFor } from "@/query/search-mode";
-import { PickButtons } from "@/search/pick";
+import { PickButtons } from "@/search/image-picker";
 import { isOfTheQuery } from "@/search/query-notes";
 import type { SearchState } from "@/query/search-state";
 import { useReadsText } from "@/query/use-text-model";

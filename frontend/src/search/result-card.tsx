@@ -3,7 +3,7 @@ import type { Hit } from "@/api/types";
 import { percent, plural, shortName } from "@/format";
 import type { Mark } from "@/query/feedback-marks";
 import type { Scale } from "@/query/score-scale";
-import type { Entry } from "@/search/sections";
+import type { Entry } from "@/search/result-sections";
 import { Thumbs } from "@/query/thumb-buttons";
 import { Icon } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Hit } from "@/api/types";
-import { firstOf, picturesOf, sectionsOf } from "@/search/sections";
+import { firstOf, picturesOf, sectionsOf } from "@/search/result-sections";
 
 const hit = (id: string, more: Partial<Hit> = {}): Hit => ({
   image_id: id,
