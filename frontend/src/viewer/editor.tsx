@@ -9,7 +9,7 @@ import { Button, IconButton } from "@/ui/button";
 import type { Draft } from "@/viewer/draft";
 import { keptDrafts } from "@/viewer/kept-drafts";
 import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
-import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
+import { joinWords, readTags, splitWords, writeTags } from "@/viewer/description-fields";
 
 interface Field {
   id: number;

@@ -16,14 +16,14 @@ import { useToast } from "@/ui/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
-import { useDelete } from "@/viewer/delete";
+import { useDelete } from "@/viewer/use-delete-image";
 import { type Draft, useDraft } from "@/viewer/draft";
 import { FullImage } from "@/viewer/full-image";
 import { keptDrafts } from "@/viewer/kept-drafts";
-import { useNeighbours } from "@/viewer/leaf";
+import { useNeighbours } from "@/viewer/use-neighbours";
 import { MetadataTable } from "@/viewer/metadata";
-import { Said } from "@/viewer/said";
-import { splitWords } from "@/viewer/words";
+import { Said } from "@/viewer/description";
+import { splitWords } from "@/viewer/description-fields";
 import { Zoomable } from "@/viewer/zoomable";
 
 const Editor = lazy(() => chunks.editor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));

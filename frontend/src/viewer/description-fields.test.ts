@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Metadata } from "@/api/types";
-import { joinWords, readTags, splitWords, writeTags } from "@/viewer/words";
+import { joinWords, readTags, splitWords, writeTags } from "@/viewer/description-fields";
 
 describe("the words of an image", () => {
   it("are its description and tags, apart from the other fields", () => {

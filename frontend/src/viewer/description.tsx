@@ -3,7 +3,7 @@ import type { Tagging } from "@/api/types";
 import { percent } from "@/format";
 import { taggedWith } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
-import type { Words } from "@/viewer/words";
+import type { Words } from "@/viewer/description-fields";
 
 /** What is said of an image: its description, and its tags, each of which leads to others that have it. */
 export function Said({ words, tagging }: { words: Words; tagging: Tagging | null }) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { neighboursOf } from "@/viewer/leaf";
+import { neighboursOf } from "@/viewer/use-neighbours";
 
 const picture = (image_id: string) => ({ image_id, sha256: "", width: 1, height: 1 });
 const [a, b, c] = [picture("a"), picture("b"), picture("c")];
