@@ -36,7 +36,7 @@ from image_similarity.telemetry.tracing import Tracing
 def create_app(
     engine: SearchEngine, settings: Settings, bulk_jobs: JobService, tracing: Tracing | None = None
 ) -> FastAPI:
-    """Return the application; it starts the jobs, and closes them and the engine when it shuts down."""
+    """Return the application. It starts the bulk jobs, and closes them and the engine when it shuts down."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +51,7 @@ def create_app(
         try:
             await engine.close()
         except StoreUnavailable as error:
-            # For who runs the server to tell: raised here it would be a traceback of uvicorn's.
+            # The caller that runs the server reports it. Raised here, uvicorn would print a traceback.
             get_logger().error("shutdown_failed", error=str(error))
             app.state.lost = str(error)
 
@@ -62,7 +62,7 @@ def create_app(
         summary="Drop images in, find the ones that look alike.",
         docs_url=None,
         redoc_url=None,
-        # They would lead to whatever host the request names.
+        # A redirect would lead to the host that the request names.
         redirect_slashes=False,
     )
     app.state.engine = engine
@@ -77,7 +77,7 @@ def create_app(
     limits = BodyLimits(settings.max_body_bytes, {f"{PREFIX}/index/batch": settings.max_batch_bytes})
     guard = [Depends(ApiKeyAuth(settings.api_keys))]
     room = Depends(RequireRoom(limits))
-    # Balancers and kubelets carry no key.
+    # Load balancers and kubelets send no key.
     app.include_router(service.probes)
     for router in (search.router, facets.router, service.router):
         app.include_router(router, dependencies=guard)
@@ -88,8 +88,8 @@ def create_app(
     docs_page.install(app)
     _build_routes(app)
 
-    # The last one added is the first that a request meets.
-    # Within what hands an answer on in pieces, which can no more be compressed.
+    # A request passes the middleware that was added last first.
+    # Inside the middleware that splits an answer into pieces, because pieces can no longer be compressed.
     app.add_middleware(CompressJson)
     app.add_middleware(BodyLimitMiddleware, limits=limits)
     app.add_middleware(
@@ -104,14 +104,14 @@ def create_app(
     app.add_middleware(RequestLogMiddleware, metrics=engine.metrics)
     if tracing is not None:
         app.add_middleware(TraceRequests, tracing=tracing)
-    # So that all see the client's address, and not that of a proxy of ours.
+    # Outermost, so that all others see the client's address, and not that of our proxy.
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
     return app
 
 
 def _build_routes(app: FastAPI) -> None:
-    """Have FastAPI work out now what its routes take; else the first request does, and the event loop stands for it."""
-    # A path that no route has is looked for in all of them.
+    """Build the parameter models of all routes now; else the first request would do so and block the event loop."""
+    # No route has this path, so every route is tried.
     scope = {"type": "http", "method": "GET", "path": "/no/route/has/this", "root_path": "", "headers": []}
     for route in app.routes:
         route.matches(scope)
@@ -122,5 +122,5 @@ _metrics = APIRouter(include_in_schema=False)
 
 @_metrics.get("/metrics")
 async def metrics(engine: EngineDep, jobs: JobsDep) -> Response:
-    """Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
     return metrics_answer(engine, await jobs.info())

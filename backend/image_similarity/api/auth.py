@@ -1,4 +1,4 @@
-"""Who may call."""
+"""Authentication by API key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from image_similarity.api.guesses import WrongKeys, client_address
 
 
 class ApiKeyAuth:
-    """A dependency that lets a request pass with one of the keys, or with any where none are set."""
+    """A dependency that admits requests with one of the keys; without keys it admits all requests."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         self._keys = [
@@ -26,14 +26,14 @@ class ApiKeyAuth:
         self._wrong = WrongKeys()
 
     async def __call__(self, request: Request) -> None:
-        """Raise ProblemError: 401 without a valid key, 429 while its address has too many wrong ones.
+        """Raise ProblemError: 401 without a valid key, 429 while too many wrong keys of the address wait for an answer.
 
         The log line of the request gets the key's fingerprint.
         """
         if not self._keys:
             return
         given = _given(request.headers)
-        # Every key is compared, in constant time, so that an answer's delay tells nothing about any of them.
+        # Every key is compared, in constant time, so that an answer's delay reveals nothing about any of them.
         matches = [name for key, name in self._keys if hmac.compare_digest(key, given)]
         name = matches[0] if given and matches else None
         address = client_address(request.scope)
@@ -56,12 +56,12 @@ class ApiKeyAuth:
 
 
 def fingerprint(key: str) -> str:
-    """Return what a key is called in the log: the beginning of its SHA-256."""
+    """Return the name of a key in the log: the first 8 hex digits of its SHA-256."""
     return sha256(key.encode()).hexdigest()[:8]
 
 
 def _given(headers: Headers) -> bytes:
-    """Return the bytes of the key that a request carries; none where it carries none."""
+    """Return the bytes of the key that a request carries; empty if it carries none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
     # Headers are decoded as Latin-1, which has a letter for every byte.

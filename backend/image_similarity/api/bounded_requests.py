@@ -1,7 +1,7 @@
-"""What a connection may cost before the application hears of its request: bytes, fields, seconds, and connections.
+"""Limits per connection, applied before the application sees a request: bytes, fields, seconds, and connections.
 
-The HTTP parser takes heads of any length, and each further piece of a field costs it a copy of all before; uvicorn
-waits for heads and bodies without end.
+Without them, the HTTP parser accepts heads of any length and copies a whole field for each further piece of it, and
+uvicorn waits for heads and bodies without a time limit.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from image_similarity.telemetry.logging import get_logger
 
 MAX_HEAD = 65536
-"""Bytes of a request's line and fields."""
+"""Bytes of a request's line and header fields."""
 
 MAX_HEAD_FIELDS = 100
 
 HEAD_SECONDS = 10.0
-"""From a request's first byte, or from the connection, until its head is whole."""
+"""From a request's first byte, or from the start of the connection, until its head is complete."""
 
 BODY_SECONDS = 30.0
-"""In each such span that the server waits for a body, BODY_BYTES of it have to come."""
+"""In each such span, a client that sends a body must send BODY_BYTES of it."""
 
 BODY_BYTES = 30_000
-"""1 kB a second, far below any telephone's line."""
+"""1 kB per second, far below the speed of any mobile network."""
 
 ANSWER_SECONDS = 30.0
-"""In each such span that an answer waits for its client, the client has to read what lies there, some 50 kB."""
+"""In each such span, a client must read the part of its answer that is waiting, about 50 kB."""
 
 MAX_CONNECTIONS = 512
-"""Of one address. A balancer is one, with up to 256 requests at a time; and descriptors end at 1,024 in many places."""
+"""Per address. A balancer has one address and sends up to 256 requests at a time; many systems allow a process 1,024
+descriptors."""
 
 _connections: Counter[str] = Counter()
 
 
 class BoundedRequests(HttpToolsProtocol):
-    """uvicorn's HTTP protocol within the limits above; beyond them it answers with a problem document and closes."""
+    """uvicorn's HTTP protocol with the limits above; beyond them it answers with a problem document and closes."""
 
     _address = ""
     _loose = 0
-    """Bytes since the last ones that ended a head or were of a body."""
+    """Bytes received since the last ones that ended a head or belonged to a body."""
     _head_bytes = 0
     _advanced = False
     _refused = False
@@ -52,7 +53,7 @@ class BoundedRequests(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _in_body = False
     _body_bytes = 0
-    """Of the body, since the deadline was set."""
+    """Bytes of the body since the deadline was set."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop for each connection."""
@@ -83,7 +84,7 @@ class BoundedRequests(HttpToolsProtocol):
         self._unread = self.loop.call_later(ANSWER_SECONDS, self._hang_up)
 
     def resume_writing(self) -> None:
-        """Called by the transport when the client has read almost all of it."""
+        """Called by the transport when the client has read almost all of the answer."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
@@ -113,7 +114,7 @@ class BoundedRequests(HttpToolsProtocol):
             raise ValueError("the URL is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser for each field, also behind a body."""
+        """Called by the parser for each field, also for trailers after a body."""
         super().on_header(name, value)
         self._head_bytes += len(name) + len(value)
         if len(self.headers) > MAX_HEAD_FIELDS or self._head_bytes > MAX_HEAD:
@@ -142,12 +143,12 @@ class BoundedRequests(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Called by uvicorn at an answer's end."""
         super().on_response_complete()
-        # A piece of the next head came while this request was answered.
+        # A piece of the next head arrived while this request was answered.
         if self._loose and self._deadline is None:
             self._wait(HEAD_SECONDS)
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn for what is no HTTP, and for what was refused above and is answered already."""
+        """Called by uvicorn for bytes that are no HTTP, and for requests that were refused and answered above."""
         if not self._refused:
             super().send_400_response(msg)
 
@@ -156,7 +157,7 @@ class BoundedRequests(HttpToolsProtocol):
         self._body_bytes = 0
         if self._timer is None:
             self._timer = self.loop.call_later(seconds, self._check_time)
-        # A timer that is set ends no earlier than the one before it did; it looks at the deadline then.
+        # A timer that is already running fires before the new deadline; `_check_time` then waits for the rest.
 
     def _check_time(self) -> None:
         self._timer = None
@@ -165,7 +166,7 @@ class BoundedRequests(HttpToolsProtocol):
         if (left := self._deadline - self.loop.time()) > 0:
             self._timer = self.loop.call_later(left, self._check_time)
         elif self._in_body and (self.flow.read_paused or self._body_bytes >= BODY_BYTES):
-            # The application reads slowly, which is none of the client's doing; or all is well.
+            # The application reads slowly, which is not the client's fault; or the body arrives fast enough.
             self._wait(BODY_SECONDS)
         elif self._in_body:
             self._refuse(408, "body_too_slow", f"Less than {BODY_BYTES} bytes of the body came in {BODY_SECONDS:g} s.")
@@ -174,7 +175,7 @@ class BoundedRequests(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         get_logger().warning("answer_not_read", client=self._address, seconds=ANSWER_SECONDS)
-        # What waits to be written is dropped: whoever sends it is told that the client has gone.
+        # The unwritten rest is dropped; the sender gets the error that the client has disconnected.
         self.transport.abort()
 
     def _refuse_head(self) -> None:
@@ -184,7 +185,7 @@ class BoundedRequests(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, detail: str) -> None:
         self._refused = True
         answered = self.cycle is not None and not self.cycle.response_complete and self.cycle.response_started
-        # A connection that never sent a byte is closed without a word.
+        # A connection that never sent a byte is closed without an answer.
         if not answered and (self._loose or self._in_body or status != 408):
             self.transport.write(_answer(status, code, detail))
         self.transport.close()

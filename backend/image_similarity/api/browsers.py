@@ -1,9 +1,9 @@
-"""What keeps web pages of strangers away from the API, which a user's browser may reach where they do not.
+"""Protect the API from foreign web pages: a user's browser may reach it although the page's server cannot.
 
-Two ways lead in. A page may send simple requests to any address that its browser reaches, and is only kept from reading
-the answers; so a request that changes something must not come from a foreign origin. And a page may let the name of its
-own host lead to this server a moment later (DNS rebinding), after which both are one origin; so the name that the
-browser asks for must be one of ours. Programs that are no browsers say nothing of pages, and pass.
+There are two attacks. A page can send simple requests to any address that the browser reaches; the browser only stops
+it from reading the answers. So a request that changes something must not come from a foreign origin. And a page can
+make the name of its own host resolve to this server a moment later (DNS rebinding); then both are one origin. So the
+Host header must be one of our names. Programs that are no browsers send no headers about pages, and pass.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from image_similarity.telemetry.logging import get_logger
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 ANY_NAME = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
-"""Asked by balancers, kubelets and Prometheus under names and addresses of their own. They tell of no image."""
+"""Balancers, kubelets and Prometheus request these under names and addresses of their own. They reveal no image."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -34,7 +34,7 @@ class AllowedHosts:
     def __init__(self, names: Sequence[str], *, addresses: bool = False) -> None:
         """Take names, addresses, `*.example.com` for all names below one, and `*` for any.
 
-        `addresses` allows every IP address besides: no name leads there, so none can be made to.
+        `addresses` also allows every IP address, which is safe: DNS rebinding needs a name.
         """
         self._any = "*" in names
         self._addresses = addresses
@@ -42,7 +42,7 @@ class AllowedHosts:
         self._ends = tuple(_plain(name)[1:] for name in names if name.startswith("*."))
 
     def hold(self, host: str) -> bool:
-        """Tell whether a Host header's value, with or without a port, is one of them."""
+        """Return whether the value of a Host header, with or without a port, is one of them."""
         if self._any:
             return True
         name = _split(host)[0]
@@ -52,7 +52,7 @@ class AllowedHosts:
 
 
 def allowed_hosts(settings: Settings) -> AllowedHosts:
-    """Return what ALLOWED_HOSTS says; by default any name once there are keys, since no stranger's page has one."""
+    """Return the hosts of ALLOWED_HOSTS; by default any name if there are keys, because no foreign page has one."""
     if settings.allowed_hosts or settings.api_keys:
         return AllowedHosts(settings.allowed_hosts or ["*"])
     every_interface = settings.api_host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound to
@@ -69,14 +69,14 @@ class RefuseForeignPages:
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it before any of its body is read."""
+        """Pass the request on, or refuse it before its body is read."""
         refusal = self._refuse(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        # HTTP/1.0 may leave it out. No browser speaks that.
+        # HTTP/1.0 allows requests without a Host header. No browser speaks HTTP/1.0.
         if len(hosts) != 1 and not (not hosts and scope["http_version"] == "1.0"):
             return problem(scope, 400, "bad_request", "Send one Host header.")
         host = hosts[0] if hosts else ""
@@ -100,11 +100,11 @@ class RefuseForeignPages:
         return None
 
     def _is_ours(self, headers: Headers, host: str) -> bool:
-        """Tell whether a request comes from our page, an allowed one, or no page at all."""
+        """Return whether a request comes from our page, an allowed page, or no page at all."""
         origins = headers.getlist("origin")
         if "*" in self._origins or (len(origins) == 1 and origins[0] in self._origins):
             return True
-        # What the browser itself says; no page can change it. It is not sent over http but to this machine.
+        # The browser sets this header, and no page can change it. Over plain http browsers send it only to localhost.
         if site := headers.get("sec-fetch-site"):
             return site in ("same-origin", "none")
         # The schemes are not compared: a proxy that ends TLS hides the browser's.
@@ -112,13 +112,13 @@ class RefuseForeignPages:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """Tell whether a page of that origin was served under that Host; "null" is an origin that hides itself."""
+    """Return whether a page of that origin was served under that Host; "null" is an opaque origin."""
     scheme, _, place = origin.partition("://")
     return scheme in ("http", "https") and bool(_split(host)[0]) and _split(place) == _split(host)
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    """Return the name, as `_plain` writes it, and the port of `name:port`; an empty name where it is neither."""
+    """Return the name, as `_plain` writes it, and the port of `name:port`; an empty name if `host` is invalid."""
     try:
         parts = urlsplit(f"//{host}")
         if parts.netloc != host or "@" in host:

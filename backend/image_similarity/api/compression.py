@@ -1,7 +1,8 @@
-"""Large JSON answers are compressed for clients that can read that: 48 kB of search results become 13.
+"""Compress large JSON answers for clients that accept gzip: 48 kB of search results become 13.
 
-Only JSON: images are compressed already, and events are to be sent as they come. That an answer's length tells what is
-in it (BREACH) does no harm here, because no answer holds a secret: keys are never sent back, and there are no cookies.
+Only JSON: images are compressed already, and events must be sent at once. The length of a compressed answer reveals
+something about its content (BREACH). That does no harm here, because no answer holds a secret: keys are never sent
+back, and there are no cookies.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LEAST_BYTES = 4096
-"""A smaller answer is two or three packets in any case."""
+"""A smaller answer takes two or three packets in any case."""
 
 LONG_BYTES = 131_072
-"""From here on compressing takes more than a millisecond, and so is a thread's work."""
+"""From this size on compression takes more than a millisecond, so it runs in a thread."""
 
 _LEVEL = 1
-"""The quickest: a tenth larger than the default level, in a third of its time."""
+"""The fastest: a tenth larger than the default level, in a third of its time."""
 
 _TYPES = ("application/json", "application/problem+json")
 
@@ -40,7 +41,7 @@ class CompressJson:
         async def compress(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start" and _is_json(Headers(raw=message["headers"])):
-                # Held, because its length depends on the body.
+                # Held back, because its Content-Length depends on the body.
                 start = message
                 return
             if start is None:
@@ -62,7 +63,7 @@ class CompressJson:
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Tell whether an `Accept-Encoding` names gzip, or all; `gzip;q=0` is a no."""
+    """Return whether an `Accept-Encoding` accepts gzip or `*`; `gzip;q=0` refuses it."""
     weights = {}
     for item in accepted.lower().split(","):
         name, _, weight = item.partition(";")

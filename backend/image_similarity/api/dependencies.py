@@ -1,4 +1,4 @@
-"""What routes ask for, each as one annotated name."""
+"""The parameters of routes, each as one annotated name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ UploadId = Annotated[
         examples=["b5e2c7d09f4a41d8"],
         min_length=1,
         max_length=64,
-        # Never a step of a path: it becomes the name of a folder.
+        # No slash and no dot, because it becomes the name of a folder.
         pattern=r"^[a-z0-9-]+$",
     ),
 ]

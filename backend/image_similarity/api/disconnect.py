@@ -1,4 +1,4 @@
-"""Work for a caller who may leave before it is done."""
+"""Cancel work if its client disconnects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work returns; once the caller has hung up, it is cancelled. The body has been read before.
+    """Return the result of the work; cancel it when the client disconnects. The caller has read the body before.
 
-    Only for work that may be cut off anywhere. Raises what the work raises, and ClientDisconnect.
+    Only for work that can be cancelled at any point. Raises the errors of the work, and ClientDisconnect.
     """
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
@@ -27,7 +27,7 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -
     finally:
         gone.cancel()
         if working.cancel():
-            # So that nothing of it outlives the request.
+            # Wait, so that no part of the work outlives the request.
             await asyncio.wait((working,))
 
 

@@ -1,4 +1,4 @@
-"""The page that documents the API: written from its OpenAPI document, with no script and nothing from elsewhere."""
+"""The page that documents the API: rendered from its OpenAPI document, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def install(app: FastAPI) -> None:
-    """Add `/docs` and its style; the page is written when it is first asked for."""
+    """Add `/docs` and its style sheet; the page is rendered at the first request."""
     pages: list[str] = []
 
     async def docs(_: Request) -> Response:
@@ -43,7 +43,7 @@ def install(app: FastAPI) -> None:
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """Return the page for an OpenAPI document: operations by their tags, then what bodies and answers consist of."""
+    """Return the HTML page for an OpenAPI document: the operations by tag, then the schemas of bodies and answers."""
     by_tag: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
         for method in _METHODS:
@@ -91,7 +91,7 @@ def _answer(answer: Mapping[str, Any]) -> str:
 
 
 def _fields(schema: Mapping[str, Any]) -> str:
-    """Return a table of an object's fields, or the type of what is no object."""
+    """Return a table of an object's fields, or the type if the schema is no object."""
     fields = schema.get("properties")
     if not fields:
         return f"<p>{_type(schema)}</p>"
@@ -110,7 +110,7 @@ def _table(rows: Iterator[tuple[str, str, str]]) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """Return a type as HTML; named ones lead to what they consist of."""
+    """Return a type as HTML; a named type links to its fields."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

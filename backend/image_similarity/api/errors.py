@@ -39,10 +39,10 @@ STATUS: dict[type[errors.ImageSimilarityError], int] = {
     errors.DiskFull: 507,
     errors.ModelUnavailable: 503,
 }
-"""The most specific class decides; what is not listed is a 500."""
+"""The most specific class decides; an error that is not listed is a 500."""
 
 MAX_ERRORS = 20
-"""Complaints in one answer; whoever sends thousands of mistakes needs no more to see what is wrong."""
+"""Errors in one answer. A request may have thousands, but these are enough to see what is wrong."""
 
 _MAX_NAME = 120
 """Characters of a field's name in an answer: the caller chooses it."""
@@ -78,18 +78,19 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
 
 
 RETRIED_NOWHERE = 507
-"""The status of `store_unavailable` for a balancer that asks for it, and turns it back into 503. It sends a 503 on to
-another replica. Every replica has the same store, so a client would wait for as many time limits as there are tries."""
+"""The status of `store_unavailable` if the balancer asks for it. The balancer retries a 503 on another replica. Every
+replica has the same store, so the client would wait for one time limit per retry. The balancer does not retry this
+status, and turns it back into 503."""
 
 _ASKS = "x-no-retry-status"
-"""Header of such a balancer."""
+"""Request header of such a balancer."""
 
 _KEEP = {"X-Keep-Status": "507"}
-"""Tells it that a 507 is one, and no 503."""
+"""Response header that marks a real 507, which the balancer must not turn into 503."""
 
 
 class ProblemError(Exception):
-    """An error that only HTTP knows: no key, a body that is not JSON."""
+    """An error that exists only in HTTP, such as a missing key or a body that is not JSON."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -102,7 +103,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the application a problem document."""
+    """Answer every error of the application with a problem document."""
     app.add_exception_handler(errors.ImageSimilarityError, domain_problem)
     app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(ProblemError, _on_problem)
@@ -113,7 +114,7 @@ def install(app: FastAPI) -> None:
 
 
 def internal_error(scope: Scope) -> Response:
-    """Return the problem document for a mistake of ours; what it was stays in the log."""
+    """Return the problem document for a bug of ours; its details are only in the log."""
     return problem(scope, 500, "internal_error", _EXAMPLES[500][1])
 
 
@@ -145,7 +146,7 @@ async def domain_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ImageSimilarityError)  # noqa: S101 - what the handler is registered for
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status >= 500 and not isinstance(error, errors.Overloaded):
-        # A store that is away says all there is to say; a traceback for each request would keep others waiting.
+        # The message of StoreUnavailable is complete. A traceback per request would slow down all others.
         trace = None if isinstance(error, errors.StoreUnavailable) else error
         get_logger().error("request_failed", code=error.code, error=str(error), exc_info=trace)
     headers = None
@@ -156,7 +157,7 @@ async def domain_problem(request: Request, error: Exception) -> Response:
     elif status == 507:
         headers = _KEEP
     answer = problem(request.scope, status, error.code, str(error), headers=headers)
-    # Another replica may find out what became of a write.
+    # A write of unknown outcome is retried: another replica may find out the outcome.
     away = status == 503 and isinstance(error, errors.StoreUnavailable)
     away = away and not isinstance(error, errors.WriteOutcomeUnknown)
     if away and request.headers.get(_ASKS) == str(RETRIED_NOWHERE):
@@ -165,7 +166,7 @@ async def domain_problem(request: Request, error: Exception) -> Response:
 
 
 async def _on_os_error(request: Request, error: Exception) -> Response:
-    """Answer for a body that the disk of uploads has no room for; anything else is a mistake of ours."""
+    """Answer 507 if the disk for uploads is full; raise any other error, because it is a bug of ours."""
     if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
         raise error
     full = "The disk that uploads arrive on is full (TMPDIR). Make room on it, or send less at a time."
@@ -179,7 +180,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101
-    # What was sent is left out: it may be an image of megabytes.
+    # The input is left out, because it may be an image of megabytes.
     found = [
         {"field": ".".join(str(step) for step in entry["loc"])[:_MAX_NAME], "message": _in_words_of_json(entry)}
         for entry in error.errors()[:MAX_ERRORS]
@@ -190,7 +191,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 def _in_words_of_json(entry: Mapping[str, Any]) -> str:
-    """Return pydantic's complaint without the names that things have in Python."""
+    """Return pydantic's message with the names of JSON types instead of Python's."""
     kind, message = entry["type"], str(entry["msg"])
     if kind in {"is_instance_of", "sequence_str"}:
         return "Input should be a list"
@@ -209,7 +210,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:
-    # For the log and the measurements only; the number is the one that nginx made up for it.
+    # For the log and the metrics only; 499 is nginx's status for a client that closed the connection.
     return Response(status_code=499)
 
 

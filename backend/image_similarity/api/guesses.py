@@ -1,8 +1,8 @@
-"""Keys that are guessed: wrong ones are answered later and later, by the address of the client.
+"""Slow down the guessing of API keys: each further wrong key from an address is answered later.
 
-A right key is never kept waiting. So that guesses sent side by side are slow too, an address that has many of them
-waiting is not listened to meanwhile, except with a key that it has used before: other clients behind the same address
-go on with their work. What is remembered is bounded, and of this process alone.
+A valid key is never delayed. To slow down parallel guesses too, an address with many wrong keys waiting gets 429
+meanwhile, except with a key that it has used before: other clients behind the same address can go on. The memory for
+this is bounded, and each process has its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_REMEMBERED = 4096
 
 
 def client_address(scope: Scope) -> str:
-    """Return the IP address of the client, which trusted proxies tell of (TRUSTED_PROXIES), or "unknown"."""
+    """Return the IP address of the client, which trusted proxies pass on (TRUSTED_PROXIES), or "unknown"."""
     address = read_address((scope.get("client") or ("",))[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address or "unknown")
@@ -46,7 +46,7 @@ class _Failures:
 
 
 class WrongKeys:
-    """What was tried from where. One event loop uses it."""
+    """Failed attempts by network, and the valid keys by address. Only one event loop may use it."""
 
     def __init__(
         self, clock: Callable[[], float] = monotonic, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -58,16 +58,16 @@ class WrongKeys:
         self._waiting = 0
 
     def crowded(self, address: str, key: str | None) -> bool:
-        """Tell whether so many guesses from an address wait that it is not listened to; `key` names a right one."""
+        """Return whether to refuse an address because many of its guesses wait; `key` is the name of a valid key."""
         failures = self._failures.get(_network(address))
         return failures is not None and failures.waiting >= WAITING_OF_ONE and (address, key or "") not in self._worked
 
     def worked(self, address: str, key: str) -> None:
-        """Remember that an address sent a right key."""
+        """Remember that an address sent a valid key."""
         _remember(self._worked, (address, key), None)
 
     async def failed(self, address: str) -> None:
-        """Remember that an address sent a wrong key, and wait before it is told so."""
+        """Remember that an address sent a wrong key, and wait before the answer is sent."""
         network, now = _network(address), self._clock()
         failures = self._failures.get(network)
         if failures is None or (now - failures.last > FORGET_SECONDS and not failures.waiting):
@@ -88,13 +88,13 @@ class WrongKeys:
 
 
 def _network(address: str) -> str:
-    """Return what one client has all of: its IPv4 address, or the 64 bits that an IPv6 network is known by."""
+    """Return an IPv4 address as it is, or the first 64 bits of an IPv6 one: a client has all addresses behind them."""
     read = read_address(address)
     return f"{int(read) >> 64:x}" if isinstance(read, IPv6Address) else address
 
 
 def _remember(remembered: dict[K, V], key: K, value: V) -> None:
-    """Put it behind all others, and let go of the one that was put there first."""
+    """Add an entry at the end, and drop the oldest one if there are too many."""
     remembered.pop(key, None)
     remembered[key] = value
     if len(remembered) > MOST_REMEMBERED:

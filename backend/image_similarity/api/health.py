@@ -1,4 +1,4 @@
-"""How the process and its parts are, the same from servers and workers."""
+"""The health of the process and its parts; servers and workers answer the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ReadQueues = Callable[[], Awaitable[QueueInfo]]
 
 @asynccontextmanager
 async def watching(engine: SearchEngine, read_queues: ReadQueues) -> AsyncIterator[None]:
-    """Have the engine's parts and the queues looked at for as long as the block runs, and once before it begins."""
+    """Check the engine's parts and the queues once, and then regularly while the block runs."""
 
     async def look_at_queues() -> str | None:
         return (await read_queues()).problem
@@ -40,7 +40,7 @@ async def watching(engine: SearchEngine, read_queues: ReadQueues) -> AsyncIterat
 
 
 def health_of(engine: SearchEngine) -> HealthResponse:
-    """Return what is known of the process and its parts; asks none of them."""
+    """Return the last known state of the process and its parts; checks none of them."""
     services = {"model": _service(None, _describe(engine.model))}
     for part, found in engine.health.findings().items():
         services[part] = _service(found.problem, checked_seconds_ago=monotonic() - found.at)
@@ -57,11 +57,11 @@ def health_of(engine: SearchEngine) -> HealthResponse:
 
 
 def ready_answer(engine: SearchEngine) -> Response:
-    """Return that requests may be sent here. Raises ProblemError where they may not."""
+    """Return the answer that requests may be sent here. Raises ProblemError (503) if they may not."""
     for name, problem in engine.readiness.problems().items():
         raise ProblemError(503, "not_ready", f"{name}: {problem}", {"Retry-After": "5"})
     full = engine.health.problem("disk")
-    # Ready all the same: searches go on, and would have nowhere to go if all replicas write to one disk.
+    # Still ready, because searches work. If all replicas write to one disk, no replica would be left for them.
     return JsonResponse({"ready": True} if full is None else {"ready": True, "read_only": full})
 
 

@@ -1,6 +1,6 @@
-"""One budget of bytes for all requests of a process: bodies while they are worked on, answers until they are sent.
+"""One budget of bytes for all requests of a process: bodies while they are processed, answers until they are sent.
 
-Nothing waits for it. A request that finds it used up is told so before its body is read.
+No request waits for it: if the budget is used up, a request is refused before its body is read.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from image_similarity.domain.errors import AnswerTooLarge, BodyTooLarge, ImageSi
 from image_similarity.telemetry.metrics import Metrics
 
 PIECE = 65536
-"""Bytes of an answer that are handed to the connection at a time. It keeps about as many while the client does not
-read, and then has the sender wait, who holds the request's share. Also what each request has a share of for its answer
-from the beginning: what was done for a short answer must not be lost for want of room."""
+"""Bytes of an answer that are passed to the connection at a time. The connection buffers about as many while the client
+does not read, and then blocks the sender, which holds the request's share. Each request also holds so many bytes for
+its answer from the beginning, so that a short answer is never refused after the work is done."""
 
 EXEMPT = frozenset({"/metrics", f"{PREFIX}/health", f"{PREFIX}/ready"})
-"""Whoever looks after the process is always answered; these have short answers and read no body."""
+"""Monitoring is always answered; these routes have short answers and read no body."""
 
 _RETRY_AFTER = 1.0
 """Seconds."""
 
 
 class Budget:
-    """The bytes that all requests together may hold. One event loop uses it."""
+    """The bytes that all requests together may hold. Only one event loop may use it."""
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self.limit = limit
@@ -38,7 +38,7 @@ class Budget:
         self._metrics = metrics
 
     def take(self, size: int) -> None:
-        """Take so many bytes. Raises TooMuchInFlight if others hold them."""
+        """Take `size` bytes. Raises TooMuchInFlight if other requests hold too many."""
         if self.held + size > self.limit:
             self._metrics.in_flight_refused.inc()
             raise TooMuchInFlight(
@@ -49,17 +49,17 @@ class Budget:
         self.hold(size)
 
     def give_back(self, size: int) -> None:
-        """Let go of bytes that were taken."""
+        """Release bytes that were taken."""
         self.hold(-size)
 
     def hold(self, size: int) -> None:
-        """Take bytes whether or not there is room."""
+        """Take bytes even if the limit is exceeded."""
         self.held += size
         self._metrics.bytes_in_flight.set(self.held)
 
 
 class Share:
-    """What one request holds of the budget; it ends with the block."""
+    """The bytes that one request holds; they are released when the block ends."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -75,7 +75,7 @@ class Share:
         self._budget.give_back(self._body + self._answer)
 
     def has_body(self, size: int) -> None:
-        """Hold a body of at least so many bytes. Raises BodyTooLarge, TooMuchInFlight."""
+        """Hold a body of at least `size` bytes. Raises BodyTooLarge, TooMuchInFlight."""
         limit = self._budget.limit - self._answer
         if size > limit:
             raise BodyTooLarge(f"The body has at least {size} bytes; there is room for {limit} (MAX_BYTES_IN_FLIGHT).")
@@ -84,7 +84,7 @@ class Share:
             self._body = size
 
     def will_answer(self, size: int) -> None:
-        """Hold an answer of up to so many bytes, before it is built. Raises AnswerTooLarge, TooMuchInFlight."""
+        """Hold an answer of up to `size` bytes, before it is built. Raises AnswerTooLarge, TooMuchInFlight."""
         limit = self._budget.limit - self._body
         if size > limit:
             raise AnswerTooLarge(f"The answer has {size} bytes; there is room for {limit} (MAX_BYTES_IN_FLIGHT).")
@@ -93,7 +93,7 @@ class Share:
             self._answer = size
 
     def answers(self, size: int) -> None:
-        """Hold what is sent of an answer that has begun, which nothing can refuse any more."""
+        """Hold a piece of an answer that has begun; it is too late to refuse it."""
         if size > self._answer:
             self._budget.hold(size - self._answer)
             self._answer = size
@@ -106,7 +106,7 @@ def share_of(request: Request) -> Share:
 
 
 class BytesInFlightMiddleware:
-    """Counts what each request holds. Must stand outside of what refuses a body by its size."""
+    """Counts the bytes that each request holds. Must be outside of `BodyLimitMiddleware`."""
 
     def __init__(self, app: ASGIApp, budget: Budget, limits: BodyLimits) -> None:
         self._app = app
@@ -130,7 +130,7 @@ class BytesInFlightMiddleware:
 
     def _counting(self, scope: Scope, receive: Receive, share: Share) -> Receive:
         declared = Headers(scope=scope).get("content-length", "")
-        # Uploads go to disk as they arrive; in memory is one image of them at a time.
+        # Uploads go to disk as they arrive; only one image of them is in memory at a time.
         most = self._limits.in_memory
         received = 0
 

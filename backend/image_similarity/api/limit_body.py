@@ -1,4 +1,4 @@
-"""How long a request's body may be."""
+"""Limits of the size of a request's body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BodyLimits:
 
     in_memory: int
     to_disk: Mapping[str, int]
-    """By path, for bodies of UPLOAD_TYPES there. All else, whatever it calls itself, may have to be held in memory."""
+    """By path, for bodies of UPLOAD_TYPES. Bodies of any other type may have to be held in memory."""
 
     def of(self, scope: Scope) -> int:
         """Return the limit of a request."""
@@ -27,14 +27,14 @@ class BodyLimits:
 
 
 class BodyLimitMiddleware:
-    """Raises BodyTooLarge if a body exceeds its limit: from its declared length at once, else as it arrives."""
+    """Raises BodyTooLarge if a body exceeds its limit: at once from its declared length, else as it arrives."""
 
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self._app = app
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, its body counted."""
+        """Pass the request on, and count its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its log line, its measurements."""
+"""Middleware for every request: its id, its log line, its metrics, its trace."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from image_similarity.telemetry.tracing import Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET = frozenset({"/metrics", "/api/v1/health", "/api/v1/ready"})
-"""Asked every few seconds by machines; logged at DEBUG only."""
+"""Machines request these every few seconds, so they are logged at DEBUG only."""
 
 
 class RequestLogMiddleware:
-    """Gives each request an id (the caller's, if it is a sane one), and logs and measures its answer.
+    """Gives each request an id (the caller's, if it is valid), and logs and measures its answer.
 
     It also adds the headers that all answers have.
-    Plain ASGI, because Starlette's base class for middleware costs a task and two queues a request.
+    Plain ASGI, because Starlette's base class for middleware costs one task and two queues per request.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -52,21 +52,21 @@ class RequestLogMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                # No page of another origin may embed what is here, and no browser may guess what it is.
+                # No page of another origin may embed our answers, and no browser may guess their type.
                 headers["cross-origin-resource-policy"] = "same-origin"
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
-        # The last resort for a mistake of ours: it is logged whole, and the caller is told no more than that.
+        # The last resort for a bug of ours: the log gets the traceback, the caller only a problem document.
         except Exception as error:
             get_logger().error("internal_error", exc_info=error)
             if not begun:
                 await internal_error(scope)(scope, receive, send_with_id)
         finally:
             seconds = perf_counter() - started
-            # The pattern, not the path: a label for each image would fill the memory of the metrics' reader.
+            # The pattern, not the path: one label per image would fill Prometheus' memory.
             route = getattr(scope.get("route"), "path_format", "unmatched")
             self._metrics.requests.labels(scope["method"], route, status).observe(seconds)
             log = get_logger().debug if path in _QUIET else get_logger().info
@@ -77,14 +77,14 @@ class RequestLogMiddleware:
                 status=status,
                 ms=round(seconds * 1000, 2),
                 client=client_address(scope),
-                # Left by ApiKeyAuth.
+                # Set by ApiKeyAuth.
                 key=scope.get("api_key"),
             )
             structlog.contextvars.unbind_contextvars("request_id")
 
 
 class TraceRequests:
-    """Begins a trace for each request, or goes on with the caller's (`traceparent`); its id is in every log line."""
+    """Begins a trace for each request, or continues the caller's (`traceparent`); its id is in every log line."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self._app = app
@@ -113,7 +113,7 @@ class TraceRequests:
 class RawPathMiddleware:
     """Routes `/images/{image_id}` by the path as it was sent, so that an id may hold an encoded slash.
 
-    With the decoded path, the image `a/file` could not be told from the file of the image `a`.
+    In the decoded path, the image `a/file` and the file of the image `a` look the same.
     """
 
     PREFIX = b"/api/v1/images/"

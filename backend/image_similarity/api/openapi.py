@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI cannot work out by itself."""
+"""The parts of the OpenAPI document that FastAPI cannot derive itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def batch_body(request: type[BaseModel]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     example = {FILE_FIELDS[0]: ["@tom.jpg", "@kim.jpg"], "metadata": {"tom.jpg": {"species": "cat"}}}
-    # References inside the schema must lead to where it is: into the request body of this one operation.
+    # References inside the schema must resolve within the request body of this one operation.
     schema = request.model_json_schema()
     definitions = schema.pop("$defs")
     schema["properties"]["images"]["items"] = definitions["BatchImage"]
@@ -79,7 +79,7 @@ def batch_body(request: type[BaseModel]) -> dict[str, Any]:
 
 
 def json_body(parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return the request body of a route that takes parameters only; needed where one of them is."""
+    """Return the request body of a route that takes parameters only; the body is required if one of them is."""
     return {
         "requestBody": {
             "required": any(field.is_required() for field in parameters.model_fields.values()),
@@ -89,7 +89,7 @@ def json_body(parameters: type[BaseModel]) -> dict[str, Any]:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the application's OpenAPI document, made once."""
+    """Return the application's OpenAPI document; it is built once."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -104,7 +104,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "Bearer": {"type": "http", "scheme": "bearer"},
         }
-        # An empty alternative, because a server without API_KEYS asks for none.
+        # An empty alternative, because a server without API_KEYS requires no key.
         schema["security"] = [{}, {"ApiKey": []}, {"Bearer": []}]
         _drop_default_validation_errors(schema)
         _point_to_components(schema["paths"], components["schemas"])
@@ -119,7 +119,7 @@ def _drop_default_validation_errors(schema: dict[str, Any]) -> None:
 
 
 def _point_to_components(part: Any, components: dict[str, Any]) -> None:
-    """Turn references into a schema's own `$defs`, which lead nowhere from inside the document, to its components."""
+    """Point references to a schema's own `$defs`, which do not resolve inside the document, to its components."""
     if isinstance(part, list):
         for item in part:
             _point_to_components(item, components)
@@ -129,7 +129,7 @@ def _point_to_components(part: Any, components: dict[str, Any]) -> None:
         if str(part.get("$ref", "")).startswith("#/$defs/"):
             name = part["$ref"].rpartition("/")[2]
             part["$ref"] = f"#/components/schemas/{name}"
-            # What any JSON may be: pydantic leaves its definition to whoever holds the reference.
+            # For arbitrary JSON (`JsonValue`) pydantic leaves out the definition; an empty schema allows all.
             components.setdefault(name, {})
         for item in part.values():
             _point_to_components(item, components)

@@ -9,7 +9,7 @@ from fastapi import Response
 
 
 class JsonResponse(Response):
-    """A dictionary as JSON; sent as it is, since what our own code builds needs no second check on its way out."""
+    """A dictionary as JSON; not validated again, because our own code built it."""
 
     media_type = "application/json"
 
@@ -24,11 +24,11 @@ _FOR_EVER = "private, max-age=31536000, immutable"
 def image_answer(
     data: bytes, *, media_type: str, etag: str, if_none_match: str | None, for_ever: bool = False
 ) -> Response:
-    """Return an image, or 304 where the caller has it already.
+    """Return an image, or 304 if the caller has it already.
 
-    An id may get other bytes at any time, so a browser must ask each time, but is spared the transfer; `for_ever`
-    where the URL names the bytes. Bytes of strangers are never to be taken for a page: no sniffing, and a sandbox in
-    case they are.
+    An id may get other bytes at any time, so a browser must revalidate each time, which saves the transfer; `for_ever`
+    if the URL names the bytes. A browser must never show uploaded bytes as a page: no sniffing, and a sandbox in case
+    it does.
     """
     headers = {
         "ETag": f'"{etag}"',

@@ -1,4 +1,4 @@
-"""Room on the disk for what a request may write."""
+"""Reserve room on the disk for the bytes that a request may write."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from image_similarity.api.limit_body import BodyLimits
 from image_similarity.engine.search_engine import SearchEngine
 
 _WRITING = frozenset({"POST", "PUT", "PATCH"})
-"""A deletion writes too, but it is what makes room."""
+"""A deletion writes too, but it makes room."""
 
 
 class RequireRoom:
-    """A dependency of all routes that write: as much room as the body may take is kept for as long as it is served.
+    """A dependency of all routes that write: it reserves as much room as the body may take until the request ends.
 
-    Behind the check of the key, because who has none must not keep room from others.
+    It runs after the check of the key, because a caller without a key must not reserve room.
     """
 
     def __init__(self, limits: BodyLimits) -> None:
@@ -35,5 +35,5 @@ class RequireRoom:
         declared, limit = request.headers.get("content-length", ""), self._limits.of(request.scope)
         if declared.isdigit():
             return min(int(declared), limit)
-        # It does not say; it may be as long as it is allowed to be.
+        # The length is not declared, so the body may be as long as the limit allows.
         return limit if "transfer-encoding" in request.headers else 0

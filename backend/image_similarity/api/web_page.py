@@ -1,4 +1,4 @@
-"""The web page: what `npm run build` left in the package, served as it is."""
+"""The web page: the files that `npm run build` wrote into the package."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from image_similarity.api.errors import ProblemError
 FOLDER = Path(__file__).parent.parent / "web"
 
 PAGES = ("/", "/library", "/status", "/jobs/{upload}")
-"""Addresses that the page itself tells apart; every other one is a file, the API's, or a mistake."""
+"""Paths that the page routes itself; every other path is a file, the API's, or a mistake."""
 
 HEADERS = {
-    # Nothing from elsewhere, nothing inline: text that an image's metadata bring along cannot become a program.
+    # Nothing external, nothing inline: text in an image's metadata cannot become a script.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -36,7 +36,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_EACH_TIME = "no-cache"
 
 _ENCODINGS = {"br": ".br", "gzip": ".gz"}
-"""Compressed when the page was built; the first one that a browser takes is sent."""
+"""The files were compressed when the page was built; the first encoding that a browser accepts is sent."""
 
 _NOT_BUILT = b"""<!doctype html>
 <html lang="en">
@@ -55,12 +55,12 @@ class _File:
     media_type: str
     cache_control: str
     bodies: dict[str, bytes]
-    """By content encoding; the empty one is the file itself."""
+    """By content encoding; the empty string is the uncompressed file."""
     etag: str
 
 
 def install(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Add the page's routes. It is read once: what a request names never touches the file system."""
+    """Add the page's routes. The files are read once, so a request's path never touches the file system."""
     files = _read(folder)
     index = files.get("/index.html")
 
@@ -78,7 +78,7 @@ def install(app: FastAPI, folder: Path = FOLDER) -> None:
     otherwise = app.router.default
 
     async def missing(scope: Scope, receive: Receive, send: Send) -> None:
-        """Show a person the page, which says that there is no such page; whoever else asks gets a problem document."""
+        """Send a browser the page, which shows that there is no such page; send programs a problem document."""
         if index is None or not _opened_by_a_person(scope):
             await otherwise(scope, receive, send)
             return
@@ -90,7 +90,7 @@ def install(app: FastAPI, folder: Path = FOLDER) -> None:
 
 
 def _opened_by_a_person(scope: Scope) -> bool:
-    """Tell whether a browser asks for a page to show, and not for a file of one or for the API."""
+    """Return whether a browser requests a page to show, and not a file of the page or the API."""
     if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
         return False
     if str(scope["path"]).startswith(("/api/", "/assets/")):
@@ -99,7 +99,7 @@ def _opened_by_a_person(scope: Scope) -> bool:
 
 
 def _read(folder: Path) -> dict[str, _File]:
-    """Return the built files by their addresses; none where the page was not built."""
+    """Return the built files by their URL paths; none if the page was not built."""
     files = {}
     for path in folder.rglob("*") if folder.is_dir() else ():
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
@@ -110,7 +110,7 @@ def _read(folder: Path) -> dict[str, _File]:
         compressed = {name: Path(f"{path}{suffix}") for name, suffix in _ENCODINGS.items()}
         files[address] = _File(
             media_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-            # Names under assets/ hold a hash of what is in them.
+            # Names under assets/ contain a hash of the content.
             cache_control=_FOR_EVER if address.startswith("/assets/") else _ASK_EACH_TIME,
             bodies={"": body} | {name: other.read_bytes() for name, other in compressed.items() if other.is_file()},
             etag=sha256(body).hexdigest()[:32],
@@ -120,7 +120,7 @@ def _read(folder: Path) -> dict[str, _File]:
 
 def _answer(request: Request, file: _File, *, status: int = 200) -> Response:
     encoding = _encoding(request.headers.get("accept-encoding", ""), file)
-    # One for each encoding, since they are different bytes.
+    # One ETag per encoding, because the bytes differ.
     etag = f'"{file.etag}{encoding and "-"}{encoding}"'
     headers = {**HEADERS, "Cache-Control": file.cache_control, "ETag": etag}
     if status == 200 and etag in request.headers.get("if-none-match", ""):
@@ -131,7 +131,7 @@ def _answer(request: Request, file: _File, *, status: int = 200) -> Response:
 
 
 def _encoding(accepted: str, file: _File) -> str:
-    """Return the best encoding of a file that a browser takes; `br;q=0` is a no."""
+    """Return the best encoding of a file that a browser accepts; `br;q=0` refuses it."""
     wanted = {
         name.strip()
         for name, _, weight in (item.partition(";") for item in accepted.split(","))

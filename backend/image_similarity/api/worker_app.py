@@ -1,4 +1,4 @@
-"""What a worker answers over HTTP: how it is, and its metrics."""
+"""A worker's HTTP application: its health and its metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from image_similarity.settings import Settings
 
 
 def create_worker_app(engine: SearchEngine, settings: Settings, read_queues: ReadQueues) -> FastAPI:
-    """Return the application; the engine stays the caller's."""
+    """Return the application; the caller closes the engine."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -36,7 +36,7 @@ def create_worker_app(engine: SearchEngine, settings: Settings, read_queues: Rea
 
     @app.get(f"{PREFIX}/ready")
     async def ready() -> Response:
-        # Stores and broker are not asked: with one of them away a worker waits, and needs no restart.
+        # Stores and broker are not checked: if one of them is away, a worker waits and needs no restart.
         return ready_answer(engine)
 
     @app.get("/metrics")

@@ -1,1 +1,1 @@
-"""What a request holds: JSON, forms, archives -> the engine's types."""
+"""Parse request bodies: JSON, forms and archives, into the engine's types."""

@@ -1,4 +1,4 @@
-"""Images out of a zip or tar archive of a stranger: names only become ids, and nothing is believed about sizes."""
+"""Images out of an untrusted zip or tar archive: names only become ids, and stated sizes are never trusted."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
 _DIRECTORY_BYTES = 1024
-"""Of one entry in an archive's directory or headers, at most on average: names and dates are far shorter."""
+"""Limit of the average size of an entry in an archive's directory or headers; names and dates are far shorter."""
 
 
 _HEADER_BYTES = 2**20
-"""Of one header in a tar archive; attributes of a file, such as macOS adds, have some kilobytes."""
+"""Limit of one header in a tar archive; attributes of a file, such as macOS adds, have some kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What one archive may cost."""
+    """Limits of one archive."""
 
     members: int
     member_bytes: int
@@ -48,11 +48,11 @@ class Member:
 
 
 def read_archive(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
-    """Return the images of a zip, tar or tar.gz archive, one at a time; blocks.
+    """Yield the images of a zip, tar or tar.gz archive; blocks.
 
-    What a folder's indexing would pass over is passed over here too: hidden files, and names that are not those of
-    images. Raises InvalidArchive where the archive is damaged or holds links, encrypted files or paths that lead out
-    of it, and BodyTooLarge where it exceeds the limits.
+    Skips the same files as the indexing of a folder: hidden files, and names without the suffix of an image. Raises
+    InvalidArchive if the archive is damaged or holds links, encrypted files or paths that lead out of it, and
+    BodyTooLarge if it exceeds the limits.
     """
     file.seek(0)
     head = file.read(512)
@@ -82,7 +82,7 @@ def read_archive(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
 
 
 def _read_zip(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
-    # The directory is read at one go and takes ten times its size once parsed.
+    # zipfile reads the whole directory at once, and the parsed directory takes ten times its size.
     bounded = _BoundedReads(file, largest=max(2**20, limits.members * _DIRECTORY_BYTES))
     with zipfile.ZipFile(bounded) as archive:
         _check_count(len(archive.infolist()), limits)
@@ -92,7 +92,7 @@ def _read_zip(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
                 raise InvalidArchive("The archive has an entry without a name.")
             if entry.is_dir():
                 continue
-            # The upper half holds the Unix mode, where the archive was made on Unix.
+            # The upper half holds the Unix mode if the archive was made on Unix.
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
                 raise InvalidArchive(f'"{_short(entry.filename)}" is a link or a device; pack the files themselves.')
             if entry.flag_bits & 0x1:
@@ -104,12 +104,12 @@ def _read_zip(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
             _check_sizes(name, entry.file_size, total, limits)
             if _is_image(name):
                 with archive.open(entry) as content:
-                    # Never more than the directory says, which was checked; the checksum tells of less.
+                    # Never more than the directory states, which was checked; the checksum fails if there is less.
                     yield Member(name, content.read(entry.file_size + 1))
 
 
 def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
-    # Long names and attributes stand in blocks of their own, which tarfile reads whole.
+    # Long names and attributes have blocks of their own, which tarfile reads whole.
     headers = (limits.members + 10) * 4 * _DIRECTORY_BYTES
     bounded = _BoundedReads(file, largest=_HEADER_BYTES, most=headers, furthest=limits.total_bytes + headers)
     with tarfile.open(fileobj=bounded, mode="r:", errorlevel=2) as archive:
@@ -132,11 +132,11 @@ def _read_tar(file: IO[bytes], limits: ArchiveLimits) -> Iterator[Member]:
                 if len(data) != entry.size:
                     raise InvalidArchive(f'The archive ends in the middle of "{_short(name)}".')
                 yield Member(name, data)
-        # tarfile takes whatever is no header for the end; the true end is a block of zeros.
+        # tarfile takes anything that is no header for the end; the true end is a block of zeros.
         bounded.seek(archive.offset)
         if bounded.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise InvalidArchive("The archive has no end; was it cut off?")
-        # To the end, where gzip keeps its checksum.
+        # Read to the end, because gzip's checksum is there.
         while bounded.read(2**20):
             pass
 
@@ -175,9 +175,9 @@ def _short(name: str) -> str:
 
 
 class _BoundedReads(io.RawIOBase):
-    """A file that refuses to be read at one go by more than `largest` bytes, by more than `most`, or beyond `furthest`.
+    """A file that refuses reads of more than `largest` bytes, more than `most` in all, or beyond the offset `furthest`.
 
-    The libraries believe lengths that the archive states, and would allocate them.
+    The libraries trust the lengths that an archive states, and would allocate them.
     """
 
     def __init__(self, file: IO[bytes], *, largest: int, most: int | None = None, furthest: int | None = None) -> None:

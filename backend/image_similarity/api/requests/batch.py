@@ -1,4 +1,4 @@
-"""The three forms of a batch (JSON list, many files, one archive), each image stored as soon as it is there."""
+"""The three forms of a batch (JSON list, many files, one archive); each image is stored as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ ARCHIVE_TYPES = (
     "application/x-gzip",
     "application/x-zip-compressed",
 )
-"""What the archive really is, its first bytes tell."""
+"""The first bytes of the archive decide its real format."""
 
 UPLOAD_TYPES = frozenset({"multipart/form-data", *ARCHIVE_TYPES})
-"""Bodies that go to disk as they arrive."""
+"""Bodies of these types are written to disk as they arrive."""
 
 ARCHIVE_FIELD = "archive"
 
@@ -48,13 +48,13 @@ _WRITE_AT = 2**20
 """Bytes of a body that are gathered before they are written to disk."""
 
 _CHECKED_AT_ONCE = 50
-"""Images of a list, 25 microseconds each, before others get a turn of the event loop."""
+"""Images of a list that are checked, 25 microseconds each, before other tasks of the event loop run."""
 
 Metadatas = dict[str, Metadata]
 
 
 async def read_batch(request: Request, draft: Draft, settings: Settings) -> Metadatas:
-    """Put the images of a request into a draft; returns the metadata that came apart from them, by image id.
+    """Put the images of a request into a draft; return the metadata that was sent separately, by image id.
 
     Raises ProblemError (400, 415), InvalidRequest, InvalidArchive, InvalidImageData, BodyTooLarge, StoreUnavailable
     and pydantic's ValidationError.
@@ -91,7 +91,7 @@ async def _read_json_images(request: Request, draft: Draft, most: int) -> None:
             await asyncio.sleep(0)
         if not isinstance(fields, dict) or ("image_data" in fields) == ("storage_key" in fields):
             raise InvalidRequest(f"images.{number} must be an object with either image_data or storage_key.")
-        # Taken out before the check, so that no copy of it is made and no error repeats it.
+        # Removed before the check, so that validation makes no copy of it and no error message contains it.
         image_data = fields.pop("image_data", None)
         image = BatchImage.model_validate(fields)
         try:
@@ -173,7 +173,7 @@ def _name_of(part: Part, names: list[str] | None, number: int) -> str | None:
 def _read_names(part: Part) -> list[str]:
     names = _parse(part)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidRequest("image_ids must be a JSON list of strings, one a file, in the files' order.")
+        raise InvalidRequest("image_ids must be a JSON list of strings, one per file, in the files' order.")
     return names
 
 

@@ -1,4 +1,4 @@
-"""Request bodies, JSON with base64 or multipart with raw bytes, into checked parameters and an image's bytes."""
+"""Parse request bodies, JSON with base64 or multipart with raw bytes, into checked parameters and an image's bytes."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from image_similarity.domain.queries import AUTO, Period
 P = TypeVar("P", bound=BaseModel)
 
 FILE_FIELDS = ("image", "file")
-"""Names that the file's part of a multipart body may have."""
+"""Allowed names of the file's part of a multipart body."""
 
 _PLAIN_FIELDS = {"group_by", "image_id", "image_url", "keywords", "mode", "prompt_template", "strategy", "text"}
-"""Fields of a multipart body that are text as they stand; all others are JSON."""
+"""Fields of a multipart body that are plain text; all others are JSON."""
 
 _PLAIN_VALUES = {("threshold", AUTO), *(("group_step", period) for period in get_args(Period))}
-"""Of fields that are JSON otherwise."""
+"""Plain texts that are allowed in fields that are JSON otherwise."""
 
 JSON_BYTES = 2**20
-"""Most bytes of a JSON body without an image: metadata has at most 64 KiB, and a text 2,000 characters."""
+"""Most bytes of a JSON body without an image; metadata has at most 64 KiB, and a text 2,000 characters."""
 
 JSON_VALUES = 2**17
-"""Most values in a JSON body: twice as many as there can be in one image's metadata. Base64 holds no comma or bracket,
-so an image of any size is one value, and any more would be objects of Python, each many times larger than its text.
-While they are made the event loop waits, in whatever thread."""
+"""Most values in a JSON body: twice as many as one image's metadata can have. Base64 has no comma or bracket, so an
+image of any size is one value. Each value becomes a Python object many times larger than its text, and the event loop
+waits while they are created, in any thread."""
 
 BATCH_VALUES = 2**18
-"""The same in a batch; its images may have metadata each."""
+"""The same for a batch; each of its images may have metadata."""
 
 _WINDOW = 2**16
-"""Bytes that are counted at a time."""
+"""Bytes that are scanned at a time."""
 
 _LARGE = 2**20
-"""Bytes above which reading JSON or base64 (1 ms a megabyte) is worth a hop to another thread."""
+"""Bytes above which parsing JSON or base64 (1 ms per megabyte) is moved to another thread."""
 
 
 async def read_image_and(parameters: type[P], request: Request) -> tuple[bytes, P]:
-    """Read a body that carries an image; returns the image's bytes and the checked parameters.
+    """Read a body with an image; return the image's bytes and the checked parameters.
 
     Raises ProblemError (400, 415), InvalidImageData, InvalidRequest, BodyTooLarge, and pydantic's ValidationError.
     """
@@ -62,20 +62,23 @@ async def read_image_and(parameters: type[P], request: Request) -> tuple[bytes, 
 
 
 async def read_fields(request: Request, *, max_fields: int) -> tuple[bytes | None, dict[str, Any]]:
-    """Read a body that may carry an image; returns the image's bytes and all other fields, which are not checked yet.
+    """Read a body with or without an image; return the image's bytes and all other fields, not checked yet.
 
     Raises ProblemError (400, 415), InvalidImageData, InvalidRequest, BodyTooLarge.
     """
     if media_type(request) == "multipart/form-data":
         return await _read_multipart(request, max_fields)
     fields = await read_json(request, may_be_long=_has_image)
-    # Taken out before any check, so that no copy of it is made and no error repeats it.
+    # Removed before any check, so that validation makes no copy of it and no error message contains it.
     image = await decode_image_data(fields.pop("image_data")) if "image_data" in fields else None
     return image, fields
 
 
 async def read_parameters(parameters: type[P], request: Request) -> P:
-    """Read a JSON body without an image; an empty body stands for an empty object. Raises as above."""
+    """Read a JSON body without an image; an empty body means an empty object.
+
+    Raises ProblemError (400, 415), InvalidRequest, BodyTooLarge, and pydantic's ValidationError.
+    """
     if not await request.body():
         return parameters.model_validate({})
     return parameters.model_validate(await read_json(request))
@@ -99,7 +102,7 @@ def _decode_base64(text: str) -> bytes:
         try:
             return pybase64.b64decode(text, validate=True)
         except binascii.Error:
-            # Command-line tools wrap base64 into lines; worth a second look only when the first fails.
+            # Command-line tools wrap base64 into lines; joining them is only needed if the first attempt fails.
             return pybase64.b64decode("".join(text.split()), validate=True)
     except ValueError as error:
         raise InvalidImageData(f'"image_data" is not base64: {error}.') from error
@@ -108,12 +111,12 @@ def _decode_base64(text: str) -> bytes:
 async def read_json(
     request: Request, *, may_be_long: Callable[[bytes], bool] = lambda _: False, values: int = JSON_VALUES
 ) -> dict[str, Any]:
-    """Return a JSON object; `may_be_long` tells whether a body may have more than JSON_BYTES.
+    """Return a JSON object; `may_be_long` returns whether a body may have more than JSON_BYTES.
 
     Raises ProblemError (400, 415), BodyTooLarge and InvalidRequest.
     """
     body = await request.body()
-    # A body without a type is no JSON: any page on the web may send one to this server without asking first.
+    # Refuse a body without a type: any web page can send one to this server without a CORS preflight.
     if (given := media_type(request)) != "application/json":
         raise ProblemError(
             415,
@@ -174,7 +177,7 @@ def _parse_field(part: Part) -> Any:
 
 
 def parse_json(body: bytes, values: int = JSON_VALUES) -> Any:
-    """Return what a body of at most so many values says. Raises BodyTooLarge, and orjson.JSONDecodeError."""
+    """Parse a JSON body of at most `values` values. Raises BodyTooLarge, and orjson.JSONDecodeError."""
     _check_values(body, values)
     return orjson.loads(body)
 
@@ -193,10 +196,10 @@ def _has_image(body: bytes) -> bool:
 
 
 def _windows(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield beginnings and ends of pieces: while C looks through one, Python runs nothing else."""
+    """Return beginnings and ends of pieces. While C code scans one, no other Python code can run."""
     return ((start, start + _WINDOW) for start in range(0, len(body), _WINDOW))
 
 
 def media_type(request: Request) -> str:
-    """Return the body's media type without its parameters; empty if the request names none."""
+    """Return the body's media type without its parameters; empty if the request has none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

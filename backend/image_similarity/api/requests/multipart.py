@@ -1,4 +1,4 @@
-"""multipart/form-data read part by part as it arrives, so that a thousand files never lie in memory together."""
+"""Parse multipart/form-data part by part as it arrives, so that a thousand files are never in memory together."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _IN_MEMORY = 2**20
 """Bytes of a part above which it goes to disk."""
 
 _CHARSETS = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
-"""All that browsers send. Python knows others that take minutes for a megabyte."""
+"""All charsets that browsers send. Python has others that take minutes to decode a megabyte."""
 
 _SMALL = 2**16
-"""Bytes of a chunk that are read faster than another thread is reached."""
+"""Up to this size, parsing a chunk takes less time than passing it to another thread."""
 
 
 @dataclass(slots=True)
 class Part:
-    """One field or file, whole; `content` is open, at its beginning, until the next part is asked for."""
+    """One complete field or file; `content` is open, at its beginning, until the next part is requested."""
 
     name: str
     filename: str | None
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(slots=True)
 class _Assembly:
-    """What the parser's callbacks make of the bytes that came."""
+    """The parser's callbacks; they assemble the parts from the bytes that have arrived."""
 
     limit_of: Callable[[str], int]
     most: int | None
@@ -96,7 +96,7 @@ class _Assembly:
         self.ended = True
 
     def is_quick(self, chunk: bytes) -> bool:
-        """Tell whether a chunk is small and fits the memory that a part may take."""
+        """Return whether a chunk is small and fits into the memory of a part, so that no disk is needed."""
         return len(chunk) <= _SMALL and (self.part.size if self.part else 0) + len(chunk) < _IN_MEMORY
 
     def close(self) -> None:
@@ -107,9 +107,9 @@ class _Assembly:
 async def parts(
     content_type: str, body: AsyncIterator[bytes], *, limit_of: Callable[[str], int], most: int | None = None
 ) -> AsyncGenerator[Part]:
-    """Return the parts in the order they arrive, at most so many; `limit_of` tells the most bytes of one by its name.
+    """Yield the parts in the order they arrive, at most `most`; `limit_of` returns the most bytes of a part by name.
 
-    To be closed by a caller that stops early. Raises ProblemError (400) for a body that is not multipart, and
+    A caller that stops early must close the generator. Raises ProblemError (400) if the body is not multipart, and
     BodyTooLarge.
     """
     _, options = parse_options_header(content_type)

@@ -1,4 +1,4 @@
-"""The body of a search, into a query and its options."""
+"""Parse the body of a search into a query and its options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SOURCES = "image_data, image_url, image_id, text"
 _EXAMPLES = "image_data, image_url, image_id"
 
 Images = dict[int, bytes]
-"""Those of a list in the body, by place."""
+"""The images of a list in the body, by their index."""
 
 
 async def read_query(request: Request) -> tuple[Query, SearchOptions]:
@@ -69,7 +69,7 @@ async def read_query(request: Request) -> tuple[Query, SearchOptions]:
 
 
 def search_options(parameters: SearchParameters) -> SearchOptions:
-    """Return what the parameters ask for. Raises InvalidFilter."""
+    """Return the search options of the parameters. Raises InvalidFilter."""
     return SearchOptions(
         top_k=parameters.top_k,
         threshold=parameters.threshold,
@@ -84,7 +84,7 @@ def search_options(parameters: SearchParameters) -> SearchOptions:
 
 
 async def _take_images(parts: Any) -> Images:
-    """Take the images out of a list, for the same reasons as the one of the body."""
+    """Remove the images from a list before it is checked, as `read_fields` does with the image of the body."""
     found = {}
     for number, part in enumerate(parts if isinstance(parts, list) else ()):
         if isinstance(part, dict) and (image_data := part.pop("image_data", None)) is not None:

@@ -1,3 +1,3 @@
-"""One file a resource."""
+"""One module per resource."""
 
 PREFIX = "/api/v1"

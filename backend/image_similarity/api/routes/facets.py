@@ -1,4 +1,4 @@
-"""What can be filtered on."""
+"""The metadata fields to filter on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ router = APIRouter(prefix=PREFIX, tags=["search"])
 
 @router.get(
     "/facets",
-    summary="The fields that images' metadata has, with their values",
+    summary="The fields of the images' metadata, with their values",
     response_model=FacetsResponse,
     responses=responses(422, 503),
 )
 async def facets(
     engine: EngineDep,
     fields: Annotated[int, Query(ge=1, le=MOST_FIELDS, description="Most fields to return.")] = 50,
-    values: Annotated[int, Query(ge=0, le=MOST_VALUES, description="Most values to return of each.")] = 20,
+    values: Annotated[int, Query(ge=0, le=MOST_VALUES, description="Most values to return per field.")] = 20,
 ) -> FacetsResponse:
-    """Exact for up to 5,000 images; beyond that from the newest ones and from the indexes that filters have made."""
+    """Exact for up to 5,000 images; beyond that from the newest images, and from the indexes that filters created."""
     return FacetsResponse.of(await engine.facets(), fields=fields, values=values)

@@ -1,4 +1,4 @@
-"""What users think of results: kept, listed, exported, deleted."""
+"""Users' verdicts on results: add, list, export and delete them."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ LINES = "application/jsonl"
 
 @router.post(
     "",
-    summary="Say what a user thinks of a result",
+    summary="Add a user's verdict on a result",
     status_code=201,
     response_model=FeedbackDocument,
     responses=responses(400, 413, 415, 422, 503, 507),
     openapi_extra=json_body(FeedbackRequest),
 )
 async def add(request: Request, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> JsonResponse:
-    """Kept for FEEDBACK_RETENTION seconds. It changes no search: send `positive` and `negative` with one for that."""
+    """Kept for FEEDBACK_RETENTION seconds. It changes no search; send `positive` and `negative` with one for that."""
     given = await read_parameters(FeedbackRequest, request)
     event = await engine.feedback.add(
         check_image_id(given.image_id),
@@ -64,7 +64,7 @@ async def page(
         str | None, Query(description="`next_cursor` of the page before, or the last `event_id`.")
     ] = None,
 ) -> JsonResponse:
-    """With the `event_id` of the last one that a reader knows as `cursor`, only what came later."""
+    """If `cursor` is the `event_id` of the last verdict that you have read, only later ones are returned."""
     events, following = await engine.feedback.page(limit=limit, cursor=cursor)
     return JsonResponse({"events": [to_json(event) for event in events], "next_cursor": following})
 
@@ -76,21 +76,21 @@ async def page(
     responses={
         200: {
             "content": {LINES: {"schema": {"type": "string"}, "example": '{"event_id": "019a9d5e-…", …}\n'}},
-            "description": "A verdict a line, oldest first, as `GET /feedback` has them.",
+            "description": "One verdict per line, oldest first, as `GET /feedback` returns them.",
         },
         **responses(503),
     },
 )
 async def export(engine: EngineDep) -> StreamingResponse:
-    """Sent as it is read, however many there are."""
-    # Asked before the answer begins, while it can still be an error.
+    """The answer is streamed, so there may be any number of verdicts."""
+    # Read one before the answer begins, while an error can still be answered.
     await engine.feedback.page(limit=1)
     return StreamingResponse(_lines(engine.feedback.export()), media_type=LINES)
 
 
 @router.delete("", summary="Delete all verdicts", response_model=FeedbackDeleted, responses=responses(503))
 async def delete_all(engine: EngineDep) -> FeedbackDeleted:
-    """Of this collection; there is no way back."""
+    """Deletes the verdicts of this collection; this cannot be undone."""
     return FeedbackDeleted(deleted=await engine.feedback.delete_all())
 
 

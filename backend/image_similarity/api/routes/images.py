@@ -38,8 +38,8 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="Names the request: sent again with the same key, an image without an `image_id` is added once, "
-        "and a deletion or restoration that was done is answered as done.",
+        description="A name for the request. If it is sent again with the same key, an image without an `image_id` is "
+        "added only once, and a deletion or restoration that was done is answered as done.",
         examples=["5f0c1a9e-6f0b-4a8e-9d0c-2f9a3f4b7c11"],
     ),
 ]
@@ -49,7 +49,7 @@ Version = Annotated[
     str | None,
     Query(
         max_length=64,
-        description="The image's `sha256`, where the caller knows it: the answer may then be kept for ever.",
+        description="The image's `sha256`, if the caller knows it: the answer may then be cached for ever.",
     ),
 ]
 
@@ -77,7 +77,7 @@ async def index(
 ) -> JsonResponse:
     """The next search finds it. The same `image_id` again replaces the image; the same bytes are stored once.
 
-    A description that a tagger is to write (TAGGER=caption) follows: `tagging_job` names the job that does it.
+    With TAGGER=caption, a job writes the description later: `tagging_job` is its id.
     """
     image, parameters = await read_image_and(IndexParameters, request)
     result = await engine.index_image(
@@ -107,7 +107,7 @@ async def browse(
     limit: Annotated[int, Query(ge=1, le=500, description="Most images to return.")] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> JsonResponse:
-    """Pages are cut by a cursor, so that images indexed meanwhile neither shift nor repeat what follows."""
+    """Pages follow a cursor, so images that are indexed meanwhile neither shift nor repeat the following pages."""
     share_of(request).will_answer(min(limit * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
     page = await engine.list_images(limit=limit, cursor=cursor)
     images = [image_fields(record, text) for record, text in zip(page.records, page.texts, strict=True)]
@@ -116,7 +116,7 @@ async def browse(
 
 @router.get(
     "/images/{image_id:path}/file",
-    summary="The image's bytes, as they were sent",
+    summary="The image's original bytes",
     response_class=Response,
     responses={
         200: {"content": {"image/*": {"schema": BINARY}}, "description": "The image."},
@@ -127,7 +127,7 @@ async def browse(
 async def original(
     image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """404 too where originals are not kept (STORE_ORIGINALS=false)."""
+    """Also 404 if originals are not kept (STORE_ORIGINALS=false)."""
     content = await engine.content_of(image_id)
     data = await engine.original(content)
     return image_answer(
@@ -146,7 +146,7 @@ async def original(
     responses={
         200: {
             "content": {"image/webp": {"schema": BINARY}},
-            "description": "WebP, 480 pixels at the longest side; 320 of images that an earlier version indexed.",
+            "description": "WebP, 480 pixels at the longest side; 320 if an earlier version indexed the image.",
         },
         304: {"description": "The caller has it already."},
         **responses(404, 422, 503),
@@ -169,7 +169,7 @@ async def thumbnail(
 
 @router.get(
     "/images/{image_id:path}/preview",
-    summary="The image, to look at",
+    summary="The image in screen size",
     response_class=Response,
     responses={
         200: {
@@ -183,7 +183,7 @@ async def thumbnail(
 async def preview(
     image_id: ImageId, engine: EngineDep, v: Version = None, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Made of the original when it is first asked for, and kept. 404 too where originals are not kept."""
+    """Made from the original at the first request, and kept. Also 404 if originals are not kept."""
     content = await engine.content_of(image_id)
     data = await engine.preview(content)
     return image_answer(
@@ -197,7 +197,7 @@ async def preview(
 
 @router.get(
     "/images/{image_id:path}",
-    summary="What is known of an image",
+    summary="Get an image's document",
     response_model=ImageDocument,
     responses=responses(404, 422, 503),
 )
@@ -214,7 +214,7 @@ async def get(image_id: ImageId, engine: EngineDep) -> ImageDocument:
     openapi_extra=json_body(PatchRequest),
 )
 async def patch(image_id: ImageId, request: Request, engine: EngineDep) -> ImageDocument:
-    """A JSON Merge Patch (RFC 7396): null removes a key. The image itself and the time it was indexed stay."""
+    """A JSON Merge Patch (RFC 7396): null removes a key. The image and its time of indexing do not change."""
     parameters = await read_parameters(PatchRequest, request)
     return ImageDocument.of(await engine.patch_metadata(image_id, parameters.metadata))
 
@@ -230,11 +230,11 @@ async def delete(
     engine: EngineDep,
     settings: SettingsDep,
     undo_seconds: Annotated[
-        float | None, Query(ge=0, le=86_400, description="How long it can be restored; default UNDO_SECONDS.")
+        float | None, Query(ge=0, le=86_400, description="How long it can be restored; default: UNDO_SECONDS.")
     ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> DeleteResponse:
-    """Nothing finds it any more; it can be restored for a while, then its bytes go, unless another has the same."""
+    """Searches no longer find it. It can be restored for a while; then its bytes are deleted if no other has them."""
     seconds = settings.undo_seconds if undo_seconds is None else undo_seconds
     until = await engine.delete_image(image_id, undo_seconds=seconds, request_key=idempotency_key)
     return DeleteResponse(image_id=image_id, success=True, message="deleted", restorable_until=until)
@@ -247,7 +247,7 @@ async def delete(
     responses=responses(404, 409, 422, 503, 507),
 )
 async def restore(image_id: ImageId, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> ImageDocument:
-    """It is as it was, its time of indexing included. 409 where an image of that id was indexed meanwhile."""
+    """The image is as before, including its time of indexing. 409 if an image with that id was indexed meanwhile."""
     return ImageDocument.of(await engine.restore_image(image_id, request_key=idempotency_key))
 
 
@@ -255,7 +255,7 @@ async def _tag_later(jobs: JobService, image_id: str) -> str | None:
     try:
         return await jobs.tag([image_id])
     except StoreUnavailable as error:
-        # The image is indexed; the same request again makes up for it.
+        # The image is indexed. If the client sends the same request again, tagging is tried again.
         get_logger().warning("tagging_not_begun", image_id=image_id, reason=str(error))
         return None
 

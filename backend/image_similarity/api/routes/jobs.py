@@ -1,4 +1,4 @@
-"""Add many images in the background, and follow how far it is."""
+"""Add many images in the background, and follow the progress."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ router = APIRouter(prefix=PREFIX, tags=["jobs"])
     openapi_extra=batch_body(BatchRequest),
 )
 async def index_batch(request: Request, jobs: JobsDep, settings: SettingsDep, upload: UploadLabel = None) -> Response:
-    """Answers as soon as the bytes are stored; `GET /jobs/{job_id}` tells what became of them."""
+    """Answers as soon as the bytes are stored; `GET /jobs/{job_id}` returns the progress and the failures."""
     async with jobs.draft(upload=upload) as draft:
         metadata = await read_batch(request, draft, settings)
         job = await jobs.submit(draft, metadata)
@@ -59,7 +59,7 @@ async def newest(
 
 @router.get(
     "/jobs/{job_id}",
-    summary="How far a bulk job is, and which images failed",
+    summary="The progress of a bulk job, and the images that failed",
     response_model=JobDocument,
     responses=responses(404, 422, 503),
 )
@@ -70,19 +70,19 @@ async def get(job_id: JobId, jobs: JobsDep) -> JobDocument:
 
 @router.get(
     "/jobs/{job_id}/events",
-    summary="A bulk job as it proceeds",
+    summary="The progress of a bulk job as events",
     response_class=EventSourceResponse,
     responses={
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_EVENTS}},
-            "description": "Server-Sent Events: `progress` without failures, and at the end `finished` with them.",
+            "description": "Server-Sent Events: `progress` without the failures, and at the end `finished` with them.",
         },
         **responses(404, 422, 503),
     },
 )
 async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
-    """Begins with the present state, and ends when the job has ended."""
-    # Asked before the answer begins, while it can still be an error.
+    """Begins with the current state, and ends with the job."""
+    # Read the job before the answer begins, while an error can still be answered.
     await jobs.get(job_id)
     return EventSourceResponse(_events(job_id, jobs), headers={"X-Accel-Buffering": "no"})
 
@@ -94,33 +94,31 @@ async def events(job_id: JobId, jobs: JobsDep) -> EventSourceResponse:
     responses=responses(404, 422, 503),
 )
 async def cancel(job_id: JobId, jobs: JobsDep) -> JobDocument:
-    """What is indexed stays, chunks under way are finished; a job that has ended is left as it is."""
+    """Indexed images stay, and chunks in progress are finished. A job that has ended does not change."""
     return JobDocument.of(await jobs.cancel(job_id))
 
 
-@router.get(
-    "/uploads", summary="Bulk jobs, those of one label as one", response_model=UploadList, responses=responses(422, 503)
-)
+@router.get("/uploads", summary="Bulk jobs, grouped by label", response_model=UploadList, responses=responses(422, 503))
 async def newest_uploads(
     jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=50, description="Most uploads to return.")] = 10
 ) -> UploadList:
-    """Newest first; a job without a label is an upload by itself."""
+    """Newest first; a job without a label is an upload of its own."""
     return UploadList(uploads=[UploadSummary.of(upload) for upload in await jobs.uploads.newest(limit)])
 
 
 @router.get(
     "/uploads/{upload}",
-    summary="How far an upload is, and which images failed",
+    summary="The progress of an upload, and the images that failed",
     response_model=UploadDocument,
     responses=responses(404, 422, 503),
 )
 async def get_upload(
     upload: UploadId,
     jobs: JobsDep,
-    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failures to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failures to skip.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500, description="Most failures to return.")] = 50,
 ) -> UploadDocument:
-    """State and sums over all its jobs; failures by pages, in the order of the jobs."""
+    """State and sums over all its jobs; failures in pages, in the order of the jobs."""
     found = await jobs.uploads.get(upload)
     return UploadDocument.with_failures(found, await jobs.uploads.failures(found, offset=offset, limit=limit))
 

@@ -1,4 +1,4 @@
-"""Search with images, with indexed ones, with words, and with all of them together."""
+"""Search by images, by indexed images, by words, and by any mixture of them."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ router = APIRouter(prefix=PREFIX, tags=["search"])
     openapi_extra=image_body(SearchRequest, QueryFields, image_required=False),
 )
 async def search(request: Request, engine: EngineDep) -> JsonResponse:
-    """Send an image as base64 in JSON or as a file in multipart/form-data, or name its URL, an indexed one, or words.
+    """Send an image as base64 in JSON or as a file in multipart/form-data, or send a URL, the id of an image, or words.
 
-    Several of them, each with a weight, make up one query: their embeddings are added. Images that results should be
-    like, or unlike, shape it further.
+    Several of them, each with a weight, make up one query: their embeddings are added. Examples that results should be
+    like or unlike refine it.
     """
     query, options = await read_query(request)
     _make_room(request, options)
     found = engine.search(query, options)
-    # Whoever has left needs nothing fetched from elsewhere, which may take seconds.
+    # Fetching a URL may take seconds; stop it if the client disconnects.
     return _answer(await (cancel_on_disconnect(request, found) if query.has_urls else found))
 
 
@@ -59,7 +59,7 @@ async def search(request: Request, engine: EngineDep) -> JsonResponse:
     openapi_extra=json_body(TextSearchRequest),
 )
 async def search_text(request: Request, engine: EngineDep) -> JsonResponse:
-    """Needs a model with a text tower; `truncated` tells where the text was longer than that reads."""
+    """Needs a model with a text tower; `truncated` is true if the text was longer than the model reads."""
     parameters = await read_parameters(TextSearchRequest, request)
     options = search_options(parameters)
     _make_room(request, options)
@@ -74,7 +74,7 @@ async def search_text(request: Request, engine: EngineDep) -> JsonResponse:
     openapi_extra=json_body(KeywordSearchRequest),
 )
 async def search_keywords(request: Request, engine: EngineDep) -> JsonResponse:
-    """Ranked by BM25; other forms of a word are found, and words that begin with the last one."""
+    """Ranked by BM25. Other forms of a word are found too, and words that begin with the last word."""
     parameters = await read_parameters(KeywordSearchRequest, request)
     options = search_options(parameters)
     _make_room(request, options)
@@ -97,7 +97,7 @@ async def similar(image_id: ImageId, request: Request, engine: EngineDep) -> Jso
 
 
 def _make_room(request: Request, options: SearchOptions) -> None:
-    """Hold what the answer may come to, before it is worked out. Raises TooMuchInFlight."""
+    """Hold the largest possible size of the answer before the search. Raises TooMuchInFlight."""
     if options.with_metadata:
         share_of(request).will_answer(min(options.top_k * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
 

@@ -20,7 +20,7 @@ probes = APIRouter(prefix=PREFIX, tags=["service"])
 
 @router.get("/stats", summary="The service in numbers", response_model=StatsResponse, responses=responses(503))
 async def stats(request: Request, engine: EngineDep, jobs: JobsDep, settings: SettingsDep) -> StatsResponse:
-    """Model, text model, collection, queue and cache, and what an operator should do next."""
+    """Model, text model, collection, queue, cache, and recommendations for the operator."""
     uptime = monotonic() - request.app.state.started
     return StatsResponse.of(
         await engine.stats(), uptime_seconds=uptime, queue_limit=settings.max_queue, jobs=await jobs.info()
@@ -30,18 +30,18 @@ async def stats(request: Request, engine: EngineDep, jobs: JobsDep, settings: Se
 @router.post("/cache/warm", summary="Warm the cache", response_model=WarmResponse, responses=responses(422))
 async def warm(
     engine: EngineDep,
-    top: Annotated[int, Query(ge=1, le=10_000, description="Most embeddings to bring.")] = 1000,
+    top: Annotated[int, Query(ge=1, le=10_000, description="Most embeddings to load.")] = 1000,
 ) -> WarmResponse:
-    """Bring the embeddings that are asked most, on any replica, from Redis into this process."""
+    """Load the embeddings that are used most, on any replica, from Redis into this process."""
     return WarmResponse(loaded=await engine.warm(top))
 
 
 @probes.get("/health", summary="Whether the process is alive", response_model=HealthResponse, responses=responses())
 async def health(engine: EngineDep) -> HealthResponse:
-    """Always 200 while the process answers, at once; `status` and `services` tell what is wrong with its parts.
+    """Answers 200 at once while the process runs; `status` and `services` report problems of its parts.
 
-    They are looked at every few seconds. `degraded`: a part that others share is away, and what does not need it is
-    served. `unhealthy`: something is wrong with this process itself, and `/ready` is 503.
+    The parts are checked every few seconds. `degraded`: a part that replicas share is away, and requests that do not
+    need it are served. `unhealthy`: this process itself has a problem, and `/ready` is 503.
     """
     return health_of(engine)
 
@@ -53,9 +53,9 @@ async def health(engine: EngineDep) -> HealthResponse:
     responses=responses(503),
 )
 async def ready(request: Request, engine: EngineDep) -> Response:
-    """503 where something is wrong with this process itself, or it is stopping: balancers look elsewhere.
+    """503 if this process itself has a problem or is stopping: balancers then use another replica.
 
-    Of what replicas share, the Qdrant server, the storage, Redis and the broker, see `/health`.
+    For the parts that replicas share (Qdrant server, storage, Redis, broker), see `/health`.
     """
     if getattr(request.app.state, "draining", False):
         raise ProblemError(503, "draining", "The server is stopping; it finishes what it has.", {"Retry-After": "5"})

@@ -10,7 +10,7 @@ from image_similarity.domain.facets import Facet, Facets, FieldKind
 class FacetValueDocument(BaseModel):
     """One value of a field."""
 
-    value: bool | int | float | str = Field(description="As a filter takes it.")
+    value: bool | int | float | str = Field(description="As a filter accepts it.")
     count: int = Field(description="Images that have it.")
 
 
@@ -18,17 +18,17 @@ class FacetDocument(BaseModel):
     """One field of the metadata."""
 
     field: str = Field(description="As a filter names it: `camera.model` is `model` within `camera`.")
-    kind: FieldKind = Field(description="What most of its values are; `time` is a text that is an RFC 3339 time.")
+    kind: FieldKind = Field(description="The type of most of its values; `time` is a text that is an RFC 3339 time.")
     images: int = Field(description="Images that have it.")
     values: list[FacetValueDocument] = Field(description="Most frequent first.")
-    more_values: bool = Field(description="Whether there are values beside these.")
+    more_values: bool = Field(description="Whether there are more values than these.")
     min: int | float | str | None = Field(description="Of numbers and times; null for other kinds.")
     max: int | float | str | None
     exact: bool = Field(description="false: estimates for the whole collection.")
 
     @classmethod
     def of(cls, facet: Facet, values: int) -> FacetDocument:
-        """Return the document of a facet with up to so many values."""
+        """Return the document of a facet with at most `values` values."""
         return cls(
             field=facet.field,
             kind=facet.kind,
@@ -42,12 +42,12 @@ class FacetDocument(BaseModel):
 
 
 class FacetsResponse(BaseModel):
-    """The fields that images' metadata has, those of most images first."""
+    """The fields of the images' metadata; those that most images have come first."""
 
     fields: list[FacetDocument]
-    more_fields: bool = Field(description="Whether there are fields beside these.")
+    more_fields: bool = Field(description="Whether there are more fields than these.")
     images: int = Field(description="In the collection.")
-    sampled: int = Field(description="The newest images, whose metadata was read for this.")
+    sampled: int = Field(description="How many of the newest images were read for this.")
     exact: bool = Field(
         description="true: all images were read. false: a field that only older ones have may be missing, and counts "
         "are estimates."
@@ -100,7 +100,7 @@ class FacetsResponse(BaseModel):
 
     @classmethod
     def of(cls, facets: Facets, *, fields: int, values: int) -> FacetsResponse:
-        """Return the document of facets, cut to so many fields and values."""
+        """Return the document of facets, cut to `fields` fields and `values` values per field."""
         return cls(
             fields=[FacetDocument.of(facet, values) for facet in facets.fields[:fields]],
             more_fields=facets.more_fields or len(facets.fields) > fields,

@@ -1,4 +1,4 @@
-"""The JSON of feedback, with an example each."""
+"""The JSON schemas of feedback, each with an example."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EXAMPLE_EVENT: dict[str, JsonValue] = {
     "verdict": "positive",
 }
 
-FeedbackId = Annotated[UUID, Field(strict=False, description="`query_id` of the answer that the image was in.")]
+FeedbackId = Annotated[UUID, Field(strict=False, description="`query_id` of the search that found the image.")]
 
 
 class AskedPart(Schema):
@@ -45,7 +45,7 @@ class AskedPart(Schema):
 
 
 class Asked(Schema):
-    """What was searched with, as `POST /search` takes it; images that were sent along are left out."""
+    """The query, in the form of `POST /search`, without the images that were sent with it."""
 
     image_id: QueryId | None = None
     text: QueryText | None = None
@@ -62,9 +62,9 @@ class FeedbackRequest(Schema):
     """A verdict on one image, for one query."""
 
     query_id: FeedbackId | None = None
-    query: Asked | None = Field(None, description="What was asked; with it the offline report can ask it again.")
-    image_id: str = Field(min_length=1, max_length=MAX_IMAGE_ID, description="The image that the verdict is on.")
-    verdict: Verdict = Field(strict=False, description="`clear` takes back what was said before.")
+    query: Asked | None = Field(None, description="The query; the offline report can run it again.")
+    image_id: str = Field(min_length=1, max_length=MAX_IMAGE_ID, description="The image that the verdict is about.")
+    verdict: Verdict = Field(strict=False, description="`clear` withdraws the previous verdict.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -87,11 +87,11 @@ class FeedbackRequest(Schema):
 
 
 class FeedbackDocument(BaseModel):
-    """A verdict as it is kept."""
+    """A stored verdict."""
 
     event_id: str
     at: datetime
-    model: str = Field(description="The model that was running.")
+    model: str = Field(description="The model that the server used.")
     query_id: str | None
     query: Asked | None
     image_id: str

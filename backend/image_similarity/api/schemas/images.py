@@ -1,4 +1,4 @@
-"""The JSON of images, with an example each: what OpenAPI shows and requests are checked against."""
+"""The JSON schemas of images, each with an example; requests are checked against them, and OpenAPI shows them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAIklEQVR42mNkiDrBAAP/jSzgbCYGHIB0CRZkc0VFbGhhBwCbQwRr"
     "IqEygAAAAABJRU5ErkJggg=="
 )
-"""A whole picture, 8 x 8 pixels, so that every example of a request can be sent as it stands."""
+"""A complete picture of 8 x 8 pixels, so that every example of a request can be sent as it is."""
 
 EXAMPLE_SHA256 = "5c2ad8c5d4a0cd1f4f9d1a2a8e6b6d1c7f3e0b9a8d7c6b5a4f3e2d1c0b9a8f7e"
 
@@ -37,25 +37,25 @@ ImageData = Annotated[str, Field(min_length=1, description="The image as base64,
 
 
 MAX_FIELDS = 64
-"""Of one object; no schema has half as many."""
+"""Most fields of one object; no schema has half as many."""
 
 
 class Schema(BaseModel):
-    """What a request may say: nothing else, and of these types."""
+    """A schema of requests: other fields are refused, and types are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, given: object) -> object:
-        # Before pydantic complains of each one that it does not know.
+        # Checked first, because pydantic would report every unknown field.
         if isinstance(given, dict) and len(given) > MAX_FIELDS:
             raise ValueError(f"Object should have at most {MAX_FIELDS} fields, not {len(given)}")
         return given
 
 
 def at_most(items: int) -> BeforeValidator:
-    """Refuse a longer list before any of its items is looked at; `Field(max_length=…)` does so only after them."""
+    """Refuse a longer list before its items are validated; `Field(max_length=…)` refuses it only afterwards."""
 
     def validate(given: object) -> object:
         if isinstance(given, Sequence) and not isinstance(given, str) and len(given) > items:
@@ -68,7 +68,7 @@ def at_most(items: int) -> BeforeValidator:
 
 
 def single_error(said: str) -> WrapValidator:
-    """Say this in place of one complaint for each alternative of a union."""
+    """Report one message for a union, instead of one error per alternative."""
 
     def validate(value: object, check: ValidatorFunctionWrapHandler) -> object:
         try:
@@ -80,7 +80,7 @@ def single_error(said: str) -> WrapValidator:
 
 
 def _is_object(value: object, _: ValidatorFunctionWrapHandler) -> object:
-    # What was read from JSON is JSON all through; looking at each value of it takes longer than all else.
+    # Parsed JSON holds only JSON values; to check each of them would take longer than the rest of the request.
     if not isinstance(value, dict):
         raise PydanticKnownError("dict_type")
     return value
@@ -90,10 +90,10 @@ JsonObject = Annotated[dict[str, JsonValue], WrapValidator(_is_object)]
 
 
 class IndexParameters(Schema):
-    """What is said of an image to add, beside its bytes."""
+    """The fields of an image to add, except for its bytes."""
 
     image_id: str | None = Field(
-        None, min_length=1, max_length=512, description="Your own name for the image; a UUIDv7 where absent."
+        None, min_length=1, max_length=512, description="Your own name for the image; default: a UUIDv7."
     )
     metadata: JsonObject = Field(
         default_factory=dict,
@@ -114,7 +114,7 @@ class IndexRequest(IndexParameters):
 
 
 class PatchRequest(Schema):
-    """What to change of an image."""
+    """A change of an image."""
 
     metadata: JsonObject = Field(
         description="A JSON Merge Patch (RFC 7396): null removes a key, objects are merged, all else replaces."
@@ -124,13 +124,13 @@ class PatchRequest(Schema):
 
 
 class IndexResponse(BaseModel):
-    """What became of the image."""
+    """The result of adding an image."""
 
     image_id: str
     success: bool
     message: str = Field(description="indexed, replaced or unchanged.")
     processing_time_ms: float
-    tagging_job: str | None = Field(description="The job in which a description is written, where one is.")
+    tagging_job: str | None = Field(description="The job that writes the description; null if there is none.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -148,13 +148,13 @@ class IndexResponse(BaseModel):
 
 
 class DeleteResponse(BaseModel):
-    """The image is gone."""
+    """The image is deleted."""
 
     image_id: str
     success: bool
     message: str
     restorable_until: datetime | None = Field(
-        description="Until then `POST /images/{image_id}/restore` brings it back; null where it cannot."
+        description="Until then `POST /images/{image_id}/restore` restores it; null if it cannot be restored."
     )
 
     model_config = ConfigDict(
@@ -172,24 +172,24 @@ class DeleteResponse(BaseModel):
 
 
 class TaggingDocument(BaseModel):
-    """What a tagger put into the metadata where the caller left it out."""
+    """The metadata that a tagger filled in because the caller left it out."""
 
-    tagger: str = Field(description="imagenet or caption; it has looked at the image, whatever it found.")
-    filled: list[str] = Field(description="Fields of the metadata that are its own: of tags and description.")
-    confidence: dict[str, float] = Field(description="Probability of each of its tags.")
+    tagger: str = Field(description="imagenet or caption: the tagger that processed the image, even without a result.")
+    filled: list[str] = Field(description="The metadata fields that the tagger wrote: tags, description, or both.")
+    confidence: dict[str, float] = Field(description="Probability by tag.")
 
 
 class ImageDocument(BaseModel):
-    """What is known of an image."""
+    """An image: size, format, time of indexing, metadata."""
 
     image_id: str
-    sha256: str = Field(description="Of the bytes as they were sent.")
+    sha256: str = Field(description="Of the original bytes.")
     width: int
     height: int
     format: str
     indexed_at: datetime
     metadata: dict[str, JsonValue]
-    tagging: TaggingDocument | None = Field(description="null where no tagger has looked at the image.")
+    tagging: TaggingDocument | None = Field(description="null if no tagger has processed the image.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -224,7 +224,7 @@ class ImageDocument(BaseModel):
 
 
 def image_fields(record: ImageRecord, metadata: bytes) -> dict[str, Any]:
-    """Return the JSON of an `ImageDocument`, whose metadata, JSON already, nothing looks at."""
+    """Return the JSON of an `ImageDocument`; `metadata` is JSON already and is inserted unchecked."""
     return {
         "image_id": record.image_id,
         "sha256": record.sha256,
@@ -247,7 +247,7 @@ class ImagePage(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error, as RFC 9457 defines it."""
 
     type: str = Field(description="A URI of this kind of problem: about:blank#code.")
     title: str
@@ -256,5 +256,5 @@ class Problem(BaseModel):
     code: str = Field(description="Stable, for programs.")
     request_id: str | None = None
     errors: list[dict[str, Any]] | None = Field(
-        None, description="Field by field, if the request is invalid; the first 20."
+        None, description="The first 20 errors, field by field, if the request is invalid."
     )

@@ -1,4 +1,4 @@
-"""The JSON of bulk indexing, with an example each."""
+"""The JSON schemas of bulk indexing, each with an example."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ EXAMPLE_EVENTS = (
 
 
 class BatchImage(Schema):
-    """One image of a batch: its bytes, or where they are in the storage."""
+    """One image of a batch: its bytes, or their key in the storage."""
 
     image_data: str | None = Field(None, description="The image as base64, or a `data:` URL.")
     storage_key: str | None = Field(
         None, description="Instead: the key of an object that you put into the storage below `inbox/`."
     )
     image_id: str | None = Field(
-        None, min_length=1, max_length=512, description="Your own name for the image; a UUIDv7 where absent."
+        None, min_length=1, max_length=512, description="Your own name for the image; default: a UUIDv7."
     )
     metadata: JsonObject = Field(default_factory=dict, description="Any JSON object up to 64 KiB.")
 
@@ -75,13 +75,13 @@ class BatchRequest(Schema):
 
 
 class JobCounts(BaseModel):
-    """How many images have had which fate."""
+    """The images of a job, counted by outcome."""
 
     total: int
-    processed: int = Field(description="The sum of the four that follow.")
+    processed: int = Field(description="The sum of the next four.")
     indexed: int
-    replaced: int = Field(description="There was another image of the same id.")
-    unchanged: int = Field(description="The very same was there; also what a repeated chunk finds of its first run.")
+    replaced: int = Field(description="Another image with the same id was there.")
+    unchanged: int = Field(description="The same image was there, perhaps from the first run of a repeated chunk.")
     failed: int
 
 
@@ -102,17 +102,17 @@ class JobDeadLetter(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job as it stands."""
+    """The current state of a job."""
 
     job_id: str
     state: JobState
     counts: JobCounts
     rate: float = Field(description="Images per second since the job began.")
-    eta_seconds: float | None = Field(description="Until the end at this rate; null where nothing can be said.")
+    eta_seconds: float | None = Field(description="Time left at this rate; null if unknown.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    upload: str | None = Field(description="The label that it was handed in under; null if none.")
+    upload: str | None = Field(description="The label of its upload; null if none.")
 
     @classmethod
     def of(cls, job: Job) -> JobSummary:
@@ -121,7 +121,7 @@ class JobSummary(BaseModel):
 
 
 class JobDocument(JobSummary):
-    """A job as it stands, with the images that failed."""
+    """The current state of a job, with the images that failed."""
 
     failures: list[JobFailure]
     dead_letters: list[JobDeadLetter] = Field(description="The first 100 chunks that were given up.")
@@ -149,14 +149,14 @@ class JobList(BaseModel):
 
 
 class UploadSummary(BaseModel):
-    """Jobs that were handed in under one label, or a job without a label, as it stands."""
+    """The current state of all jobs with one label, or of a job without a label."""
 
     upload: str = Field(description="The label, or the id of a job that has none.")
-    state: JobState = Field(description="Of all its jobs: the gravest once they have all ended.")
+    state: JobState = Field(description="Of all its jobs: the worst one when all have ended.")
     jobs: int
     counts: JobCounts = Field(description="The sums over its jobs.")
     created_at: datetime
-    finished_at: datetime | None = Field(description="Null until all its jobs have ended.")
+    finished_at: datetime | None = Field(description="null until all its jobs have ended.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_UPLOAD]})
 
@@ -167,15 +167,15 @@ class UploadSummary(BaseModel):
 
 
 class UploadDocument(UploadSummary):
-    """An upload as it stands, with some of the images that failed."""
+    """The current state of an upload, with some of the images that failed."""
 
-    failures: list[JobFailure] = Field(description="From number `offset` on; there are `counts.failed`.")
+    failures: list[JobFailure] = Field(description="From number `offset` on; there are `counts.failed` in all.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE_UPLOAD, "failures": [EXAMPLE_FAILURE]}]})
 
     @classmethod
     def with_failures(cls, upload: Upload, failures: Iterable[Failure]) -> UploadDocument:
-        """Return the document of an upload with these of its failures."""
+        """Return the document of an upload with these failures."""
         return cls(**_upload_fields(upload), failures=_failures(failures))
 
 

@@ -1,4 +1,4 @@
-"""The JSON of searches, with an example each."""
+"""The JSON schemas of searches, each with an example."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ Filter = Annotated[
     JsonObject,
     Field(description="Condition on metadata: equality, lists, ranges, and/or/not; see docs/API.md."),
 ]
-_QUERY = "Several things to look like, with weights."
-_POSITIVE = "What results should be like: ids of indexed images, which are left out of them, or images."
-_NEGATIVE = "What results should not be like, as above."
-_MODE = "vector: by looks; keywords: by the words of descriptions and tags (BM25); hybrid: by both rankings, fused."
+_QUERY = "Several images or texts with weights, combined into one query."
+_POSITIVE = "Results should be like these: ids of indexed images, which are left out of the results, or images."
+_NEGATIVE = "Results should not be like these: ids of indexed images, which are left out of the results, or images."
+_MODE = (
+    "vector: by appearance; keywords: by the words of descriptions and tags (BM25); hybrid: by both rankings, fused."
+)
 _STRATEGY = "How the examples shape the query; see docs/API.md."
 
 QueryId = Annotated[
@@ -51,17 +53,17 @@ QueryUrl = Annotated[
     Field(
         min_length=1,
         max_length=MAX_URL,
-        description="Where the image is fetched from, http or https; ALLOW_URL_FETCH decides whether.",
+        description="http or https URL of the image; the server fetches it only if ALLOW_URL_FETCH is set.",
     ),
 ]
-QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="What is on the images, in words.")]
+QueryText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="A description of the images.")]
 
 PromptTemplate = Annotated[
     str,
     Field(
         min_length=2,
         max_length=500,
-        description='Sentence that texts are put into before they are encoded: "a photo of {}"; "{}" for none. '
+        description='Sentence to put texts into before they are encoded, such as "a photo of {}"; "{}" for none. '
         "Default: PROMPT_TEMPLATE.",
     ),
 ]
@@ -71,7 +73,7 @@ Keywords = Annotated[
     Field(
         min_length=1,
         max_length=MAX_TEXT,
-        description="Words to look for in descriptions and tags, in the modes keywords and hybrid; default: the texts.",
+        description="Words to search for in descriptions and tags, in the mode keywords or hybrid; default: the texts.",
     ),
 ]
 
@@ -96,25 +98,25 @@ GroupStep = Annotated[
 
 
 class SearchParameters(Schema):
-    """What a search asks for, whatever its query is."""
+    """The parameters of any search, whatever its query is."""
 
     top_k: TopK = 10
     threshold: AutoThreshold | None = Field(
-        None, description='Lowest score to return; "auto" cuts where the scores fall off.'
+        None, description='Lowest score to return; "auto" cuts at the gap below the best scores.'
     )
     filter: Filter | None = None
     with_metadata: bool = Field(True, description="false leaves metadata out of the results.")
     diversity: float = Field(
-        0.0, ge=0, le=1, description="From 0, the most alike first, to 1, each as unlike those before it as can be."
+        0.0, ge=0, le=1, description="From 0 (most similar first) to 1 (each as unlike those before it as possible)."
     )
-    collapse_duplicates: bool = Field(False, description="true makes one result of near-identical images.")
+    collapse_duplicates: bool = Field(False, description="true merges near-identical images into one result.")
     group_by: str | None = Field(
         None, min_length=1, max_length=256, description="Metadata field; top_k then counts its values."
     )
-    group_size: int = Field(3, ge=1, le=MAX_GROUP_SIZE, description="Most results of a group.")
+    group_size: int = Field(3, ge=1, le=MAX_GROUP_SIZE, description="Most results per group.")
     group_step: GroupStep | None = Field(
         None,
-        description='Groups are ranges of numbers this wide, or of times: "day", "month", "year".',
+        description='Width of a group: a number, or "day", "month" or "year" for times.',
     )
 
     model_config = ConfigDict(
@@ -130,7 +132,7 @@ class SearchParameters(Schema):
 
 
 class ExampleFields(Schema):
-    """An example, but for its image."""
+    """An example without its `image_data`."""
 
     image_id: QueryId | None = None
     image_url: QueryUrl | None = None
@@ -143,13 +145,13 @@ class ExampleBody(ExampleFields):
 
 
 class QueryPartFields(Schema):
-    """A part of a query, but for its image."""
+    """A part of a query without its `image_data`."""
 
     image_id: QueryId | None = None
     image_url: QueryUrl | None = None
     text: QueryText | None = None
     weight: float = Field(
-        1.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT, description="How much it counts; below 0: not like this. Never 0."
+        1.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT, description="How much the part counts; below 0: unlike this. Never 0."
     )
 
 
@@ -160,7 +162,7 @@ class QueryPartBody(QueryPartFields):
 
 
 class QueryFields(SearchParameters):
-    """A search, but for the images in it."""
+    """A search without its `image_data`."""
 
     image_id: QueryId | None = None
     image_url: QueryUrl | None = None
@@ -178,15 +180,15 @@ class QueryFields(SearchParameters):
     strategy: Strategy = Field(Strategy.AVERAGE, strict=False, description=_STRATEGY)
     mode: Mode = Field(Mode.VECTOR, strict=False, description=_MODE)
     keywords: Keywords | None = None
-    query_previews: bool = Field(False, description="true answers a small picture of each image_url.")
+    query_previews: bool = Field(False, description="true returns a small picture of each image_url.")
     threshold: AnyThreshold | None = Field(
         None,
-        description='Lowest score to return; "auto" cuts where the scores fall off. Above 1 in the mode keywords only.',
+        description='Lowest score to return; "auto" cuts at the gap below the best scores. Above 1 only with keywords.',
     )
 
 
 class LooksFields(QueryFields):
-    """A search by looks, also beside words: its scores end at 1."""
+    """A search in the mode vector or hybrid: no score is above 1."""
 
     threshold: AutoThreshold | None = None
 
@@ -194,7 +196,7 @@ class LooksFields(QueryFields):
 class SearchRequest(QueryFields):
     """A search.
 
-    What it looks for is at least one of `image_data`, `image_url`, `image_id`, `text`, `query`, `positive`, `negative`.
+    It has at least one of `image_data`, `image_url`, `image_id`, `text`, `query`, `positive`, `negative`.
     """
 
     image_data: ImageData | None = None
@@ -214,7 +216,7 @@ class SearchRequest(QueryFields):
 
 
 class TextSearchRequest(SearchParameters):
-    """A search with words."""
+    """A search by a text."""
 
     text: QueryText
     prompt_template: PromptTemplate | None = None
@@ -232,7 +234,9 @@ class TextSearchRequest(SearchParameters):
 class KeywordSearchRequest(SearchParameters):
     """A search for words in descriptions and tags."""
 
-    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="Words, whole or as far as typed.")]
+    text: Annotated[
+        str, Field(min_length=1, max_length=MAX_TEXT, description="Whole words; the last one may be unfinished.")
+    ]
     threshold: (
         Annotated[float, Field(ge=0, le=MAX_KEYWORD_SCORE, description="Lowest BM25 score to return.")] | None
     ) = None

@@ -1,4 +1,4 @@
-"""The JSON of what a search answers."""
+"""The JSON schemas of a search's answer."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class SearchHit(BaseModel):
 
     image_id: str
     score: float = Field(
-        description="Cosine similarity, -1 to 1, 1 is the same; with the strategy best_score only an order. BM25 in "
-        "the mode keywords, reciprocal ranks in the mode hybrid."
+        description="Cosine similarity from -1 to 1 (identical); with the strategy best_score it only gives the order. "
+        "BM25 in the mode keywords, reciprocal ranks in the mode hybrid."
     )
     confidence: float | None = Field(
-        description="Probability that it shows what was searched for; null where the model's scores for such a query "
-        "have not been calibrated."
+        description="Probability that the image matches the query; null if the model's scores for such a query are not "
+        "calibrated."
     )
-    sha256: str = Field(description="Of the bytes; with it as `v`, file and thumbnail are kept by browsers for ever.")
-    width: int = Field(description="Pixels, upright; for a page to make room before the thumbnail is there.")
+    sha256: str = Field(description="Of the bytes; with it as `v`, browsers cache file and thumbnail for ever.")
+    width: int = Field(description="Pixels, upright; a page can reserve the space before the thumbnail arrives.")
     height: int
-    metadata: dict[str, JsonValue] | None = Field(None, description="null where with_metadata is false.")
+    metadata: dict[str, JsonValue] | None = Field(None, description="null if with_metadata is false.")
     duplicates: list[str] = Field(
-        default=[], description="Near-identical images that this one stands for, where collapse_duplicates is true."
+        default=[], description="Near-identical images that are merged into this one, if collapse_duplicates is true."
     )
     group: str | int | float | bool | None = Field(
         None,
-        description="Value of the field group_by in whose group this is, with group_step the lower bound of its "
-        "range, or its day, month or year; null without group_by.",
+        description="The group's value of the field group_by; with group_step the lower bound of its range, or its "
+        "day, month or year; null without group_by.",
     )
 
 
@@ -42,11 +42,11 @@ class SearchResponse(BaseModel):
     query_id: str = Field(description="UUIDv7 of this search.")
     results: list[SearchHit]
     total_found: int = Field(description="How many results are in this answer.")
-    threshold: float | None = Field(description="The lowest score that was let in; null where every score was.")
+    threshold: float | None = Field(description="The lowest score that was allowed; null if any was.")
     search_time_ms: float
-    cached: bool = Field(description="true where the answer was computed before and is still valid.")
-    truncated: bool = Field(description="true where a text was longer than the model reads and its end was ignored.")
-    query_previews: dict[str, str] = Field(description="By image_url, its thumbnail as a data: URL, if asked for.")
+    cached: bool = Field(description="true if the answer was computed before and is still valid.")
+    truncated: bool = Field(description="true if a text was longer than the model reads and its end was ignored.")
+    query_previews: dict[str, str] = Field(description="Thumbnails as data: URLs, by image_url, if requested.")
 
     model_config = ConfigDict(
         json_schema_extra={

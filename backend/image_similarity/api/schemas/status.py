@@ -1,4 +1,4 @@
-"""The JSON of how the service is: its state in numbers, its health."""
+"""The JSON schemas of the service's state: figures and health."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ class ModelStatus(BaseModel):
 
     name: str
     dimension: int
-    towers: list[str] = Field(description="What it can encode: image, text.")
+    towers: list[str] = Field(description="The inputs that it can encode: image, text.")
     device: str
     precision: str
     fallback_reason: str | None = Field(
-        description="Why the offline model stands in for the one that was asked for; null where it does not."
+        description="Why the offline model replaces the requested one; null if it does not."
     )
 
 
 class TextModelStatus(BaseModel):
-    """What encodes texts: the model's own text tower, or the one of TEXT_MODEL_NAME."""
+    """The encoder of texts: the model's own text tower, or the one of TEXT_MODEL_NAME."""
 
     name: str
-    loaded: bool = Field(description="Whether it is in memory; a model's own text tower waits for the first text.")
-    max_tokens: int = Field(description="Most tokens of a text that it reads; what comes after them is ignored.")
+    loaded: bool = Field(description="Whether it is in memory; a model's own text tower is loaded at the first text.")
+    max_tokens: int = Field(description="Most tokens of a text that it reads; later ones are ignored.")
 
 
 class PlacementStatus(BaseModel):
-    """Where the copies of the collection's shards are on the Qdrant server; up to 15 s old."""
+    """The copies of the collection's shards on the nodes of the Qdrant server; up to 15 s old."""
 
     nodes: int
-    silent_nodes: int = Field(description="Those that do not answer the others.")
+    silent_nodes: int = Field(description="Nodes that do not answer the others.")
     shards: int
-    copies_wanted: int = Field(description="Of all shards together, as is copies_active.")
-    copies_active: int = Field(description="Those that answer searches and take writes.")
+    copies_wanted: int = Field(description="Of all shards together; copies_active likewise.")
+    copies_active: int = Field(description="Copies that answer searches and take writes.")
     shards_short: int = Field(description="Shards with fewer active copies than wanted.")
-    shards_over: int = Field(description="Shards with more.")
+    shards_over: int = Field(description="Shards with more active copies than wanted.")
     shards_on_one_node: int = Field(
-        description="Shards with active copies on one node at most, although more than one copy is wanted."
+        description="Shards that have active copies on at most one node, although more than one copy is wanted."
     )
 
 
@@ -59,7 +59,7 @@ class CollectionStatus(BaseModel):
     indexed_vectors: int = Field(description="Covered by an HNSW graph; the others are searched exactly.")
     field_indexes: list[str]
     placement: PlacementStatus | None = Field(
-        description="null where the collection is in this process, and while the cluster does not tell."
+        description="null if the collection is in this process, or while the cluster does not answer."
     )
 
 
@@ -67,30 +67,30 @@ class CacheTierStatus(BaseModel):
     """One tier of the cache."""
 
     tier: str
-    entries: int | None = Field(description="null for a tier that replicas share.")
+    entries: int | None = Field(description="null if replicas share the tier.")
     bytes: int | None
     hits: dict[str, int]
     misses: dict[str, int]
     breaker: str | None = Field(
-        description="closed; open or half_open while the tier does not answer; null where it is part of the process."
+        description="closed; open or half_open while the tier does not answer; null if it is part of the process."
     )
 
 
 class QueueStatus(BaseModel):
-    """The queue before the model."""
+    """The queue of images that wait for the model."""
 
     depth: int
     limit: int
 
 
 class JobQueueStatus(BaseModel):
-    """What carries the chunks of bulk jobs."""
+    """The queue of the chunks of bulk jobs."""
 
     kind: str = Field(description="in_process or rabbitmq.")
-    waiting: int = Field(description="Chunks that nobody works on yet.")
+    waiting: int = Field(description="Chunks that no worker has taken yet.")
     dead_letters: int = Field(description="Chunks that were given up.")
-    workers: int | None = Field(description="Who takes chunks; null where it is not known.")
-    problem: str | None = Field(description="Why it does not work at the moment; null where it does.")
+    workers: int | None = Field(description="How many workers take chunks; null if unknown.")
+    problem: str | None = Field(description="Why the queue does not work now; null if it does.")
 
 
 class StatsResponse(BaseModel):
@@ -99,12 +99,12 @@ class StatsResponse(BaseModel):
     version: str
     uptime_seconds: float
     model: ModelStatus
-    text_model: TextModelStatus | None = Field(description="null where the model reads no texts.")
+    text_model: TextModelStatus | None = Field(description="null if the model reads no texts.")
     collection: CollectionStatus
     queue: QueueStatus
     cache: list[CacheTierStatus]
-    jobs: JobQueueStatus | None = Field(description="null where the command line has the data folder open itself.")
-    recommendations: list[str] = Field(description="What an operator should do next; usually empty.")
+    jobs: JobQueueStatus | None = Field(description="null if the command line itself has the data folder open.")
+    recommendations: list[str] = Field(description="Advice for the operator; usually empty.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -175,7 +175,7 @@ class StatsResponse(BaseModel):
     def of(
         cls, stats: EngineStats, *, uptime_seconds: float, queue_limit: int, jobs: QueueInfo | None = None
     ) -> StatsResponse:
-        """Return the document of an engine's figures, and of the queue before its bulk jobs."""
+        """Return the document of an engine's figures and of the queue of bulk jobs."""
         model, text_model, collection = stats.model, stats.text_model, stats.collection
         return cls(
             version=__version__,
@@ -198,9 +198,9 @@ class StatsResponse(BaseModel):
 
 
 class WarmResponse(BaseModel):
-    """What became of warming the cache."""
+    """The result of warming the cache."""
 
-    loaded: int = Field(description="Embeddings that were brought near.")
+    loaded: int = Field(description="Embeddings that were loaded.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"loaded": 250}]})
 
@@ -211,15 +211,15 @@ class ServiceHealth(BaseModel):
     status: Literal["ok", "unavailable"]
     detail: str | None = None
     checked_seconds_ago: float | None = Field(
-        default=None, description="Age of what is known; null for what is part of the process and known at any moment."
+        default=None, description="Age of this result; null for a part of the process, whose state is always known."
     )
 
 
 class HealthResponse(BaseModel):
-    """Whether the process and its parts are well."""
+    """The health of the process and its parts."""
 
     status: Literal["healthy", "degraded", "unhealthy"] = Field(
-        description="degraded: a part that others share is away; unhealthy: this process itself is at fault."
+        description="degraded: a part that replicas share is away; unhealthy: this process itself has a problem."
     )
     timestamp: datetime
     version: str
@@ -254,6 +254,6 @@ class ReadyResponse(BaseModel):
     """Whether requests may be sent here."""
 
     ready: bool
-    read_only: str | None = Field(None, description="There if a disk is full, so that nothing is written; says which.")
+    read_only: str | None = Field(None, description="Set if a disk is full and nothing is written; names the disk.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ready": True}]})
