@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from image_similarity.domain.records import IndexResult
 from tests.support.drawings import encoded, photo
 from tests.support.servers import PATIENCE, Program, environment, free_port, start_program, wait_until_ready
 
@@ -21,6 +22,12 @@ ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
 def pictures(count: int, *, first: int = 0) -> dict[str, bytes]:
     """Return small pictures, all different, by image id."""
     return {f"image-{n:04}": encoded(photo(64, 48, seed=n), "PNG") for n in range(first, first + count)}
+
+
+def successes(*, indexed: int = 0, replaced: int = 0, unchanged: int = 0) -> list[IndexResult]:
+    """Return what so many images without a failure come to."""
+    fates = [(True, True)] * indexed + [(False, True)] * replaced + [(False, False)] * unchanged
+    return [IndexResult("image", created, changed, 1) for created, changed in fates]
 
 
 def submit(http: httpx.Client, images: dict[str, bytes], metadata: dict[str, Any] | None = None) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from image_similarity.cli.index_local import Tally, index_files
 from image_similarity.domain.errors import Overloaded, StoreUnavailable
-from image_similarity.domain.records import IndexResult, Metadata
+from image_similarity.domain.records import IndexResult, Metadata, Outcome
 from image_similarity.images.files import IdFrom, ImageFile, find_images
 
 
@@ -42,7 +42,7 @@ async def run(indexer: Busy, folder: Path) -> Tally:
 
 async def test_files_wait_for_their_turn(tmp_path: Path) -> None:
     tally = await run(Busy(7, Overloaded("all decoders are busy", retry_after=0)), tmp_path)
-    assert (tally.indexed, tally.failures) == (3, [])
+    assert (tally.counts[Outcome.INDEXED], tally.failures) == (3, [])
 
 
 async def test_what_concerns_all_files_stops_the_run(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from image_similarity.domain.errors import JobNotFound, StoreUnavailable
 from image_similarity.domain.records import ImageRecord
 from image_similarity.engine.feedback.events import Verdict
 from image_similarity.engine.feedback.log import FeedbackLog
-from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
+from image_similarity.jobs.base import Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.storage.objects import Objects
 from image_similarity.vectors.collection import CollectionMeta
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, inspect_collection
 from tests.support.engines import RED, running_engine
+from tests.support.jobs import successes
 
 TORN = [b"", b'{"total":', bytes(300)]
 
@@ -61,7 +62,7 @@ async def test_the_head_of_an_open_job_is_written_again_from_its_chunks(
     assert (after.state, after.counts) == (before.state, before.counts)
     assert abs(after.created_at - before.created_at).total_seconds() < 5
     for number, items in enumerate(chunks):
-        await ledger.complete(job_id, number, items, ChunkResult(indexed=1))
+        await ledger.complete(job_id, number, items, successes(indexed=1))
     assert (await ledger.get(job_id)).state is JobState.COMPLETED
     assert len(damaged) == 1
     assert await objects.read(f"damaged/jobs/{job_id}/job.json") == torn
@@ -71,7 +72,7 @@ async def test_the_head_of_an_open_job_is_written_again_from_its_chunks(
 async def test_the_end_of_an_old_job_hides_no_other(ledger: JobLedger, objects: Objects, torn: bytes) -> None:
     other, _ = await job_of(ledger)
     job_id, chunks = await job_of(ledger, chunks=1)
-    await ledger.complete(job_id, 0, chunks[0], ChunkResult(indexed=1))
+    await ledger.complete(job_id, 0, chunks[0], successes(indexed=1))
     await objects.write(f"jobs/{job_id}/finished.json", torn)
     assert {(job.job_id, job.state) for job in await ledger.newest(10)} == {
         (other, JobState.QUEUED),
@@ -90,7 +91,7 @@ async def test_an_end_that_was_torn_before_the_cleaning_comes_again_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "_clean", nothing)
-        await ledger.complete(job_id, 0, chunks[0], ChunkResult(failures=(Failure("image-0", "x", "y"),)))
+        await ledger.complete(job_id, 0, chunks[0], [Failure("image-0", "x", "y")])
     before = await ledger.get(job_id)
     await objects.write(f"jobs/{job_id}/finished.json", b"")
     assert await ledger.unfinished() == {job_id: []}
@@ -109,7 +110,7 @@ async def test_a_torn_chunk_ends_its_job_and_says_so(ledger: JobLedger, objects:
 
 async def test_a_torn_note_of_a_chunk_costs_the_names_of_its_failures_only(ledger: JobLedger, objects: Objects) -> None:
     job_id, chunks = await job_of(ledger)
-    await ledger.complete(job_id, 0, chunks[0], ChunkResult(failures=(Failure("image-0", "x", "y"),)))
+    await ledger.complete(job_id, 0, chunks[0], [Failure("image-0", "x", "y")])
     await objects.write(f"jobs/{job_id}/done/000000.0.0.0.1.json", b"")
     job = await JobLedger(objects).get(job_id)
     assert (job.counts.failed, job.failures) in {(1, ()), (0, ())}

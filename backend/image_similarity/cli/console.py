@@ -29,7 +29,7 @@ from image_similarity.cli.index_local import Tally
 from image_similarity.cli.misspelt import misspelt_settings
 from image_similarity.cli.running_server import Server, running_server, server_at
 from image_similarity.domain.filters import Scalar
-from image_similarity.domain.records import Match
+from image_similarity.domain.records import Match, Outcome
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import configure_logging, get_logger
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
@@ -168,12 +168,9 @@ def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
 
 def report(tally: Tally) -> None:
     """Print what became of the files; the first failures, and what was replaced, on standard error."""
-    out.print(
-        f"{tally.indexed} indexed, {tally.replaced} replaced, {tally.unchanged} unchanged, "
-        f"{len(tally.failures)} failed."
-    )
-    if tally.replaced:
-        more = tally.replaced - len(tally.replaced_ids)
+    out.print(", ".join(f"{tally.counts[outcome]} {outcome}" for outcome in Outcome) + ".")
+    if replaced := tally.counts[Outcome.REPLACED]:
+        more = replaced - len(tally.replaced_ids)
         names = [*tally.replaced_ids, *([f"{more} more"] if more and tally.replaced_ids else [])]
         err.print(
             f"Replaced{': ' if names else ''}{', '.join(names)}. An id is the path within the folder that you name: if "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from image_similarity.domain.errors import IMAGE_ERRORS, Overloaded
-from image_similarity.domain.records import IndexResult, Metadata
+from image_similarity.domain.records import IndexResult, Metadata, Outcome
 from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 _PATIENCE = 60
@@ -31,9 +32,8 @@ class BulkTarget(Protocol):
 class Tally:
     """What became of the files."""
 
-    indexed: int = 0
-    replaced: int = 0
-    unchanged: int = 0
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    """Of the failures, too."""
     replaced_ids: list[str] = field(default_factory=list)
     """The first few, where they are known: a server tells only how many."""
     failures: list[tuple[Path, str]] = field(default_factory=list)
@@ -41,18 +41,18 @@ class Tally:
     @property
     def done(self) -> int:
         """How many files have been dealt with."""
-        return self.indexed + self.replaced + self.unchanged + len(self.failures)
+        return self.counts.total()
 
     def count(self, result: IndexResult) -> None:
         """Count a success."""
-        if not result.changed:
-            self.unchanged += 1
-        elif result.created:
-            self.indexed += 1
-        else:
-            self.replaced += 1
-            if len(self.replaced_ids) < NAMED_REPLACED:
-                self.replaced_ids.append(result.image_id)
+        self.counts[result.outcome] += 1
+        if result.outcome is Outcome.REPLACED and len(self.replaced_ids) < NAMED_REPLACED:
+            self.replaced_ids.append(result.image_id)
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Count a failure."""
+        self.counts[Outcome.FAILED] += 1
+        self.failures.append((path, reason))
 
 
 async def index_files(
@@ -79,7 +79,7 @@ async def index_files(
                 data = await asyncio.to_thread(read_image, file.path, max_bytes)
                 result = await _patiently(indexer, data, file.image_id(id_from, data), file.metadata(metadata))
             except IMAGE_ERRORS as error:
-                tally.failures.append((file.path, str(error)))
+                tally.fail(file.path, str(error))
             else:
                 tally.count(result)
             on_progress(tally)

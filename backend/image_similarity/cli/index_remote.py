@@ -13,7 +13,7 @@ from typing import Any
 from image_similarity.cli.index_local import Tally
 from image_similarity.cli.remote_client import RemoteClient, RemoteError, RemoteNotFound
 from image_similarity.domain.errors import IMAGE_ERRORS, InvalidRequest
-from image_similarity.domain.records import Metadata
+from image_similarity.domain.records import Metadata, Outcome
 from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 JOBS_AT_ONCE = 3
@@ -24,6 +24,9 @@ STOP_SECONDS = 10.0
 
 UPLOAD_BYTES = 16 * 2**20
 UPLOAD_FILES = 512
+
+_SUCCESSES = (Outcome.INDEXED, Outcome.REPLACED, Outcome.UNCHANGED)
+"""What a job's counts are read for; its failures come one by one, at its end."""
 
 
 @dataclass(slots=True)
@@ -109,7 +112,7 @@ class RemoteBulk:
             image_id = file.image_id(id_from, data)
             if image_id in upload.paths:
                 # The same content a second time, under the same id.
-                self._tally.unchanged += 1
+                self._tally.counts[Outcome.UNCHANGED] += 1
                 continue
             upload.paths[image_id] = file.path
             upload.images.append((image_id, data, file.metadata(metadata)))
@@ -142,9 +145,8 @@ class RemoteBulk:
         counted: dict[str, int] = {}
         async for job in self._remote.follow(job_id):
             counts = job["counts"]
-            self._tally.indexed += counts["indexed"] - counted.get("indexed", 0)
-            self._tally.replaced += counts["replaced"] - counted.get("replaced", 0)
-            self._tally.unchanged += counts["unchanged"] - counted.get("unchanged", 0)
+            for outcome in _SUCCESSES:
+                self._tally.counts[outcome] += counts[outcome] - counted.get(outcome, 0)
             counted = counts
             self._note_failures(job, paths)
             self._on_progress(self._tally)
@@ -155,8 +157,8 @@ class RemoteBulk:
         # Only the last event has them.
         for failure in job.get("failures", ()):
             path = paths.get(failure["image_id"], Path(failure["image_id"]))
-            self._tally.failures.append((path, f"{failure['reason']} [{failure['code']}]"))
+            self._tally.fail(path, f"{failure['reason']} [{failure['code']}]")
 
     def _fail(self, path: Path, reason: str) -> None:
-        self._tally.failures.append((path, reason))
+        self._tally.fail(path, reason)
         self._on_progress(self._tally)

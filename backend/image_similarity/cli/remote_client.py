@@ -17,7 +17,7 @@ from image_similarity.cli.search_json import facets_from_json, read_result, sear
 from image_similarity.domain.errors import ImageSimilarityError, InvalidRequest, StoreUnavailable
 from image_similarity.domain.facets import Facets
 from image_similarity.domain.queries import Query, SearchOptions, SearchResult
-from image_similarity.domain.records import IndexResult, Metadata
+from image_similarity.domain.records import IndexResult, Metadata, Outcome
 from image_similarity.engine.feedback.events import FeedbackEvent, from_json
 from image_similarity.engine.search.facets import MOST_FIELDS
 
@@ -70,8 +70,9 @@ class RemoteClient:
             files={"image": ("image", data)},
             data={"image_id": image_id, "metadata": orjson.dumps(metadata).decode()},
         )
-        message = answer["message"]
-        return IndexResult(image_id, message == "indexed", message != "unchanged", answer["processing_time_ms"])
+        outcome = answer["message"]
+        created, changed = outcome == Outcome.INDEXED, outcome != Outcome.UNCHANGED
+        return IndexResult(image_id, created, changed, answer["processing_time_ms"])
 
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
         """Find what the query asks for. Raises as `index_image`."""

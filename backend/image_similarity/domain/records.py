@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,17 @@ class Match:
     """The value that the image is grouped under, if the search groups by a metadata field."""
 
 
+class Outcome(StrEnum):
+    """What became of an image that was handed in; `IndexCounts` has a field for each."""
+
+    INDEXED = "indexed"
+    REPLACED = "replaced"
+    """There was another image of the same id."""
+    UNCHANGED = "unchanged"
+    """The very same image and metadata were there; also what a repeated chunk of a job finds of its first run."""
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexResult:
     """The outcome of indexing one image."""
@@ -107,6 +120,49 @@ class IndexResult:
     processing_time_ms: float
     untagged: bool = False
     """Whether a slow tagger still has to process the image; see `SearchEngine.tag_image`."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, in one word."""
+        if not self.changed:
+            return Outcome.UNCHANGED
+        return Outcome.INDEXED if self.created else Outcome.REPLACED
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCounts:
+    """How many of a job's images, or of a part of them, have had which outcome."""
+
+    total: int = 0
+    """Those included that nothing has been done with yet."""
+    indexed: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    failed: int = 0
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> IndexCounts:
+        """Count outcomes."""
+        return cls(len(outcomes), **{outcome.value: outcomes.count(outcome) for outcome in Outcome})
+
+    @classmethod
+    def from_figures(cls, total: int, figures: str) -> IndexCounts:
+        """Read what `figures` returned. Raises ValueError or TypeError for any other text."""
+        return cls(total, **dict(zip(Outcome, map(int, figures.split(".")), strict=True)))
+
+    @property
+    def figures(self) -> str:
+        """The numbers in the order of `Outcome`, as names in the storage have them: `30.0.1.1`."""
+        return ".".join(str(getattr(self, outcome)) for outcome in Outcome)
+
+    @property
+    def processed(self) -> int:
+        """Images that have been dealt with."""
+        return self.indexed + self.replaced + self.unchanged + self.failed
+
+    def __add__(self, other: IndexCounts) -> IndexCounts:
+        """Return the sums."""
+        return IndexCounts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

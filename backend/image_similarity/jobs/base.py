@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from image_similarity.domain.records import Metadata
+from image_similarity.domain.records import IndexCounts, Metadata, Outcome
 
 STUCK_SECONDS = 1200.0
 """Without any progress, after which a job or a chunk is told of: a chunk takes minutes at most."""
@@ -35,23 +35,6 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """How many images have had which fate."""
-
-    total: int = 0
-    indexed: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    """The very same image and metadata were there; also what a repeated chunk finds of its first run."""
-    failed: int = 0
-
-    @property
-    def processed(self) -> int:
-        """Images that have been dealt with."""
-        return self.indexed + self.replaced + self.unchanged + self.failed
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """An image that could not be indexed."""
 
@@ -59,6 +42,11 @@ class Failure:
     code: str
     """As in the API's problem documents."""
     reason: str
+
+    @property
+    def outcome(self) -> Outcome:
+        """That of every failure; as of `IndexResult`."""
+        return Outcome.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,7 @@ class Job:
 
     job_id: str
     state: JobState
-    counts: Counts
+    counts: IndexCounts
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -124,16 +112,6 @@ class Item:
     def matches(self, data: bytes) -> bool:
         """Return False for other bytes than were uploaded; True if their digest is not known."""
         return self.sha256 is None or hashlib.sha256(data).hexdigest() == self.sha256
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What became of one chunk's images."""
-
-    indexed: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

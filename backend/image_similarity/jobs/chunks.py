@@ -17,7 +17,7 @@ from image_similarity.domain.errors import (
 from image_similarity.domain.records import IndexResult
 from image_similarity.engine.health import STORES
 from image_similarity.engine.search_engine import SearchEngine
-from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState, Task
+from image_similarity.jobs.base import Failure, Item, JobState, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
@@ -30,7 +30,7 @@ TRIES = 10
 _PATIENCE = 6
 """Times that one image waits for a place before the model, before its chunk is put back."""
 
-Outcome = IndexResult | Failure
+Result = IndexResult | Failure
 
 
 class ChunkProcessor:
@@ -58,10 +58,10 @@ class ChunkProcessor:
             return
         if attempt:
             ordered = items if attempt % 2 else items[::-1]
-            outcomes = [await self._index(item, last=last) for item in ordered]
+            results = [await self._index(item, last=last) for item in ordered]
         else:
-            outcomes = await self._index_all(items, last=last)
-        await self._complete(job_id, chunk, items, outcomes)
+            results = await self._index_all(items, last=last)
+        await self._complete(job_id, chunk, items, results)
 
     async def give_up(self, job_id: str, chunk: int, reason: str) -> None:
         """Put a chunk on the list of dead letters and bury it; the job fails if not even that can be done."""
@@ -87,10 +87,10 @@ class ChunkProcessor:
         if items is None:
             return
         get_logger().error("chunk_given_up", job_id=job_id, chunk=chunk, images=len(items))
-        outcomes = [await self._look_up(item) for item in items]
-        await self._complete(job_id, chunk, items, outcomes)
+        results = [await self._look_up(item) for item in items]
+        await self._complete(job_id, chunk, items, results)
 
-    async def _index_all(self, items: Sequence[Item], *, last: bool) -> list[Outcome]:
+    async def _index_all(self, items: Sequence[Item], *, last: bool) -> list[Result]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._index(item, last=last)) for item in items]
@@ -98,7 +98,7 @@ class ChunkProcessor:
             raise errors.exceptions[0] from errors
         return [task.result() for task in tasks]
 
-    async def _index(self, item: Item, *, last: bool) -> Outcome:
+    async def _index(self, item: Item, *, last: bool) -> Result:
         async with self._places:
             try:
                 return await (self._tag(item.image_id) if item.task == Task.TAG else self._index_and_tag(item))
@@ -115,7 +115,7 @@ class ChunkProcessor:
                 reason = "The server made a mistake; its log has the details."
                 return Failure(item.image_id, ImageSimilarityError.code, reason)
 
-    async def _index_and_tag(self, item: Item) -> Outcome:
+    async def _index_and_tag(self, item: Item) -> Result:
         data = await self._ledger.read(item)
         if data is None:
             return Failure(item.image_id, "bytes_missing", f'There is nothing in the storage under "{item.key}".')
@@ -144,7 +144,7 @@ class ChunkProcessor:
             get_logger().warning("tagging_failed", image_id=image_id, code=error.code, reason=str(error))
         return IndexResult(image_id, created=False, changed=changed, processing_time_ms=_milliseconds_since(started))
 
-    async def _look_up(self, item: Item) -> Outcome:
+    async def _look_up(self, item: Item) -> Result:
         try:
             record = await self._engine.get_image(item.image_id)
         except ImageNotFound:
@@ -162,18 +162,12 @@ class ChunkProcessor:
         data = await self._ledger.read(item)
         return None if data is None else hashlib.sha256(data).hexdigest()
 
-    async def _complete(self, job_id: str, chunk: int, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        done = [outcome for outcome in outcomes if isinstance(outcome, IndexResult)]
-        result = ChunkResult(
-            indexed=sum(outcome.changed and outcome.created for outcome in done),
-            replaced=sum(outcome.changed and not outcome.created for outcome in done),
-            unchanged=sum(not outcome.changed for outcome in done),
-            failures=tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
-        )
+    async def _complete(self, job_id: str, chunk: int, items: Sequence[Item], results: Sequence[Result]) -> None:
+        failed = sum(isinstance(result, Failure) for result in results)
         counter = self._engine.metrics.job_images
-        counter.labels("done").inc(len(done))
-        counter.labels("failed").inc(len(result.failures))
-        await self._ledger.complete(job_id, chunk, items, result)
+        counter.labels("done").inc(len(results) - failed)
+        counter.labels("failed").inc(failed)
+        await self._ledger.complete(job_id, chunk, items, results)
 
 
 def _milliseconds_since(started: float) -> float:

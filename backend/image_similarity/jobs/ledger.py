@@ -24,8 +24,9 @@ import orjson
 from cachetools import LRUCache
 
 from image_similarity.domain.errors import ImageDamaged, JobNotFound
+from image_similarity.domain.records import IndexCounts, IndexResult
 from image_similarity.jobs import records
-from image_similarity.jobs.base import ChunkResult, Failure, Item, Job, JobState
+from image_similarity.jobs.base import Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
 from image_similarity.jobs.records import done_notes, is_uuid, made_at
 from image_similarity.jobs.upload_notes import UploadNotes
@@ -188,13 +189,15 @@ class JobLedger:
         """Note that an attempt ended, whatever came of it."""
         await self._objects.delete(f"jobs/{job_id}/attempts/{chunk:06}.{attempt}")
 
-    async def complete(self, job_id: str, chunk: int, items: Sequence[Item], result: ChunkResult) -> None:
-        """Note what became of a chunk, remove its uploads, and finish the job where it was the last."""
+    async def complete(
+        self, job_id: str, chunk: int, items: Sequence[Item], results: Sequence[IndexResult | Failure]
+    ) -> None:
+        """Note what became of a chunk's images, remove its uploads, and finish the job where it was the last."""
         open_chunks = await self.open_chunks(job_id)
         if open_chunks is not None and chunk in open_chunks:
-            counts = f"{result.indexed}.{result.replaced}.{result.unchanged}.{len(result.failures)}"
-            document = orjson.dumps([asdict(failure) for failure in result.failures])
-            await self._objects.write(f"jobs/{job_id}/done/{chunk:06}.{counts}.json", document)
+            counts = IndexCounts.of([result.outcome for result in results])
+            document = orjson.dumps([asdict(result) for result in results if isinstance(result, Failure)])
+            await self._objects.write(records.done_key(job_id, chunk, counts), document)
         await self._objects.delete(*(item.key for item in items if item.key.startswith("pending/")))
         remaining = await self.open_chunks(job_id)
         if remaining is None:
@@ -286,7 +289,7 @@ class JobLedger:
         await self._objects.delete(*(entry.key for entry in entries if entry.key not in kept))
 
     async def _read_failures(self, done: dict[int, str]) -> tuple[Failure, ...]:
-        keys = [done[number] for number in sorted(done) if records.figures(done[number])[-1]]
+        keys = [done[number] for number in sorted(done) if records.done_counts(done[number]).failed]
         documents = await asyncio.gather(*(self._failures_in(key) for key in keys))
         return tuple(failure for document in documents for failure in document)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from image_similarity.jobs.base import Counts, Failure, Item, Job, JobState, Task
+from image_similarity.domain.records import IndexCounts
+from image_similarity.domain.uuids import time_of
+from image_similarity.jobs.base import Failure, Item, Job, JobState, Task
 from image_similarity.storage.objects import Entry
 
 
@@ -28,17 +29,19 @@ def done_notes(entries: Sequence[Entry]) -> dict[int, str]:
     return {int(key.rpartition("/")[2].partition(".")[0]): key for key in sorted(keys, reverse=True)}
 
 
-def figures(key: str) -> list[int]:
-    """Return indexed, replaced, unchanged, failed from the name of a chunk's note."""
-    return [int(part) for part in key.rpartition("/")[2].split(".")[1:5]]
+def done_key(job_id: str, chunk: int, counts: IndexCounts) -> str:
+    """Return the key of a done chunk's note."""
+    return f"jobs/{job_id}/done/{chunk:06}.{counts.figures}.json"
 
 
-def counts_of(total: int, done: dict[int, str]) -> Counts:
+def done_counts(key: str) -> IndexCounts:
+    """Return what the key of a done chunk's note says; its total is left at 0."""
+    return IndexCounts.from_figures(0, key.rpartition("/")[2].partition(".")[2].removesuffix(".json"))
+
+
+def counts_of(total: int, done: dict[int, str]) -> IndexCounts:
     """Return the sums over the notes of done chunks."""
-    sums: Counter[str] = Counter()
-    for key in done.values():
-        sums.update(dict(zip(("indexed", "replaced", "unchanged", "failed"), figures(key), strict=True)))
-    return Counts(total=total, **sums)
+    return sum(map(done_counts, done.values()), IndexCounts(total))
 
 
 def ended(job: Job, state: JobState) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def finished_job(job_id: str, fields: dict[str, Any]) -> Job:
     return Job(
         job_id=job_id,
         state=JobState(fields["state"]),
-        counts=Counts(**fields["counts"]),
+        counts=IndexCounts(**fields["counts"]),
         created_at=datetime.fromisoformat(fields["created_at"]),
         started_at=datetime.fromisoformat(fields["started_at"]) if fields["started_at"] else None,
         finished_at=datetime.fromisoformat(fields["finished_at"]),
@@ -78,4 +81,4 @@ def is_uuid(text: str) -> bool:
 
 def made_at(job_id: str) -> float:
     """Return the moment in a UUIDv7, in seconds since the epoch; now for anything else, which is left alone."""
-    return (UUID(job_id).int >> 80) / 1000 if is_uuid(job_id) else datetime.now(UTC).timestamp()
+    return (time_of(job_id) if is_uuid(job_id) else datetime.now(UTC)).timestamp()

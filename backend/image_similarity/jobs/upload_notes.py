@@ -12,7 +12,8 @@ import re
 from collections.abc import Container
 from datetime import UTC, datetime
 
-from image_similarity.jobs.base import Counts, Job, JobState
+from image_similarity.domain.records import IndexCounts
+from image_similarity.jobs.base import Job, JobState
 from image_similarity.jobs.records import made_at
 from image_similarity.storage.objects import Entry, Objects
 
@@ -36,8 +37,7 @@ class UploadNotes:
     async def end(self, job: Job) -> None:
         """Note how a job of an upload ended; noting it twice changes nothing."""
         counts = job.counts
-        figures = f"{counts.indexed}.{counts.replaced}.{counts.unchanged}.{counts.failed}"
-        await self._objects.write(f"uploads/{job.upload}/{job.job_id}.{counts.total}.{job.state}.{figures}", b"")
+        await self._objects.write(f"uploads/{job.upload}/{job.job_id}.{counts.total}.{job.state}.{counts.figures}", b"")
 
     async def of(self, upload: str) -> list[Job]:
         """Return the jobs of an upload, oldest first, without failures; one without an end counts as queued."""
@@ -66,7 +66,7 @@ class UploadNotes:
 def _job_of(note: re.Match[str], entry: Entry) -> Job:
     made = datetime.fromtimestamp(made_at(note["id"]), UTC)
     if note["state"] is None:
-        return Job(note["id"], JobState.QUEUED, Counts(int(note["total"])), made, upload=note["upload"])
-    counts = Counts(int(note["total"]), *map(int, note["figures"].split(".")))
+        return Job(note["id"], JobState.QUEUED, IndexCounts(int(note["total"])), made, upload=note["upload"])
+    counts = IndexCounts.from_figures(int(note["total"]), note["figures"])
     state = JobState(note["state"])
     return Job(note["id"], state, counts, made, finished_at=entry.modified, upload=note["upload"])

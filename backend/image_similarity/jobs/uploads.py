@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from image_similarity.domain.errors import JobNotFound, StoreUnavailable
-from image_similarity.jobs.base import Counts, Failure, Job, JobState
+from image_similarity.domain.records import IndexCounts
+from image_similarity.jobs.base import Failure, Job, JobState
 from image_similarity.jobs.ledger import JobLedger
 
 LOOKED_AT = 64
@@ -36,10 +37,9 @@ class Upload:
         return next((state for state in gravest if state in states), JobState.COMPLETED)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> IndexCounts:
         """The sums over the jobs."""
-        each = [asdict(job.counts) for job in self.jobs]
-        return Counts(**{name: sum(counts[name] for counts in each) for name in each[0]})
+        return sum((job.counts for job in self.jobs), IndexCounts())
 
 
 class Uploads:

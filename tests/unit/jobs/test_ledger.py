@@ -9,9 +9,10 @@ import pytest
 from uuid_utils import uuid7
 
 from image_similarity.domain.errors import ImageDamaged, JobNotFound
-from image_similarity.jobs.base import ChunkResult, Failure, Item, JobState
+from image_similarity.jobs.base import Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.storage.objects import Objects
+from tests.support.jobs import successes
 
 OLD = "01000000-0000-7000-8000-000000000000"
 """A UUIDv7 of the year 2004."""
@@ -38,14 +39,14 @@ async def test_a_job_goes_from_queued_through_running_to_its_end(ledger: JobLedg
     assert await ledger.begin(job_id, 0) == chunks[0]
     assert (await ledger.get(job_id)).state is JobState.RUNNING
     failure = Failure("image-1", "image_undecodable", "The file is truncated.")
-    await ledger.complete(job_id, 0, chunks[0], ChunkResult(indexed=1, failures=(failure,)))
+    await ledger.complete(job_id, 0, chunks[0], [*successes(indexed=1), failure])
     half = await ledger.get(job_id)
     assert (half.counts.processed, half.counts.failed, half.failures) == (2, 1, (failure,))
     assert half.rate > 0
     assert half.eta_seconds is not None
     assert [entry.key for entry in await objects.entries(f"pending/{job_id}")] == [item.key for item in chunks[1]]
     assert await ledger.unfinished() == {job_id: [1]}
-    await ledger.complete(job_id, 1, chunks[1], ChunkResult(replaced=2))
+    await ledger.complete(job_id, 1, chunks[1], successes(replaced=2))
     end = await ledger.get(job_id)
     assert (end.state, end.counts.processed, end.failures) == (JobState.COMPLETED_WITH_ERRORS, 4, (failure,))
     assert await ledger.unfinished() == {}
@@ -58,14 +59,14 @@ async def test_a_chunk_that_two_processes_finish_at_once_counts_once(ledger: Job
     job_id, chunks = await job_of(ledger)
     second = JobLedger(objects)
     await asyncio.gather(
-        ledger.complete(job_id, 0, chunks[0], ChunkResult(indexed=2)),
-        second.complete(job_id, 0, chunks[0], ChunkResult(indexed=1, unchanged=1)),
+        ledger.complete(job_id, 0, chunks[0], successes(indexed=2)),
+        second.complete(job_id, 0, chunks[0], successes(indexed=1, unchanged=1)),
     )
     assert (await ledger.get(job_id)).counts == (await second.get(job_id)).counts
     assert (await ledger.get(job_id)).counts.processed == 2
     assert await second.begin(job_id, 0) is None
     await asyncio.gather(
-        *(each.complete(job_id, 1, chunks[1], ChunkResult(indexed=2)) for each in (ledger, second, ledger))
+        *(each.complete(job_id, 1, chunks[1], successes(indexed=2)) for each in (ledger, second, ledger))
     )
     assert (await ledger.get(job_id)).counts.processed == 4
     assert (await ledger.get(job_id)).state is JobState.COMPLETED
@@ -78,7 +79,7 @@ async def test_a_job_ends_once(ledger: JobLedger, objects: Objects) -> None:
     )
     assert len({end.state for end in ends}) == 1
     # A chunk that was under way meanwhile changes the report no more, and leaves nothing.
-    await ledger.complete(job_id, 0, chunks[0], ChunkResult(indexed=2))
+    await ledger.complete(job_id, 0, chunks[0], successes(indexed=2))
     assert await ledger.get(job_id) == ends[0]
     assert len(await objects.entries(f"jobs/{job_id}")) == 2
     assert await ledger.begin(job_id, 1) is None

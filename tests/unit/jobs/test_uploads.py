@@ -6,10 +6,12 @@ import pytest
 from uuid_utils import uuid7
 
 from image_similarity.domain.errors import JobNotFound
-from image_similarity.jobs.base import ChunkResult, Counts, Failure, Item, JobState
+from image_similarity.domain.records import IndexCounts
+from image_similarity.jobs.base import Failure, Item, JobState
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.uploads import Uploads
 from image_similarity.storage.objects import Objects
+from tests.support.jobs import successes
 
 LABEL = "b5e2c7d09f4a41d8"
 OLD = "01000000-0000-7000-8000-000000000000"
@@ -38,7 +40,7 @@ async def done(ledger: JobLedger, job_id: str, *failed: str) -> None:
     items = await ledger.begin(job_id, 0)
     assert items is not None
     failures = tuple(Failure(name, "image_undecodable", f"{name} is damaged.") for name in failed)
-    await ledger.complete(job_id, 0, items, ChunkResult(indexed=len(items) - len(failed), failures=failures))
+    await ledger.complete(job_id, 0, items, [*successes(indexed=len(items) - len(failed)), *failures])
 
 
 async def test_jobs_of_one_label_are_one_upload_from_the_first_to_the_last(ledger: JobLedger, uploads: Uploads) -> None:
@@ -49,12 +51,12 @@ async def test_jobs_of_one_label_are_one_upload_from_the_first_to_the_last(ledge
     assert (await uploads.get(LABEL)).state is JobState.RUNNING
     await done(ledger, jobs[0], "a-0")
     half = await uploads.get(LABEL)
-    assert (half.state, half.counts) == (JobState.RUNNING, Counts(total=6, indexed=1, failed=1))
+    assert (half.state, half.counts) == (JobState.RUNNING, IndexCounts(total=6, indexed=1, failed=1))
     await done(ledger, jobs[1])
     await done(ledger, jobs[2], "a-2", "b-2")
     end = await uploads.get(LABEL)
     assert [job.job_id for job in end.jobs] == jobs
-    assert (end.state, end.counts) == (JobState.COMPLETED_WITH_ERRORS, Counts(total=6, indexed=3, failed=3))
+    assert (end.state, end.counts) == (JobState.COMPLETED_WITH_ERRORS, IndexCounts(total=6, indexed=3, failed=3))
     assert [upload.upload for upload in await uploads.newest(5)] == [other, LABEL]
     assert [upload.upload for upload in await uploads.newest(1)] == [other]
     later = await handed_in(ledger, upload=LABEL)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from image_similarity.api.schemas.images import EXAMPLE_IMAGE, EXAMPLE_METADATA, JsonObject, Schema
-from image_similarity.jobs.base import Counts, Failure, Job, JobState
+from image_similarity.jobs.base import Failure, Job, JobState
 from image_similarity.jobs.uploads import Upload
 
 _EXAMPLE_JOB: dict[str, JsonValue] = {
@@ -83,6 +83,8 @@ class JobCounts(BaseModel):
     replaced: int = Field(description="Another image with the same id was there.")
     unchanged: int = Field(description="The same image was there, perhaps from the first run of a repeated chunk.")
     failed: int
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class JobFailure(BaseModel):
@@ -203,24 +205,13 @@ def _failures(failures: Iterable[Failure]) -> list[JobFailure]:
     return [JobFailure(image_id=each.image_id, code=each.code, reason=each.reason) for each in failures]
 
 
-def _counts(counts: Counts) -> JobCounts:
-    return JobCounts(
-        total=counts.total,
-        processed=counts.processed,
-        indexed=counts.indexed,
-        replaced=counts.replaced,
-        unchanged=counts.unchanged,
-        failed=counts.failed,
-    )
-
-
 def _upload_fields(upload: Upload) -> dict[str, Any]:
     ends = [job.finished_at for job in upload.jobs if job.finished_at is not None]
     return {
         "upload": upload.upload,
         "state": upload.state,
         "jobs": len(upload.jobs),
-        "counts": _counts(upload.counts),
+        "counts": JobCounts.model_validate(upload.counts),
         "created_at": min(job.created_at for job in upload.jobs),
         "finished_at": max(ends) if len(ends) == len(upload.jobs) else None,
     }
@@ -230,7 +221,7 @@ def _fields(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "state": job.state,
-        "counts": _counts(job.counts),
+        "counts": JobCounts.model_validate(job.counts),
         "rate": round(job.rate, 2),
         "eta_seconds": None if job.eta_seconds is None else round(job.eta_seconds, 1),
         "created_at": job.created_at,

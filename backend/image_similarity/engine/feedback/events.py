@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.domain.image_ids import check_image_id
 from image_similarity.domain.queries import IndexedImage, Query, QueryPart, Text
+from image_similarity.domain.uuids import time_of
 
 
 class Verdict(StrEnum):
@@ -40,7 +41,7 @@ class FeedbackEvent:
     @property
     def at(self) -> datetime:
         """When it was received, UTC, in milliseconds."""
-        return moment_of(self.event_id)
+        return time_of(self.event_id)
 
     def same_verdict(self, other: FeedbackEvent) -> bool:
         """Tell whether both are the same verdict of the same query on the same image."""
@@ -50,11 +51,6 @@ class FeedbackEvent:
             other.image_id,
             other.verdict,
         )
-
-
-def moment_of(event_id: str) -> datetime:
-    """Return the time in a UUIDv7. Raises ValueError for what is no UUID."""
-    return datetime.fromtimestamp((UUID(event_id).int >> 80) / 1000, UTC)
 
 
 def to_json(event: FeedbackEvent) -> dict[str, Any]:

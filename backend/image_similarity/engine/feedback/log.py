@@ -21,7 +21,8 @@ from uuid_utils import uuid7
 
 from image_similarity.domain.errors import InvalidCursor, InvalidRequest
 from image_similarity.domain.queries import Query
-from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, from_json, moment_of, to_json
+from image_similarity.domain.uuids import time_of
+from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, from_json, to_json
 from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.objects import Objects
 from image_similarity.telemetry.logging import get_logger
@@ -117,7 +118,7 @@ class FeedbackLog:
         for day in await self._days():
             if day > oldest.date().isoformat():
                 break
-            old = [key for key in await self._of_day(day) if moment_of(key.rpartition("/")[2]) < oldest]
+            old = [key for key in await self._of_day(day) if time_of(key.rpartition("/")[2]) < oldest]
             await self._objects.delete(*(f"{self._events}/{key}" for key in old))
             deleted += len(old)
         return deleted
@@ -174,7 +175,7 @@ def _read_event(key: str, document: bytes) -> FeedbackEvent | None:
 
 
 def _place(event_id: str) -> str:
-    return f"{moment_of(event_id).date().isoformat()}/{event_id}"
+    return f"{time_of(event_id).date().isoformat()}/{event_id}"
 
 
 def _read_cursor(cursor: str) -> str:
