@@ -14,13 +14,14 @@ from uuid_utils import uuid7
 from image_similarity.domain.errors import InvalidRequest, JobNotFound, StoreUnavailable
 from image_similarity.domain.image_ids import check_image_id
 from image_similarity.domain.metadata import check_metadata
-from image_similarity.domain.records import Metadata
+from image_similarity.domain.records import IndexResult, Metadata
 from image_similarity.filesystem.free_space import DiskSpace
 from image_similarity.jobs.base import ChunkQueue, Item, Job, JobState, QueueInfo, Task
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.uploads import Uploads
 from image_similarity.storage.inbox import INBOX
 from image_similarity.storage.objects import check_key
+from image_similarity.telemetry.logging import get_logger
 
 _WRITES_AT_ONCE = 16
 _POLL_SECONDS = 0.25
@@ -157,6 +158,20 @@ class JobService:
         await self._ledger.create(job_id, [[Item(image_id, "", None, task=Task.TAG) for image_id in image_ids]])
         await self._queue.put(job_id, [0])
         return job_id
+
+    async def tag_later(self, result: IndexResult) -> str | None:
+        """Have the tagger look at an image that was just indexed, if it has still to; return the job's id.
+
+        None if there is nothing to do, or if the job could not be written down. The image is indexed in any case: if
+        the client sends the same request again, tagging is tried again.
+        """
+        if not result.untagged:
+            return None
+        try:
+            return await self.tag([result.image_id])
+        except StoreUnavailable as error:
+            get_logger().warning("tagging_not_begun", image_id=result.image_id, reason=str(error))
+            return None
 
     async def get(self, job_id: str) -> Job:
         """Return a job as it stands, with its dead letters."""

@@ -23,13 +23,9 @@ from image_similarity.api.schemas.images import (
     PatchRequest,
     image_fields,
 )
-from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
-from image_similarity.domain.records import IndexResult
 from image_similarity.engine.answer_size import MAX_ANSWER_BYTES
 from image_similarity.images.signatures import format_of
-from image_similarity.jobs.service import JobService
-from image_similarity.telemetry.logging import get_logger
 
 router = APIRouter(prefix=PREFIX, tags=["images"])
 
@@ -83,12 +79,12 @@ async def index(
     result = await engine.index_image(
         image, image_id=parameters.image_id, metadata=parameters.metadata, request_key=idempotency_key
     )
-    tagging_job = await _tag_later(jobs, result.image_id) if result.untagged else None
+    tagging_job = await jobs.tag_later(result)
     return JsonResponse(
         {
             "image_id": result.image_id,
             "success": True,
-            "message": _describe(result),
+            "message": result.outcome,
             "processing_time_ms": result.processing_time_ms,
             "tagging_job": tagging_job,
         }
@@ -249,18 +245,3 @@ async def delete(
 async def restore(image_id: ImageId, engine: EngineDep, idempotency_key: IdempotencyKey = None) -> ImageDocument:
     """The image is as before, including its time of indexing. 409 if an image with that id was indexed meanwhile."""
     return ImageDocument.of(await engine.restore_image(image_id, request_key=idempotency_key))
-
-
-async def _tag_later(jobs: JobService, image_id: str) -> str | None:
-    try:
-        return await jobs.tag([image_id])
-    except StoreUnavailable as error:
-        # The image is indexed. If the client sends the same request again, tagging is tried again.
-        get_logger().warning("tagging_not_begun", image_id=image_id, reason=str(error))
-        return None
-
-
-def _describe(result: IndexResult) -> str:
-    if not result.changed:
-        return "unchanged"
-    return "indexed" if result.created else "replaced"
