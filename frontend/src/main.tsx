@@ -2,7 +2,8 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { apiKey } from "@/api/key";
 import { App } from "@/app";
-import { isChunkFailure, prefetchChunks, watchChunks } from "@/chunks";
+import { prefetchChunks } from "@/chunks";
+import { isChunkFailure, watchChunks } from "@/shell/chunk-failures";
 import "@/styles.css";
 
 const root = document.getElementById("root");

@@ -1,7 +1,8 @@
 import { codeMayPass, mayPass, Problem, textOf } from "@/api/problem";
+import { nameWithDigest } from "@/image-names";
 import { nameOf } from "@/library/files";
 import { waitFor } from "@/library/patience";
-import { nameBeside, TakenNames } from "@/library/taken-names";
+import { TakenNames } from "@/library/taken-names";
 import { newLabel, newUpload } from "@/library/upload";
 import type { Choice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
@@ -72,7 +73,7 @@ export class UploadQueue {
       if (!this.#snapshot.active) this.#startClock();
       for (const upload of held) {
         this.#set(upload, "waiting", null);
-        if (choice === "keep") upload.name = await nameBeside(upload.name, upload.file);
+        if (choice === "keep") upload.name = await nameWithDigest(upload.name, upload.file);
         else upload.replaces = true;
       }
       this.#waiting.push(...held);

@@ -4,7 +4,7 @@ import { useLocation } from "wouter";
 import { answer, api, asBinary, asForm } from "@/api/client";
 import { Problem, textOf } from "@/api/problem";
 import type { Hit } from "@/api/types";
-import { nameBeside } from "@/library/taken-names";
+import { nameWithDigest } from "@/image-names";
 import { queryImage } from "@/query/use-search";
 import type { Part } from "@/query/search-state";
 import { useToast } from "@/ui/toasts";
@@ -69,5 +69,5 @@ async function freeName(name: string, bytes: Blob): Promise<string> {
     if (error instanceof Problem && error.status === 404) return name;
     throw error;
   }
-  return nameBeside(name, bytes);
+  return nameWithDigest(name, bytes);
 }

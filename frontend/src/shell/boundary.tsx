@@ -1,7 +1,7 @@
 import { Component, type ReactNode, useEffect, useState } from "react";
 import { useHealth } from "@/api/connection";
 import { textOf } from "@/api/problem";
-import { isChunkFailure, reloadOnce } from "@/chunks";
+import { isChunkFailure, reloadOnce } from "@/shell/chunk-failures";
 import { Button } from "@/ui/button";
 import { Note } from "@/ui/notes";
 

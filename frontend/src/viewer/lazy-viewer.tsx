@@ -1,9 +1,9 @@
 import { lazy, Suspense } from "react";
-import { chunks } from "@/chunks";
+import { loadViewer } from "@/viewer/chunks";
 import { useViewed } from "@/query/use-search-state";
 import type { Props } from "@/viewer/viewer";
 
-const Viewer = lazy(chunks.viewer);
+const Viewer = lazy(loadViewer);
 
 /** The viewer, loaded when the first image is opened. */
 export function LazyViewer(props: Props) {

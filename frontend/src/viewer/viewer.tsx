@@ -5,7 +5,6 @@ import { download } from "@/api/images";
 import { textOf } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
-import { chunks } from "@/chunks";
 import { moment, shortName } from "@/format";
 import { useStayingMarks, useViewed } from "@/query/use-search-state";
 import { MARK_KEYS, type Marking, toggled } from "@/query/feedback-marks";
@@ -16,6 +15,7 @@ import { useToast } from "@/ui/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
+import { loadEditor } from "@/viewer/chunks";
 import { useDelete } from "@/viewer/use-delete-image";
 import { type Draft, useDraft } from "@/viewer/draft";
 import { FullImage } from "@/viewer/full-image";
@@ -26,7 +26,7 @@ import { Said } from "@/viewer/description";
 import { splitWords } from "@/viewer/description-fields";
 import { Zoomable } from "@/viewer/zoomable";
 
-const Editor = lazy(() => chunks.editor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
+const Editor = lazy(() => loadEditor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
 
 type Scored = Picture & { score?: number };
 

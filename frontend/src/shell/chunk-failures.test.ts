@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { isChunkFailure, reloadOnce, watchChunks } from "@/chunks";
+import { isChunkFailure, reloadOnce, watchChunks } from "@/shell/chunk-failures";
 
 describe("a part of the page that cannot be loaded", () => {
   beforeEach(() => sessionStorage.clear());

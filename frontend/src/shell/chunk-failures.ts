@@ -1,0 +1,27 @@
+const failures = new WeakSet();
+
+/** Remembers the errors of files that Vite could not load, because browsers word those errors differently. */
+export function watchChunks(): void {
+  window.addEventListener("vite:preloadError", (event) => failures.add(event.payload));
+}
+
+/** Whether an error says that a part of the page could not be loaded. */
+export const isChunkFailure = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && failures.has(error);
+
+const RELOADED = "reloaded-for-a-chunk";
+const ONCE_MS = 60_000;
+
+/** Loads the page anew, which brings the present names of its files. Returns false if that was tried a moment ago. */
+export function reloadOnce(reload: () => void = () => location.reload(), now = Date.now()): boolean {
+  try {
+    const last = Number(sessionStorage.getItem(RELOADED));
+    if (last > 0 && now - last < ONCE_MS) return false;
+    sessionStorage.setItem(RELOADED, String(now));
+  } catch {
+    // Without a memory it could go on for ever.
+    return false;
+  }
+  reload();
+  return true;
+}
