@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.servers import RunningServer
 from tests.web.conftest import drawing
-from tests.web.sights import library
+from tests.web.locators import library
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.servers import RunningServer, free_port, server_process
-from tests.web.sights import library, results
+from tests.web.locators import library, results
 
 
 def test_pages_open_after_the_server_has_gone(page: Page, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.servers import RunningServer
+from tests.web.actions import drop
 from tests.web.conftest import drawing
-from tests.web.hands import drop
-from tests.web.sights import chip, chips, first_result, names, results
+from tests.web.locators import chip, chips, first_result, names, results
 
 
 def more_like(page: Page, name: str) -> Locator:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.servers import RunningServer
-from tests.web.sights import box, first_result, names, results
+from tests.web.locators import box, first_result, names, results
 
 DESCRIPTIONS = {
     "drawing-03.png": {"description": "A lighthouse above the sea", "tags": ["coast", "storm"]},

@@ -20,9 +20,9 @@ from tests.support.servers import (
     running_server,
     server_process,
 )
+from tests.web.actions import drop, paste, pinch, swipe
 from tests.web.conftest import drawing
-from tests.web.hands import drop, paste, pinch, swipe
-from tests.web.sights import chips, first_result, library, results
+from tests.web.locators import chips, first_result, library, results
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.servers import RunningServer, make_settings, running_server
+from tests.web.actions import drop
 from tests.web.conftest import drawing
-from tests.web.hands import drop
-from tests.web.sights import box, chip, chips, first_result, names, results
+from tests.web.locators import box, chip, chips, first_result, names, results
 
 
 def test_several_images_make_one_query(server: RunningServer, page: Page) -> None:

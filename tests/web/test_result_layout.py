@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.support.servers import RunningServer, make_settings, running_server
 from tests.web.conftest import COLOURS, drawing
-from tests.web.sights import first_result, names, results
+from tests.web.locators import first_result, names, results
 
 COPIES = ("copy-a.png", "copy-b.png")
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.servers import RunningServer, make_settings, running_server
 from tests.web.conftest import drawing
-from tests.web.sights import box, results
+from tests.web.locators import box, results
 
 WORDS = {"description": "A lighthouse above the sea", "tags": ["coast", "stormy weather"]}
 
