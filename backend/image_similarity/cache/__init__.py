@@ -1,1 +1,1 @@
-"""What was computed before."""
+"""Caches of embeddings and search results: in this process (L1) and in Redis (L2)."""

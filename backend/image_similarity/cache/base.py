@@ -1,4 +1,4 @@
-"""What a cache can do, as a Protocol."""
+"""The Protocol of caches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Protocol
 
 
 class Kind(StrEnum):
-    """What is cached; the two have counters of their own."""
+    """Kind of cached value; hits and misses are counted per kind."""
 
     EMBEDDING = "embedding"
-    """Content and model to the embedding; true for ever."""
+    """Embedding by content and model; never stale."""
     RESULT = "result"
-    """A whole search to its matches; true until the next write."""
+    """Matches of a whole search; stale after the next write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,60 +23,60 @@ class TierStats:
 
     tier: str
     entries: int | None
-    """None where the tier is shared, and what is ours is not counted."""
+    """None for a shared tier, which does not count the entries of one collection."""
     bytes: int | None
     hits: dict[str, int]
     """By kind."""
     misses: dict[str, int]
     breaker: str | None = None
-    """closed, open or half_open; None where nothing can break."""
+    """closed, open or half_open; None if the tier has no breaker."""
 
 
 class Cache(Protocol):
-    """Bytes under a key; forgets what it must, never raises, and never answers with another key's value."""
+    """Bytes by key. May drop any entry, never raises, and never returns the value of another key."""
 
     async def get(self, kind: Kind, key: str) -> bytes | None:
         """Return the value, or None."""
         ...
 
     async def set(self, kind: Kind, key: str, value: bytes) -> None:
-        """Keep the value for a while."""
+        """Store the value for the time to live."""
         ...
 
     async def generation(self) -> str | None:
-        """Return the name of the collection's present state; part of every result's key, and never used twice.
+        """Return the name of the collection's current state; it is part of every result's key, and never reused.
 
-        Read it before the query: a result computed while a write came in is then kept under the old name, where
-        nobody looks for it again. None where the present state cannot be known: then no result may be taken from
-        the cache, nor from a computation that began earlier, and none is to be kept.
+        Read it before the query: a result computed during a write is then stored under the old name, which no
+        search reads again. None if the current state is unknown: then the caller must not use a result from the
+        cache or from an earlier computation, and must not store one.
         """
         ...
 
     async def advance_generation(self, *written: str) -> None:
-        """Make every cached result stale, and forget the contents of the images whose bytes were written or deleted.
+        """Make every cached result stale, and forget the contents of the images that were written or deleted.
 
         Called after a write is in the store and before it is acknowledged.
         """
         ...
 
     def note_contents(self, contents: Mapping[str, str], since: float) -> None:
-        """Remember sha256 digests by image id, as the store said that was asked at `since`, by `time.monotonic`."""
+        """Remember sha256 digests by image id, read from the store at `since` (`time.monotonic`) or later."""
         ...
 
     async def last_content(self, image_id: str) -> str | None:
-        """Return the digest that was last known; of no image that any replica has written since. See `contents.py`."""
+        """Return the last known digest; None if any replica has written the image since. See `contents.py`."""
         ...
 
     def count_query(self, key: str) -> None:
-        """Note that a search asked for the embedding under this key; `warm` wants to know what is popular."""
+        """Count a search for the embedding under this key, so that `warm` knows the popular ones."""
         ...
 
     async def warm(self, top: int) -> int:
-        """Bring up to `top` of the most asked embeddings near, and return how many were found."""
+        """Copy up to `top` of the most requested embeddings into L1, and return how many were found."""
         ...
 
     def failure(self) -> str | None:
-        """Return what is wrong, for an operator to read; None where all is well."""
+        """Return what is wrong, as text for the operator; None if the cache works."""
         ...
 
     def stats(self) -> list[TierStats]:
@@ -84,13 +84,13 @@ class Cache(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
 class SharedCache(Cache, Protocol):
-    """A cache that several replicas have in common."""
+    """A cache that several replicas share."""
 
     async def most_asked(self, top: int) -> list[tuple[str, bytes]]:
-        """Return keys and values of up to `top` embeddings, the most asked first."""
+        """Return keys and values of up to `top` embeddings, the most requested first."""
         ...

@@ -1,4 +1,4 @@
-"""Circuit breaker: what keeps failing is left alone for a while (M. Nygard, "Release It!", 2007)."""
+"""Circuit breaker: stops calling a service that keeps failing (M. Nygard, "Release It!", 2007)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from time import monotonic
 
 
 class BreakerState(StrEnum):
-    """What the breaker does with calls."""
+    """State of the breaker."""
 
     CLOSED = "closed"
-    """They go through."""
+    """Calls go through."""
     OPEN = "open"
-    """They are refused at once."""
+    """Calls are refused at once."""
     HALF_OPEN = "half_open"
-    """One of them is trying."""
+    """One probe is under way; other calls are refused."""
 
 
 class CircuitBreaker:
@@ -23,7 +23,7 @@ class CircuitBreaker:
 
     def __init__(self, *, failures: int = 3, pause: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
         self.reason = ""
-        """Of the last failure."""
+        """Reason of the last failure."""
         self._limit = failures
         self._pause = pause
         self._clock = clock
@@ -34,15 +34,15 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """What it does with calls now."""
+        """The current state."""
         return self._state
 
     def start(self) -> float | None:
-        """Return the call's beginning, to be given to `succeeded` or `failed`; None where it must not be made."""
+        """Return the start time of a call, for `failed`; None if the call must not be made."""
         return self._clock() if self._state is BreakerState.CLOSED else None
 
     def start_probe(self) -> float | None:
-        """Return the probe's beginning once the pause is over and no other probe is under way; else None."""
+        """Return the start time of a probe if the pause is over and no other probe is under way; else None."""
         now = self._clock()
         if self._state is not BreakerState.OPEN or now - self._changed < self._pause:
             return None
@@ -50,15 +50,15 @@ class CircuitBreaker:
         return now
 
     def succeeded(self) -> None:
-        """Note that a call was answered."""
+        """Record that a call was answered."""
         self._count = 0
         if self._state is BreakerState.HALF_OPEN:
             self._enter(BreakerState.CLOSED)
 
     def failed(self, started: float, reason: str) -> None:
-        """Note that a call which began at `started` was not answered.
+        """Record that a call which began at `started` was not answered.
 
-        Calls that were under way together fail together: of one hiccup's failures only the first counts.
+        One outage fails all calls that are under way: of those failures only the first counts.
         """
         self.reason = reason
         if self._state is BreakerState.HALF_OPEN:

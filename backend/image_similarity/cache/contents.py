@@ -1,15 +1,14 @@
-"""Which content each image last had, to serve its bytes by while the store is away (RFC 5861: stale-if-error).
+"""The last known content of each image, to serve its bytes while the store is down (RFC 5861: stale-if-error).
 
-Readers hand in what the store told them. A write *marks* the image once it is in the store and before it is
-acknowledged: what was known is forgotten in the same step, and for as long as the mark stands nothing is kept of the
-image, because a reader may have asked the store just before the write. A reader's knowledge that is older than
-`FRESH` is dropped, and a mark stands for longer than that. So nothing from before an acknowledged write is kept after
-it, through any replica.
+Readers note the digests that the store returned. A write *marks* the image after it is in the store and before it is
+acknowledged. Marking deletes the known digest in the same step, and while the mark exists no digest of the image is
+stored, because a reader may have read the store just before the write. Digests older than `FRESH` are dropped, and a
+mark lives longer than that. So no replica keeps a digest from before an acknowledged write.
 
-In Redis only, when there is one: copies in each replica's memory would have to hear of every other replica's writes.
-Every key names the run of the Redis that holds it, so that a Redis which restarts with older data brings nothing back.
-What remains: a replica that cannot reach a Redis which goes on running marks as soon as it can, and if it dies before
-that, what was known of the image stays for up to `CACHE_TTL`.
+If there is a Redis, the digests are in Redis only: copies in each replica's memory would have to be told of all other
+replicas' writes. Every key names the run of the Redis that holds it, so that a Redis which restarts with older data
+brings no digest back. One gap remains: a replica that cannot reach a running Redis marks as soon as it can. If it dies
+before that, the old digest stays for up to `CACHE_TTL`.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from image_similarity.cache.redis_connection import Answer, Command, RedisConnec
 from image_similarity.telemetry.logging import get_logger
 
 MARK = 5.0
-"""Seconds that a mark stands."""
+"""Seconds that a mark exists."""
 
 FRESH = MARK / 2
-"""Seconds that what the store said is good for, from before it was asked until it is kept."""
+"""Maximum age of a digest when it is stored, in seconds since before the store was asked."""
 
 KEPT = 10_000
-"""Most images that wait to be sent, to be marked, or that are known to have been sent."""
+"""Maximum number of images waiting to be sent, waiting to be marked, or remembered as sent."""
 
 _AGAIN = 60.0
-"""Seconds after which what was sent is sent again, so that what is read stays known."""
+"""Seconds after which a digest is sent again, so that images in use do not expire."""
 
 _AT_ONCE = 500
 
@@ -44,27 +43,27 @@ for i = 1, #KEYS, 2 do
     end
 end
 """
-"""KEYS: content and mark of each image in turn. ARGV: the time to live, then the contents."""
+"""KEYS: content and mark of each image in turn. ARGV: the time to live in milliseconds, then the contents."""
 
 
 class LocalContents:
-    """Keeps them in this process."""
+    """Keeps the digests in this process."""
 
     def __init__(self, *, most: int, ttl: float, timer: Callable[[], float]) -> None:
         self._known: TTLCache[str, str] = TTLCache(maxsize=most, ttl=ttl, timer=timer)
         self._marked: TTLCache[str, None] = TTLCache(maxsize=KEPT, ttl=MARK, timer=timer)
 
     def note(self, contents: Mapping[str, str], since: float) -> None:
-        """Keep sha256 digests by image id, as the store said that was asked at `since`, by `time.monotonic`."""
+        """Store sha256 digests by image id, read from the store at `since` (`time.monotonic`) or later."""
         if monotonic() - since < FRESH:
             self._known.update({image_id: sha256 for image_id, sha256 in contents.items() if self._free(image_id)})
 
     def find(self, image_id: str) -> str | None:
-        """Return the sha256 digest that an image had last; None where it is not known."""
+        """Return the last known sha256 digest of an image, or None."""
         return self._known.get(image_id)
 
     def mark(self, image_ids: Sequence[str]) -> None:
-        """Forget what was known of images that have been written."""
+        """Forget the digests of images that have been written."""
         for image_id in image_ids:
             self._marked[image_id] = None
             self._known.pop(image_id, None)
@@ -74,7 +73,7 @@ class LocalContents:
 
 
 class SharedContents:
-    """Keeps them in Redis."""
+    """Keeps the digests in Redis."""
 
     def __init__(self, link: RedisConnection, *, prefix: str, ttl: int) -> None:
         """`ttl` in milliseconds."""
@@ -87,13 +86,13 @@ class SharedContents:
         self._owed: dict[str, None] = {}
 
     def note(self, contents: Mapping[str, str], since: float) -> None:
-        """Have it kept at the next flush; see `LocalContents`. Beyond `KEPT` it waits until it is read again."""
+        """Queue digests for the next flush; see `LocalContents`. Beyond `KEPT` they are dropped until the next read."""
         for image_id, sha256 in contents.items():
             if self._sent.get(image_id) != sha256 and len(self._waiting) < KEPT:
                 self._waiting[image_id] = sha256, since
 
     async def find(self, image_id: str) -> str | None:
-        """Return the sha256 digest that an image had last; None where it is not known, or Redis does not say."""
+        """Return the last known sha256 digest of an image; None if it is unknown or Redis does not answer."""
         if image_id in self._owed:
             return None
         answer = await self._ask(lambda: [("GET", self._key(image_id))])
@@ -101,7 +100,7 @@ class SharedContents:
         return None if value is None else value.decode()
 
     async def mark(self, image_ids: Sequence[str]) -> None:
-        """Forget what was known of images that have been written; what Redis does not hear now it hears later."""
+        """Forget the digests of images that have been written; if Redis does not answer, `flush` tries again."""
         for image_id in image_ids:
             self._waiting.pop(image_id, None)
             self._sent.pop(image_id, None)
@@ -112,7 +111,7 @@ class SharedContents:
             self._owed.update(dict.fromkeys(image_ids))
 
     async def flush(self) -> None:
-        """Send what waits; what is not taken is handed in again by the next reader."""
+        """Send what waits. Digests that Redis does not take are noted again by the next reader."""
         if self._owed:
             owed = list(self._owed)[:_AT_ONCE]
             if not await self._marked(owed):
@@ -128,7 +127,7 @@ class SharedContents:
                 continue
             if isinstance(answer.replies[0], ResponseError):
                 get_logger().warning("contents_not_kept", reason=str(answer.replies[0]))
-            # Refused or not, the same is sent again in a minute.
+            # Even a refused digest is not sent again before `_AGAIN`.
             self._sent.update(part)
 
     async def _marked(self, image_ids: Sequence[str]) -> bool:
@@ -144,9 +143,9 @@ class SharedContents:
         return ("EVAL", _KEEP, len(keys), *keys, self._ttl, *contents.values())
 
     async def _ask(self, commands: Callable[[], list[Command]]) -> Answer | None:
-        """Ask under the names of the run that answers; None where none does."""
+        """Send commands whose keys name the run that answers; None if Redis does not answer."""
         for _ in range(2):
-            # Another call may learn of a new run while this one, which still names the old one, is under way.
+            # Another call may learn of a new run while this call, which still names the old one, is under way.
             named = self._run
             answer = await self._link.ask(*commands())
             if answer is None or answer.run == named:

@@ -13,7 +13,7 @@ from image_similarity.cache.contents import KEPT, LocalContents
 from image_similarity.telemetry.metrics import Metrics
 
 _OVERHEAD = 200
-"""Bytes that the key, the bytes object and the cache's own books take beside a value, roughly."""
+"""Approximate overhead per entry in bytes: the key, the bytes object and the cache's bookkeeping."""
 
 
 class LocalCache:
@@ -28,8 +28,8 @@ class LocalCache:
         metrics: Metrics,
         timer: Callable[[], float] = monotonic,
     ) -> None:
-        # One bound serves both limits: an entry is charged at least its share of the bytes, so that never
-        # more than max_entries fit.
+        # One bound enforces both limits: each entry counts as at least max_bytes / max_entries, so that no more than
+        # max_entries fit.
         self._least = max(1, max_bytes // max_entries) if max_entries else 1
         self._entries: TTLCache[tuple[Kind, str], bytes] = TTLCache(
             maxsize=min(max_bytes, self._least * max_entries), ttl=ttl, timer=timer, getsizeof=self._charge
@@ -49,14 +49,14 @@ class LocalCache:
         return value
 
     async def set(self, kind: Kind, key: str, value: bytes) -> None:
-        """Keep the value unless it alone exceeds the cache; see `Cache`."""
+        """Store the value unless it alone exceeds the cache; see `Cache`."""
         if self._charge(value) <= self._entries.maxsize:
             self._entries[kind, key] = value
         else:
             self._entries.pop((kind, key), None)
 
     async def generation(self) -> str:
-        """Return the number of the collection's present state, as text; see `Cache`."""
+        """Return the number of the collection's current state, as text; see `Cache`."""
         return str(self._generation)
 
     async def advance_generation(self, *written: str) -> None:
@@ -65,31 +65,31 @@ class LocalCache:
         self._contents.mark(written)
 
     def note_contents(self, contents: Mapping[str, str], since: float) -> None:
-        """Remember what the store said; see `Cache`."""
+        """Remember digests from the store; see `Cache`."""
         self._contents.note(contents, since)
 
     async def last_content(self, image_id: str) -> str | None:
-        """Return what it said last; see `Cache`."""
+        """Return the last known digest; see `Cache`."""
         return self._contents.find(image_id)
 
     def count_query(self, key: str) -> None:
-        """Nothing to note: what is asked often is here already."""
+        """No-op: this tier holds the popular embeddings already."""
 
     async def warm(self, top: int) -> int:
-        """Bring nothing: there is nowhere to bring it from."""
+        """No-op: there is no other tier to copy from. Returns 0."""
         del top
         return 0
 
     def failure(self) -> None:
-        """Return None: memory does not fail."""
+        """Return None: memory never fails."""
 
     def drop_results(self) -> None:
-        """Make room: after a write on another replica no result in here will be asked for again."""
+        """Free the results: after a write on another replica no search reads them again."""
         for key in [key for key in self._entries if key[0] is Kind.RESULT]:
             self._entries.pop(key, None)
 
     def stats(self) -> list[TierStats]:
-        """Return the state of this one tier."""
+        """Return the state of this tier, as a list of one."""
         self._entries.expire()
         return [
             TierStats(
@@ -102,7 +102,7 @@ class LocalCache:
         ]
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """No-op: there are no connections."""
 
     def _charge(self, value: bytes) -> int:
         return max(self._least, len(value) + _OVERHEAD)

@@ -1,4 +1,4 @@
-"""Which queries are asked most: a sorted set in Redis, so that a new replica can start with them at hand."""
+"""Ranking of the most frequent queries, a sorted set in Redis; a new replica warms its L1 with them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import Counter
 from image_similarity.cache.redis_connection import Command, RedisConnection, as_none
 
 KEPT = 10_000
-"""Most queries that are ranked."""
+"""Maximum number of ranked queries."""
 
 _FLUSHED = 500
-"""Most queries counted at one flush: the rest are those asked least."""
+"""Maximum number of queries per flush; the least frequent ones are dropped."""
 
 _HALF_LIFE = 3600
-"""Seconds after which all counts are halved, so that what was popular last week makes room."""
+"""Seconds after which all counts are halved, so that last week's popular queries make room."""
 
 
 class QueryPopularity:
-    """Counts in this process, and adds what was counted to the common ranking now and then."""
+    """Counts in this process, and adds its counts to the shared ranking at each flush."""
 
     def __init__(self, link: RedisConnection, *, key: str) -> None:
         self._link = link
@@ -25,12 +25,12 @@ class QueryPopularity:
         self._counted: Counter[str] = Counter()
 
     def count(self, name: str) -> None:
-        """Note that it was asked for once more."""
+        """Count one more search for `name`."""
         if name in self._counted or len(self._counted) < KEPT:
             self._counted[name] += 1
 
     async def flush(self) -> None:
-        """Send the counts. They are an estimate: those that Redis does not take are lost."""
+        """Send the counts. They are estimates: if Redis does not answer, they are lost."""
         if not self._counted:
             return
         counted = self._counted.most_common(_FLUSHED)
@@ -39,12 +39,12 @@ class QueryPopularity:
         commands.append(("ZREMRANGEBYRANK", self._key, 0, -KEPT - 1))
         commands.append(("SET", f"{self._key}:halved", "1", "NX", "EX", _HALF_LIFE))
         answer = await self._link.ask(*commands)
-        # Of all replicas the one that could set the mark halves.
+        # Only the replica that set the key halves the counts.
         if answer is not None and as_none(answer.replies[-1]) is not None:
             await self._link.ask(("ZUNIONSTORE", self._key, 1, self._key, "WEIGHTS", "0.5"))
 
     async def top(self, count: int) -> list[str]:
-        """Return the names asked most, the most asked first."""
+        """Return up to `count` names, the most frequent first."""
         if count <= 0:
             return []
         answer = await self._link.ask(("ZREVRANGE", self._key, 0, count - 1))

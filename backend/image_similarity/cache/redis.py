@@ -19,19 +19,19 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.metrics import Metrics
 
 FORMAT = 2
-"""Of the values, and part of every key: replicas of two versions, in the middle of an upgrade, must not meet."""
+"""Version of the values, part of every key: during an upgrade, replicas of two versions must not share values."""
 
 _BEAT = LEASE / 4
 """Seconds between two rounds of housekeeping."""
 
 _AT_ONCE = 100
-"""Embeddings fetched with one command."""
+"""Embeddings fetched per command."""
 
 
 class RedisCache:
-    """Implements `SharedCache`; values are kept as they come: raw float32, and the rows of a result as JSON.
+    """Implements `SharedCache`; values are stored as they come: raw float32, and the rows of a result as JSON.
 
-    Nothing here waits for Redis longer than the time limit, but for `advance_generation`: see `generation.py`.
+    No method waits for Redis longer than the time limit, except `advance_generation`: see `generation.py`.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class RedisCache:
         on_change: Callable[[], None] = lambda: None,
         breaker: CircuitBreaker | None = None,
     ) -> None:
-        """Start keeping in touch with Redis; needs a running event loop.
+        """Start the background tasks; needs a running event loop.
 
-        `on_change` is called, at most a few times a second, after writes anywhere. Raises ValueError where the URL
-        is not one of Redis.
+        `on_change` is called after writes on any replica, at most a few times a second. Raises ValueError if `url`
+        is not a Redis URL.
         """
         self._link = RedisConnection(
             url, password=password, timeout=timeout, breaker=breaker or CircuitBreaker(), metrics=metrics
         )
-        # One hash slot for all that one command may touch.
+        # The braces put all keys into one hash slot, because one command may touch several.
         self._prefix = f"{{{namespace}}}:{FORMAT}"
         self._ttl = max(1, round(ttl * 1000))
         self._metrics = metrics
@@ -76,38 +76,38 @@ class RedisCache:
         return value
 
     async def set(self, kind: Kind, key: str, value: bytes) -> None:
-        """Keep the value for the time to live; see `Cache`."""
+        """Store the value for the time to live; see `Cache`."""
         await self._link.ask(("SET", self._key(kind, key), value, "PX", self._ttl))
 
     async def generation(self) -> str | None:
-        """Return the name of the collection's present state; see `Cache`."""
+        """Return the name of the collection's current state; see `Cache`."""
         return await self._generation.current()
 
     async def advance_generation(self, *written: str) -> None:
         """Make every cached result stale, on every replica; see `Cache`."""
         await self._generation.advance()
-        # Afterwards, for until then a result from before the write may be found, and noted, once more.
+        # After `advance`, because until then a search may find a result from before the write, and note its contents.
         await self._contents.mark(written)
 
     def note_contents(self, contents: Mapping[str, str], since: float) -> None:
-        """Remember what the store said; see `Cache`."""
+        """Remember digests from the store; see `Cache`."""
         self._contents.note(contents, since)
 
     async def last_content(self, image_id: str) -> str | None:
-        """Return what it said last, to any replica; see `Cache`."""
+        """Return the last digest that any replica noted; see `Cache`."""
         return await self._contents.find(image_id)
 
     def count_query(self, key: str) -> None:
-        """Note that a search asked for this embedding; see `Cache`."""
+        """Count a search for this embedding; see `Cache`."""
         self._popularity.count(key)
 
     async def warm(self, top: int) -> int:
-        """Bring nothing: this tier is the one that others are warmed from."""
+        """No-op: other tiers are warmed from this one. Returns 0."""
         del top
         return 0
 
     async def most_asked(self, top: int) -> list[tuple[str, bytes]]:
-        """Return keys and values of up to `top` embeddings, the most asked first; see `SharedCache`."""
+        """Return keys and values of up to `top` embeddings, the most requested first; see `SharedCache`."""
         names = await self._popularity.top(top)
         found: list[tuple[str, bytes]] = []
         for start in range(0, len(names), _AT_ONCE):
@@ -122,7 +122,7 @@ class RedisCache:
         return self._link.failure()
 
     def stats(self) -> list[TierStats]:
-        """Return the state of this one tier, as this replica has seen it."""
+        """Return the state of this tier, as a list of one; hits and misses are those of this replica."""
         return [
             TierStats(
                 tier="l2",
@@ -135,7 +135,7 @@ class RedisCache:
         ]
 
     async def close(self) -> None:
-        """Send what is pending, and hang up."""
+        """Send pending counts and contents, and close the connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -160,7 +160,7 @@ class RedisCache:
             with contextlib.suppress(RedisError, OSError):
                 async for _ in self._link.listen(self._channel):
                     self._changed = True
-            # What was missed meanwhile only takes up room in L1.
+            # Missed messages only leave stale results in L1 for longer.
             get_logger().debug("redis_subscription_lost")
             await asyncio.sleep(LEASE)
 

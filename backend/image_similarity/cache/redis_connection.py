@@ -1,4 +1,4 @@
-"""The line to Redis: sessions that know which run of the server they talk to, and answers in time or not at all."""
+"""Connections to Redis that know the run id of their server, and calls with a time limit."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from image_similarity.telemetry.metrics import Metrics
 Command = tuple[str | bytes | int | float, ...]
 
 MAX_SESSIONS = 16
-"""Calls with a time limit that are under way at once; a reply takes some 30 µs, so that few are enough."""
+"""Maximum number of concurrent calls with a time limit; a reply takes some 30 µs, so few are enough."""
 
 GONE_AFTER = 30_000
-"""Milliseconds without a sign of life from the other machine after which a connection is given up."""
+"""Milliseconds without a packet from the other machine, after which a connection is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Redis replied."""
+    """Replies of Redis."""
 
     run: str
-    """Names this run of the server: it changes with every restart and with every failover."""
+    """Run id of the server; it changes with every restart and every failover."""
     replies: list[Any]
-    """One a command; a ResponseError where Redis refused it."""
+    """One per command; a ResponseError if Redis refused the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class _Session:
 
 
 class RedisConnection:
-    """Talks to one Redis over sessions that are kept open.
+    """Sends commands to one Redis over sessions that stay open.
 
-    redis-py's `Connection` does the talking. Its pool and client are left out: a connection of theirs connects anew
-    by itself, and then nobody knows that a restarted server, with older data maybe, is at the other end.
+    It uses redis-py's `Connection`, but not its pool and client: their connections reconnect by themselves, and then we
+    would not notice that the server has restarted, perhaps with older data.
     """
 
     def __init__(
         self, url: str, *, password: str | None, timeout: float, breaker: CircuitBreaker, metrics: Metrics
     ) -> None:
-        """Connects later, when something is asked. Raises ValueError where the URL is not one of Redis."""
+        """Connect later, with the first command. Raises ValueError if `url` is not a Redis URL."""
         options: dict[str, Any] = {
             "password": password,
-            # Time is limited around whole calls, here and by those who can wait.
+            # `ask` limits the time of whole calls; callers of `request_without_timeout` set their own limit.
             "socket_timeout": None,
             "socket_connect_timeout": None,
             "retry": Retry(NoBackoff(), 0),
@@ -76,38 +76,38 @@ class RedisConnection:
 
     @property
     def breaker(self) -> BreakerState:
-        """What happens to calls now."""
+        """The state of the circuit breaker."""
         return self._breaker.state
 
     def failure(self) -> str | None:
-        """Return why calls are not made; None where they are."""
+        """Return why calls are not made; None if they are."""
         return None if self.breaker is BreakerState.CLOSED else f"Redis does not answer: {self._breaker.reason}"
 
     async def ask(self, *commands: Command) -> Answer | None:
-        """Return the replies, or None where they do not come in time; at once while the breaker is open."""
+        """Return the replies, or None if they do not come in time; None at once while the breaker is open."""
         started = self._breaker.start()
         return None if started is None else await self._ask_in_time(started, commands)
 
     async def probe(self) -> None:
-        """Look whether a Redis that did not answer is back, if the time for it has come."""
+        """Check whether a Redis that did not answer is back, once the breaker's pause is over."""
         started = self._breaker.start_probe()
         if started is not None and await self._ask_in_time(started, (("PING",),)):
             get_logger().info("redis_answers_again")
         self._metrics.cache_breaker.set(self.breaker is not BreakerState.CLOSED)
 
     async def request_without_timeout(self, *commands: Command) -> Answer:
-        """Return the replies, whenever they come. Raises RedisError and OSError."""
+        """Return the replies without a time limit. Raises RedisError and OSError."""
         while self._idle:
             session = self._idle.pop()
-            # It may have been cut off while it lay idle, which says nothing about Redis as it is now. One that knows
-            # so already must not be used: it would connect anew, unnoticed.
+            # An idle session may have been cut off, which does not mean that Redis is down now: open a new one then. A
+            # session that is known to be closed must not be used, because redis-py would reconnect unnoticed.
             with contextlib.suppress(RedisError, OSError):
                 if session.connection.is_connected:
                     return await self._converse(session, commands)
         return await self._converse(await self._open(), commands)
 
     async def listen(self, channel: str) -> AsyncIterator[None]:
-        """Yield whenever something is published, and once at the beginning. Raises RedisError and OSError."""
+        """Yield for each published message, and once at the start. Raises RedisError and OSError."""
         session = await self._open()
         try:
             await session.connection.send_command("SUBSCRIBE", channel)
@@ -127,7 +127,7 @@ class RedisConnection:
             async with asyncio.timeout(self._timeout), self._places:
                 answer = await self.request_without_timeout(*commands)
         except (RedisError, OSError) as error:
-            # TimeoutError is an OSError. redis-py's texts name the address and never the password.
+            # TimeoutError is an OSError. Messages of redis-py name the address but never the password.
             reason = str(error) or f"no answer within {self._timeout:g} s"
             self._metrics.cache_errors.inc()
             was = self.breaker
@@ -150,7 +150,7 @@ class RedisConnection:
                 except ResponseError as error:
                     replies.append(error)
         except BaseException:
-            # Cancelled between question and reply, it would give the reply to whoever asks next.
+            # After a cancellation between command and reply, the next caller would read this reply.
             await _hang_up(connection)
             raise
         self._idle.append(session)
@@ -176,10 +176,10 @@ def as_none(reply: Any) -> Any:
 
 
 def was_cut(error: BaseException) -> bool:
-    """Whether a connection had been made and was ended: unlike a refused one, it does not show that Redis is gone."""
+    """Return whether an open connection was cut; unlike a refused one, it does not show that Redis is down."""
     cause = error.__context__
     refused = isinstance(cause, OSError) and not isinstance(cause, ConnectionResetError | BrokenPipeError)
-    # Its subclasses are replies: a wrong password, too many clients.
+    # Subclasses stand for replies of Redis: a wrong password, too many clients.
     return type(error) is RedisConnectionError and not refused
 
 
@@ -190,6 +190,6 @@ async def _hang_up(connection: AbstractConnection) -> None:
 
 
 def _keepalive() -> dict[int, int]:
-    """Return socket options, as far as the system has them, that end connections to a machine that is gone."""
+    """Return the socket options, as far as the system has them, that close connections to an unreachable machine."""
     wanted = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": GONE_AFTER}
     return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}

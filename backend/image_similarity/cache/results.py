@@ -1,4 +1,4 @@
-"""Answers about the collection: true until the next write, and worked out once for all who ask at the same time."""
+"""Cache of answers about the collection: valid until the next write, and computed once for concurrent callers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from image_similarity.telemetry.tracing import span
 
 
 class ResultCache:
-    """Keeps answers under the question, the model, and the collection's generation; see `Cache.generation`."""
+    """Stores answers by question, model, and generation of the collection; see `Cache.generation`."""
 
     def __init__(self, cache: Cache, model: str, *, settings: str = "") -> None:
-        """`settings` is whatever else of the configuration shapes answers: a cache may outlive it."""
+        """`settings` is the rest of the configuration that shapes answers, because a cache may outlive it."""
         self._cache = cache
         self._model = model
         self._settings = settings
         self._computing = SingleFlight[bytes]()
 
     async def to(self, question: str, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
-        """Return the answer, and whether it was kept from before. Raises what `compute` raises."""
+        """Return the answer, and whether it came from the cache. Raises what `compute` raises."""
         generation = await self._cache.generation()
         if generation is None:
             return await compute(), False

@@ -1,4 +1,4 @@
-"""A near cache in front of a shared one."""
+"""A local cache (L1) in front of a shared one (L2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from image_similarity.cache.local import LocalCache
 
 
 class TieredCache:
-    """Implements `Cache`: asks L1, then L2, whose hits fill L1; only L2 says which generation is the present one."""
+    """Implements `Cache`: reads L1, then L2, whose hits fill L1; the generation is always that of L2."""
 
     def __init__(self, near: LocalCache, far: SharedCache) -> None:
         self._near = near
@@ -26,7 +26,7 @@ class TieredCache:
         return value
 
     async def set(self, kind: Kind, key: str, value: bytes) -> None:
-        """Keep the value in both tiers; see `Cache`."""
+        """Store the value in both tiers; see `Cache`."""
         await self._near.set(kind, key, value)
         await self._far.set(kind, key, value)
 
@@ -39,27 +39,27 @@ class TieredCache:
         await self._far.advance_generation(*written)
 
     def note_contents(self, contents: Mapping[str, str], since: float) -> None:
-        """Have L2 remember what the store said; see `Cache`."""
+        """Remember digests from the store, in L2; see `Cache`."""
         self._far.note_contents(contents, since)
 
     async def last_content(self, image_id: str) -> str | None:
-        """Return what it said last, to any replica; see `Cache`."""
+        """Return the last digest that any replica noted; see `Cache`."""
         return await self._far.last_content(image_id)
 
     def count_query(self, key: str) -> None:
-        """Note that a search asked for this embedding; see `Cache`."""
+        """Count a search for this embedding; see `Cache`."""
         self._far.count_query(key)
 
     async def warm(self, top: int) -> int:
-        """Copy the most asked embeddings to L1; see `Cache`."""
+        """Copy the most requested embeddings to L1; see `Cache`."""
         found = await self._far.most_asked(top)
-        # The most asked last: what came last is the last to be forgotten.
+        # The most requested last, because L1 evicts the latest entries last.
         for key, value in reversed(found):
             await self._near.set(Kind.EMBEDDING, key, value)
         return len(found)
 
     def failure(self) -> str | None:
-        """Return what is wrong with L2; see `Cache`."""
+        """Return the failure of L2; see `Cache`."""
         return self._far.failure()
 
     def stats(self) -> list[TierStats]:
@@ -67,5 +67,5 @@ class TieredCache:
         return [*self._near.stats(), *self._far.stats()]
 
     async def close(self) -> None:
-        """Close both."""
+        """Close both tiers."""
         await asyncio.gather(self._near.close(), self._far.close())
