@@ -1,1 +1,1 @@
-"""Where the bytes of images and small documents lie: a folder or a bucket."""
+"""Storage of image bytes and small documents, in a folder or a bucket."""

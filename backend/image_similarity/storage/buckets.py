@@ -1,4 +1,4 @@
-"""A bucket as the environment describes it: how it is opened, and whether it can be used."""
+"""Opens a bucket as the environment describes it, and checks that it can be used."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 START_SECONDS = 10.0
-"""How long a bucket may take to answer when a process starts."""
+"""Seconds that a bucket may take to answer when a process starts."""
 
 _ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Variables that name the server of a bucket; the first that is set counts."""
+"""Environment variables that name the server of a bucket; the first one that is set counts."""
 
 _CODE = re.compile(r"status code: (\d{3})(?:.*?<Code>(\w+)</Code>)?", re.DOTALL)
-"""What an S3 server gives as its reason, in obstore's words."""
+"""Status and code of an S3 server's error, in the text of obstore's errors."""
 
 _OF_REGIONS = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 
 
 def open_bucket(url: str, *, retries: int | None = None) -> ObjectStore:
-    """Return the bucket; nothing is asked of it yet.
+    """Return the bucket, without sending a request.
 
-    Credentials come from the environment, as AWS's own tools read them. Plain http is spoken to an endpoint that says
-    so. `retries` bounds how often a request is repeated; None is for as often as obstore does. Raises ValueError for an
-    endpoint that is no address, and obstore's own errors.
+    Credentials come from the environment, as AWS's own tools read them. An endpoint that begins with http:// is used
+    without TLS. `retries` bounds how often a request is repeated; None uses obstore's default. Raises ValueError if the
+    endpoint is not an address, and obstore's own errors.
     """
     limits: RetryConfig | None = None
     if retries is not None:
@@ -45,18 +45,18 @@ def open_bucket(url: str, *, retries: int | None = None) -> ObjectStore:
     if endpoint is None:
         return from_url(url, retry_config=limits)
     plain: ClientConfig | None = None
-    # Options that are given replace those of the environment, which may name a proxy beside this one.
+    # `client_options` replace those of the environment, which may also name a proxy; so pass them only if needed.
     if endpoint.scheme == "http" and "AWS_ALLOW_HTTP" not in os.environ:
         plain = {"allow_http": True}
-    # Said once more, so that it is surely the one whose scheme was looked at.
+    # Passed explicitly, so that obstore uses the endpoint whose scheme was checked here.
     return from_url(url, endpoint=endpoint.geturl(), client_options=plain, retry_config=limits)
 
 
 async def check_bucket(url: str | None) -> None:
-    """Ask a bucket for a listing; a folder is left alone. Takes `START_SECONDS` at most.
+    """Request a listing of a bucket; do nothing for a folder. Takes `START_SECONDS` at most.
 
-    Logs a warning where images travel unencrypted through a public network. Raises StoreUnavailable, with what is to be
-    changed, where the bucket cannot be used.
+    Logs a warning if images travel unencrypted through a public network. Raises StoreUnavailable, which says what to
+    change, if the bucket cannot be used.
     """
     if url is None or url.startswith("file://"):
         return
@@ -80,12 +80,12 @@ async def check_bucket(url: str | None) -> None:
 
 
 def in_one_line(error: Exception) -> str:
-    """Return what an error of obstore says, without the pages of internals that follow."""
+    """Return the message of an obstore error on one line, without the debug output that follows it."""
     return " ".join(str(error).partition("\n\nDebug source:")[0].split())
 
 
 def _endpoint() -> SplitResult | None:
-    """Return the address of the server, or None where the environment names none. Raises ValueError."""
+    """Return the address of the server, or None if the environment names none. Raises ValueError."""
     for name in _ENDPOINTS:
         if value := os.environ.get(name, "").strip():
             break
@@ -128,7 +128,7 @@ def _reason(error: Exception) -> str:
 def _where_to_look() -> str:
     endpoint = _endpoint()
     if endpoint is None:
-        return "check the network, AWS_REGION and the credentials, or set AWS_ENDPOINT where the bucket is not at AWS"
+        return "check the network, AWS_REGION and the credentials, or set AWS_ENDPOINT if the bucket is not at AWS"
     return f"check that an S3 server listens at {endpoint.geturl()}, or correct AWS_ENDPOINT"
 
 
@@ -137,6 +137,6 @@ async def _is_public(host: str) -> bool:
         async with asyncio.timeout(START_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(host, None)
     except OSError:
-        # The bucket answered, so others look the name up (a proxy): nothing is known of the way there.
+        # The bucket answered although we cannot resolve its name, so a proxy resolves it: the route is unknown.
         return False
     return any(ip_address(str(address[4][0]).partition("%")[0]).is_global for address in found)

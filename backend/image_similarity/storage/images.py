@@ -16,39 +16,39 @@ from image_similarity.storage.sealed import seal, unseal
 from image_similarity.telemetry.logging import get_logger
 
 PROBE = "probe"
-"""Key of the object that is looked at to know whether a bucket answers."""
+"""Key of the object whose metadata is read to check whether a bucket answers."""
 
 _USERS = "used-by"
-"""Folder of an empty object per collection; several may share a storage, and with it bytes."""
+"""Folder with one empty object per collection; several collections may share a storage and its bytes."""
 
 _PROBE_TEXT = b"The image similarity engine looks at this object to know whether the bucket answers.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image's bytes and thumbnail as they were stored; None for what was not."""
+    """Stored bytes and thumbnail of an image; None for each that is not stored."""
 
     original: bytes | None
     thumbnail: bytes | None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was there."""
+        """Whether neither is stored."""
         return self.original is None and self.thumbnail is None
 
 
 class ImageStorage:
-    """Two objects an image, named by the sha256 of the original, so that the same bytes are kept once.
+    """Two objects per image, keyed by the SHA-256 of the original; identical bytes are stored once.
 
-    Every method raises StoreUnavailable where the folder or bucket cannot be used.
+    Every method raises StoreUnavailable if the folder or bucket cannot be used.
     """
 
     def __init__(
         self, store: ObjectStore, *, store_originals: bool, on_damage: Callable[[], object] = lambda: None
     ) -> None:
-        """`on_damage` is called whenever an original or a thumbnail turns out to be damaged."""
+        """`on_damage` is called for each original, thumbnail or preview that is read damaged."""
         self._store = store
-        # What a power cut takes of a thumbnail is made anew of the original.
+        # Without syncs if originals are stored: a thumbnail lost in a power cut is made again from its original.
         self._thumbnails = without_syncs(store) if store_originals else store
         self._on_damage = on_damage
         self._store_originals = store_originals
@@ -63,7 +63,7 @@ class ImageStorage:
         durable: bool = True,
         on_damage: Callable[[], object] = lambda: None,
     ) -> ImageStorage:
-        """Open the storage at `url` (`file:///…`, `s3://…`), or in the folder `default` where there is none.
+        """Open the storage at `url` (`file:///…`, `s3://…`), or in the folder `default` if `url` is None.
 
         Credentials of a bucket come from the environment, as AWS's own tools read them.
         """
@@ -72,11 +72,11 @@ class ImageStorage:
         )
 
     async def save(self, sha256: str, original: bytes, thumbnail: bytes) -> None:
-        """Write an image's bytes and its thumbnail; writing the same again changes nothing."""
+        """Write an image's bytes and its thumbnail; writing the same bytes again changes nothing."""
         writes: list[Awaitable[object]] = [self.save_thumbnail(sha256, thumbnail)]
         if self._store_originals:
             writes.append(translate_all_errors(self._store.put_async(_original(sha256), original)))
-        # Both are waited for even where one fails, so that nothing is still being written when the caller cleans up.
+        # Wait for both even if one fails, so that no write is under way when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -86,9 +86,9 @@ class ImageStorage:
         await translate_all_errors(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
 
     async def original(self, sha256: str) -> bytes | None:
-        """Return the bytes as they were sent, or None where they are not kept.
+        """Return the bytes as they were sent, or None if they are not stored.
 
-        Raises ImageDamaged if what is stored are other bytes.
+        Raises ImageDamaged if the stored bytes differ.
         """
         data = await self._read(_original(sha256))
         if data is not None and await asyncio.to_thread(_digest, data) != sha256:
@@ -96,21 +96,21 @@ class ImageStorage:
         return data
 
     async def thumbnail(self, sha256: str) -> bytes | None:
-        """Return the thumbnail, WebP, or None where there is none. Raises ImageDamaged if it is not as it was made."""
+        """Return the thumbnail as WebP, or None if there is none. Raises ImageDamaged if it is damaged."""
         return await self._unsealed("thumbnail", _thumbnail(sha256))
 
     async def preview(self, sha256: str) -> bytes | None:
-        """Return the preview, WebP, or None if none was made. Raises ImageDamaged if it is not as it was made."""
+        """Return the preview as WebP, or None if there is none. Raises ImageDamaged if it is damaged."""
         return await self._unsealed("preview", _preview(sha256))
 
     async def save_preview(self, sha256: str, preview: bytes) -> None:
-        """Write a preview, unless the original has gone meanwhile: then nothing would ever remove it."""
+        """Write a preview, and delete it again if the original is gone: otherwise no deletion would ever remove it."""
         await translate_all_errors(self._thumbnails.put_async(_preview(sha256), seal(preview)))
         if not await self._is_there(_original(sha256)):
             await self._delete_one(_preview(sha256))
 
     async def is_whole(self, sha256: str) -> bool:
-        """Tell whether everything that `save` would write is there, the original as it was sent."""
+        """Return whether everything that `save` would write is there and undamaged."""
         try:
             original = await self.original(sha256) if self._store_originals else b""
             return original is not None and await self.thumbnail(sha256) is not None
@@ -118,23 +118,23 @@ class ImageStorage:
             return False
 
     async def has(self, sha256: str) -> bool:
-        """Tell whether everything that `save` would write is there."""
+        """Return whether everything that `save` would write is there; reads no bytes."""
         keys = [_thumbnail(sha256)] + ([_original(sha256)] if self._store_originals else [])
         return all(await asyncio.gather(*(self._is_there(key) for key in keys)))
 
     async def has_any(self, sha256: str) -> bool:
-        """Tell whether something of an image is there that it can be shown by."""
+        """Return whether the original or the thumbnail is there, so that the image can be shown."""
         found = await asyncio.gather(*(self._is_there(key) for key in (_original(sha256), _thumbnail(sha256))))
         return any(found)
 
     async def delete(self, sha256: str) -> None:
-        """Remove an image's bytes, its thumbnail and its preview; what is not there is no error."""
-        # The original first: whoever makes a preview looks for it last.
+        """Delete an image's bytes, its thumbnail and its preview; missing objects are not an error."""
+        # The original first, because `save_preview` checks for it last.
         await self._delete_one(_original(sha256))
         await asyncio.gather(*(self._delete_one(key) for key in (_thumbnail(sha256), _preview(sha256))))
 
     async def copy(self, sha256: str) -> StoredImage:
-        """Return what there is of an image, for `put_back`."""
+        """Return the stored bytes and thumbnail of an image, for `put_back`."""
         original, thumbnail = await asyncio.gather(self._read(_original(sha256)), self._read(_thumbnail(sha256)))
         return StoredImage(original, thumbnail)
 
@@ -145,24 +145,24 @@ class ImageStorage:
                 await translate_all_errors(self._store.put_async(key, data))
 
     async def claim(self, collection: str) -> None:
-        """Note that a collection may have images here."""
+        """Record that a collection may have images here."""
         await translate_all_errors(self._store.put_async(f"{_USERS}/{collection}.txt", b""))
 
     async def claimed_by(self) -> set[str]:
-        """Return the collections that may have images here, as far as they have said so."""
+        """Return the collections that have called `claim`."""
         listed = await translate_all_errors(self._store.list_with_delimiter_async(_USERS))
         return {Path(entry["path"]).stem for entry in listed["objects"]}
 
     async def check(self) -> None:
-        """Raise StoreUnavailable where the storage does not answer."""
+        """Raise StoreUnavailable if the storage does not answer."""
         if isinstance(self._store, LocalStore):
-            # A folder's listing costs nothing. A bucket's costs twelve times a look at one object.
+            # Listing a folder is free. Listing a bucket is billed at twelve times the price of a HEAD request.
             await translate_all_errors(self._store.list_with_delimiter_async("thumbnails/none"))
             return
         try:
             await translate_errors(self._store.head_async(PROBE))
         except FileNotFoundError:
-            # A bucket that is missing looks the same; writing the object tells one from the other.
+            # The object or the bucket is missing: HEAD cannot tell which, but writing fails only if it is the bucket.
             await translate_all_errors(self._store.put_async(PROBE, _PROBE_TEXT))
 
     async def _is_there(self, key: str) -> bool:
@@ -204,8 +204,8 @@ def _digest(data: bytes) -> str:
 
 
 def _original(sha256: str) -> str:
-    # One level of 256 folders: four thousand files each at a million images. A second one would have most writes
-    # make a folder first, 1 to 2 ms each of the 11 that an image takes.
+    # One level of 256 folders: with a million images each holds four thousand files. With a second level most writes
+    # would have to make a folder first, which takes 1 to 2 ms of the 11 ms per image.
     return f"originals/{sha256[:2]}/{sha256}"
 
 

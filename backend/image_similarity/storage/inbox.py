@@ -1,7 +1,7 @@
-"""Files that others put into the storage below `inbox/`: plain ones of a bounded size, and nothing that leads away.
+"""Reads files that others put below `inbox/` in the storage: only plain files of bounded size, and never a link.
 
-Who may write there need not be one who may read what else this process can. So no link below `inbox` is followed, at
-whatever moment it is made; `inbox` itself may be one, because the operator made that.
+Users who may write there must not be able to read other files of this process. So no link below `inbox` is followed,
+even if it is made during the read. `inbox` itself may be a link, because the operator made it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from image_similarity.domain.errors import InvalidRequest
 INBOX = "inbox/"
 
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a pipe would keep its reader waiting for a writer.
+# Without O_NONBLOCK, opening a pipe would block until somebody writes to it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read_file(root: Path, key: str, max_bytes: int) -> bytes | None:
     """Return the bytes of a file below `root/inbox`, or None if there is none; blocks.
 
-    Raises InvalidRequest for what is no plain file, lies behind a link or is too large, and OSError.
+    Raises InvalidRequest if it is not a plain file, is behind a link or is too large; OSError if reading fails.
     """
     *folders, name = key.removeprefix(INBOX).split("/")
     with ExitStack() as opened:
@@ -36,7 +36,7 @@ def read_file(root: Path, key: str, max_bytes: int) -> bytes | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            # Of a link, by the system; a socket is the last.
+            # ELOOP, EMLINK or ENOTDIR for a link, depending on the system; ENXIO for a socket.
             if error.errno in {ELOOP, EMLINK, ENOTDIR, ENXIO}:
                 raise _no_file(key) from error
             raise
@@ -46,7 +46,7 @@ def read_file(root: Path, key: str, max_bytes: int) -> bytes | None:
         check_size(key, found.st_size, max_bytes)
         with open(handle, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)
-        # It may grow meanwhile.
+        # The file may have grown since fstat.
         check_size(key, len(data), max_bytes)
         return data
 

@@ -1,4 +1,4 @@
-"""A folder or a bucket as small objects under keys: what both images and jobs are kept in."""
+"""Small objects by key, in a folder or a bucket; used for images and jobs."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ T = TypeVar("T")
 _DELETES_AT_ONCE = 64
 
 DAMAGED = "damaged"
-"""Prefix of the documents that were set aside."""
+"""Prefix that damaged documents are moved to."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-"""Names that are the same in a folder and in a bucket; what is being written to a folder has none of these."""
+"""Names that are the same in a folder and in a bucket; excludes the drafts of writes under way in a folder."""
 
 _LONGEST_KEY, _LONGEST_NAME = 1024, 255
-"""Bytes: what S3 takes as a key, and file systems as one name of a path."""
+"""Maximum bytes of a key in S3, and of one name of a path in file systems."""
 
 _UNFINISHED = re.compile(r"#\d+$")
-"""Ends of names that a folder's own unfinished writes have."""
+"""Suffix that obstore gives to the drafts of its writes in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a listing tells of an object."""
+    """An object in a listing."""
 
     key: str
     modified: datetime
-    """UTC, by the storage's clock."""
+    """UTC, by the clock of the storage."""
 
 
 class Objects:
-    """Whole objects, written atomically: a reader sees all of one or nothing.
+    """Reads and writes whole objects atomically: a reader sees a whole object or none.
 
-    Every method raises StoreUnavailable where the folder or bucket cannot be used.
+    Every method raises StoreUnavailable if the folder or bucket cannot be used.
     """
 
     def __init__(self, store: ObjectStore, *, on_damage: Callable[[], object] = lambda: None) -> None:
-        """`on_damage` is called for each document that is found damaged."""
+        """`on_damage` is called for each damaged document that is read."""
         self._store = store
         self._unsynced = without_syncs(store)
         self._on_damage = on_damage
@@ -69,11 +69,11 @@ class Objects:
         return cls(open_store(url, default=default, durable=durable), on_damage=on_damage)
 
     async def write(self, key: str, data: bytes, *, durable: bool = True) -> None:
-        """Write an object; one that is there is replaced. One that is not `durable` may be lost in a power cut."""
+        """Write or replace an object. If it is not `durable`, a power cut may lose it."""
         await translate_all_errors((self._store if durable else self._unsynced).put_async(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless it is there; tells whether it was written. Of several writers, one succeeds."""
+        """Write an object unless it exists; return whether it was written. Of several writers, one succeeds."""
         try:
             await translate_all_errors(self._store.put_async(key, data, mode="create"))
         except AlreadyExistsError:
@@ -81,7 +81,7 @@ class Objects:
         return True
 
     async def read(self, key: str) -> bytes | None:
-        """Return an object's bytes, or None where there is none."""
+        """Return the bytes of an object, or None if there is none."""
         try:
             answer = await translate_errors(self._store.get_async(key))
             return bytes(await translate_errors(answer.bytes_async()))
@@ -91,7 +91,7 @@ class Objects:
     async def read_foreign(self, key: str, *, max_bytes: int) -> bytes | None:
         """Return the bytes of an object below `inbox/`, or None if there is none.
 
-        Raises InvalidRequest if it is larger, or in a folder anything but a plain file.
+        Raises InvalidRequest if it has more than `max_bytes`, or if it is in a folder and not a plain file.
         """
         if isinstance(self._store, LocalStore) and self._store.prefix is not None:
             try:
@@ -106,9 +106,9 @@ class Objects:
             return None
 
     async def read_json(self, key: str) -> Any:
-        """Return a document, or None if there is none. One that is no JSON (torn by a power cut) counts as none.
+        """Return a parsed JSON document, or None if there is none or it is not JSON (torn by a power cut).
 
-        It is set aside below `damaged/`, for whoever wants to look what is left of it.
+        A damaged document is moved below `damaged/`, so that an operator can inspect it.
         """
         document = await self.read(key)
         if document is None:
@@ -130,7 +130,7 @@ class Objects:
             async for page in stream:
                 found += (Entry(str(entry["path"]), entry["last_modified"]) for entry in page)
         except FileNotFoundError:
-            # A folder that another process removed while it was being read.
+            # Another process removed the folder while we read it.
             return []
         except (BaseError, OSError) as error:
             raise _failed(error) from error
@@ -139,14 +139,14 @@ class Objects:
     async def names(self, prefix: str, *, after: str, limit: int) -> list[str]:
         """Return the first `limit` (1 or more) names right below a prefix that come after `after`, in order.
 
-        Of names made of letters, digits, dots, dashes and underscores; there must be nothing but objects right below
-        the prefix. Costs about what is returned: a bucket is asked from `after` on, in the order of keys, as buckets
-        list; of a folder all names are read, for it has no order, but of the files behind them nothing.
+        Returns only names made of letters, digits, dots, dashes and underscores; there must be only objects right
+        below the prefix. A bucket lists in the order of keys, so only keys after `after` are requested. A folder has
+        no order, so all its names are read, but none of its files.
         """
         if isinstance(self._store, LocalStore) and self._store.prefix is not None:
             return await asyncio.to_thread(_names, Path(self._store.prefix) / prefix, after, limit)
         found: list[str] = []
-        # Without an offset where all is wanted: it has to be a key below the prefix.
+        # No offset for an empty `after`: an offset must be a key below the prefix.
         offset = f"{prefix}/{after}" if after else None
         try:
             async for page in self._store.list(prefix, offset=offset, chunk_size=limit):
@@ -159,17 +159,17 @@ class Objects:
         return found[:limit]
 
     async def folders(self, prefix: str) -> list[str]:
-        """Return the names right below a prefix that have something below them, sorted."""
+        """Return the sorted names right below a prefix that have objects below them."""
         answer = await translate_all_errors(self._store.list_with_delimiter_async(prefix))
         return sorted(str(path).rpartition("/")[2] for path in answer["common_prefixes"])
 
     async def delete(self, *keys: str) -> None:
-        """Remove objects; what is not there is no error."""
+        """Delete objects; missing ones are not an error."""
         for start in range(0, len(keys), _DELETES_AT_ONCE):
             await asyncio.gather(*(self._delete(key) for key in keys[start : start + _DELETES_AT_ONCE]))
 
     async def delete_all(self, prefix: str) -> None:
-        """Remove everything below a prefix."""
+        """Delete all objects below a prefix."""
         await self.delete(*(entry.key for entry in await self.entries(prefix)))
 
     async def _delete(self, key: str) -> None:
@@ -180,7 +180,7 @@ class Objects:
 
 
 def check_key(key: str) -> None:
-    """Raise InvalidRequest for a key that folders or buckets refuse whatever lies there."""
+    """Raise InvalidRequest for a key that a folder or a bucket never accepts."""
     if len(key.encode(errors="surrogatepass")) > _LONGEST_KEY:
         raise InvalidRequest(f"A storage key has at most {_LONGEST_KEY} bytes; this one begins {key[:60]!r}.")
     for name in key.split("/"):
@@ -215,11 +215,11 @@ _CAUSES = {
     "timed out": "it did not answer in time",
     "error sending request": "its server cannot be reached",
 }
-"""What callers are told, by what an error says; they are to learn neither paths nor addresses of this server."""
+"""Text of an error to the cause that callers are given; callers must not learn paths or addresses of this server."""
 
 
 def _failed(error: Exception) -> StoreUnavailable:
-    """Return what callers are told of an error, and log all of it for the operator."""
+    """Return the error for callers, and log the full text for the operator."""
     said = in_one_line(error)
     get_logger().error("storage_failed", error=said)
     why = next((told for text, told in _CAUSES.items() if text in str(error).lower()), "the server's log says why")
@@ -228,7 +228,7 @@ def _failed(error: Exception) -> StoreUnavailable:
 
 
 async def translate_all_errors(call: Awaitable[T]) -> T:
-    """As `translate_errors`, where nothing is looked for: then it is the bucket or the folder that is missing."""
+    """As `translate_errors`, if no object is needed: FileNotFoundError then means that folder or bucket is missing."""
     try:
         return await translate_errors(call)
     except FileNotFoundError as error:
@@ -236,7 +236,7 @@ async def translate_all_errors(call: Awaitable[T]) -> T:
 
 
 async def translate_errors(call: Awaitable[T]) -> T:
-    """Await a call to obstore. Raises StoreUnavailable, and as they are FileNotFoundError and AlreadyExistsError."""
+    """Await a call to obstore. Raises StoreUnavailable; FileNotFoundError and AlreadyExistsError pass unchanged."""
     try:
         return await call
     except (FileNotFoundError, AlreadyExistsError):
@@ -246,9 +246,9 @@ async def translate_errors(call: Awaitable[T]) -> T:
 
 
 def open_store(url: str | None, *, default: Path, durable: bool = True) -> ObjectStore:
-    """Return the store at `url` (`file:///…`, `s3://…`), or the folder `default` where there is none.
+    """Return the store at `url` (`file:///…`, `s3://…`), or the folder `default` if `url` is None.
 
-    What is written to a folder is on the disk when the call returns, unless it need not be `durable`.
+    With `durable`, a write to a folder is synced to disk before it returns.
 
     Credentials of a bucket come from the environment, as AWS's own tools read them. Raises StoreUnavailable.
     """
@@ -263,7 +263,7 @@ def open_store(url: str | None, *, default: Path, durable: bool = True) -> Objec
 
 
 def without_syncs(store: ObjectStore) -> ObjectStore:
-    """Return the same store, for what can be made anew: its writes do not wait for the disk of a folder."""
+    """Return the same store without syncs, for objects that can be made again."""
     if not isinstance(store, SyncedStore):
         return store
     return LocalStore(store.prefix, mkdir=True, automatic_cleanup=True)

@@ -1,7 +1,7 @@
-"""Thumbnails with their own digest: 40 bytes behind the WebP file, where its readers look no more.
+"""Thumbnails with a digest: 40 bytes after the end of the WebP file, which WebP readers ignore.
 
-So a thumbnail is one object still, an earlier version serves it as it is, and one of an earlier version is known by
-ending where its header says that it ends.
+So a thumbnail stays one object, and earlier versions serve it unchanged. A thumbnail from an earlier version has no
+digest; it counts as whole if its length is the one in its header.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _SEAL = len(_MARK) + hashlib.sha256().digest_size
 
 
 def seal(thumbnail: bytes) -> bytes:
-    """Return a thumbnail as it is to be stored."""
+    """Return a thumbnail with its digest, as it is stored."""
     return thumbnail + _MARK + hashlib.sha256(thumbnail).digest()
 
 
 def unseal(stored: bytes) -> bytes | None:
-    """Return the thumbnail, or None if it is not as it was made; of one without a seal only its length can tell."""
+    """Return the thumbnail, or None if it is damaged; without a digest only its length is checked."""
     thumbnail = stored[:-_SEAL]
     if stored[-_SEAL:].startswith(_MARK):
         return thumbnail if stored == seal(thumbnail) else None
