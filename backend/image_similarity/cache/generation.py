@@ -67,7 +67,7 @@ class CollectionGeneration:
         self._channel = channel
         self._replacing = CoalescedTask(self._replace)
         self._silence = 0.0
-        # Writes are numbered: Redis has confirmed those up to _told; those up to _owed were acknowledged without a reply.
+        # Writes are numbered: Redis confirmed those up to _told; those up to _owed were acknowledged without a reply.
         self._written = 0
         self._told = 0
         self._owed = 0
