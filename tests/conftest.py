@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from random_checkpoint import build_checkpoint
 from tests.support.logs import log_to_standard_error
+from tests.support.paths import SHARED
 from tests.support.qdrant_process import QdrantProcess
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ QUALITY = "tests/quality/"
 SLOW = ("tests/cluster/", "tests/integration/", "tests/load/", "tests/quality/", "tests/web/")
 """Folders of tests that take minutes: clusters, crowds, browsers, servers as processes, thousands of photographs. Each
 test there is marked `slow`."""
-
-SHARED = Path(__file__).parent.parent.parent / "shared"
-"""Photographs beside the repository; tests that need them are skipped where they are not."""
 
 
 class ByFile(LoadScopeScheduling):

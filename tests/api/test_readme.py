@@ -15,11 +15,11 @@ from generate.files import stale
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
+from tests.support.paths import REPOSITORY
 from tests.support.servers import RunningServer
 
-ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text()
-API = ROOT / "docs" / "API.md"
+README = (REPOSITORY / "README.md").read_text()
+API = REPOSITORY / "docs" / "API.md"
 
 
 def test_the_settings_document_shows_the_settings_as_they_are() -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.commands import Cli
 from tests.support.drawings import encoded, photo
+from tests.support.paths import REPOSITORY
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.servers import RunningServer, make_settings, running_server
 
-ROOT = Path(__file__).parent.parent.parent
 SUBJECTS = 24
 PHOTO = encoded(photo(seed=0), "JPEG", quality=90)
 IMAGE = base64.b64encode(PHOTO).decode()
@@ -164,7 +164,7 @@ def test_options_without_sense_are_refused(
 
 def test_the_examples_of_the_document_work_as_they_stand(album: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(PHOTO)
-    text = (ROOT / "docs" / "API.md").read_text()
+    text = (REPOSITORY / "docs" / "API.md").read_text()
     section = text[text.index("### Results") :]
     blocks = re.findall(r"^```bash\n(.*?)^```$", section[: section.index("\n### ", 5)], re.MULTILINE | re.DOTALL)
     assert len(blocks) == 4

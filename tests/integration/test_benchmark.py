@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "benchmark.py"
+from tests.support.paths import REPOSITORY
+
+SCRIPT = REPOSITORY / "benchmarks" / "benchmark.py"
 
 FIGURES = {
     "cached search",

@@ -15,15 +15,15 @@ import pytest
 import yaml
 
 from image_similarity.settings import Settings
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.scale.yml")
 SCALE = COMPOSE_FILES[1]
 OWN_IMAGE = "image-similarity:"
 
 
 def load(name: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / name).read_text())
+    return yaml.safe_load((REPOSITORY / name).read_text())
 
 
 @pytest.fixture(params=COMPOSE_FILES)
@@ -69,16 +69,16 @@ def test_images_are_pinned_to_a_version(compose: dict[str, Any]) -> None:
 
 
 def test_base_image_is_pinned_to_a_version() -> None:
-    dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "backend" / "Dockerfile").read_text()
     assert re.search(r"^ARG BASE_IMAGE=python:\d+\.\d+\.\d+-slim-[a-z]+$", dockerfile, re.MULTILINE)
-    frontend = (ROOT / "frontend" / "Dockerfile").read_text()
+    frontend = (REPOSITORY / "frontend" / "Dockerfile").read_text()
     bases = re.findall(r"^ARG \w+_IMAGE=([a-z/-]+:\d+\.\d+\.\d+-\S+)$", frontend, re.MULTILINE)
     assert len(bases) == len(re.findall(r"^FROM ", frontend, re.MULTILINE))
 
 
 def test_image_installs_the_torch_that_the_scripts_install() -> None:
     version = re.compile(r"TORCH_VERSION=(\d\S*)")
-    dockerfile, environment = (ROOT / "backend" / "Dockerfile"), (ROOT / "scripts" / "environment.sh")
+    dockerfile, environment = (REPOSITORY / "backend" / "Dockerfile"), (REPOSITORY / "scripts" / "environment.sh")
     assert version.findall(dockerfile.read_text()) == version.findall(environment.read_text())
 
 
@@ -89,7 +89,7 @@ def test_every_lasting_service_has_a_health_check(compose: dict[str, Any]) -> No
     disabled = {name for name, service in own(compose).items() if service.get("healthcheck", {}).get("disable")}
     assert disabled == one_shot(compose)
     for folder in ("backend", "frontend"):
-        assert "HEALTHCHECK" in (ROOT / folder / "Dockerfile").read_text()
+        assert "HEALTHCHECK" in (REPOSITORY / folder / "Dockerfile").read_text()
 
 
 def test_every_service_is_limited_and_without_privileges(compose: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_volumes_and_networks_are_declared_and_used(compose: dict[str, Any]) -> 
     services = compose["services"].values()
     mounts = [mount.split(":")[0] for service in services for mount in service.get("volumes", [])]
     assert {mount for mount in mounts if not mount.startswith("./")} == set(compose["volumes"])
-    assert all((ROOT / mount).is_dir() for mount in mounts if mount.startswith("./"))
+    assert all((REPOSITORY / mount).is_dir() for mount in mounts if mount.startswith("./"))
     assert {network for service in services for network in service["networks"]} == set(compose["networks"])
 
 
@@ -143,14 +143,16 @@ def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
 
 
 def test_example_of_env_has_every_variable_that_compose_files_read(compose: dict[str, Any]) -> None:
-    example = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    example = set(re.findall(r"^([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     read = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", str(compose["services"])))
     assert read - {"EXTRAS"} <= example
 
 
 def test_example_of_env_has_nothing_that_no_compose_file_reads_and_valid_settings() -> None:
-    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    read = {name for file in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / file).read_text())}
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
+    read = {
+        name for file in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", (REPOSITORY / file).read_text())
+    }
     assert {name for name, _ in lines} <= read
     given = {name.lower(): value for name, value in lines if name.lower() in Settings.model_fields and value}
     assert given["durability"] == "power"
@@ -158,7 +160,7 @@ def test_example_of_env_has_nothing_that_no_compose_file_reads_and_valid_setting
 
 
 def test_settings_that_are_left_empty_have_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = re.findall(r"^([A-Z_]+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    names = re.findall(r"^([A-Z_]+)=$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
     own = [name for name in names if name.lower() in Settings.model_fields]
     assert {"MIN_FREE_BYTES", "MAX_BYTES_IN_FLIGHT", "DECODE_MAX_BYTES"} <= set(own)
     for name in own:
@@ -170,7 +172,7 @@ def test_balancer_is_given_the_replicas_and_opens_the_ports_of_its_configuration
     services = load(SCALE)["services"]
     replicas = [name for name in services if name.startswith("backend-")]
     balancer = services["haproxy"]
-    configuration = (ROOT / "haproxy" / "haproxy.cfg").read_text()
+    configuration = (REPOSITORY / "haproxy" / "haproxy.cfg").read_text()
     assert [balancer["environment"][f"REPLICA_{number}"] for number in (1, 2, 3)] == [f"{it}:8000" for it in replicas]
     assert set(balancer["environment"]) <= set(re.findall(r"presetenv (\w+)", configuration))
     bound = set(re.findall(r"presetenv (?:API|STATS)_BIND :(\d+)", configuration))
@@ -179,7 +181,9 @@ def test_balancer_is_given_the_replicas_and_opens_the_ports_of_its_configuration
 
 
 def test_limits_of_the_balancer_are_those_of_the_replicas() -> None:
-    preset = dict(re.findall(r"presetenv (\w+) (\d+)$", (ROOT / "haproxy" / "haproxy.cfg").read_text(), re.MULTILINE))
+    preset = dict(
+        re.findall(r"presetenv (\w+) (\d+)$", (REPOSITORY / "haproxy" / "haproxy.cfg").read_text(), re.MULTILINE)
+    )
     settings = Settings(_env_file=None)
     assert int(preset["MAX_BODY_BYTES"]) == settings.max_body_bytes
     assert int(preset["MAX_BATCH_BYTES"]) == settings.max_batch_bytes
@@ -195,9 +199,9 @@ def test_prometheus_asks_services_that_exist() -> None:
 
 
 def test_image_is_built_from_nothing_that_is_not_named() -> None:
-    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "backend" / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "backend" / "Dockerfile").read_text(), re.MULTILINE)
     sources = {source for line in copied for source in line.split()}
     assert "*" in ignored
     assert all(any(source.startswith(place) for place in allowed) for source in sources)
@@ -205,14 +209,14 @@ def test_image_is_built_from_nothing_that_is_not_named() -> None:
 
 
 def test_image_is_given_every_file_that_the_package_is_made_of() -> None:
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    package = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     included = package["tool"]["hatch"]["build"]["targets"]["wheel"].get("force-include", {})
-    dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "backend" / "Dockerfile").read_text()
     assert all(f"COPY {source} " in dockerfile for source in included)
 
 
 def test_page_is_built_from_nothing_that_is_not_named() -> None:
-    folder = ROOT / "frontend"
+    folder = REPOSITORY / "frontend"
     ignored = (folder / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (folder / "Dockerfile").read_text(), re.MULTILINE)
@@ -237,6 +241,6 @@ def test_checks_of_the_images_pass(tmp_path: Path) -> None:
     # No folder of the user's: a docker client would look for its settings there.
     env = {**os.environ, "PATH": programs, "HOME": str(tmp_path)}
     checked = subprocess.run(
-        [ROOT / "scripts" / "check_images.sh", "--no-build"], env=env, capture_output=True, text=True
+        [REPOSITORY / "scripts" / "check_images.sh", "--no-build"], env=env, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "environment.sh"
+from tests.support.paths import REPOSITORY
+
+SCRIPT = REPOSITORY / "scripts" / "environment.sh"
 
 
 def installed(folder: Path, system: str, machine: str, *, gpu: bool = False) -> list[str]:

@@ -15,10 +15,10 @@ import pytest
 
 from image_similarity.api import web_page as page
 from tests.support.drawings import encoded, photo
+from tests.support.paths import REPOSITORY
 from tests.support.servers import PATIENCE, RunningServer, free_port, make_settings, running_server
 
-ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "frontend" / "nginx.conf"
+TEMPLATE = REPOSITORY / "frontend" / "nginx.conf"
 MAIN = """
 daemon off;
 pid {folder}/pid;
@@ -126,4 +126,4 @@ def test_events_of_a_job_come_through(site: httpx.Client) -> None:
 def test_template_names_only_what_the_image_fills_in() -> None:
     names = set(re.findall(r"\$\{(\w+)\}", TEMPLATE.read_text()))
     assert names == {"API_UPSTREAM"}
-    assert "NGINX_ENVSUBST_FILTER=^API_UPSTREAM$" in (ROOT / "frontend" / "Dockerfile").read_text()
+    assert "NGINX_ENVSUBST_FILTER=^API_UPSTREAM$" in (REPOSITORY / "frontend" / "Dockerfile").read_text()

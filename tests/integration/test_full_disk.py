@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.full_disk import WRITERS
+from tests.support.paths import REPOSITORY
 from tests.support.servers import PATIENCE
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def do(deed: str, folder: Path) -> dict[str, Any]:
     """Have a process do something; fails if the kernel ends it."""
     process = subprocess.run(
         [sys.executable, "-m", "tests.support.full_disk", deed, folder],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from tests.support.hostile import float_tiff, jpeg_of_scans, png
+from tests.support.paths import SHARED
 from tests.support.servers import API, free_port, server_process
 
-ODD = Path(__file__).parents[3] / "shared" / "odd-images"
+ODD = SHARED / "odd-images"
 EVERY = 200
 """Of the odd files, one in so many; `tests/unit/images/test_odd_images.py` decodes all of them."""
 

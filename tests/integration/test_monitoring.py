@@ -20,9 +20,10 @@ from generate.files import stale
 from tests.support.balancer import running_balancer
 from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, pictures, submit
+from tests.support.paths import REPOSITORY
 from tests.support.servers import make_settings, running_server
 
-MONITORING = Path(__file__).parents[2] / "monitoring"
+MONITORING = REPOSITORY / "monitoring"
 RULES = [
     rule
     for path in sorted(MONITORING.glob("rules/*.yml"))

@@ -20,10 +20,10 @@ import pytest
 
 from tests.load.conftest import KEY
 from tests.support.drawings import encoded, photo
+from tests.support.paths import REPOSITORY
 from tests.support.servers import PATIENCE, RunningServer, free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-SIMPLE = ROOT / "benchmarks" / "load_test_simple.py"
+SIMPLE = REPOSITORY / "benchmarks" / "load_test_simple.py"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -231,7 +231,7 @@ def run_locust(host: str, *options: object, key: str = KEY, enough: Enough = lam
     sizes = ["--users", 5, "--spawn-rate", 10, "--think", 0.1, "--queries", 5]
     with subprocess.Popen(
         [str(part) for part in (*command, "--host", host, *sizes, *options)],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env={**os.environ, "IMAGE_SIMILARITY_API_KEY": key},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

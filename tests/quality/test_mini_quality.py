@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from image_similarity.domain.records import Embedding
 from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.images.decode import decode
 from tests.support.drawings import encoded
+from tests.support.paths import SHARED
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 PHOTOS = SHARED / "images"
 KEPT = 0.8
 """Share of width and of height that a crop keeps."""

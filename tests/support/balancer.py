@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support import toy_replica
+from tests.support.paths import REPOSITORY
 from tests.support.servers import ONCE, PATIENCE, answers, free_port, wait_for
 
-CONFIGURATION = Path(__file__).parents[2] / "haproxy" / "haproxy.cfg"
+CONFIGURATION = REPOSITORY / "haproxy" / "haproxy.cfg"
 
 NOWHERE = "127.0.0.1:1"
 """Nothing listens there."""

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from generate.kubernetes_tools import fetch_tool, find_tool
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm" / "image-similarity"
-VALUES = ROOT / "tests" / "kubernetes" / "values"
+CHART = REPOSITORY / "helm" / "image-similarity"
+VALUES = REPOSITORY / "tests" / "kubernetes" / "values"
 MATRIX = ("defaults", *sorted(path.stem for path in VALUES.glob("*.yaml")))
 OPERATOR = ("--api-versions", "monitoring.coreos.com/v1")
 

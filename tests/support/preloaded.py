@@ -27,6 +27,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.paths import REPOSITORY
+
 MODULES = (
     "image_similarity.cli.main",
     "image_similarity.bootstrap.server",
@@ -55,8 +57,6 @@ READ_WHILE_LOADING = (
 
 SAME_FOR_ALL = {"COLUMNS": "200", "NO_COLOR": "1"}
 """What decides how the command line prints; read when it is loaded."""
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 class Program:
@@ -159,7 +159,7 @@ def _loader() -> tuple[socket.socket, dict[str, str]]:
             [sys.executable, "-m", "tests.support.preloaded", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env=env,
-            cwd=ROOT,
+            cwd=REPOSITORY,
             start_new_session=True,
         )
     atexit.register(ours.close)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from image_similarity.vectors.qdrant_server.nodes import Connection
+from tests.support.paths import REPOSITORY
 from tests.support.servers import PATIENCE, Program, environment, free_port, start_program, wait_until_answers
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 class QdrantProcess:
@@ -33,7 +32,7 @@ class QdrantProcess:
             arguments += ["--version", self._version]
         log = self._folder / "qdrant.log"
         module = "tests.support.qdrant_server"
-        self._process = start_program(module, *arguments, env=environment({}), log=log, folder=ROOT)
+        self._process = start_program(module, *arguments, env=environment({}), log=log, folder=REPOSITORY)
         wait_until_answers(f"{self.url}/readyz", self._process, log)
 
     def kill(self) -> None:

@@ -17,8 +17,9 @@ from image_similarity.settings import Settings
 from tests.support.albums import drawing, labelled_album
 from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder
+from tests.support.paths import REPOSITORY
 
-AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = REPOSITORY / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 LONG = "a-label-that-is-longer-than-anybody-would-have-it-and-has-no-place-to-break-" * 2
 
 

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.support.drawings import encoded, photo
+from tests.support.paths import REPOSITORY
 from tests.support.servers import (
     API,
     RunningServer,
@@ -24,7 +25,7 @@ from tests.web.actions import drop, paste, pinch, swipe
 from tests.web.conftest import drawing
 from tests.web.locators import chips, first_result, library, results
 
-AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = REPOSITORY / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def test_dropped_image_finds_its_twin_first(server: RunningServer, page: Page) -> None:

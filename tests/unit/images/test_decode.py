@@ -7,7 +7,6 @@ import struct
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pillow_heif
@@ -19,8 +18,9 @@ from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.suppress import warnings_ignored
 from tests.support.drawings import BLUE, GREEN, RED, YELLOW, encoded, exif, photo, quarters
+from tests.support.paths import SHARED
 
-ORIENTATION_PHOTOS = Path(__file__).parents[4] / "shared" / "odd-images" / "exif-orientation"
+ORIENTATION_PHOTOS = SHARED / "odd-images" / "exif-orientation"
 
 LIMIT = 1_000_000
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "WEBP": {"lossless": True}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +14,9 @@ from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable, Unsu
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.signatures import format_of
 from tests.support.drawings import encoded, exif, noise
+from tests.support.paths import SHARED
 
-ODD_IMAGES = Path(__file__).parents[4] / "shared" / "odd-images"
+ODD_IMAGES = SHARED / "odd-images"
 LIMIT = 50_000_000
 
 KINDS = [

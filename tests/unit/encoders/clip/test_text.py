@@ -20,10 +20,11 @@ from image_similarity.encoders.base import EncodedText, TextEncoder
 from image_similarity.encoders.clip import text as clip_text
 from image_similarity.encoders.clip.image import ClipEncoder
 from random_checkpoint import Kind, build_checkpoint
+from tests.support.paths import SHARED
 
 LONG = "a dog and a cat " * 30
 TEXTS = ["dog", "A Dog and a CAT", "two dogs play in the snow", "naïve café, 東京!", "x", " ", LONG]
-SHARED_TOKENIZER = Path(__file__).parents[4] / "shared" / "clip-vit-base-patch32" / "tokenizer.json"
+SHARED_TOKENIZER = SHARED / "clip-vit-base-patch32" / "tokenizer.json"
 
 
 class Checkpoint(NamedTuple):

@@ -21,8 +21,9 @@ from image_similarity.encoders.clip.image import ClipEncoder
 from image_similarity.encoders.clip.onednn import OneDnnVisionTower
 from random_checkpoint import Kind, build_checkpoint
 from tests.support.drawings import noise, photo
+from tests.support.paths import SHARED
 
-PHOTOS = sorted((Path(__file__).parents[4] / "shared" / "images").glob("*"))[:6]
+PHOTOS = sorted((SHARED / "images").glob("*"))[:6]
 SIZES = [(1, 1), (3, 500), (500, 3), (224, 224), (640, 480), (480, 640), (31, 47)]
 LEAST_COSINE = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999}
 

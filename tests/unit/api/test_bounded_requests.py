@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 from image_similarity.api import bounded_requests
 from image_similarity.api.bounded_requests import MAX_HEAD, MAX_HEAD_FIELDS
 from image_similarity.bootstrap.http_protocol import SingleWriteProtocol
-from tests.unit.test_whole_answers import REQUEST, Wire
+from tests.unit.bootstrap.test_http_protocol import REQUEST, Wire
 
 POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n"
 PIECE = b"a" * 65536

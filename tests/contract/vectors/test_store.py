@@ -1,4 +1,4 @@
-"""What every vector store does: writing, searching, browsing, deleting. See test_contract_filters.py for filters."""
+"""What every vector store does: writing, searching, browsing, deleting. See test_filters.py for filters."""
 
 from __future__ import annotations
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "backend" / "image_similarity"
-DECISIONS = ROOT / "docs" / "decisions"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("helm/*/README.md")])
+from tests.support.paths import REPOSITORY
+
+PACKAGE = REPOSITORY / "backend" / "image_similarity"
+DECISIONS = REPOSITORY / "docs" / "decisions"
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("helm/*/README.md")])
 
 
 def rows_of_the_map() -> dict[str, list[str]]:
     """Return the modules that the map names, by package."""
-    section = (ROOT / "docs" / "ARCHITECTURE.md").read_text().partition("\n## Map\n")[2].partition("\n## ")[0]
+    section = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text().partition("\n## Map\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([\w/]+)/` \| (.*) \|$", section, re.MULTILINE)
     return {package: re.findall(r"`(\w+\.py)`", modules) for package, modules in rows}
 
@@ -34,9 +35,9 @@ def test_the_map_names_modules_that_exist() -> None:
 def test_documents_about_the_code_name_files_that_exist() -> None:
     """A path of at least two parts is one of the repository, or of the package."""
     missing = []
-    for document in (ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")):
+    for document in (REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("docs/**/*.md")):
         for path in re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|ts|tsx|md|yml|json))`", document.read_text()):
-            ours = (ROOT / path).is_file() or (PACKAGE / path).is_file()
+            ours = (REPOSITORY / path).is_file() or (PACKAGE / path).is_file()
             if not ours and not path.startswith(("lib/", "src/", "toc/", "done/")):
                 missing.append((document.name, path))
     assert missing == []
@@ -60,7 +61,7 @@ def anchors(document: Path) -> set[str]:
     return slugs | set(re.findall(r'<a id="(.*?)"', text))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_links_lead_to_what_is_there(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
         if "://" in target or target.startswith("mailto:"):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from image_similarity.encoders.mini.efficientnet import FEATURES, EfficientNetLite0, from_checkpoint
+from tests.support.paths import SHARED
 
 # (kernel, stride, expansion, inputs, outputs) of the sixteen blocks, written out.
 BLOCKS = [
@@ -34,7 +35,7 @@ BLOCKS = [
     (5, 1, 6, 192, 192),
     (3, 1, 6, 192, 320),
 ]
-PHOTOS = sorted((Path(__file__).parents[4] / "shared" / "images").glob("*.JPEG"))
+PHOTOS = sorted((SHARED / "images").glob("*.JPEG"))
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from image_similarity.vectors.qdrant_edge import live_shard
 from image_similarity.vectors.qdrant_edge import log as edge_log
 from image_similarity.vectors.qdrant_edge.live_shard import LiveShard
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore, ExistingCollection, inspect_collection
+from tests.contract.vectors.conftest import META
 from tests.support.flushes import break_files
 from tests.support.records import record, towards
 from tests.support.servers import PATIENCE
-from tests.unit.vectors.conftest import META
 
 
 @pytest.fixture

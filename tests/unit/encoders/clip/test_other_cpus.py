@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.paths import REPOSITORY
+
 HERE = Path(__file__).parent
 COMPUTING = ["test_clip.py", "test_clip_text.py", "test_efficientnet.py", "test_mini.py", "test_mini_text.py"]
 
@@ -25,7 +27,7 @@ def test_everything_holds_without_avx512() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in COMPUTING)],
         env={**os.environ, **less},
-        cwd=HERE.parents[2],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,

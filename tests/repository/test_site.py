@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import REPOSITORY
 
 pytest.importorskip("mkdocs", reason="MkDocs is not installed: pip install --group docs")
 pytest.importorskip("material", reason="MkDocs Material is not installed: pip install --group docs")
@@ -19,7 +19,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Links that lead nowhere are warnings, and `--strict` makes errors of warnings."""
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.domain.filters import parse_filter
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
+from tests.contract.vectors.conftest import META
 from tests.support.records import record, towards
-from tests.unit.vectors.conftest import META
 
 NAMES = ("a", "b", "c")
 

@@ -16,8 +16,9 @@ from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Pixels
 from image_similarity.encoders.clip.preprocessing import Family, Preprocessing
 from tests.support.drawings import noise, photo
+from tests.support.paths import SHARED
 
-PHOTOS = sorted((Path(__file__).parents[4] / "shared" / "images").glob("*"))[:8]
+PHOTOS = sorted((SHARED / "images").glob("*"))[:8]
 
 # Width and height; the last ones ask for a resized image hundreds of times longer than what is kept of it.
 SIZES = [(1, 1), (2, 3), (31, 31), (32, 32), (33, 32), (224, 224), (225, 224), (640, 480), (480, 641), (200, 51)]
