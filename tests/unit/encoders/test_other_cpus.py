@@ -13,8 +13,8 @@ import torch
 
 from tests.support.paths import REPOSITORY
 
-HERE = Path(__file__).parent
-COMPUTING = ["test_clip.py", "test_clip_text.py", "test_efficientnet.py", "test_mini.py", "test_mini_text.py"]
+ENCODERS = Path(__file__).parent
+COMPUTING = ["clip/test_image.py", "clip/test_text.py", "mini/test_efficientnet.py", "mini/test_image.py", "mini/test_text.py"]
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="AVX2 is of x86-64 alone")
@@ -25,7 +25,7 @@ COMPUTING = ["test_clip.py", "test_clip_text.py", "test_efficientnet.py", "test_
 def test_everything_holds_without_avx512() -> None:
     less = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in COMPUTING)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(ENCODERS / name) for name in COMPUTING)],
         env={**os.environ, **less},
         cwd=REPOSITORY,
         capture_output=True,
