@@ -14,7 +14,13 @@ import torch
 from tests.support.paths import REPOSITORY
 
 ENCODERS = Path(__file__).parent
-COMPUTING = ["clip/test_image.py", "clip/test_text.py", "mini/test_efficientnet.py", "mini/test_image.py", "mini/test_text.py"]
+COMPUTING = [
+    "clip/test_image.py",
+    "clip/test_text.py",
+    "mini/test_efficientnet.py",
+    "mini/test_image.py",
+    "mini/test_text.py",
+]
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="AVX2 is of x86-64 alone")
