@@ -1,1 +1,1 @@
-"""Bytes to pixels."""
+"""Image files: where they come from, and how their bytes become pixels."""

@@ -1,4 +1,4 @@
-"""Which addresses of the network a URL of a caller's may lead to."""
+"""Decides which network addresses the server may fetch a caller's URL from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 
 PUBLIC_PORTS = frozenset({80, 443, 8080, 8443})
-"""What is asked for at addresses that nobody allowed by name: web servers, and nothing else that speaks."""
+"""Ports allowed at addresses that the operator has not listed: those of web servers, and no other services."""
 
-# The registries of special-purpose addresses (RFC 6890 and what came after it), and what clouds answer at. Written
-# out, for what Python's `is_global` holds for public has changed from one release to the next.
+# The registries of special-purpose addresses (RFC 6890 and its updates), and addresses of cloud services. Written out,
+# because the meaning of Python's `is_global` has changed from one release to the next.
 _REFUSED_V4 = [
     IPv4Network(network)
     for network in (
@@ -37,7 +37,7 @@ _REFUSED_V4 = [
     )
 ]
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""All else of IPv6 is no address of a public host: loopback, link-local, unique-local, multicast, reserved."""
+"""No other IPv6 address is a public host: the rest is loopback, link-local, unique-local, multicast or reserved."""
 _REFUSED_V6 = [
     IPv6Network(network)
     for network in (
@@ -60,39 +60,39 @@ _OF_CLOUDS = [
         "fd20:ce::/32",
     )
 ]
-"""Metadata services, which give out credentials, and hosts of virtual machines."""
+"""Metadata services of clouds, which give out credentials, and hosts of virtual machines."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def is_of_cloud(address: Address) -> bool:
-    """Tell whether a cloud's metadata may be at an address, also where that carries an IPv4 address."""
+    """Return whether an address, or an IPv4 address embedded in it, may be a cloud's metadata service."""
     return any(one in network for one in (address, *_carried(address)) for network in _OF_CLOUDS)
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is that of a host on the public network, also where it carries an IPv4 address."""
+    """Return whether an address is a host on the public network; of embedded IPv4 addresses, whether that one is."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _REFUSED_V4)
     if address in _IPV4_MAPPED or address in _NAT64:
-        # The one is written by resolvers without IPv6, the other is how hosts without IPv4 reach the rest.
+        # Resolvers without IPv6 return mapped addresses; hosts without IPv4 reach IPv4 hosts through NAT64.
         return is_public(_carried(address)[0])
     return address in _GLOBAL_UNICAST and not any(address in network for network in _REFUSED_V6)
 
 
 def _carried(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that may be reached by an IPv6 address."""
+    """Return the IPv4 addresses embedded in an IPv6 address."""
     if isinstance(address, IPv4Address):
         return []
     if address in _IPV4_MAPPED or address in _NAT64:
         return [IPv4Address(int(address) & 0xFFFFFFFF)]
-    # Teredo's client is its second address.
+    # A Teredo address embeds two: server and client.
     found = [address.sixtofour, *(address.teredo or ())]
     return [one for one in found if one is not None]
 
 
 def read_address(text: str) -> Address | None:
-    """Return the address that a text spells the usual way, or None; without the zone that IPv6 may end in."""
+    """Return the address in the usual notation, without an IPv6 zone; None for any other text."""
     try:
         return ip_address(text.partition("%")[0])
     except ValueError:
@@ -100,10 +100,10 @@ def read_address(text: str) -> Address | None:
 
 
 class AllowedNetworks:
-    """What else may be fetched from, as an operator lists it: networks, addresses, names of hosts."""
+    """Networks, addresses and host names that the operator has allowed in addition."""
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
-        """Raise ValueError for an entry that is none of these."""
+        """Raises ValueError for an entry that is none of these."""
         self._networks: list[IPv4Network | IPv6Network] = []
         self._hosts: set[str] = set()
         for entry in entries:
@@ -115,25 +115,25 @@ class AllowedNetworks:
                 self._hosts.add(_plain(entry))
 
     def names(self, host: str) -> bool:
-        """Tell whether a host is allowed by its name."""
+        """Return whether a host is allowed by its name."""
         return _plain(host) in self._hosts
 
     def holds(self, address: Address) -> bool:
-        """Tell whether an address is in one of the networks; one that carries an IPv4 address is that one too."""
+        """Return whether an address, or an IPv4 address mapped into it, is in one of the networks."""
         carried: Sequence[Address] = [address]
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             carried = [address, address.ipv4_mapped]
-        # A network has only addresses of its own version.
+        # `in` is False for a network of the other IP version.
         return any(one in network for one in carried for network in self._networks)
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be the name of a host, international ones as DNS has them."""
+    """Return whether a text can be a host name; international names must be encoded as in DNS."""
     return 0 < len(text) <= 253 and text.isascii() and all(one.isalnum() or one in "-._" for one in text)
 
 
 def spells_a_number(host: str) -> bool:
-    """Tell whether a resolver may take a name for an IPv4 address: 2130706433, 0x7f.1, 127.1, 017700000001."""
+    """Return whether a resolver may read a name as an IPv4 address: 2130706433, 0x7f.1, 127.1, 017700000001."""
     last = host.rstrip(".").rpartition(".")[2].lower()
     return last.isdigit() or last.startswith("0x")
 

@@ -1,4 +1,4 @@
-"""The time that an image may take, less what it waits for others."""
+"""The time limit of decoding one image, not counting the time that it waits for other images."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from time import monotonic
 
 
 class Clock:
-    """Stands still until it is started and while it is stopped; one thread starts and stops it, any may look."""
+    """A countdown that can be paused. One thread starts and stops it; any thread may read it."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        """Allowed, from the start on."""
+        """Time limit from the start on."""
         self._deadline: float | None = None
 
     def start(self) -> None:
-        """Let it run, with all of its time."""
+        """Start it, with the full time."""
         self._deadline = monotonic() + self.seconds
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let it stand still, and go on afterwards with the time that it had left."""
+        """Pause it in the block; afterwards it goes on with the time that was left."""
         left = self.left()
         self._deadline = None
         try:
@@ -30,10 +30,10 @@ class Clock:
             self._deadline = monotonic() + left
 
     def left(self) -> float:
-        """Seconds that are left; all of them while it stands still."""
+        """Return the seconds that are left; `seconds` while it is not running."""
         deadline = self._deadline
         return self.seconds if deadline is None else deadline - monotonic()
 
     def complaint(self) -> str:
-        """What to tell the sender of an image that took longer."""
+        """Return the error message for the sender of an image that took longer."""
         return f"Decoding the image took longer than {self.seconds:g} s; send a smaller one."

@@ -1,8 +1,8 @@
-"""What a decoding process gives up before it sees a stranger's bytes; Linux only.
+"""Privileges that a decoding process gives up before it reads untrusted bytes; Linux only.
 
-With no descriptor to be had there is no file to open and no socket to make, whether or not the kernel grants a network
-namespace (in most containers it does not). What stays open to code that takes a decoder over: memory and time up to the
-limits, and the kernel's system calls that need no descriptor.
+RLIMIT_NOFILE of 0 prevents new descriptors, so no file can be opened and no socket made, even if the kernel refuses a
+network namespace (in most containers it does). Code that takes over a decoder can still use memory and time up to the
+limits, and system calls that need no new descriptor.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 
 HEADROOM = 96 << 20
-"""Bytes that a decoder may take beyond what it was granted: the interpreter, a tile, what an estimate lacks."""
+"""Bytes that a decoder may use beyond its grant, for the interpreter, a tile, and errors of the estimate."""
 
 
 def leave_network() -> None:
-    """Move to a network namespace without any network, where the kernel lets us; call it before there are threads."""
+    """Move to a network namespace without any network, if the kernel allows it; call it before threads start."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def bind_to_parent(parent: int) -> None:
-    """Die with the thread that started this process, gain no privilege, be the first that a lack of memory kills.
+    """Die with the thread that started this process, gain no privileges, and be the OOM killer's first choice.
 
-    Raises SystemExit where `parent` is gone already. To be called after `leave_network`, which undoes it.
+    Raises SystemExit if `parent` has exited already. Call it after `leave_network`, which would undo it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit("the server is gone")
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    # What stops the server reaches all of its group; decoders finish what the server still waits for.
+    # A signal to the server's process group reaches decoders too; they must finish images that the server waits for.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
@@ -52,9 +52,9 @@ class Limits:
     """Bounds on memory and processor time, renewed for each image."""
 
     def __init__(self, *, memory: int, region: int) -> None:
-        """Give up files, sockets and core dumps for good, and all address space beyond `memory` bytes.
+        """Give up files, sockets and core dumps for good, and limit the address space by `memory` bytes.
 
-        `region` is the size of the shared memory, of which a copy may be held. Raises OSError.
+        `region` is the size of the shared memory in bytes; the process may hold one copy of it. Raises OSError.
         """
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         space = self._pages(0) + 2 * region + 5 * memory // 4 + 2 * HEADROOM
@@ -69,13 +69,13 @@ class Limits:
             resource.setrlimit(kind, (limit, limit))
 
     def renew(self, *, memory: int, seconds: int | None = None) -> None:
-        """Allow `memory` more bytes than are held now and, from now on, `seconds` of the processor."""
+        """Allow `memory` bytes more than are in use now, and `seconds` of processor time from now on."""
         _set_soft(resource.RLIMIT_DATA, self._pages(5) + 5 * memory // 4 + HEADROOM)
         if seconds is not None:
             _set_soft(resource.RLIMIT_CPU, int(time.process_time()) + seconds)
 
     def _pages(self, column: int) -> int:
-        """Bytes in a column of /proc/self/statm."""
+        """Return the bytes in a column of /proc/self/statm."""
         return int(os.pread(self._statm, 256, 0).split()[column]) * resource.getpagesize()
 
 

@@ -1,4 +1,4 @@
-"""Bytes of a picture -> upright RGB pixels; whatever a stranger sends, pixels or one of our errors."""
+"""Image file bytes -> upright RGB pixels; any input gives either pixels or one of our errors."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _UPRIGHT = {
 TOO_MUCH_MEMORY = "Decoding the image takes more memory than its header promises; save it anew and send that."
 
 MAX_SCANS = 100
-"""Of one JPEG; a progressive one has about ten."""
+"""Scans per JPEG; a progressive one has about ten."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image that is ready to be encoded."""
+    """An image that is ready for the encoder."""
 
     image: Image.Image
     """RGB, upright, with an empty `info`; a JPEG may have been decoded at a reduced scale."""
@@ -70,17 +70,17 @@ def decode(
 ) -> DecodedImage:
     """Decode an image file of any supported format; safe in many threads at once.
 
-    The first frame of an animation is taken, EXIF orientation applied, transparency composited on white,
-    and every colour mode converted to RGB. ICC profiles are ignored: pixels are taken for sRGB.
+    Takes the first frame of an animation, applies the EXIF orientation, composites transparency on white, and
+    converts every colour mode to RGB. Ignores ICC profiles: pixels are taken as sRGB.
 
     A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is several times as fast, as long as the
     shorter side keeps `min_short_side` and the longer `min_long_side` pixels. Both None: full size.
 
-    `grant` is asked for the memory that it will take, once that is known and before it is taken.
+    `grant` is called with the bytes of memory that decoding will take, before they are allocated.
 
-    Raises UnsupportedFormat for bytes that no supported format begins with, ImageTooLarge for more than
-    `max_pixels` pixels (told from the header: nothing is decoded), ImageUndecodable for all else that cannot be
-    decoded to its last pixel, and what `grant` raises.
+    Raises UnsupportedFormat if the signature is of no supported format, ImageTooLarge for more than `max_pixels`
+    pixels (according to the header: nothing is decoded), ImageUndecodable for any other file that cannot be decoded
+    to its last pixel, and what `grant` raises.
     """
     name = format_of(data)
     opener = _openers().get(name or "")
@@ -91,7 +91,7 @@ def decode(
         try:
             canvas = webp_canvas(data) if name == "WEBP" else None
             if canvas:
-                # Before Pillow opens it, because there libwebp allocates eight bytes a pixel at once.
+                # Before Pillow opens it, because opening makes libwebp allocate eight bytes per pixel at once.
                 _check_pixels(canvas, max_pixels)
                 grant(canvas[0] * canvas[1] * OF_CONTAINER["WEBP"])
             scans = _check_scans(data) if name == "JPEG" else 1
@@ -108,40 +108,40 @@ def decode(
         except MemoryError as error:
             raise DecodeOutOfMemory(TOO_MUCH_MEMORY) from error
         except Image.DecompressionBombError as error:
-            # Pillow checks a few sizes itself, in the middle of reading a file, by a limit of the process.
+            # Pillow checks a few sizes itself while reading a file, against a process-wide limit.
             limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
             raise ImageTooLarge(f"The image has more than {limit:,} pixels, which is the limit.") from error
         except Exception as error:
-            # Pillow and its plugins raise at least fifteen unrelated kinds of exceptions on broken files.
-            # Their texts are kept for the log only: they may hold addresses and other internals.
+            # Pillow and its plugins raise at least fifteen unrelated exception types on broken files. Their messages
+            # go to the log only, because they may contain addresses and other internals.
             raise ImageUndecodable(_complaint(name, error)) from error
 
 
 class _Jpeg(JpegImageFile):
-    """A JPEG that does not ask its EXIF block, which may be broken, for a resolution that nobody needs."""
+    """A JPEG that does not read the resolution, which we do not use, from its EXIF block, which may be broken."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
 
 
 class _Tiff(TiffImageFile):
-    """A TIFF that leaves nested EXIF directories, which may be broken, unread."""
+    """A TIFF that does not read nested EXIF directories, which may be broken."""
 
     def load_end(self) -> None:
         ImageOps.exif_transpose(self, in_place=True)
 
 
 def supported_formats() -> tuple[str, ...]:
-    """Names of the formats that `decode` accepts in this installation."""
+    """Return the names of the formats that `decode` accepts in this installation."""
     return tuple(_openers())
 
 
 @cache
 def _openers() -> dict[str, Callable[[io.BytesIO], ImageFile]]:
-    """Return what opens each format; a file is shown to the one decoder that its signature names.
+    """Return the opener of each format; only the decoder that a file's signature names reads the file.
 
-    `Image.open` is not used: it checks the size only against Pillow's own limit, which is global to the
-    process and warns first, and it would have JPEGs searched for further pictures (MPO).
+    `Image.open` is not used: it checks the size only against Pillow's own limit, which is process-wide and warns
+    first, and it would search JPEGs for further pictures (MPO).
     """
     silence_tiff()
     openers: dict[str, Callable[[io.BytesIO], ImageFile]] = {
@@ -167,12 +167,12 @@ def _decode(file: ImageFile, name: str, full_size: tuple[int, int]) -> DecodedIm
     orientation = _orientation(file)
     image = to_rgb(file)
     if image is not file:
-        Image.Image.close(file)  # its pixels, before there are a third copy; the bytes are the caller's
+        Image.Image.close(file)  # frees its pixels before the third copy; the bytes belong to the caller
     if drawn is not None and drawn != (0, 0, *image.size):
         image = _alone_on_white(image, drawn)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    image.info.clear()  # of what a later `save` would write: colour profile, transparency
+    image.info.clear()  # a later `save` would write colour profile and transparency
     width, height = image.size
     if isinstance(file, JpegImageFile):
         width, height = full_size if orientation < 5 else full_size[::-1]
@@ -180,28 +180,28 @@ def _decode(file: ImageFile, name: str, full_size: tuple[int, int]) -> DecodedIm
 
 
 def _reduce(file: JpegImageFile, min_short_side: int, min_long_side: int) -> None:
-    """Have a JPEG decoded at the smallest scale that keeps both sides long enough; 0 and 0: at full size."""
+    """Set a JPEG to the smallest scale that keeps both sides long enough; 0 and 0: full size."""
     if not (min_short_side or min_long_side):
         return
     for scale in (8, 4, 2):
         short, long = sorted(-(-side // scale) for side in file.size)
         if short >= min_short_side and long >= min_long_side:
-            # `draft` takes the largest scale at which both sides stay at least this long: this very scale.
+            # `draft` takes the strongest reduction that keeps both sides at least this long: exactly this scale.
             file.draft(None, (max(1, file.width // scale), max(1, file.height // scale)))
             return
 
 
 def _orientation(file: ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none, or the EXIF block is broken."""
+    """Return the EXIF orientation, 1 to 8; 1 if there is none or the EXIF block is broken."""
     try:
         value = file.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # any kind, as in `decode`; but the picture itself is good
+    except Exception:  # any type, as in `decode`; the picture itself may be good
         return 1
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
 def _alone_on_white(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Whiten all outside of `box`: where a GIF's first frame draws nothing, Pillow leaves colour number 0."""
+    """Paint everything outside `box` white: Pillow leaves colour 0 where a GIF's first frame draws nothing."""
     canvas = Image.new("RGB", image.size, (255, 255, 255))
     canvas.paste(image.crop(box), box)
     return canvas

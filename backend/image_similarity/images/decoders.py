@@ -1,4 +1,4 @@
-"""So many image files at a time, and never longer than agreed: in threads, or in processes that can be killed."""
+"""Decodes a bounded number of image files at once, with a time limit, in threads or in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from image_similarity.telemetry.metrics import Metrics
 Isolation = Literal["process", "thread"]
 
 MORE_PATIENCE = 5.0
-"""Seconds, beyond an image's own time, to wait for a decoder: so the images behind a slow one still get theirs."""
+"""Seconds, beyond an image's time limit, to wait for a decoder, so that an image behind a slow one gets its turn."""
 
 _REGION = 32 << 20
-"""Bytes of an image, or of what is made of it, that a decoding process is ready for; for more a larger one starts."""
+"""Bytes of shared memory of a decoding process, for an image or its results; a larger image gets a larger one."""
 _MAX_BACKOFF_SECONDS = 30.0
 _ATTEMPTS = 3
 _WHY = {
@@ -45,7 +45,8 @@ _WHY = {
 class Decoders:
     """A fixed number of decoders, each for one image at a time; one event loop at a time uses `run`.
 
-    A thread that outlasts its image's time is free only once it has finished; a process is killed and replaced.
+    A thread cannot be killed: it is free only when it has finished, even after the time limit. A process that takes
+    too long is killed and replaced.
     """
 
     def __init__(
@@ -58,9 +59,9 @@ class Decoders:
         timeout: float,
         memory: int,
     ) -> None:
-        """Take all that recipes will hold, seconds for an image, and bytes for the large ones under way together.
+        """`preprocess` is all functions that recipes may use; `timeout` seconds per image, `memory` bytes for all.
 
-        Raises InvalidRequest for processes where there are none.
+        Raises InvalidRequest for `isolation="process"` on another system than Linux.
         """
         if isolation == "process" and sys.platform != "linux":
             raise InvalidRequest("DECODE_ISOLATION=process needs Linux; set DECODE_ISOLATION=thread.")
@@ -71,7 +72,7 @@ class Decoders:
         self._memory = memory
         self._budget = MemoryBudget(memory)
         self._free = asyncio.Semaphore(count)
-        # One more, which starts processes.
+        # One thread more, which starts processes.
         self._threads = ThreadPoolExecutor(count + 1, thread_name_prefix="decode")
         self._processes = _Processes(self._preprocess, metrics, memory) if isolation == "process" else None
         self._overdue = 0
@@ -79,24 +80,24 @@ class Decoders:
 
     @property
     def overdue(self) -> int:
-        """Decoders that are at an image whose time is over."""
+        """Number of decoders busy with an image whose time is over."""
         return self._overdue
 
     def failure(self) -> str | None:
-        """Return why no image can be decoded now; None where all is well."""
+        """Return why no image can be decoded now; None if decoders work."""
         if self._overdue >= self._count:
             return f"All {self._count} decoders are at images that take longer than {self._timeout:g} s."
         if self._processes is None or (failure := self._processes.failure) is None:
             return None
         if self._processes.may_start and (self._warming is None or self._warming.done()):
-            # Nobody sends images here while this fails; so it is tried for those who ask.
+            # A balancer sends no images here while this fails, so the health check starts the next attempt.
             self._warming = self._threads.submit(self._processes.warm)
         return failure
 
     async def run(self, data: bytes, recipe: Recipe) -> Prepared:
         """Return what the recipe makes of an image file.
 
-        Raises ImageUndecodable, ImageTooLarge, UnsupportedFormat, DecodeTimeout; Overloaded where no decoder, or too
+        Raises ImageUndecodable, ImageTooLarge, UnsupportedFormat, DecodeTimeout; Overloaded if no decoder, or too
         little memory, becomes free in time.
         """
         patience = self._timeout + MORE_PATIENCE
@@ -114,16 +115,16 @@ class Decoders:
         except RuntimeError as error:
             self._free.release()
             raise Overloaded("The service is shutting down.", retry_after=1.0) from error
-        # Not when the caller gives up, but when the decoder is free again.
+        # Release the place when the decoder is free, not when the caller gives up.
         call.add_done_callback(self._release)
         return await self._in_time(call, clock)
 
     def prepare(self, data: bytes, recipe: Recipe) -> Prepared:
-        """As `run`, but in the calling thread, which waits as long as it takes and must live as long as this."""
+        """As `run`, but in the calling thread, which must outlive this object; waits for memory, not for a decoder."""
         return self._work(data, recipe, Clock(self._timeout))
 
     def close(self) -> None:
-        """Stop; what is under way in processes is lost, what is in threads is left to itself."""
+        """Stop. Processes are killed with their images; threads finish theirs in the background."""
         if self._processes is not None:
             self._processes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -148,7 +149,7 @@ class Decoders:
             self._budget.give_back(taken)
 
     async def _in_time(self, call: asyncio.Future[Prepared], clock: Clock) -> Prepared:
-        # Processes are killed when their time is over; this is for threads, and for what else may hang.
+        # Processes are killed when their time is over; this limit is for threads, and for anything else that hangs.
         more = 0.0 if self._processes is None else MORE_PATIENCE
         while not call.done():
             left = clock.left() + more
@@ -166,17 +167,17 @@ class Decoders:
 
     def _release(self, call: asyncio.Future[Any]) -> None:
         self._free.release()
-        # Marks an error as seen: its caller may be gone.
+        # Marks the error as retrieved: its caller may be gone.
         if not call.cancelled():
             call.exception()
 
 
 class _NotSeen(Exception):
-    """The process was gone before it looked at the image."""
+    """The process died before it read the image."""
 
 
 class _Processes:
-    """Those that wait for an image, the latest used on top, so that there are no more than there is use for."""
+    """A stack of idle processes, the last used on top, so that no more are started than are needed."""
 
     def __init__(self, preprocess: tuple[Preprocess, ...], metrics: Metrics, memory: int) -> None:
         self._preprocess = preprocess
@@ -187,7 +188,7 @@ class _Processes:
         self._busy: set[DecoderProcess] = set()
         self._closed = False
         self.failure: str | None = None
-        """Why none can be started; None where the last one could."""
+        """Why no process can be started; None if the last start succeeded."""
         self._failures = 0
         self._not_before = 0.0
 
@@ -197,7 +198,7 @@ class _Processes:
         return monotonic() >= self._not_before
 
     def warm(self) -> None:
-        """Have one ready, unless there is; never raises."""
+        """Start a process unless one is idle; logs ImageSimilarityError instead of raising it."""
         try:
             self._put(self._get(_REGION))
         except ImageSimilarityError as error:
@@ -205,7 +206,7 @@ class _Processes:
                 get_logger().warning("decoder_not_started", reason=str(error))
 
     def prepare(self, data: bytes, recipe: Recipe, grant: Grant, clock: Clock) -> Prepared:
-        """Have an image prepared by one of them; raises as `Decoders.run`."""
+        """Prepare an image in one of the processes; raises as `Decoders.run`."""
         for _ in range(_ATTEMPTS):
             with suppress(_NotSeen):
                 return self._prepare(data, recipe, grant, clock)
@@ -213,7 +214,7 @@ class _Processes:
 
     def _prepare(self, data: bytes, recipe: Recipe, grant: Grant, clock: Clock) -> Prepared:
         process = self._get(max(_REGION, len(data) + 1))
-        # Starting one is no fault of the image.
+        # Start the clock only now: the start of a process does not count.
         clock.start()
         try:
             return process.prepare(data, recipe, grant, clock)
@@ -245,7 +246,7 @@ class _Processes:
             process.kill()
 
     def _get(self, region: int) -> DecoderProcess:
-        """Return one of at least so much shared memory. Raises Overloaded where none can be started."""
+        """Return a process with at least `region` bytes of shared memory. Raises Overloaded if none can be started."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is None or process.region < region or not process.alive:
@@ -256,7 +257,7 @@ class _Processes:
             if not self._closed:
                 self._busy.add(process)
                 return process
-        # Closed while it started.
+        # `close` was called while the process started.
         process.close()
         raise Overloaded("The service is shutting down.", retry_after=1.0)
 
@@ -288,7 +289,7 @@ class _Processes:
         try:
             return DecoderProcess(self._preprocess, memory=self._memory, region=region)
         except DecoderDied:
-            # Once it may have been bad luck.
+            # Try twice: the first failure may be a chance event.
             self._count("start")
             return DecoderProcess(self._preprocess, memory=self._memory, region=region)
 

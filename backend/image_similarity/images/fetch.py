@@ -1,10 +1,10 @@
-"""An image by its URL, from the public network and from nowhere that the operator did not allow.
+"""Fetches an image by URL from the public network, and from hosts that the operator allows.
 
-The caller chooses the URL, this machine makes the request: a server that is not careful lends its place in the network
-to whoever asks (server-side request forgery, OWASP). So a host's name is resolved once, all its addresses are checked,
-and the connection goes to one that was: a name that means something else a moment later has no say. TLS still asks for
-a certificate of the name. Redirects are followed here, each checked like the first URL. What is refused and what does
-not exist are answered in the same words, so that nobody can map the network behind this server.
+The caller chooses the URL and this machine sends the request, so callers could reach its private network (server-side
+request forgery, OWASP). Therefore a host name is resolved once, all its addresses are checked, and the connection goes
+to a checked address, even if the name resolves differently a moment later. TLS still demands a certificate for the
+name. Redirects are followed here, and each one is checked like the first URL. Refused and unknown hosts get the same
+error, so that callers cannot map the network behind this server.
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ from image_similarity.telemetry.logging import get_logger
 MAX_REDIRECTS = 5
 
 MAX_URL = 2048
-"""Characters."""
+"""Characters of a URL."""
 
 _ADDRESSES_TRIED = 4
-"""Of one host, while none answers."""
+"""Addresses of one host that are tried until one answers."""
 
 _AT_ONCE = 16
-"""Fetches under way: each may hold an image in memory. More wait, within their time."""
+"""Concurrent fetches, because each may hold an image in memory. Further ones wait, within their time limit."""
 
 _RESOLVER_THREADS = 4
-"""Of their own, for a resolver that hangs cannot be interrupted, and all else runs in the event loop's threads."""
+"""Own threads, because a hanging resolver cannot be interrupted and would block the event loop's default threads."""
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _HEADERS = {
     "User-Agent": f"image-similarity/{__version__}",
     "Accept": "image/*, application/octet-stream;q=0.5, */*;q=0.1",
-    # Nothing is unpacked here, so that no megabyte becomes a gigabyte.
+    # Bodies are never decompressed here, so that a megabyte cannot become a gigabyte.
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Returns the addresses of a host's name, as text; raises OSError, or UnicodeError, where it has none."""
+"""Returns the addresses of a host name, as text; raises OSError or UnicodeError if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A URL that was taken apart, once and for all that is done with it."""
+    """A URL, parsed once: checks and requests use these same parts."""
 
     url: httpx.URL
     host: str
-    """As DNS has it: lower case, international names encoded; an IPv6 address without brackets."""
+    """As in DNS: lower case, international names encoded; an IPv6 address without brackets."""
     port: int
 
 
@@ -83,10 +83,10 @@ class UrlFetcher:
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`timeout` is in seconds, for everything together; `allow` is as `AllowedNetworks` takes it.
+        """`timeout` is in seconds, for a whole fetch; `allow` is the entries of `AllowedNetworks`.
 
-        `resolve` stands in for the system's resolver, `tls` for the usual certificate authorities. Raises ValueError
-        for what `allow` must not hold.
+        `resolve` replaces the system's resolver, `tls` the usual certificate authorities. Raises ValueError for an
+        invalid entry of `allow`.
         """
         self._enabled = enabled
         self._max_bytes = max_bytes
@@ -98,10 +98,10 @@ class UrlFetcher:
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, url: str) -> bytes:
-        """Return the bytes at a URL, whatever they are: decoding finds out.
+        """Return the bytes at a URL, without checking that they are an image: decoding does that.
 
-        Raises UrlFetchDisabled; UrlRefused for a URL, or a redirect, that is not to be followed; UrlUnreachable where
-        no answer or no image's bytes come; BodyTooLarge; UrlFetchTimeout. A cancelled caller ends the connection.
+        Raises UrlFetchDisabled; UrlRefused for a URL or redirect that must not be followed; UrlUnreachable if no
+        answer comes, or an error instead of bytes; BodyTooLarge; UrlFetchTimeout. Cancelling ends the connection.
         """
         if not self._enabled:
             raise UrlFetchDisabled("Images are not fetched by URL here (ALLOW_URL_FETCH); send the image itself.")
@@ -115,9 +115,9 @@ class UrlFetcher:
             ) from None
 
     async def fetch_all(self, urls: Sequence[str]) -> dict[str, bytes]:
-        """Return the bytes at each URL, at once; together they may be as many as those of one. Raises as `fetch`.
+        """Fetch all URLs concurrently and return their bytes; the size limit applies to the sum. Raises as `fetch`.
 
-        Where one fails, or nobody waits any more, the others are given up.
+        If one fetch fails, or the caller is cancelled, the others are cancelled.
         """
         fetched: dict[str, bytes] = {}
 
@@ -135,7 +135,7 @@ class UrlFetcher:
         return fetched
 
     async def close(self) -> None:
-        """Let go of the threads; closing twice is harmless."""
+        """Shut down the threads; closing twice is harmless."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _follow(self, target: _Target) -> bytes:
@@ -150,15 +150,15 @@ class UrlFetcher:
         raise UrlRefused(f"image_url is redirected more than {MAX_REDIRECTS} times.")
 
     async def _request(self, target: _Target) -> bytes | str:
-        """Return the bytes, or where else they are."""
+        """Return the bytes, or the URL of a redirect."""
         addresses = (await self._addresses(target))[:_ADDRESSES_TRIED]
         for number, address in enumerate(addresses, start=1):
-            # The last one has what is left of the time for everything.
+            # The last address gets the rest of the total time.
             patience = self._timeout / len(addresses) if number < len(addresses) else None
             try:
                 return await self._ask(target, address, patience)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                # The next one may answer; which did what is nobody's to know.
+                # The next address may answer; the caller must not learn which one failed.
                 continue
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _unreachable() from error
@@ -166,8 +166,8 @@ class UrlFetcher:
 
     async def _ask(self, target: _Target, address: Address, patience: float | None) -> bytes | str:
         headers = {**_HEADERS, "Host": target.url.netloc.decode("ascii")}
-        # The URL of the address, under the name of the host: what is connected to is what was checked, while the server
-        # and the check of its certificate are told the name.
+        # The URL contains the address, so that we connect to the address that was checked; the Host header, SNI and the
+        # check of the certificate use the host name.
         pinned = target.url.copy_with(host=str(address), port=target.port, fragment=None)
         client = httpx.AsyncClient(
             verify=self._context(),
@@ -192,7 +192,7 @@ class UrlFetcher:
         length = response.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
-        # A length that is not true is no matter: what comes is counted.
+        # A false length does no harm, because the bytes are counted as they arrive.
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
@@ -201,7 +201,7 @@ class UrlFetcher:
         return bytes(body)
 
     async def _addresses(self, target: _Target) -> list[Address]:
-        """Return the addresses of a host, all of them checked. Raises UrlRefused."""
+        """Return the addresses of a host. Raises UrlRefused unless all of them are allowed."""
         literal = read_address(target.host)
         if literal is None and spells_a_number(target.host):
             raise _refused(target, "spells an address in an unusual way")
@@ -219,7 +219,7 @@ class UrlFetcher:
         if self._allowed.holds(address):
             return True
         if self._allowed.names(target.host):
-            # No name of a host was ever meant to lead to the credentials there.
+            # An allowed host name must not lead to a cloud's metadata service, which gives out credentials.
             return not is_of_cloud(address)
         return is_public(address) and target.port in PUBLIC_PORTS
 
@@ -231,7 +231,7 @@ class UrlFetcher:
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
     def _context(self) -> ssl.SSLContext:
-        # Made once, when it is first needed: it reads 150 certificates.
+        # Made once, at first use, because it reads 150 certificates.
         if self._tls is None:
             self._tls = httpx.create_ssl_context(trust_env=False)
         return self._tls
@@ -241,12 +241,12 @@ class UrlFetcher:
 
 
 def _parse(url: str) -> _Target:
-    """Take a URL apart. Raises UrlRefused for anything but plain http and https."""
+    """Parse a URL. Raises UrlRefused for anything but plain http and https."""
     if len(url) > MAX_URL or not url.isprintable() or "\\" in url or any(character.isspace() for character in url):
         raise UrlRefused(f"image_url must be a URL of up to {MAX_URL} characters, without spaces and backslashes.")
     try:
         parsed = httpx.URL(url)
-        # Raises ValueError, of which UnicodeError is one, where no name can be made of it.
+        # `raw_host` and `decode` raise ValueError (UnicodeError is one) if the host is not a valid name.
         host, port = parsed.raw_host.decode("ascii"), parsed.port
     except (httpx.InvalidURL, ValueError):
         raise UrlRefused("image_url is not a URL.") from None
@@ -274,7 +274,7 @@ def _joined(base: httpx.URL, location: str) -> str:
 
 
 def _refused(target: _Target, reason: str) -> UrlRefused:
-    # For whoever runs the server. To the caller what has no address and what has a forbidden one look the same.
+    # The reason is logged for the operator. The caller gets the same error for unknown and for forbidden hosts.
     get_logger().warning("url_refused", host=target.host, port=target.port, reason=reason)
     return UrlRefused(
         "The host of image_url, or of what it is redirected to, is none that images are fetched from: it does not "

@@ -1,4 +1,4 @@
-"""Image files on disk: which ones, and what each is called in the collection."""
+"""Finds and reads image files on disk, and derives their ids in the collection."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from image_similarity.domain.records import Metadata
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
-"""What is taken from a folder; a file that is named itself is taken whatever its name."""
+"""Suffixes of the files taken from a folder; a file given by its path is taken whatever its name."""
 
 
 class IdFrom(StrEnum):
-    """What an image's id is made of."""
+    """Source of an image's id."""
 
     PATH = "path"
     HASH = "hash"
@@ -31,7 +31,7 @@ class IdFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file and its path as seen from the folder that was named."""
+    """A file, and its path relative to the folder that was given."""
 
     path: Path
     relative: str
@@ -47,14 +47,14 @@ class ImageFile:
                 return hashlib.sha256(data).hexdigest()
 
     def metadata(self, by_name: Mapping[str, Metadata]) -> Metadata:
-        """Return what a metadata file says of the image: by its path, else by its name alone, else nothing."""
+        """Return the image's entry in a metadata file: by its path, else by its name alone, else an empty one."""
         return by_name.get(self.relative, by_name.get(self.path.name, {}))
 
 
 def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
-    """Return the image files at `paths`, folders searched, in a stable order.
+    """Return the image files at `paths` and in folders there, in a stable order.
 
-    Raises InvalidRequest where a path does not exist or a folder cannot be read.
+    Raises InvalidRequest if a path does not exist or a folder cannot be read.
     """
     found: list[ImageFile] = []
     for path in paths:
@@ -71,7 +71,7 @@ def find_images(paths: Iterable[Path], *, recursive: bool) -> list[ImageFile]:
 
 
 def check_distinct(files: Iterable[ImageFile], source: IdFrom) -> None:
-    """Raise InvalidRequest where two files would get one id, and the second silently replace the first."""
+    """Raise InvalidRequest if two files would get the same id, so that the second would silently replace the first."""
     if source is IdFrom.HASH:
         return
     seen: dict[str, Path] = {}
@@ -86,7 +86,7 @@ def check_distinct(files: Iterable[ImageFile], source: IdFrom) -> None:
 
 
 def read_image(path: Path, max_bytes: int) -> bytes:
-    """Return a file's bytes. Raises InvalidRequest where it cannot be read or is too large."""
+    """Return the bytes of a file. Raises InvalidRequest if it cannot be read or is too large."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -97,7 +97,7 @@ def read_image(path: Path, max_bytes: int) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, Metadata]:
-    """Read a JSON object from relative path, or file name, to that image's metadata. Raises InvalidRequest."""
+    """Read a JSON object that maps relative paths or file names to metadata. Raises InvalidRequest."""
     try:
         table = orjson.loads(path.read_bytes())
     except OSError as error:
@@ -110,7 +110,7 @@ def read_metadata(path: Path) -> dict[str, Metadata]:
 
 
 def unmatched(metadata: Mapping[str, Metadata], files: Iterable[ImageFile]) -> list[str]:
-    """Return the keys of `read_metadata` that name none of the files."""
+    """Return the keys of `read_metadata` that match none of the files."""
     names = {name for file in files for name in (file.relative, file.path.name)}
     return [key for key in metadata if key not in names]
 
@@ -120,7 +120,7 @@ def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
         raise InvalidRequest(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
-        # Hidden folders hold thumbnails and version histories, not photos.
+        # Hidden folders contain thumbnails and version histories, not photos.
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:

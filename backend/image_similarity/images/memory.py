@@ -1,4 +1,4 @@
-"""What decoding an image will take of memory, told from its header."""
+"""Estimates from the header how much memory decoding an image takes, and bounds the sum."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from PIL.TiffImagePlugin import TiffImageFile
 from image_similarity.domain.errors import ImageTooLarge, Overloaded
 
 Grant = Callable[[int], None]
-"""Asked with the bytes that a decoding will take; it returns when they may be taken, or raises ImageTooLarge or
+"""Called with the bytes that decoding will take. Returns when they may be allocated, or raises ImageTooLarge or
 Overloaded."""
 
 UNCOUNTED = 16 << 20
-"""Bytes up to which a decoding need not ask: a photograph of 12 megapixels, as a JPEG that is reduced, takes 1 MB."""
+"""Bytes that decoding may take without a grant: a photo of 12 megapixels, decoded as a reduced JPEG, takes 1 MB."""
 
-# Measured at 20 megapixels, in bytes a pixel, what is made of the pixels afterwards included: WebP 16.0 to 16.5,
-# AVIF 9.3 to 12.2 with 8 bits a sample.
+# Measured at 20 megapixels, in bytes per pixel, including the later conversion to RGB: WebP 16.0 to 16.5, AVIF 9.3 to
+# 12.2 with 8 bits per sample.
 OF_CONTAINER = {"WEBP": 17, "AVIF": 18, "HEIF": 18}
-"""Bytes a pixel of the formats whose decoders hold several copies."""
+"""Bytes per pixel of the formats whose decoders hold several copies."""
 
 _IN_MODE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-"""Bytes a pixel of Pillow's modes that do not take four."""
+"""Bytes per pixel of Pillow's modes that do not take four."""
 _RGB = 4
 _BITS_PER_SAMPLE, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 258, 278, 322, 323
 _MOST_BITS = 64
@@ -33,10 +33,10 @@ _JPEG_COEFFICIENT = 2
 
 
 def peak_bytes(file: ImageFile, name: str, *, full_size: tuple[int, int], scans: int = 1) -> int:
-    """Return about how many bytes decoding takes at its peak, the RGB image that comes of it included.
+    """Estimate the peak memory of decoding in bytes, including the resulting RGB image.
 
-    `file` is opened, not loaded, and set to the scale at which it will be; `full_size` is that before. `scans` are
-    those of a JPEG.
+    `file` is opened but not loaded, and set to the scale at which it will be decoded; `full_size` is (width, height)
+    before that. `scans` is the number of scans of a JPEG.
     """
     pixels = file.width * file.height
     if name in OF_CONTAINER:
@@ -53,8 +53,8 @@ def peak_bytes(file: ImageFile, name: str, *, full_size: tuple[int, int], scans:
 
 
 def _coefficients(file: JpegImageFile, full_size: tuple[int, int]) -> int:
-    """Bytes of what libjpeg keeps of an image of several scans, at full size whatever scale is decoded."""
-    # (id, horizontal, vertical, table) a component; sides are multiples of the coarsest component's blocks.
+    """Return the bytes of coefficients that libjpeg keeps for several scans, always at full size."""
+    # One (id, horizontal, vertical, table) per component; sides are multiples of the coarsest component's blocks.
     across = max((layer[1] for layer in file.layer), default=1) or 1
     down = max((layer[2] for layer in file.layer), default=1) or 1
     share = sum(layer[1] * layer[2] for layer in file.layer) / (across * down)
@@ -63,7 +63,7 @@ def _coefficients(file: JpegImageFile, full_size: tuple[int, int]) -> int:
 
 
 def _strip(file: TiffImageFile) -> int:
-    """Bytes of the strip or tile that libtiff unpacks at a time; where the header is odd, of the whole image."""
+    """Return the bytes of a strip or tile, which libtiff unpacks at once; of the whole image if the header is odd."""
     if not file.tile or file.tile[0][0] != "libtiff":
         return 0
     whole = file.width * file.height
@@ -77,7 +77,7 @@ def _strip(file: TiffImageFile) -> int:
 
 
 class MemoryBudget:
-    """Bytes that all decodings under way may take together; who comes first is served first. Thread-safe."""
+    """Bounds the bytes that all concurrent decodings take together; first come, first served. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -87,13 +87,13 @@ class MemoryBudget:
 
     @property
     def taken(self) -> int:
-        """Bytes that are taken."""
+        """Bytes in use."""
         return self._taken
 
     def take(self, wants: int, *, patience: float) -> None:
-        """Take so many bytes, waiting up to `patience` seconds for others to give theirs back.
+        """Reserve `wants` bytes, waiting up to `patience` seconds until others release theirs.
 
-        Raises ImageTooLarge for more than there ever are, Overloaded when the time is over.
+        Raises ImageTooLarge for more than the limit, Overloaded when the time is over.
         """
         if wants > self._limit:
             raise ImageTooLarge(
@@ -117,7 +117,7 @@ class MemoryBudget:
                 self._changed.notify_all()
 
     def give_back(self, bytes_taken: int) -> None:
-        """Give back what was taken."""
+        """Release reserved bytes."""
         with self._changed:
             self._taken -= bytes_taken
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A decoding process, as seen by the server: it is given one image at a time, and may be killed at any."""
+"""The server's side of a decoding process, which gets one image at a time and may be killed at any time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from image_similarity.images.recipe import Prepared, Preprocess, Recipe
 from image_similarity.images.worker import MESSAGE, NOT_TAKEN
 
 START_SECONDS = 60.0
-"""That a process may take to start; it takes 0.2."""
+"""Seconds that a process may take to start; it usually takes 0.2."""
 
 _KEPT = 1 << 20
 """Bytes of the shared memory that stay allocated between images."""
@@ -36,34 +36,34 @@ _CODE = (
     "import sys; sys.path[:] = sys.argv[4:]; from image_similarity.images.worker import main; "
     "main(*map(int, sys.argv[1:4]))"
 )
-# Libraries that would start threads, or heaps for them, at import.
+# Keeps libraries from starting threads, or heaps for them, at import.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _ERRORS = {
     error.__name__: error
     for error in (errors.DecodeOutOfMemory, errors.ImageTooLarge, errors.ImageUndecodable, errors.UnsupportedFormat)
 }
-"""What a decoding process may blame the image for."""
+"""Errors of the image that a decoding process may report."""
 _NONSENSE = (ArithmeticError, EOFError, KeyError, OSError, RecursionError, TypeError, ValueError)
-"""What a connection that is closed, and messages from whoever took a decoder over, end in."""
+"""Errors caused by a closed connection, and by messages from a decoder that an attacker has taken over."""
 
 
 class DecoderDied(Exception):
-    """The process is gone, or says what makes no sense and was killed for it."""
+    """The process has died, or it sent invalid messages and was killed for that."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        """`memory`, `cpu`, `signal`, `exit` or `protocol`; `start` and `idle` where it never saw the image."""
+        """`memory`, `cpu`, `signal`, `exit` or `protocol`; `start` or `idle` if it never read the image."""
 
 
 class DecoderProcess:
-    """One process and the memory that is shared with it; for one thread at a time, but for `kill`."""
+    """One process and the memory shared with it; for one thread at a time, except `kill`."""
 
     def __init__(self, preprocess: Sequence[Preprocess], *, memory: int, region: int) -> None:
         """Start it and wait until it is ready.
 
-        `memory` bounds what it may ever take; `region` is more than the bytes of an image, or of what is made of it.
-        Raises DecoderDied, whose cause says more.
+        `memory` bounds the bytes that it may ever allocate; `region` is the size of the shared memory in bytes, more
+        than an image or its results take. Raises DecoderDied with a cause.
         """
         self.region = region
         self._preprocess = list(preprocess)
@@ -73,25 +73,25 @@ class DecoderProcess:
             raise DecoderDied("start") from error
         try:
             self._set_up(memory)
-        except Exception as error:  # whatever it is, there is no process to use
+        except Exception as error:  # any error: there is no usable process
             self.close()
             raise DecoderDied("start") from error
 
     @property
     def alive(self) -> bool:
-        """Whether it can be given another image."""
+        """Whether it can take another image."""
         return self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     def prepare(self, data: bytes, recipe: Recipe, grant: Grant, clock: Clock) -> Prepared:
-        """Have an image prepared, as `recipe.prepare` does.
+        """Prepare an image in the process, as `recipe.prepare` does.
 
-        Raises DecodeTimeout, for which the process is killed, DecoderDied, what `grant` raises, and RuntimeError for a
-        mistake of ours.
+        Raises DecodeTimeout after killing the process, DecoderDied, what `grant` raises, and RuntimeError for a bug in
+        our code.
         """
         try:
             self._region[: len(data)] = data
@@ -122,14 +122,14 @@ class DecoderProcess:
             return prepared
         blamed = _ERRORS.get(str(answer.get("error")))
         if blamed is errors.DecodeOutOfMemory:
-            # A fresh process is better than a heap in shreds.
+            # Start a new process later, because the heap of this one is fragmented.
             self.kill()
         if blamed is not None:
             raise blamed(str(answer.get("text")))
         raise RuntimeError(f"A decoding process failed: {answer.get('failed')}")
 
     def kill(self) -> None:
-        """End it at once; from any thread, as often as one likes."""
+        """Kill the process at once; any thread may call it, and more than once."""
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         self._process.kill()
@@ -137,7 +137,7 @@ class DecoderProcess:
             self._process.wait(5)
 
     def close(self) -> None:
-        """End it, and let go of what is shared with it; by the thread that uses it."""
+        """Kill the process and free the shared memory; only the thread that uses it may call this."""
         self.kill()
         self._channel.close()
         self._region.close()
@@ -147,7 +147,7 @@ class DecoderProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             os.ftruncate(descriptor, region)
-            # Else a decoder that was taken over could cut it short, and a look at it would kill the server.
+            # Otherwise a decoder that was taken over could shrink it, and reading it would kill the server (SIGBUS).
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._region = mmap.mmap(descriptor, region)
             numbers = [str(number) for number in (theirs.fileno(), descriptor, os.getpid())]
@@ -184,7 +184,7 @@ class DecoderProcess:
             raise RuntimeError(str(answer.get("failed")))
 
     def _answer(self, grant: Grant, clock: Clock) -> dict[str, Any]:
-        """Return its last word on an image, granting it memory before."""
+        """Return the final message about an image; grants memory on the way."""
         while True:
             self._channel.settimeout(max(0.001, clock.left()))
             answer = self._hear()
@@ -199,7 +199,7 @@ class DecoderProcess:
             self._send(granted=True)
 
     def _take_over(self, answer: dict[str, Any], *, expected: int) -> Prepared:
-        """Copy what it made; it may lie, so that nothing is believed that could not be so."""
+        """Copy the results; every size is checked, because a decoder that was taken over may send false ones."""
         end = int(answer["thumbnail"])
         if not 0 <= end <= self.region or len(answer["shapes"]) != expected:
             raise ValueError("impossible sizes")
@@ -228,9 +228,9 @@ class DecoderProcess:
         return answer
 
     def _post_mortem(self) -> str:
-        """Say what it died of; it is killed if it lives."""
+        """Return the reason of its death; kills it if it is still alive."""
         with suppress(subprocess.TimeoutExpired):
-            # It closes its end a moment before it is gone.
+            # It closes its end of the connection a moment before it exits.
             self._process.wait(0.5)
         if self._process.returncode is None:
             self.kill()

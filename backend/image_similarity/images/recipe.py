@@ -1,4 +1,4 @@
-"""What is made of an image file in one go, in a thread or in a process of its own."""
+"""Everything that is made from one decoding of an image file, in a thread or in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from image_similarity.images.memory import Grant
 from image_similarity.images.thumbnail import make_thumbnail
 
 Preprocess = Callable[[Image.Image], Pixels]
-"""Makes a model's input of an upright RGB image; safe in many threads.
+"""Makes the model's input from an upright RGB image; thread-safe.
 
 To run in a decoding process it must be a plain function, or a method of plain data, of a module without torch.
 """
@@ -23,12 +23,13 @@ To run in a decoding process it must be a plain function, or a method of plain d
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is wanted of an image file."""
+    """The results wanted from one image file."""
 
     max_pixels: int
     min_short_side: int
-    """Pixels below which no side of a JPEG is reduced while it is decoded; likewise the longer side, below."""
+    """Pixels that the shorter side of a JPEG keeps if it is decoded at a reduced scale."""
     min_long_side: int
+    """The same for the longer side."""
     preprocess: tuple[Preprocess, ...] = ()
     thumbnail_side: int | None = None
     """Longest side of the thumbnail; None for no thumbnail."""
@@ -36,7 +37,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a recipe made of an image file."""
+    """The results made from one image file."""
 
     width: int
     """Pixels of the original, upright."""
@@ -44,13 +45,13 @@ class Prepared:
     format: str
     """Pillow's name."""
     pixels: tuple[Pixels, ...]
-    """What each `preprocess` returned."""
+    """One result per `preprocess`."""
     thumbnail: bytes
-    """WebP; empty where none was wanted."""
+    """WebP; empty if the recipe has no thumbnail."""
 
 
 def prepare(data: bytes, recipe: Recipe, grant: Grant) -> Prepared:
-    """Decode an image file and make of it what the recipe says; raises as `decode`."""
+    """Decode an image file and make the results of the recipe; raises as `decode`."""
     decoded = decode(
         data,
         max_pixels=recipe.max_pixels,

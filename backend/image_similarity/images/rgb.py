@@ -1,4 +1,4 @@
-"""Pixels of any kind that Pillow decodes -> RGB that looks right; a large image is converted in tiles."""
+"""Converts pixels of any Pillow mode to RGB that looks right; large images are converted in tiles."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image, ImageCms
 
 _WHITE = (255, 255, 255)
 _STORED_AS_8_BIT = {"L;2": 255 // 3, "L;4": 255 // 15}
-"""Factor by which Pillow spreads the grey levels of a PNG of 2 or 4 bits."""
+"""Factor by which Pillow scales the grey levels of a PNG of 2 or 4 bits."""
 _TILE_PIXELS = 1 << 19
-"""What is converted at a time: floats take up to 40 bytes a pixel meanwhile."""
+"""Pixels converted at once, because floats take up to 40 bytes per pixel during the conversion."""
 
 Convert = Callable[[Image.Image], Image.Image]
 Box = tuple[int, int, int, int]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to RGB; one that is RGB already is returned as it is.
+    """Convert a loaded image of any mode to RGB; an RGB image is returned unchanged.
 
     Transparency is composited on white. Grey and floating-point values of more than 8 bits are scaled to
     0..255. ICC profiles are not applied. Raises ValueError for a mode that Pillow cannot convert.
@@ -30,10 +30,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def fix_png_transparency(image: Image.Image, raw_mode: str) -> None:
-    """Bring the transparent colour of a PNG to the scale of the decoded pixels.
+    """Scale the transparent colour of a PNG to the decoded pixels.
 
-    `raw_mode` is Pillow's name of how samples are stored. A PNG names the colour at its own bit depth, and
-    Pillow hands it on unchanged although it delivers grey of 2 or 4 bits, and RGB of 16, as 8.
+    `raw_mode` is Pillow's name of the sample format. A PNG gives the colour at its own bit depth, and Pillow keeps it
+    unchanged although it converts grey of 2 or 4 bits, and RGB of 16, to 8 bits.
     """
     colour: Any = image.info.get("transparency")
     if raw_mode in _STORED_AS_8_BIT and isinstance(colour, int):
@@ -43,7 +43,7 @@ def fix_png_transparency(image: Image.Image, raw_mode: str) -> None:
 
 
 def _converter(image: Image.Image) -> Convert | None:
-    """Return what makes RGB of any part of the image; None where that is what it is."""
+    """Return a function that converts any part of the image to RGB; None if the image is RGB."""
     mode = image.mode
     if mode.startswith("I;16"):
         return _from_16_bits(image)
@@ -53,7 +53,7 @@ def _converter(image: Image.Image) -> Convert | None:
         return _from_lab()
     if mode == "La" or image.has_transparency_data:
         if image.format == "BMP" and _is_invisible(image):
-            # Many programs write zeros where a BMP of 32 bits has its alpha; browsers take it for opaque too.
+            # Many programs write zeros into the alpha channel of a 32-bit BMP; like browsers, take it as opaque.
             return lambda part: part.convert("RGB")
         return _on_white
     return None if mode == "RGB" else lambda part: part.convert("RGB")
@@ -69,7 +69,7 @@ def _in_tiles(image: Image.Image, convert: Convert) -> Image.Image:
 
 
 def _tiles(size: tuple[int, int]) -> Iterator[Box]:
-    """Cut an area into boxes of at most _TILE_PIXELS, whatever its shape."""
+    """Yield boxes of at most _TILE_PIXELS that cover an area of any shape."""
     columns = min(size[0], _TILE_PIXELS)
     rows = max(1, _TILE_PIXELS // columns)
     for top in range(0, size[1], rows):
@@ -78,7 +78,7 @@ def _tiles(size: tuple[int, int]) -> Iterator[Box]:
 
 
 def _parts(image: Image.Image) -> Iterator[NDArray[Any]]:
-    """Values of the image, tile by tile."""
+    """Yield the values of the image, tile by tile."""
     for box in _tiles(image.size):
         yield np.asarray(image.crop(box))
 
@@ -100,15 +100,15 @@ def _on_white(part: Image.Image) -> Image.Image:
 
 
 def _rgba(part: Image.Image) -> Image.Image:
-    # Pillow has no direct way from grey with alpha that is multiplied in.
+    # Pillow cannot convert grey with premultiplied alpha (La) to RGBA directly.
     return (part.convert("LA") if part.mode == "La" else part).convert("RGBA")
 
 
 def _from_16_bits(image: Image.Image) -> Convert:
-    """Keep the upper 8 bits of 16-bit grey, as Pillow does with 16-bit colour; honour a transparent level.
+    """Keep the upper 8 bits of 16-bit grey, as Pillow does with 16-bit colour; a transparent level becomes white.
 
-    A TIFF without any value above 12 bits is taken for what a camera sensor of 12 bits delivers, which is
-    commonly stored that way and would come out black.
+    A TIFF without values above 12 bits is taken as the output of a 12-bit camera sensor, which is commonly stored
+    that way and would come out black otherwise.
     """
     shift = 4 if image.format == "TIFF" and all(part.max() < 4096 for part in _parts(image)) else 8
     level = image.info.get("transparency")
@@ -124,10 +124,10 @@ def _from_16_bits(image: Image.Image) -> Convert:
 
 
 def _from_wide_range(image: Image.Image, *, ceilings: Sequence[int]) -> Convert:
-    """Scale integers of 32 bits or floats, whose white no header names, to 0..255.
+    """Scale 32-bit integers or floats, for which no header defines white, to 0..255.
 
-    White is the lowest of `ceilings` that no value exceeds. Where a value is negative or exceeds them all,
-    the darkest value becomes black and the brightest white. What is not a finite number becomes black.
+    White is the lowest of `ceilings` that no value exceeds. If a value is negative or exceeds them all, the darkest
+    value becomes black and the brightest white. Values that are not finite become black.
     """
     low, high = np.inf, -np.inf
     for values in map(_as_floats, _parts(image)):
@@ -137,7 +137,7 @@ def _from_wide_range(image: Image.Image, *, ceilings: Sequence[int]) -> Convert:
     if low >= 0:
         high = next((ceiling for ceiling in ceilings if high <= ceiling), high)
         low = 0.0 if high in ceilings else low
-    # In float64, where the difference of two float32 cannot overflow; at least 1e-30, where they are equal.
+    # In float64, so that the difference of two float32 cannot overflow; at least 1e-30, in case they are equal.
     scale = 255.0 / max(high - low, 1e-30)
 
     def convert(part: Image.Image) -> Image.Image:
@@ -154,7 +154,7 @@ def _as_floats(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _from_lab() -> Convert:
-    """Convert CIE L*a*b* to sRGB, which Pillow's `convert` cannot."""
+    """Convert CIE L*a*b* to sRGB, which Pillow's `convert` cannot do."""
     to_srgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
     def convert(part: Image.Image) -> Image.Image:

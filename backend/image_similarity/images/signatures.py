@@ -1,4 +1,4 @@
-"""What can be told from the first bytes of a file, before any decoder sees it."""
+"""Reads format, size and scans from the bytes of a file, without a decoder."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BRANDS = {
 _MAX_BRANDS = 64
 
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""None of those that stand within a scan's own data: a stuffed zero, a restart, fill bytes."""
+"""Excludes the markers within the data of a scan: stuffed zeros, restarts, fill bytes."""
 _WITHOUT_LENGTH = (0x01, 0xD8)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 def format_of(data: bytes) -> str | None:
-    """Name, as Pillow spells it, the format whose signature the bytes carry; None for no known one."""
+    """Return Pillow's name of the format whose signature the bytes begin with; None if it is unknown."""
     for prefix, name in _PREFIXES:
         if data.startswith(prefix):
             return name
@@ -45,7 +45,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def _container_format(data: bytes) -> str | None:
-    """Tell AVIF from HEIF: the major brand decides, or else the first compatible brand that is known."""
+    """Return AVIF or HEIF by the major brand, or else by the first known compatible brand."""
     end = min(int.from_bytes(data[:4], "big"), 16 + 4 * _MAX_BRANDS)
     for at in (8, *range(16, end, 4)):
         if name := _BRANDS.get(data[at : at + 4]):
@@ -54,7 +54,7 @@ def _container_format(data: bytes) -> str | None:
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """Read width and height, in pixels, from a WebP header; None where it is too damaged to tell.
+    """Return (width, height) in pixels from a WebP header; None if the header is damaged.
 
     Container layout: RFC 9649, sections 2.5 to 2.7.
     """
@@ -74,9 +74,9 @@ def _little(data: bytes, at: int, size: int) -> int:
 
 
 def jpeg_scans(data: bytes, *, exact_above: int) -> int:
-    """Count the scans of a JPEG: exactly where there may be more than `exact_above`, else no fewer than there are.
+    """Count the scans of a JPEG: exactly if there may be more than `exact_above`, otherwise an upper bound.
 
-    Each may be twelve bytes and cost a pass over all pixels ("Two Issues with the JPEG Standard", LJT-01-003).
+    A scan of twelve bytes can cost a pass over all pixels ("Two Issues with the JPEG Standard", LJT-01-003).
     """
     count, at = 0, 2
     while found := _JPEG_MARKER.search(data, at):
@@ -85,17 +85,17 @@ def jpeg_scans(data: bytes, *, exact_above: int) -> int:
             break
         if marker == _START_OF_SCAN:
             count += 1
-            # 0.2 ms a megabyte; to look at all that pixels are made of takes 8. It counts also what is no scan.
+            # 0.2 ms per megabyte; walking the data of all scans takes 8. An upper bound: it also counts other bytes.
             if count == 1 and (most := 1 + _pairs(data, at, _START_OF_SCAN)) <= exact_above:
                 return most
         if marker not in _WITHOUT_LENGTH:
-            # A segment may hold anything, a thumbnail with scans of its own too.
+            # Skip the segment, which may contain anything, even a thumbnail with its own scans.
             at += max(2, int.from_bytes(data[at : at + 2], "big"))
     return count
 
 
 def _pairs(data: bytes, at: int, marker: int) -> int:
-    """Count how often 0xFF and `marker` stand side by side from `at` on."""
+    """Count how often 0xFF is followed by `marker` from `at` on."""
     pair = 0xFF | marker << 8
     tails = (np.frombuffer(data, np.uint8)[start:] for start in (at, at + 1))
     return sum(int(np.count_nonzero(tail[: tail.size & ~1].view("<u2") == pair)) for tail in tails)

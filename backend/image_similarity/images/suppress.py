@@ -1,4 +1,4 @@
-"""Silence: what Pillow remarks about odd metadata helps nobody, and strangers must not write to our log."""
+"""Suppress Pillow's warnings about odd metadata: hostile files could flood the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _is_quiet() -> bool:
 
 
 class _OnlyInQuietThreads(type):
-    """Makes every warning category count as a subclass, but only in a thread that asked for silence."""
+    """Makes every warning category count as a subclass, but only in a thread inside `warnings_ignored`."""
 
     def __subclasscheck__(cls, _subclass: type) -> bool:
         return _is_quiet()
@@ -32,12 +32,12 @@ class _AnyWarning(Warning, metaclass=_OnlyInQuietThreads):
 
 @contextmanager
 def warnings_ignored() -> Iterator[None]:
-    """Ignore all warnings of the calling thread, whatever the process-wide filters say; not re-entrant.
+    """Ignore all warnings of the calling thread, whatever the process-wide filters are; not re-entrant.
 
-    `warnings.catch_warnings` swaps the filters of the whole process, so two threads that leave it in the
-    wrong order leave them wrong for good, and a filter of our own for Pillow would silence everybody else's
-    use of it. The filter used here stays installed but matches only inside this block, in this thread:
-    the filters are asked with `issubclass(category, filter_category)`, which the metaclass answers.
+    `warnings.catch_warnings` replaces the filters of the whole process: two threads that leave it in the wrong order
+    leave wrong filters for good. A permanent filter for Pillow would silence other users of Pillow in this process.
+    The filter here stays installed but matches only inside this block, in this thread: Python calls
+    `issubclass(category, filter_category)`, and the metaclass answers it.
     """
     _install_filter()
     _thread.quiet = True
@@ -48,7 +48,7 @@ def warnings_ignored() -> Iterator[None]:
 
 
 def _install_filter() -> None:
-    """Put our filter first; a no-op but for the first call and after someone else changed the filters."""
+    """Put our filter first; a no-op unless this is the first call or other code changed the filters."""
     if warnings.filters and warnings.filters[0][2] is _AnyWarning:
         return
     with _installing:
@@ -58,10 +58,9 @@ def _install_filter() -> None:
 def silence_tiff() -> None:
     """Keep libtiff from writing to standard error, and Pillow's TIFF reader from logging in quiet threads.
 
-    One hostile file makes libtiff write up to a hundred lines, although it reports each error to Pillow as
-    well, as a failure of the call. Its handler is one for the process and Pillow offers no way to set it; but
-    the copy inside Pillow's wheel is used by nobody but Pillow. Where it cannot be reached like this
-    (Windows), it keeps writing.
+    One hostile file makes libtiff write up to a hundred lines, although it also reports each error to Pillow as a
+    failed call. Its error handler is process-wide, and Pillow offers no way to set it; but only Pillow uses the copy
+    of libtiff in its wheel. If it cannot be reached like this (Windows), it keeps writing.
     """
     logging.getLogger("PIL.TiffImagePlugin").addFilter(_is_loud)
     try:

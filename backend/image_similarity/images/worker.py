@@ -1,7 +1,7 @@
-"""The program of a decoding process: image bytes in shared memory -> pixels and thumbnail in their place.
+"""The program of a decoding process: replaces image bytes in shared memory by pixels and thumbnail.
 
-Started by `process.py`, which speaks first; see there for the messages. It imports Pillow, numpy and what is made of
-images, nothing else: a start takes 0.2 s and 18 MB.
+`process.py` starts it and sends the first message; see there for the messages. It imports only Pillow, numpy and
+modules of images/, so a start takes 0.2 s and 18 MB.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from image_similarity.images.recipe import Prepared, Preprocess
 
 MESSAGE = 1 << 16
-"""Bytes of the longest message."""
+"""Maximum bytes of a message."""
 
 NOT_TAKEN, TAKEN = 0, 1
-"""The last byte of the shared memory: whether the process has begun with the image, and so may have died of it."""
+"""Values of the last byte of the shared memory: whether the process has begun with the image, and may die of it."""
 
 
 class _Refused(Exception):
-    """The server grants no memory; it knows why."""
+    """The server refused memory; it has the reason."""
 
 
 def main(connection: int, region: int, parent: int) -> None:
@@ -39,7 +39,7 @@ def main(connection: int, region: int, parent: int) -> None:
     os.close(region)
     try:
         worker = _Worker(channel, memory)
-    except Exception as error:  # whatever keeps it from starting is to be read in the server's log
+    except Exception as error:  # any error: the server logs why the process cannot start
         channel.send(json.dumps({"failed": f"{type(error).__name__}: {error}"[:1000]}).encode())
         raise SystemExit(1) from error
     worker.serve()
@@ -49,17 +49,17 @@ class _Worker:
     def __init__(self, channel: socket.socket, region: mmap.mmap) -> None:
         self._channel = channel
         self._region = region
-        # Once files can no longer be opened, nothing can be imported; not at the top, for `leave_network` comes first.
+        # Import now, because no file can be opened later; not at the top, because `leave_network` must run first.
         from PIL import AvifImagePlugin, Image
 
         from image_similarity.images import decode, memory, recipe
 
-        del memory, recipe  # they are only to be loaded
+        del memory, recipe  # imported only to load them
         decode.supported_formats()
         Image.preinit()
-        # There is a decoder a core; their threads would each want memory of their own.
+        # One decoder per core is enough; threads of a decoder would each need their own memory.
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-        # From the server, which is trusted; nothing that is pickled ever goes back.
+        # From the server, which is trusted; the server never unpickles anything from here.
         setup = pickle.loads(channel.recv(MESSAGE))  # noqa: S301
         self._preprocess: tuple[Preprocess, ...] = setup["preprocess"]
         self._limits = Limits(memory=setup["memory"], region=len(region))
@@ -84,7 +84,7 @@ class _Worker:
             return {"refused": True}
         except ImageSimilarityError as error:
             return {"error": type(error).__name__, "text": str(error)[:1000]}
-        except Exception as error:  # a mistake of ours, for the server's log
+        except Exception as error:  # a bug in our code, for the server's log
             return {"failed": f"{type(error).__name__}: {error}"[:1000]}
 
     def _ask(self, wants: int) -> None:
