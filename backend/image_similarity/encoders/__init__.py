@@ -1,1 +1,1 @@
-"""Pixels (and later text) to unit vectors."""
+"""Models that turn pixels and texts into unit vectors."""

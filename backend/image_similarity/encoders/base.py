@@ -1,4 +1,4 @@
-"""What a model is, as data, and what a loaded model can do, as a Protocol."""
+"""Descriptions of models, and the Protocols of loaded ones."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from image_similarity.images.recipe import Preprocess
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model described by data, whether or not it is loaded."""
+    """Description of a model, loaded or not."""
 
     name: str
-    """Hub name, local path, or "mini"; a collection is bound to it."""
+    """Hub name, local path, or "mini"; a collection belongs to one model."""
     dimension: int
     """Length of its embeddings."""
     input_size: int
-    """Side of the square, in pixels, that its image tower sees."""
+    """Side of the square input of its image tower, in pixels."""
     towers: frozenset[str]
-    """Of "image" and "text", those this program can use."""
+    """Those of "image" and "text" that this program can use."""
     licence: str
     """SPDX identifier, or "see the checkpoint" for one we do not know."""
     download_mb: int | None
-    """Size of what is downloaded, in megabytes; None for a checkpoint we do not know."""
+    """Size of the download in megabytes; None for a checkpoint we do not know."""
     description: str
     duplicate_similarity: float = 0.95
-    """Cosine from which on its embeddings are taken for those of the same picture, altered a little."""
+    """Cosine from which two embeddings count as the same picture, slightly altered."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """What a text tower makes of a text."""
+    """The output of a text tower for one text."""
 
     embedding: Embedding
     """A unit vector, shape (dimension,), float32."""
     truncated: bool
-    """Whether the text had more tokens than the tower takes, and its end was ignored."""
+    """Whether the text had more tokens than the tower takes, so that its end was ignored."""
 
 
 class TextEncoder(Protocol):
@@ -46,12 +46,12 @@ class TextEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Name of the model."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from others under the same name; embeddings are cached under both."""
+        """Identifies its weights among others of the same name; both are in the key of cached embeddings."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class TextEncoder(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """Most tokens of a text that it reads, those that mark its ends included."""
+        """Maximum number of tokens per text, including start and end tokens."""
         ...
 
     @property
@@ -72,8 +72,8 @@ class TextEncoder(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
         """Encode a batch; not thread-safe, one caller at a time.
 
-        Raises EncodingFailed where the model returns anything that is not finite, TextSearchUnavailable where its
-        weights, which may be loaded on first use, cannot be had.
+        Raises EncodingFailed if the model returns a value that is not finite; TextSearchUnavailable if the weights,
+        which may be loaded on first use, are not available.
         """
         ...
 
@@ -88,32 +88,31 @@ class ImageEncoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What tells its weights from others under the same name; embeddings are cached under both."""
+        """Identifies its weights among others of the same name; both are in the key of cached embeddings."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it runs: "cuda", "mps" or "cpu"."""
+        """Device that it runs on: "cuda", "mps" or "cpu"."""
         ...
 
     @property
     def precision(self) -> str:
-        """What it computes in: "bf16", "fp16" or "fp32"."""
+        """Number format that it computes in: "bf16", "fp16" or "fp32"."""
         ...
 
     @property
     def preprocess(self) -> Preprocess:
-        """What resizes and crops an upright RGB image to what the image tower sees.
+        """Function that resizes and crops an upright RGB image to the input of the image tower.
 
-        It returns shape (input_size, input_size, 3), uint8. Scaling and normalisation are left to
-        `encode_images`, where they run once a batch.
+        It returns shape (input_size, input_size, 3), uint8. `encode_images` scales and normalises, once per batch.
         """
         ...
 
     def encode_images(self, batch: Pixels) -> Embedding:
         """Encode a batch; not thread-safe, one caller at a time.
 
-        `batch` has shape (n, input_size, input_size, 3), uint8; the answer (n, dimension), float32,
-        each row a unit vector. Raises EncodingFailed where the model returns anything that is not finite.
+        `batch` has shape (n, input_size, input_size, 3), uint8; the result has shape (n, dimension), float32, each
+        row a unit vector. Raises EncodingFailed if the model returns a value that is not finite.
         """
         ...

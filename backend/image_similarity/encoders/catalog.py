@@ -1,4 +1,4 @@
-"""The supported models, as data."""
+"""Descriptions of the supported models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 
 _BOTH = frozenset({"image", "text"})
 
-# Sizes are of the files that `hub.locate` downloads: the whole checkpoint (text tower included), its
+# Sizes are those of the files that `hub.locate` downloads: the whole checkpoint with its text tower, its
 # configuration and its tokenizer.
 CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
     ModelSpec(
@@ -61,10 +61,10 @@ CLIP_AND_SIGLIP: tuple[ModelSpec, ...] = (
 
 
 def supported_models() -> tuple[ModelSpec, ...]:
-    """Return every model that is known by name, the default first."""
+    """Return all models that we know by name, the default first."""
     return (*CLIP_AND_SIGLIP, MINI)
 
 
 def describe(name: str) -> ModelSpec | None:
-    """Return the model of that name; None for one that is not listed, which may still be fine."""
+    """Return the model of that name; None if it is not listed, although it may still work."""
     return next((spec for spec in supported_models() if spec.name == name), None)

@@ -1,4 +1,4 @@
-"""Checkpoint folders as transformers writes them: which family, which weights, and loading without noise."""
+"""Reads checkpoint folders as transformers writes them: family, configuration and weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from image_similarity.encoders.clip.preprocessing import Family
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Not "siglip2": that is the variable-resolution kind (NaFlex); those of fixed resolution are "siglip".
+# Not "siglip2": that is the variant with variable resolution (NaFlex); fixed resolutions are "siglip".
 FAMILIES: dict[str, Family] = {
     "clip": "clip",
     "clip_vision_model": "clip",
@@ -31,16 +31,16 @@ _CLASSES = {
     ("siglip", "image"): ("SiglipVisionModel", "SiglipVisionConfig"),
     ("siglip", "text"): ("SiglipTextModel", "SiglipTextConfig"),
 }
-"""Of transformers: (family, tower) -> the classes of the model and of its configuration."""
+"""(family, tower) -> classes of transformers for the model and its configuration."""
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
-    """Return the checkpoint's config.json. Raises ModelUnavailable where it cannot be read."""
+    """Return the checkpoint's config.json. Raises ModelUnavailable if it cannot be read."""
     return read_json(folder / "config.json", name)
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
-    """Return the JSON object in a file of the checkpoint `name`. Raises ModelUnavailable where it cannot be read."""
+    """Return the JSON object in a file of the checkpoint `name`. Raises ModelUnavailable if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -51,9 +51,9 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors in a folder's model.safetensors or pytorch_model.bin, on the CPU; of a pickle only tensors.
+    """Return the tensors of a folder's model.safetensors or pytorch_model.bin, on the CPU; of a pickle only tensors.
 
-    Raises whatever the library that reads them does, for a damaged file almost anything.
+    Raises the errors of the library that reads them, which may be of any type for a damaged file.
     """
     import torch
     from safetensors.torch import load_file
@@ -67,9 +67,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def load_tower(checkpoint: Path, model_type: str, tower: Literal["image", "text"], name: str) -> Any:
     """Return one tower of a CLIP or SigLIP checkpoint, in float32 on the CPU.
 
-    `model_type` is the checkpoint's, one of `FAMILIES`. Raises ModelUnavailable where the files are damaged or lack it.
+    `model_type` is that of the checkpoint, one of `FAMILIES`. Raises ModelUnavailable if files are damaged or missing.
     """
-    # Imported here: transformers takes seconds, and a process that runs another model never needs it.
+    # Imported here, because transformers takes seconds, and a process with another model never needs it.
     import transformers as library
 
     transformers: Any = library
@@ -77,7 +77,7 @@ def load_tower(checkpoint: Path, model_type: str, tower: Literal["image", "text"
     try:
         config = getattr(transformers, config_class).from_pretrained(checkpoint, local_files_only=True)
         if model_type == "clip":
-            # Such a checkpoint states the dimension twice; only that of the whole is sure to be the true one.
+            # Such a checkpoint gives the dimension twice; only the one of the whole model is sure to be right.
             whole = transformers.CLIPConfig.from_pretrained(checkpoint, local_files_only=True)
             config.projection_dim = whole.projection_dim
         model, report = getattr(transformers, model_class).from_pretrained(
@@ -88,7 +88,7 @@ def load_tower(checkpoint: Path, model_type: str, tower: Literal["image", "text"
             f'The {tower} tower of "{name}" in {checkpoint} cannot be loaded ({why(error)}). '
             "If the download was cut short, delete that folder and download it again."
         ) from error
-    if missing := sorted(report["missing_keys"]):  # transformers would leave them at random numbers
+    if missing := sorted(report["missing_keys"]):  # transformers would initialise them at random
         raise ModelUnavailable(
             f'The weights of "{name}" in {checkpoint} lack {len(missing)} tensors of the {tower} tower, '
             f"{missing[0]} for one: it is not a complete checkpoint."
@@ -97,13 +97,13 @@ def load_tower(checkpoint: Path, model_type: str, tower: Literal["image", "text"
 
 
 def why(error: Exception) -> str:
-    """Return the first line of what a library says about a damaged file, which may be long or nothing at all."""
+    """Return the first line of a library's error about a damaged file, or its type if the message is empty."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars and its report on unused weights from the user's terminal."""
+    """Suppress transformers' progress bars and its report on unused weights."""
     import transformers
 
     logging: Any = transformers.utils.logging

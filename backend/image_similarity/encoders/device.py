@@ -1,4 +1,4 @@
-"""Choose where a model runs and in which number format, from what the machine has."""
+"""Chooses the device and the number format of a model by the hardware of the machine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from image_similarity.domain.errors import ModelUnavailable
 
 _CPUINFO = Path("/proc/cpuinfo")
-# As torch spells them (x86, then ARM), and as Linux does.
+# Names of torch (x86, then ARM), and of Linux.
 _TORCH_BF16 = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
 _LINUX_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 _PRECISIONS = ("bf16", "fp16", "fp32")
 
 
 def choose_device(requested: str) -> str:
-    """Turn "auto", "cuda", "cuda:N", "mps" or "cpu" into a device that is there.
+    """Return an existing device for "auto", "cuda", "cuda:N", "mps" or "cpu".
 
-    "auto" takes the first there is of cuda, mps, cpu. Raises ModelUnavailable where a named device is not
-    there, or is no device at all: the caller asked for it, so running elsewhere would only hide the mistake.
+    "auto" takes the first available of cuda, mps, cpu. Raises ModelUnavailable if a named device is unknown or not
+    available: the caller asked for it, so running elsewhere would hide the mistake.
     """
     if requested == "auto":
         if torch.cuda.is_available():
@@ -42,11 +42,11 @@ def choose_device(requested: str) -> str:
 
 
 def choose_precision(requested: str, device: str) -> str:
-    """Turn "auto", "bf16", "fp16" or "fp32" into the number format to compute in.
+    """Return the number format to compute in for "auto", "bf16", "fp16" or "fp32".
 
-    "auto" takes bf16 where `device` has it in hardware (CUDA from Ampere on; a CPU with AVX512_BF16, AMX or
-    ARM's BF16), fp16 on older CUDA devices and on mps, and fp32 otherwise. A named one is taken at its word.
-    Raises ModelUnavailable for an unknown name.
+    "auto" takes bf16 if `device` has it in hardware (CUDA from Ampere on; a CPU with AVX512_BF16, AMX or ARM's BF16),
+    fp16 on older CUDA devices and on mps, and fp32 otherwise. A named format is returned unchecked. Raises
+    ModelUnavailable for an unknown name.
     """
     if requested in _PRECISIONS:
         return requested
@@ -60,8 +60,8 @@ def choose_precision(requested: str, device: str) -> str:
 
 
 def _cpu_has_bf16() -> bool:
-    """Tell whether bf16 is faster than fp32 here: emulated, it is several times slower."""
-    # Without oneDNN torch does not use the instructions.
+    """Return whether bf16 is faster than fp32 on this CPU; emulated bf16 is several times slower."""
+    # Without oneDNN, torch does not use the bf16 instructions.
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", None)
@@ -72,7 +72,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    """Read the first processor's flags on Linux; nothing elsewhere."""
+    """Return the flags of the first processor on Linux; an empty set on other systems."""
     try:
         text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

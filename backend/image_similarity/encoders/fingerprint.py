@@ -1,10 +1,10 @@
-"""What tells a checkpoint's files from others under the same name: part of the key of every cached embedding.
+"""Fingerprints of checkpoints: they tell models of the same name apart, in the key of every cached embedding.
 
-Replicas that share a cache must come to the same fingerprint, so it is made of contents and not of times, and a
-server that starts must not read a gigabyte for it. So large files are sampled: of each tensor some kilobytes, for
-training moves nearly all numbers of what it trains, be that a single layer or the biases alone. A file in the hub's
-cache is named after its content already. Two files that differ in a few numbers of one large tensor, which a sample
-may miss, are somebody's deliberate work.
+Replicas that share a cache must compute the same fingerprint, so it depends on contents and not on times. A starting
+server must not read a gigabyte for it, so large files are sampled: some kilobytes of each tensor. This suffices because
+training changes nearly all numbers of the tensors that it trains, even if those are a single layer or the biases
+alone. A file in the hub's cache is named after its content already. A sample may miss a change of a few numbers in one
+large tensor, but only deliberate edits change so little.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
 
 WHOLE = 32 * 1024 * 1024
-"""Bytes up to which a file is read from end to end: configurations, tokenizers, dense layers."""
+"""Bytes up to which a file is read completely: configurations, tokenizers, dense layers."""
 
 _SAMPLE = 4096
 """Bytes of one sample."""
 
 _SAMPLES = 4
-"""Of a tensor: its beginning, its end, and two between; one of up to so many samples is read whole."""
+"""Samples per tensor: its start, its end, and two between; a tensor not larger than its samples is read completely."""
 
 _SAMPLES_OF_A_PICKLE = 2048
-"""Spread evenly: where its tensors lie is not known without loading it."""
+"""Samples per pickle, evenly spread, because the positions of its tensors are unknown until it is loaded."""
 
 _PICKLE_END = 256 * 1024
-"""Bytes: what torch writes is a zip, whose directory lies at its end and has a checksum of each tensor."""
+"""Bytes at the end of a pickle: torch writes a zip, whose directory is at the end and has a checksum per tensor."""
 
 _DIGITS = 16
 
 Span = tuple[int, int]
-"""Offset and length, in bytes."""
+"""Offset and length in bytes."""
 
 
 def digest(*parts: bytes) -> str:
-    """Return 16 hex digits that tell these parts, in this order, from any others."""
-    # The lengths too, so that nothing can move from one part to the next unnoticed.
+    """Return 16 hex digits that identify these parts in this order."""
+    # Hash the lengths too, so that moving bytes from one part to the next changes the digest.
     framed = b"".join(len(part).to_bytes(8) + hashlib.sha256(part).digest() for part in parts)
     return hashlib.sha256(framed).hexdigest()[:_DIGITS]
 
 
 def fingerprint(folder: Path) -> str:
-    """Return 16 hex digits that tell the model in a checkpoint folder from others; takes milliseconds.
+    """Return 16 hex digits that identify the model in a checkpoint folder; takes milliseconds.
 
-    Raises ModelUnavailable where a file cannot be read.
+    Raises ModelUnavailable if a file cannot be read.
     """
     files = ((path.relative_to(folder).as_posix(), path) for path in chain(folder.glob("*"), folder.glob("*/*")))
-    # Others may lie there too, and come while a program runs: a calibration, what another library wants of the model.
+    # Skip other files, which may appear while a program runs: a calibration, files of other libraries.
     named = sorted((name, path) for name, path in files if hub.is_read(name) and path.is_file())
     return digest(*chain.from_iterable((name.encode(), _content(path)) for name, path in named))
 
 
 def _content(path: Path) -> bytes:
-    """Return what stands for a file's content: a digest of bytes of it, or the name that the hub's cache gave it."""
+    """Return bytes that identify a file's content: a digest of samples, or its name in the hub's cache."""
     kept_at = path.resolve()
     if kept_at.parent.name == "blobs" and path.is_symlink():
         return kept_at.name.encode()
@@ -97,7 +97,7 @@ def _of_tensors(file: BinaryIO, size: int) -> Iterator[Span]:
 
 
 def _spread(offset: int, length: int, samples: int) -> Iterator[Span]:
-    """Yield samples from the beginning to the end of a stretch; all of it, where they would cover it."""
+    """Yield evenly spread samples of a range of bytes; the whole range if the samples would cover it."""
     if length <= samples * _SAMPLE:
         yield offset, length
         return

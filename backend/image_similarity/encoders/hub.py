@@ -1,4 +1,4 @@
-"""Find a checkpoint's folder: on this machine, else from the Hugging Face hub, else say so soon."""
+"""Finds the folder of a checkpoint, on this machine or by download from the Hugging Face hub; fails fast."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _SMALL_FILES = (
     "modules.json",
     "sentence_bert_config.json",
 )
-# A text tower of sentence-transformers keeps each module after the transformer in such a folder.
+# sentence-transformers stores each module after the transformer in such a folder.
 _FOLDER = r"\d+_[A-Za-z]+/"
 _MODULE = re.compile(_FOLDER + r"(config\.json|model\.safetensors|pytorch_model\.bin)")
-# What loaders read of a checkpoint's folder, the transformer of sentence-transformers in a folder of its own included.
+# Files that loaders read from a checkpoint's folder; sentence-transformers may have its transformer in a subfolder.
 _READ = re.compile(
     rf"({_FOLDER})?("
     + "|".join(map(re.escape, (*_SMALL_FILES, "added_tokens.json", _SAFETENSORS_INDEX, _PICKLE)))
@@ -57,7 +57,7 @@ _WHAT_TO_DO = (
     "is a network, or set MODEL_NAME=mini, which needs no download."
 )
 
-# The package is typed, its helpers are not.
+# The package is typed, but its helpers are not.
 _utils: Any = utils
 
 T = TypeVar("T")
@@ -66,9 +66,9 @@ T = TypeVar("T")
 def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = False) -> Path:
     """Return the folder that holds the checkpoint `name`: a local folder, or a hub name such as "openai/…".
 
-    What is complete on this machine is used without touching the network. Otherwise the hub is asked, and
-    decides within `timeout_seconds` whether it can be had at all; the download itself, of only the files that
-    are needed, takes as long as it takes, and resumes where an earlier one broke off.
+    A complete copy on this machine is used without network access. Otherwise the hub must confirm within
+    `timeout_seconds` that the model is available. The download itself has no time limit; it fetches only the needed
+    files, and resumes an interrupted download.
 
     Raises ModelUnavailable, whose message says what is wrong and what to do about it.
     """
@@ -87,17 +87,17 @@ def locate(name: str, *, timeout_seconds: float = 5.0, show_progress: bool = Fal
 
 
 def is_path(name: str) -> bool:
-    """Tell whether `name` means a folder, there or not, and so nothing on the hub."""
+    """Return whether `name` is a path to a folder, existing or not, and so not a name on the hub."""
     return name.startswith(("/", ".", "~")) or "\\" in name or Path(name).is_dir()
 
 
 def is_read(file: str) -> bool:
-    """Tell whether a file, named from its checkpoint's folder on, is one that the model is loaded from."""
+    """Return whether a file, by its path in the checkpoint's folder, is one that loaders read."""
     return _READ.fullmatch(file) is not None
 
 
 def is_available_locally(name: str) -> bool:
-    """Tell whether `locate` would find the checkpoint complete, without a network."""
+    """Return whether `locate` would find the complete checkpoint without a network."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _missing(folder) is None
@@ -108,11 +108,11 @@ def is_available_locally(name: str) -> bool:
 
 
 def _missing(folder: Path) -> str | None:
-    """Name what a checkpoint folder lacks; None where it is complete."""
+    """Return the name of a file that a checkpoint folder lacks; None if it is complete."""
     modules = _modules(folder)
     if not modules:
         return _missing_from(folder, "")
-    # A pooling has no weights, and a normalisation not even a configuration.
+    # A pooling has no weights, and a normalisation has no configuration either.
     for path, kind in modules:
         if kind in ("Transformer", "Dense") and (missing := _missing_from(folder, f"{path}/" if path else "")):
             return missing
@@ -137,11 +137,11 @@ def _missing_from(folder: Path, inside: str) -> str | None:
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
-    """Return (folder, kind) of each module of a sentence-transformers checkpoint; nothing for any other."""
+    """Return (folder, kind) of each module of a sentence-transformers checkpoint; an empty list for others."""
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         return [(str(module["path"]), str(module["type"]).rpartition(".")[2]) for module in modules]
-    except (OSError, ValueError, KeyError, TypeError):  # whoever loads it says what is wrong with the file
+    except (OSError, ValueError, KeyError, TypeError):  # the loader reports what is wrong with the file
         return []
 
 
@@ -155,9 +155,9 @@ def _cached(name: str) -> Path | None:
 
 
 def _has_input_files(snapshot: Path) -> bool:
-    """Tell whether all is there that turns images, or for a text tower alone texts, into a model's input.
+    """Return whether the files are there that preprocess images, or texts if the model is only a text tower.
 
-    Another program may have fetched the weights alone; the wrong preprocessing would go unnoticed.
+    Another program may have downloaded the weights alone; then a wrong preprocessing would go unnoticed.
     """
     if any((snapshot / file).is_file() for file in _PREPROCESSORS):
         return True
@@ -180,10 +180,10 @@ def _download(name: str, timeout_seconds: float, show_progress: bool) -> Path:
     with _quiet_hub(show_progress):
         weights, small = _choose_files(name, _list_files(name, timeout_seconds))
         try:
-            # The weights last: where they are, everything else is, however the download may be cut short.
+            # The weights last: if they are there, all other files are, even after an interrupted download.
             snapshot_download(name, allow_patterns=small)
             snapshot = Path(snapshot_download(name, allow_patterns=[*small, *weights]))
-        except Exception as error:  # the hub's client lets the errors of its HTTP library through
+        except Exception as error:  # the hub's client also raises errors of its HTTP library
             raise ModelUnavailable(
                 f'The download of "{name}" broke off ({type(error).__name__}); the next attempt resumes it. '
                 f"{_WHAT_TO_DO}"
@@ -194,9 +194,9 @@ def _download(name: str, timeout_seconds: float, show_progress: bool) -> Path:
 
 
 def _list_files(name: str, timeout_seconds: float) -> list[str]:
-    """Ask the hub which files a model has; this is also what finds out whether it can be reached."""
+    """Return the files of a model on the hub; this request also shows whether the hub can be reached."""
     try:
-        # The client's own timeout covers neither name resolution nor an answer that trickles in.
+        # The client's own timeout covers neither name resolution nor an answer that arrives slowly.
         info = _within(timeout_seconds, lambda: HfApi().model_info(name, timeout=timeout_seconds))
     except GatedRepoError as error:
         reason = "asks for its terms to be accepted: do so on its page and log in with `hf auth login`"
@@ -211,18 +211,18 @@ def _list_files(name: str, timeout_seconds: float) -> list[str]:
 
 
 def _refuse(name: str, reason: str, error: Exception, kind: type[ModelUnavailable] = ModelUnavailable) -> NoReturn:
-    # The reason never quotes the error itself: a URL in it might carry a proxy's password.
+    # The reason never quotes the error itself, because a URL in it might contain a proxy's password.
     raise kind(f'The model "{name}" is not on this machine and {reason}. {_meant(name)}{_WHAT_TO_DO}') from error
 
 
 def _meant(name: str) -> str:
-    """Return a question if the name is nearly one that people know."""
+    """Return "Did you mean …?" if the name is similar to a common one, else an empty text."""
     close = get_close_matches(name, _USUAL, 1, 0.8)
     return f'Did you mean "{close[0]}"? ' if close and close[0] != name else ""
 
 
 def _choose_files(name: str, files: list[str]) -> tuple[list[str], list[str]]:
-    """Return (weights, small files) to download, safetensors preferred to a pickle."""
+    """Return (weights, small files) to download; safetensors rather than a pickle."""
     if _SAFETENSORS in files:
         weights = [_SAFETENSORS]
     elif _SAFETENSORS_INDEX in files:
@@ -235,14 +235,14 @@ def _choose_files(name: str, files: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _module_files(files: list[str]) -> list[str]:
-    """Return the files of the modules after a transformer: megabytes, where the transformer has hundreds."""
+    """Return the files of the modules after a transformer, which are small: megabytes, not hundreds of them."""
     found = [file for file in files if "modules.json" in files and _MODULE.fullmatch(file)]
     safe = {file.removesuffix(_SAFETENSORS) for file in found if file.endswith(_SAFETENSORS)}
     return [file for file in found if not (file.endswith(_PICKLE) and file.removesuffix(_PICKLE) in safe)]
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """Return what `ask` returns or raise what it raises; TimeoutError where it takes longer."""
+    """Return what `ask` returns or raise what it raises; TimeoutError if it takes longer than `seconds`."""
     answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
 
     def run() -> None:
@@ -251,7 +251,7 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
         except Exception as error:
             answers.put(error)
 
-    # A daemon: a resolver that hangs cannot be interrupted, and must not keep the process alive either.
+    # A daemon thread, because a hanging resolver cannot be interrupted and must not keep the process alive.
     threading.Thread(target=run, name="hub-probe", daemon=True).start()
     try:
         answer = answers.get(timeout=seconds)
@@ -268,7 +268,7 @@ def _host() -> str:
 
 @contextmanager
 def _quiet_hub(show_progress: bool) -> Iterator[None]:
-    """Keep the client's warnings (not logged in, retrying …) and bars off the terminal; errors are raised."""
+    """Suppress the client's warnings (not logged in, retrying …) and progress bars; errors are still raised."""
     verbosity, no_bars = _utils.logging.get_verbosity(), _utils.are_progress_bars_disabled()
     _utils.logging.set_verbosity_error()
     with warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""CLIP and SigLIP, by transformers."""
+"""CLIP and SigLIP, loaded by transformers."""

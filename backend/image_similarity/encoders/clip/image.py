@@ -1,4 +1,4 @@
-"""CLIP and SigLIP checkpoints, through transformers."""
+"""Image towers of CLIP and SigLIP checkpoints, through transformers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from image_similarity.images.recipe import Preprocess
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 Tower = Callable[[Tensor], Tensor]
-"""Pixels, normalised, (n, side, side, 3) to embeddings, not yet normalised, (n, dimension); of one dtype."""
+"""Normalised pixels, (n, side, side, 3), to embeddings, not yet normalised, (n, dimension), of the same dtype."""
 
 
 class ClipEncoder:
@@ -57,9 +57,9 @@ class ClipEncoder:
     def load(cls, name_or_path: str, *, device: str, precision: str) -> ClipEncoder:
         """Load the image tower of a checkpoint: a hub name (downloaded if need be) or a local folder.
 
-        `device` and `precision` may be "auto"; see `choose_device` and `choose_precision`. Only the image
-        tower's weights are read. Raises ModelUnavailable where the checkpoint cannot be had, is damaged or
-        incomplete, or is of a kind this program does not know, and where the device is not there.
+        `device` and `precision` may be "auto"; see `choose_device` and `choose_precision`. Reads only the weights of
+        the image tower. Raises ModelUnavailable if the checkpoint is not available, damaged, incomplete or of an
+        unknown kind, or if the device is not available.
         """
         device = choose_device(device)
         precision = choose_precision(precision, device)
@@ -88,29 +88,29 @@ class ClipEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """What tells its weights from others under the same name; see `fingerprint.py`."""
+        """Identifies its weights among others of the same name; see `fingerprint.py`."""
         return self._fingerprint
 
     @property
     def device(self) -> str:
-        """Where it runs: "cuda", "mps" or "cpu"."""
+        """Device that it runs on: "cuda", "mps" or "cpu"."""
         return self._device.type
 
     @property
     def precision(self) -> str:
-        """What it computes in: "bf16", "fp16" or "fp32"."""
+        """Number format that it computes in: "bf16", "fp16" or "fp32"."""
         return self._precision
 
     @property
     def preprocess(self) -> Preprocess:
-        """What resizes and crops an upright image to (input_size, input_size, 3), uint8."""
+        """Function that resizes and crops an upright image to (input_size, input_size, 3), uint8."""
         return self._preprocessing.apply
 
     def encode_images(self, batch: Pixels) -> Embedding:
         """Encode a batch of shape (n, input_size, input_size, 3), uint8; one caller at a time.
 
         Returns shape (n, dimension), float32, each row a unit vector: the checkpoint's image features,
-        normalised. Raises EncodingFailed where the model returns anything that is not finite, or zero;
+        normalised. Raises EncodingFailed if the model returns a value that is not finite, or a zero vector;
         ValueError for a batch of another shape or type.
         """
         side = self._spec.input_size
@@ -118,17 +118,17 @@ class ClipEncoder:
             raise ValueError(f"expected (n, {side}, {side}, 3) uint8, got {batch.shape} {batch.dtype}")
         if len(batch) == 0:
             return np.empty((0, self._spec.dimension), dtype=np.float32)
-        # torch takes over the array's memory, and warns where it may not write to it.
+        # torch shares the array's memory, and warns if it is read-only.
         batch = np.require(batch, requirements=["C", "W"])
         return np.concatenate(self._lanes.run(self._encode, batch))
 
     def _encode(self, batch: Pixels) -> Embedding:
         with torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self._device)
-            normalised = pixels.float().mul_(self._scale).add_(self._shift)  # in place: new memory costs more
+            normalised = pixels.float().mul_(self._scale).add_(self._shift)  # in place: allocating costs more
             features = self._tower(normalised.to(_DTYPES[self._precision])).float()
             norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-            unit = (features / norms).cpu()  # NaN also where the norm is zero or infinite
+            unit = (features / norms).cpu()  # NaN also if the norm is zero or infinite
         if not torch.isfinite(unit).all() or not torch.isfinite(norms).all():
             raise EncodingFailed(
                 f'The model "{self._spec.name}" returned numbers that are not finite ({self._precision} on '
@@ -150,14 +150,14 @@ def _model_type(checkpoint: Path, name: str) -> str:
 
 def _build_tower(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[Tower, int]:
     """Turn a float32 model on the CPU into the fastest tower for `device`; also return the dimension."""
-    # Frozen by inference_mode: neither gradients nor version counters are kept for the weights made here.
+    # inference_mode: torch keeps neither gradients nor version counters for the weights made here.
     with torch.inference_mode():
         side: int = model.config.image_size
         noise = torch.randn((2, side, side, 3), generator=torch.Generator().manual_seed(0))
         expected = _plain_tower(model)(noise)
         if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            # OneDnnVisionTower leans on operators that torch does not document and on how transformers builds its
-            # models. Should either change, the plain model answers, only slower.
+            # OneDnnVisionTower depends on undocumented operators of torch and on the structure of transformers' models.
+            # If either changes, use the plain model, which is only slower.
             try:
                 packed = OneDnnVisionTower(model, dtype)
                 if agrees(packed(noise.to(dtype)), expected, dtype):

@@ -1,8 +1,8 @@
-"""The vision transformer of CLIP and SigLIP for CPUs: the same arithmetic as transformers', fewer waits.
+"""The vision transformer of CLIP and SigLIP for CPUs: the arithmetic of transformers with fewer waits.
 
-torch lays a weight matrix out anew in every call of a linear layer. Here each is brought once into the layout
-that oneDNN multiplies in; query, key and value are one product instead of three, cutting patches and
-projecting them is a product too, and activations are computed while a product's results are in registers.
+torch converts a weight matrix to oneDNN's layout in every call of a linear layer; here each is converted once. Query,
+key and value are one product instead of three; cutting and projecting patches is a product too; and activations are
+computed while the results of a product are in registers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AGREEMENT = {torch.float32: 0.9999, torch.bfloat16: 0.999, torch.float16: 0.999
 
 
 class _Linear(NamedTuple):
-    """A linear layer in oneDNN's own layout."""
+    """A linear layer in oneDNN's layout."""
 
     weight: Tensor
     bias: Tensor | None
@@ -31,7 +31,7 @@ class _Linear(NamedTuple):
     algorithm: str = ""
 
     def __call__(self, x: Tensor) -> Tensor:
-        # What torch.compile emits on CPUs; torch does not document it as an operator of its own.
+        # The operator that torch.compile emits on CPUs; torch does not document it.
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self.weight, self.bias, self.activation, [], self.algorithm
         )
@@ -57,12 +57,12 @@ class _Layer(NamedTuple):
 
 
 class OneDnnVisionTower:
-    """An image tower made of a transformers model's weights; of the model only SigLIP's head is kept."""
+    """An image tower made of a transformers model's weights; it keeps only SigLIP's head of the model itself."""
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         """Take the weights of a float32 CLIPVisionModelWithProjection or SiglipVisionModel, on the CPU.
 
-        Raises AttributeError, KeyError or RuntimeError where the model is built otherwise than expected.
+        Raises AttributeError, KeyError or RuntimeError if the model has an unexpected structure.
         """
         self._dtype = dtype
         tower = getattr(model, "vision_model", model)
@@ -138,6 +138,6 @@ class OneDnnVisionTower:
 
 
 def agrees(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether two towers' embeddings, both (n, dimension), are as near as `dtype` allows."""
+    """Return whether the embeddings of two towers, both (n, dimension), are as near as `dtype` allows."""
     cosine = functional.cosine_similarity(one.float(), other.float(), dim=-1)
     return bool((cosine >= _AGREEMENT[dtype]).all())

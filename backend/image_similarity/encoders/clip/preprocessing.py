@@ -1,4 +1,4 @@
-"""Resize and crop as a checkpoint's configuration says, pixel for pixel as transformers does with Pillow."""
+"""Resizes and crops as a checkpoint's configuration says, with the same pixels as transformers with Pillow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from image_similarity.domain.records import Pixels
 Family = Literal["clip", "siglip"]
 Triple = tuple[float, float, float]
 
-# What transformers assumes where a configuration is silent.
+# Defaults of transformers for values that a configuration lacks.
 _DEFAULTS: dict[Family, dict[str, Any]] = {
     "clip": {
         "do_center_crop": True,
@@ -47,32 +47,32 @@ _FAMILY_OF_PROCESSOR: dict[str, Family] = {
     "CLIPFeatureExtractor": "clip",
     "SiglipImageProcessor": "siglip",
 }
-# Of the longer side, resized, to what is kept of it: above it, a 1x1000000 strip that grows would ask for gigabytes.
+# Maximum ratio of the resized longer side to the crop: beyond it, enlarging a 1x1000000 strip would take gigabytes.
 _LONGEST_TO_GROW_WHOLE = 4
 _MARGIN_IN_FILTER_WIDTHS = 4  # Lanczos, the widest filter, reaches three
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How pixels become the input of an image tower; `apply` may run in many threads at once."""
+    """Turns pixels into the input of an image tower; `apply` is thread-safe."""
 
     shortest_edge: int | None
-    """Side to which the shorter edge is resized, aspect kept; None where `resize_to` or neither is set."""
+    """Length to which the shorter edge is resized, keeping the aspect; None if `resize_to` or neither is set."""
     resize_to: int | None
-    """Side of the square the image is stretched to."""
+    """Side of the square that the image is stretched to."""
     crop_to: int | None
-    """Side of the square cut from the middle; black is added where the image is smaller."""
+    """Side of the square cut from the middle; a smaller image is padded with black."""
     resample: Image.Resampling
     scale: Triple
-    """`pixel * scale + shift` is what the tower sees, a channel each: rescaling and normalising at once."""
+    """The tower's input is `pixel * scale + shift`, one value per channel: rescaling and normalising at once."""
     shift: Triple
 
     @classmethod
     def read(cls, checkpoint: Path, *, family: Family, image_size: int) -> Preprocessing:
         """Read a checkpoint folder's configuration.
 
-        A checkpoint without one is taken to want its family's defaults at its tower's own `image_size`.
-        Raises ModelUnavailable where the file is unreadable, or asks for what this program cannot do.
+        A checkpoint without a configuration gets the defaults of its family at its tower's `image_size`. Raises
+        ModelUnavailable if the file is unreadable, or requires something that this program cannot do.
         """
         config = _read_config(checkpoint)
         if config is None:
@@ -83,14 +83,14 @@ class Preprocessing:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, family: Family) -> Preprocessing:
-        """Understand the contents of a preprocessor_config.json.
+        """Return the preprocessing for the contents of a preprocessor_config.json.
 
-        `family` decides the defaults where the configuration does not name its image processor. Raises
+        `family` decides the defaults if the configuration does not name its image processor. Raises
         ModelUnavailable for a processor, a size or a value that is not supported.
         """
         family = _family(config, family)
         known = {**_SHARED_DEFAULTS, **_DEFAULTS[family]}
-        known |= {key: config[key] for key in known if key in config}  # a null stays one, and means no
+        known |= {key: config[key] for key in known if key in config}  # a null stays null, and means no
         try:
             shortest_edge, resize_to = _sides(known["size"]) if known["do_resize"] else (None, None)
             crop_to = _square(known["crop_size"], "crop_size") if known["do_center_crop"] else None
@@ -112,8 +112,8 @@ class Preprocessing:
     def apply(self, image: Image.Image) -> Pixels:
         """Resize and crop an upright image.
 
-        Returns shape (output_size, output_size, 3), uint8. Equal to the reference image processor's pixels, save
-        that one value in a thousand may differ by one.
+        Returns shape (output_size, output_size, 3), uint8. The pixels equal those of the reference image processor,
+        except that one value in a thousand may differ by one.
         """
         if image.mode != "RGB":
             image = image.convert("RGB")
@@ -131,20 +131,20 @@ class Preprocessing:
         target = (side, longest) if width <= height else (longest, side)
         grows = min(width, height) < side and longest <= _LONGEST_TO_GROW_WHOLE * max(side, self.crop_to or 0)
         if self.crop_to is None or longest <= self.crop_to or grows:
-            # Bit for bit what the reference does.
+            # Identical to the reference, bit for bit.
             return image.resize(target, self.resample)
-        # Only what the crop will keep: a photograph of 4:3 takes 1.0 ms instead of 1.3.
+        # Resize only the part that the crop keeps: a photograph of 4:3 takes 1.0 ms instead of 1.3.
         return _resize_middle(image, target, self.crop_to, self.resample)
 
 
 def _resize_middle(image: Image.Image, target: tuple[int, int], keep: int, resample: Image.Resampling) -> Image.Image:
-    """Resize `image` to `target` as if, but compute only the middle `keep` pixels of its longer side."""
+    """Resize `image` to `target`, but compute and return only the middle `keep` pixels of the longer side."""
     axis = 0 if target[0] > target[1] else 1
     scale = image.size[axis] / target[axis]
     first = (target[axis] - keep) // 2
     start, stop = first * scale, (first + keep) * scale
     margin = _MARGIN_IN_FILTER_WIDTHS * max(scale, 1.0)
-    # Cutting out the source first keeps the box's numbers small: Pillow holds them in 32-bit floats.
+    # Crop the source first, so that the box has small numbers: Pillow holds them in 32-bit floats.
     origin = max(0, math.floor(start - margin))
     end = min(image.size[axis], math.ceil(stop + margin))
     if axis == 0:
@@ -157,13 +157,13 @@ def _resize_middle(image: Image.Image, target: tuple[int, int], keep: int, resam
 
 
 def _center_crop(image: Image.Image, side: int) -> Image.Image:
-    # Floor division also of negative numbers; outside the image Pillow crops black: both as the reference.
+    # As in the reference: floor division also of negative numbers, and black outside the image.
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
 
 def _read_config(checkpoint: Path) -> Mapping[str, Any] | None:
-    """Find the image processor's configuration, where transformers 5 keeps it or where older ones did."""
+    """Return the image processor's configuration, from the file of transformers 5 or of older versions."""
     nested = _read_json(checkpoint / "processor_config.json") or {}
     if isinstance(nested.get("image_processor"), dict):
         processor: dict[str, Any] = nested["image_processor"]

@@ -16,18 +16,18 @@ from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text.tower import TextTower, Tokens
 
 _MAX_TOKENS = {"clip": 77, "siglip": 64}
-"""What transformers assumes where a configuration is silent."""
+"""Defaults of transformers if a configuration lacks the value."""
 _TOKENIZERS = {
     "clip": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "siglip": (("tokenizer.json",), ("spiece.model",), ("tokenizer.model",)),
 }
-"""Family -> sets of files, any of which makes a tokenizer."""
+"""Family -> sets of files; any one of the sets makes a tokenizer."""
 
 
 def lacks(checkpoint: Path, name: str) -> str | None:
-    """Say in a sentence why a checkpoint has no text tower, from its small files alone; None where it seems to.
+    """Return a sentence that says why a checkpoint has no text tower, by its small files; None if it seems to have one.
 
-    Raises ModelUnavailable where its config.json cannot be read.
+    Raises ModelUnavailable if its config.json cannot be read.
     """
     model_type = str(read_config(checkpoint, name).get("model_type"))
     if model_type not in FAMILIES:
@@ -42,7 +42,7 @@ def lacks(checkpoint: Path, name: str) -> str | None:
 
 
 def max_tokens(checkpoint: Path, name: str) -> int:
-    """Return the most tokens that the text tower takes. Raises ModelUnavailable for an unreadable config.json."""
+    """Return the maximum number of tokens per text. Raises ModelUnavailable for an unreadable config.json."""
     config = read_config(checkpoint, name)
     family = FAMILIES.get(str(config.get("model_type")), "clip")
     text_config = config.get("text_config") or {}
@@ -76,26 +76,26 @@ def load(name_or_path: str, *, device: str) -> TextTower:
 
 
 class _Network:
-    """Ids to text features, as `get_text_features` of the whole model returns them."""
+    """Maps ids to text features, as `get_text_features` of the whole model does."""
 
     def __init__(self, model: Any, family: str) -> None:
         self._model = model
         self._masked = family == "clip"
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
-        # SigLIP was trained on texts padded to full length, with the padding looked at.
+        # SigLIP was trained on texts padded to full length, without masking the padding.
         output = self._model(input_ids=ids, attention_mask=mask if self._masked else None)
         features: Tensor = output.text_embeds if self._masked else output.pooler_output
         return features
 
 
 class _Tokenizer:
-    """A checkpoint's own tokenizer, cutting texts at `limit` tokens and saying so."""
+    """A checkpoint's own tokenizer; cuts texts at `limit` tokens and reports which ones."""
 
     def __init__(self, tokenizer: Any, limit: int, family: str) -> None:
         self._tokenizer = tokenizer
         self._limit = limit
-        # Both generations of SigLIP were trained on lower case; not every tokenizer published with one sees to it.
+        # Both generations of SigLIP were trained on lower case, but not all of their tokenizers convert to it.
         self._lower = family == "siglip"
         self._padding: bool | str = "max_length" if family == "siglip" else True
 
@@ -115,5 +115,5 @@ def _load_tokenizer(checkpoint: Path, name: str) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    except Exception as error:  # a damaged file surfaces as almost anything
+    except Exception as error:  # a damaged file can raise any type
         raise ModelUnavailable(f'The tokenizer of "{name}" in {checkpoint} cannot be loaded ({why(error)}).') from error

@@ -1,4 +1,4 @@
-"""A large batch on several cores: each works through images of its own."""
+"""Splits a large batch over several cores: each encodes its own images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from image_similarity.domain.records import Embedding, Pixels
 
 _LEAST = 8
-"""Images that one core must have to itself; below, the cores share each multiplication as torch has them do."""
+"""Minimum images per core; in smaller batches torch splits each multiplication over the cores."""
 
 
 class ParallelInference:
-    """One thread for each of torch's threads, each of them with torch on a single core.
+    """As many threads as torch uses cores; each runs torch on a single core.
 
-    When the cores share every multiplication, they wait for each other some 150 times a batch, and a core that a
-    thread decoding an image has taken away keeps them all waiting. Measured with CLIP ViT-B/32 in bf16 on two
-    cores, batches of 32: 86 images/s shared, 92 in lanes. A batch of one stays shared: 15 ms instead of 28.
+    If the cores share every multiplication, they wait for each other some 150 times per batch, and all of them wait
+    while a decoding thread occupies one core. Measured with CLIP ViT-B/32 in bf16 on two cores, batches of 32:
+    86 images/s shared, 92 in separate threads. A batch of one stays shared: 15 ms instead of 28.
     """
 
     def __init__(self, count: int) -> None:
@@ -27,7 +27,7 @@ class ParallelInference:
         self._threads: ThreadPoolExecutor | None = None
 
     def run(self, encode: Callable[[Pixels], Embedding], batch: Pixels) -> list[Embedding]:
-        """Return what `encode` makes of the batch, in one part or in one part a lane, in order."""
+        """Return the results of `encode`, in order: for the whole batch, or for one part per thread."""
         if self._count == 1 or len(batch) < self._count * _LEAST:
             return [encode(batch)]
         if self._threads is None:
@@ -47,6 +47,6 @@ def _start(count: int) -> ThreadPoolExecutor:
     threads = ThreadPoolExecutor(count, thread_name_prefix="lane")
     for started in [threads.submit(use_one_core) for _ in range(count)]:
         started.result()
-    # torch keeps the number for each thread, and for threads to come what was set last.
+    # torch keeps the number per thread, and new threads get the number that was set last.
     torch.set_num_threads(before)
     return threads

@@ -1,1 +1,1 @@
-"""The offline model `mini`, whose weights come with pip packages."""
+"""The offline model `mini`, whose weights are in pip packages."""

@@ -2,8 +2,8 @@
 
 The architecture is EfficientNet-B0 (Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional
 Neural Networks", ICML 2019) as its authors simplified it for phones: no squeeze-and-excitation, and ReLU6
-in place of swish. Batch normalisation is folded into the convolutions when a checkpoint is read, so the
-network has none: every convolution carries a bias instead.
+instead of swish. Batch normalisation is folded into the convolutions when a checkpoint is read, so the
+network has none: every convolution has a bias instead.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch.nn import functional
 FEATURES = 1280
 """Length of the pooled feature vector."""
 
-_BATCH_NORM_EPSILON = 1e-3  # what the network was trained with; not stored in the checkpoint
+_BATCH_NORM_EPSILON = 1e-3  # value of the training; the checkpoint does not contain it
 
 
 class _Stage(NamedTuple):
-    """A run of blocks alike; only the first of them strides and changes the width."""
+    """A sequence of equal blocks; only the first one has the stride and changes the width."""
 
     blocks: int
     kernel: int
@@ -44,9 +44,9 @@ _STAGES = (
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME" does, which these weights were trained with.
+    """A convolution with TensorFlow's "SAME" padding, because these weights were trained with it.
 
-    At stride 2 on an even side the odd pixel of padding goes right and below; torch's own symmetric padding
+    At stride 2 on an even side, the odd pixel of padding is added on the right and below; torch's symmetric padding
     would shift every such layer by one pixel.
     """
 
@@ -63,7 +63,7 @@ class _SameConv(nn.Conv2d):
 
 
 class _Block(nn.Module):
-    """An inverted residual: widen (1x1), look around (depthwise), narrow (1x1, linear)."""
+    """An inverted residual: expand (1x1), depthwise convolution, project (1x1, linear)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -112,10 +112,10 @@ def from_checkpoint(checkpoint: Mapping[str, Tensor]) -> EfficientNetLite0:
     """Build the network, in evaluation mode and float32, from the published PyTorch checkpoint.
 
     `checkpoint` maps the names of the checkpoint (`_conv_stem.weight`, `_blocks.0._bn1.bias`, …) to tensors;
-    its classifier (`_fc.*`) is ignored. Raises KeyError where a tensor is missing and RuntimeError where one
-    has another shape.
+    its classifier (`_fc.*`) is ignored. Raises KeyError if a tensor is missing and RuntimeError if one has another
+    shape.
     """
-    # Built without storage: the checkpoint's tensors become the parameters, nothing is initialised in vain.
+    # Build without storage: the checkpoint's tensors become the parameters, so none is initialised in vain.
     with torch.device("meta"):
         network = EfficientNetLite0()
     folded: dict[str, Tensor] = {}
@@ -128,7 +128,7 @@ def from_checkpoint(checkpoint: Mapping[str, Tensor]) -> EfficientNetLite0:
 
 
 def _layers(network: EfficientNetLite0) -> dict[str, tuple[str, str]]:
-    """Name of each of our convolutions -> the checkpoint's names of it and of the batch norm after it."""
+    """Map the name of each convolution here to the checkpoint's names of it and of the batch norm after it."""
     layers = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
     for index in range(len(network.blocks)):
         ours, theirs = f"blocks.{index}", f"_blocks.{index}"
@@ -140,7 +140,7 @@ def _layers(network: EfficientNetLite0) -> dict[str, tuple[str, str]]:
 
 
 def _fold(checkpoint: Mapping[str, Tensor], convolution: str, norm: str) -> tuple[Tensor, Tensor]:
-    """Weight (channels_last) and bias, float32, of a convolution that does what `convolution` followed by `norm` does.
+    """Return weight (channels_last) and bias, float32, of one convolution equal to `convolution` followed by `norm`.
 
     Batch norm at inference is y = (x - mean) * scale + shift per channel with constant terms, thus linear.
     """

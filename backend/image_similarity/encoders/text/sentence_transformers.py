@@ -1,9 +1,9 @@
-"""Text towers made of a sentence encoder and a projection: multilingual ones, aligned to a CLIP's image tower.
+"""Text towers made of a sentence encoder and a projection, such as multilingual ones aligned to CLIP's image tower.
 
-Two layouts are read. That of sentence-transformers lists its modules in modules.json: a transformer, a pooling,
-then dense layers, each in a folder of its own (Reimers & Gurevych, "Making Monolingual Sentence Embeddings
-Multilingual using Knowledge Distillation", EMNLP 2020, is how such a tower is aligned). That of M-CLIP is in
-`mclip.py`. A CLIP or SigLIP checkpoint's own text tower is taken as well.
+This module reads two layouts. sentence-transformers lists its modules in modules.json: a transformer, a pooling, then
+dense layers, each in its own folder (Reimers & Gurevych, "Making Monolingual Sentence Embeddings Multilingual using
+Knowledge Distillation", EMNLP 2020, describe how such a tower is aligned). M-CLIP's layout is in `mclip.py`. The text
+tower of a CLIP or SigLIP checkpoint is accepted too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from image_similarity.encoders.text.tokenizer import FileTokenizer, positions_of
 from image_similarity.encoders.text.tower import TextTower, masked_mean
 
 Step = Callable[[Tensor], Tensor]
-"""A module after the pooling: (n, width) to (n, another width)."""
+"""A module after the pooling: (n, width) to (n, new width)."""
 
 _ACTIVATIONS: dict[str, Step] = {
     "Identity": lambda x: x,
@@ -40,7 +40,7 @@ _ACTIVATIONS: dict[str, Step] = {
 def load(name_or_path: str, *, device: str) -> TextTower:
     """Load a text tower of any supported layout: a hub name (downloaded if need be) or a local folder.
 
-    Raises ModelUnavailable where it cannot be had, is incomplete, or has a module this program does not know.
+    Raises ModelUnavailable if it is not available, incomplete, or has a module that this program does not know.
     """
     folder = hub.locate(name_or_path)
     if (folder / "modules.json").is_file():
@@ -109,7 +109,7 @@ def _load_transformer(folder: Path, name: str) -> tuple[Any, int]:
             model, report = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # a damaged file surfaces as almost anything
         raise ModelUnavailable(f'The weights of "{name}" in {folder} cannot be loaded ({why(error)}).') from error
-    # The pooler is BERT's own, for its training task; none of the supported poolings asks it.
+    # The pooler belongs to BERT's training task; none of the supported poolings uses it.
     if missing := sorted(key for key in report["missing_keys"] if "pooler" not in key):
         raise ModelUnavailable(f'The weights of "{name}" in {folder} lack {len(missing)} tensors: {missing[0]}, …')
     model = model.float().eval()
@@ -117,7 +117,7 @@ def _load_transformer(folder: Path, name: str) -> tuple[Any, int]:
 
 
 def _pools_by_mean(config: dict[str, Any], name: str) -> bool:
-    """Tell whether the pooling is the mean of the tokens; False for the first token. Raises ModelUnavailable."""
+    """Return True if the pooling is the mean of the tokens, False for the first token. Raises ModelUnavailable."""
     modes = {key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on}
     if isinstance(config.get("pooling_mode"), str):
         modes = {config["pooling_mode"]}
@@ -128,7 +128,7 @@ def _pools_by_mean(config: dict[str, Any], name: str) -> bool:
 
 
 def _read_step(kind: str, folder: Path, width: int, name: str, device: str) -> tuple[Step, int]:
-    """Return what a module after the pooling computes, and the width of what comes out."""
+    """Return the function of a module after the pooling, and the width of its output."""
     if kind == "Normalize":
         return lambda x: functional.normalize(x, dim=-1), width
     if kind != "Dense":

@@ -1,4 +1,4 @@
-"""What every text tower does around its network: tokens in, unit vectors out, a few texts at a time."""
+"""The common part of all text towers around their networks: tokens in, unit vectors out, in chunks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from image_similarity.domain.errors import EncodingFailed
 from image_similarity.encoders.base import EncodedText
 
 _CHUNK = 32
-"""Texts that go through the network together; longer lists are cut, so that memory stays bounded."""
+"""Texts per run of the network; longer lists are split, so that memory stays bounded."""
 
 
 class Tokens(NamedTuple):
-    """Texts as numbers, padded to one length."""
+    """Texts as token ids, padded to one length."""
 
     ids: Tensor
     """Shape (n, length), int64."""
     mask: Tensor
     """Shape (n, length), int64: 1 for a token, 0 for padding."""
     truncated: list[bool]
-    """Of each text, whether its end was left out."""
+    """Per text, whether its end was cut off."""
 
 
 Tokenise = Callable[[Sequence[str]], Tokens]
@@ -34,8 +34,8 @@ Network = Callable[[Tensor, Tensor], Tensor]
 class TextTower:
     """A loaded text tower; satisfies `TextEncoder`.
 
-    It computes in float32 everywhere: a query is one short text, so there is little to win by less, and a text's
-    embedding is then the same on every machine that shares a cache.
+    It computes in float32 on all devices: a query is one short text, so a lower precision would save little, and the
+    embedding of a text is then the same on all machines that share a cache.
     """
 
     def __init__(
@@ -74,19 +74,19 @@ class TextTower:
 
     @property
     def max_tokens(self) -> int:
-        """Most tokens of a text that it takes, those that mark its start and end included."""
+        """Maximum number of tokens per text, including start and end tokens."""
         return self._max_tokens
 
     @property
     def loaded(self) -> bool:
-        """Whether its weights are in memory: from the start."""
+        """True: its weights are in memory from the start."""
         return True
 
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
         """Encode texts, in order; one caller at a time.
 
-        Raises EncodingFailed where a text cannot be tokenised, or the model returns anything that is not finite
-        or has no direction.
+        Raises EncodingFailed if a text cannot be tokenised, or the model returns a value that is not finite or a zero
+        vector.
         """
         encoded: list[EncodedText] = []
         for start in range(0, len(texts), _CHUNK):
@@ -96,12 +96,12 @@ class TextTower:
     def _encode(self, texts: Sequence[str]) -> list[EncodedText]:
         try:
             tokens = self._tokenise(texts)
-        except Exception as error:  # a lone surrogate, for one, surfaces as TypeError or UnicodeEncodeError
+        except Exception as error:  # for example, a lone surrogate raises TypeError or UnicodeEncodeError
             raise EncodingFailed(f'The tokenizer of "{self._name}" cannot read the text: {error}') from error
         with torch.inference_mode():
             features = self._network(tokens.ids.to(self._device), tokens.mask.to(self._device)).float()
             norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-            unit = (features / norms).cpu()  # NaN also where the norm is zero or infinite
+            unit = (features / norms).cpu()  # NaN also if the norm is zero or infinite
         if not torch.isfinite(unit).all() or not torch.isfinite(norms).all():
             raise EncodingFailed(
                 f'The text tower "{self._name}" returned numbers that are not finite: its weights are damaged.'
@@ -111,6 +111,6 @@ class TextTower:
 
 
 def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of each text's tokens, padding left out: (n, length, width) to (n, width)."""
+    """Return the mean of each text's tokens without padding: (n, length, width) to (n, width)."""
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
