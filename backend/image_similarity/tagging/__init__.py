@@ -1,1 +1,1 @@
-"""What is on an image, in words: taggers fill the descriptions and tags that callers leave out."""
+"""Taggers: they fill the descriptions and tags of images that callers leave out."""

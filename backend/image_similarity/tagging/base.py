@@ -1,4 +1,4 @@
-"""What a tagger can do, as a Protocol."""
+"""The Protocol of taggers."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from image_similarity.images.recipe import Preprocess
 
 @dataclass(frozen=True, slots=True)
 class TaggerSpec:
-    """A tagger described by data, whether or not it is loaded."""
+    """Description of a tagger, loaded or not."""
 
     name: str
-    """As in the setting TAGGER."""
+    """Name, as in the setting TAGGER."""
     field: str
-    """The field of the metadata that it fills: `tags` or `description`."""
+    """Metadata field that it fills: `tags` or `description`."""
     quick: bool
-    """Whether it takes milliseconds, and so may run while somebody waits for an image to be indexed."""
+    """Whether it takes milliseconds, so that it may run during a request to index an image."""
     min_side: int
-    """Pixels that the shorter side of an image should have."""
+    """Pixels that the shorter side of its input should have."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggerOutput:
-    """What a tagger says of an image."""
+    """Output of a tagger for one image."""
 
     value: str | list[str]
-    """What belongs into the field; empty where the tagger is not sure of anything."""
+    """Value for the field; empty if the tagger is not sure of anything."""
     confidence: dict[str, float] = field(default_factory=dict)
     """Probability of each tag, 0 to 1; empty for a description."""
 
 
 class Tagger(Protocol):
-    """A model that says what is on an image."""
+    """A model that names or describes what is on an image."""
 
     @property
     def spec(self) -> TaggerSpec:
@@ -45,26 +45,26 @@ class Tagger(Protocol):
         ...
 
     def load(self) -> object:
-        """Read the weights, unless they are read already; the result is its own affair. Raises ModelUnavailable."""
+        """Load the weights unless they are loaded; callers ignore the result. Raises ModelUnavailable."""
         ...
 
     @property
     def preprocess(self) -> Preprocess:
-        """What makes of an upright RGB image what `find` takes; also before `load`."""
+        """Function from an upright RGB image to the input of `find`; available before `load`."""
         ...
 
     def find(self, pixels: Pixels) -> TaggerOutput:
-        """Say what is on an image; one caller at a time. Raises ModelUnavailable and EncodingFailed."""
+        """Return tags or a description; one caller at a time. Raises ModelUnavailable and EncodingFailed."""
         ...
 
 
 def as_it_is(image: Image.Image) -> Pixels:
-    """Return the pixels of an image."""
+    """Return the pixels of an image: (height, width, 3), uint8."""
     return np.array(image)
 
 
 class NoTagger:
-    """Implements `Tagger` by saying nothing."""
+    """Implements `Tagger` without any output."""
 
     spec = TaggerSpec(name="none", field="", quick=False, min_side=0)
 
@@ -73,10 +73,10 @@ class NoTagger:
 
     @property
     def preprocess(self) -> Preprocess:
-        """What leaves the image as it is; see `Tagger`."""
+        """Function that leaves the image unchanged; see `Tagger`."""
         return as_it_is
 
     def find(self, pixels: Pixels) -> TaggerOutput:
-        """Say nothing; see `Tagger`."""
+        """Return an empty output; see `Tagger`."""
         del pixels
         return TaggerOutput("")

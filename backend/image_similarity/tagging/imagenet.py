@@ -1,7 +1,8 @@
-"""Tags from EfficientNet-Lite0's own classifier: the 1,000 classes of ImageNet, from pip packages alone.
+"""Tags from the classifier of EfficientNet-Lite0: the 1,000 classes of ImageNet, from pip packages alone.
 
-The network looks at a crop of its own, also where the model `mini` has just run the same one: `mini` squashes the whole
-image, so that nothing at the rim is missed, and of 100 photographs the classifier then names 78 rightly in place of 89.
+The network runs on its own centre crop, even if the model `mini` has just run the same network. `mini` squashes the
+whole image, so that nothing at the rim is lost; on such images the classifier is right for 78 of 100 photographs
+instead of 89.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SIDE = 224
 
 
 class Loaded(NamedTuple):
-    """What is read: the network up to its features, and the classifier over them."""
+    """The network up to its features, and the classifier on top."""
 
     network: EfficientNetLite0
     weight: Tensor
@@ -47,7 +48,7 @@ class ImagenetTagger:
     """Implements `Tagger`."""
 
     def __init__(self, *, threshold: float, device: str) -> None:
-        """Take the least confidence of a tag, 0 to 1, and where to run: "auto", "cuda", "mps" or "cpu"."""
+        """`threshold` is the minimum confidence of a tag, 0 to 1; `device` is "auto", "cuda", "mps" or "cpu"."""
         self._threshold = threshold
         self._device = device
         self._loaded: Loaded | None = None
@@ -58,7 +59,7 @@ class ImagenetTagger:
         return IMAGENET
 
     def load(self) -> Loaded:
-        """Read the weights; see `Tagger`."""
+        """Load the weights; see `Tagger`."""
         if self._loaded is not None:
             return self._loaded
         from image_similarity.encoders.device import choose_device
@@ -74,11 +75,11 @@ class ImagenetTagger:
 
     @property
     def preprocess(self) -> Preprocess:
-        """What makes the network's input; see `crop_middle`."""
+        """Function that makes the network's input; see `crop_middle`."""
         return crop_middle
 
     def find(self, pixels: Pixels) -> TaggerOutput:
-        """Return the classes of at least the threshold's probability, the likeliest first, five at most."""
+        """Return the classes with at least the threshold's probability, the most probable first, five at most."""
         import torch
 
         network, weight, bias, labels = self.load()
@@ -92,17 +93,17 @@ class ImagenetTagger:
         found: dict[str, float] = {}
         for probability, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             if probability >= self._threshold:
-                # A crane is a bird and a machine; the likelier counts.
+                # Two classes may share a name (a crane is a bird and a machine); the more probable one counts.
                 found.setdefault(labels[place], round(probability, 4))
         return TaggerOutput(list(found), found)
 
 
 def crop_middle(image: Image.Image) -> Pixels:
-    """Return the middle of the image, (224, 224, 3), uint8, as the network was tested."""
+    """Return a centre crop of the image, (224, 224, 3), uint8, as in the network's evaluation."""
     scale = _SHORT_SIDE / min(image.size)
     width, height = (max(_SIDE, round(side * scale)) for side in image.size)
     left, top = (width - _SIDE) // 2, (height - _SIDE) // 2
-    # Only the part that is seen is resized: of a panorama, a small one.
+    # Resize only the crop: of a panorama it is a small part.
     box = tuple(edge / scale for edge in (left, top, left + _SIDE, top + _SIDE))
     box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))
     return np.array(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))

@@ -1,4 +1,4 @@
-"""Structured logs: JSON for machines, colours for people; one line an event, on standard error."""
+"""Structured logs on standard error, one line per event: JSON for machines, colours for people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 _LONGEST_CAUSE = 240
-"""Characters of why a call is tried again."""
+"""Maximum characters of the reason why a call is retried."""
 
 
 def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> None:
-    """Send our events and the libraries' log records through one pipeline; called once, by the program's entry."""
+    """Send our events and the libraries' log records through one pipeline; call it once, at the program's entry."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,23 +46,23 @@ def configure_logging(*, level: str, log_format: Literal["json", "console"]) -> 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # Each request is logged once, by our own middleware, with its id.
+    # Our own middleware logs each request once, with its id.
     logging.getLogger("uvicorn.access").disabled = True
-    # A line for every request to the hub is of interest only to whoever debugs a download.
+    # A line per request to the hub helps only when a download is debugged.
     for chatty in ("httpx", "httpcore", "huggingface_hub", "filelock", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    # It logs each step of every connection, and a refused one several times over; whoever calls it tells what failed.
+    # pika logs each step of every connection, and a refused one several times; its callers report the failure.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def get_logger() -> FilteringBoundLogger:
-    """Return the logger; what is bound to the context (the request id) goes with every line."""
+    """Return the logger; values bound to the context (the request id) are added to every line."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
 
 
 def _shorten_retries(_: object, __: str, event: EventDict) -> EventDict:
-    """Leave of a retry what tells something: stamina's line has a page of gRPC's own debugging in it."""
+    """Shorten the event of a retry: stamina adds a page of gRPC debug output."""
     if event.get("event") == "stamina.retry_scheduled":
         cause = " ".join(str(event.get("caused_by")).split())
         kept = {name: value for name, value in event.items() if name not in {"callable", "args", "kwargs"}}
@@ -71,13 +71,13 @@ def _shorten_retries(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _tracebacks() -> Processor:
-    # Without the local variables, which hold API keys and whole images.
+    # Without local variables, because they hold API keys and whole images.
     return structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def _to_json(event: object, **_: object) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
-    # A file name that is not UTF-8, or a number of more than 64 bits: no reason to lose the line.
+    # A file name that is not UTF-8, or a number of more than 64 bits: do not lose the line.
     except orjson.JSONEncodeError:
         return json.dumps(event, default=str)

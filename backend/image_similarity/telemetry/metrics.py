@@ -1,4 +1,4 @@
-"""The Prometheus metrics, all of them; one registry an application, none at import."""
+"""All Prometheus metrics; one registry per application, and none at import."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 _DEATHS = ("cpu", "exit", "idle", "memory", "protocol", "signal", "start", "timeout")
-"""Why a decoding process may end; see `images.process.DecoderDied`."""
+"""Reasons why a decoding process ends; see `images.process.DecoderDied`."""
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueMetrics:
-    """Those of one queue before a model."""
+    """Metrics of the queue of one model."""
 
     items: str
-    """What is in it."""
+    """Kind of items in the queue."""
     depth: Gauge
     batch_size: Histogram
     shed: Counter
     stage: Callable[[], AbstractContextManager[None]]
-    """Times a batch."""
+    """Measures the time of one batch."""
 
 
 class Metrics:
-    """Handed to whoever measures; names carry their unit, in Prometheus' manner."""
+    """All metrics, passed to the parts that measure; names end in their unit, as is usual for Prometheus."""
 
     def __init__(self) -> None:
-        # A second series a metric, with the time of its first use, that nobody reads.
+        # A second series per metric with the time of its first use, which has no use here.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -89,7 +89,7 @@ class Metrics:
             registry=self.registry,
         )
         for reason in _DEATHS:
-            # There from the beginning: `increase` does not see the step from nothing to one.
+            # Make the series now, because `increase` does not count the step from no series to 1.
             self.decoder_deaths.labels(reason)
         self.indexed = Counter(
             "image_similarity_images_indexed_total",
@@ -205,7 +205,7 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one stage; a stage that raises is counted too."""
+        """Measure the time of one stage, even if it raises."""
         started = perf_counter()
         try:
             yield
@@ -219,12 +219,12 @@ class Metrics:
         return Histogram(name, text, buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=self.registry)
 
     def set_placement(self, *, shards: int, wanted: int, active: int, on_one_node: int) -> None:
-        """Show where the copies of the collection's shards are; `wanted` and `active` are those of all shards."""
+        """Set the gauges of the collection's shards and copies; `wanted` and `active` are sums over all shards."""
         self._shards.set(shards)
         self._copies_wanted.set(wanted)
         self._copies_active.set(active)
         self._shards_on_one_node.set(on_one_node)
 
     def render(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,7 +1,7 @@
-"""Traces: which request spent its time where, over all processes. Free where OTEL_EXPORTER_OTLP_ENDPOINT is not set.
+"""Traces: where requests spend their time, over all processes. Free if OTEL_EXPORTER_OTLP_ENDPOINT is not set.
 
-A trace begins with a request, or with a task that a request has caused; the parts add spans to whichever trace they are
-called in. Where there is none, `span` is a look at a context variable, and OpenTelemetry is not even imported.
+A trace begins with a request, or with a task that a request has caused; parts add spans to the current trace. Without
+a trace, `span` only reads a context variable, and OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class Tracing:
-    """Begins traces; the process has one, or none."""
+    """Starts traces; a process has one instance, or none."""
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -33,13 +33,13 @@ class Tracing:
 
     @classmethod
     def to(cls, endpoint: str, service: str) -> Tracing:
-        """Send traces to a collector, over HTTP. Raises ImportError where the extra `tracing` is not installed."""
+        """Send traces to a collector over HTTP. Raises ImportError if the extra `tracing` is not installed."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        # What OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES says wins.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         told = OTELResourceDetector().detect()
         named = Resource.create({"service.name": service, "service.version": __version__})
         provider = TracerProvider(resource=named.merge(told))
@@ -48,7 +48,7 @@ class Tracing:
 
     @contextmanager
     def begin(self, name: str, kind: Literal["server", "consumer"], carrier: Mapping[str, str]) -> Iterator[Span]:
-        """Begin this process's part of a trace, which goes on the one in `carrier` where there is one."""
+        """Start this process's part of a trace; it continues the trace in `carrier` if there is one."""
         from opentelemetry.trace import SpanKind
 
         parent = self._propagator.extract(carrier)
@@ -60,7 +60,7 @@ class Tracing:
             _current.reset(token)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
     def _span(self, name: str) -> AbstractContextManager[Span]:
@@ -73,12 +73,12 @@ class Tracing:
 
 
 def span(name: str) -> AbstractContextManager[object]:
-    """Add a span to the trace that this is called in; in none, do nothing."""
+    """Add a span to the current trace; do nothing outside of a trace."""
     tracing = _current.get()
     return _NOTHING if tracing is None else tracing._span(name)
 
 
 def carrier() -> dict[str, str]:
-    """Return what another process needs to go on with this trace; empty outside of one."""
+    """Return the headers by which another process continues this trace; empty outside of a trace."""
     tracing = _current.get()
     return {} if tracing is None else tracing._carrier()
