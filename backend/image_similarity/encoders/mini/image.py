@@ -75,9 +75,9 @@ class MiniEncoder:
         """Load onto `device`, to compute in `precision`; either may be "auto".
 
         They are as for `choose_device` and `choose_precision`, with one exception: precision "auto" is fp32 on a CPU
-        and fp16 elsewhere. bf16 ranks as well and is two to three times as fast on a CPU that has it. But its embeddings
-        have cosines down to 0.995 with those of fp32 (fp16: 0.9999), so a collection indexed in one format and
-        searched in the other would give worse results. Raises ModelUnavailable if the weights are not installed or
+        and fp16 elsewhere. bf16 ranks as well and is two to three times as fast on a CPU that has it. But its
+        embeddings have cosines down to 0.995 with those of fp32 (fp16: 0.9999), so a collection indexed in one format
+        and searched in the other would give worse results. Raises ModelUnavailable if the weights are not installed or
         not the expected ones, or if there is no such device or precision.
         """
         from image_similarity.encoders.device import choose_device, choose_precision

@@ -90,5 +90,5 @@ def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, tr
 def _twins_found(text: TextEncoder, expected: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> int:
     """Count the sentences whose nearest row of `expected`, one row per sentence, is that of the same sentence."""
     found = np.stack([encoded.embedding for encoded in text.encode_texts(SENTENCES)])
-    # Compare ranks, not cosines: each tower's embeddings fill a narrow cone, so cosines of two models differ in meaning.
+    # Compare ranks, not cosines: each tower's embeddings fill a narrow cone of its own, so cosines are not comparable.
     return int(((found @ expected.T).argmax(axis=1) == np.arange(len(SENTENCES))).sum())
