@@ -45,7 +45,7 @@ def test_what_is_wrong_is_shown(cli: Cli, cluster: QdrantCluster) -> None:
     assert "2 qdrant-3:6335 Active, node does not answer" in rows
     assert "3 shards, 2 copies of each wanted: 3 of 6 copies are active, on 3 nodes." in shown.stdout
     assert "the node qdrant-3:6335 (id 3) does not answer" in shown.stdout
-    assert "all there is of shard 0 is on one node, qdrant-1:6335" in shown.stdout
+    assert "the only active copy of shard 0 is on qdrant-1:6335" in shown.stdout
     assert "shard 2 has no active copy" in shown.stdout
     assert cluster.asked == []
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_reached_is_said_by_the_exit_status(cli: Cli, cluster: Qd
     cluster.nodes = {1}
     done = cli("shards", "--balance", "--yes", **at(cluster))
     assert done.status == 1
-    assert "2 copies take as many nodes; 1 answer" in done.stdout
+    assert "2 copies need as many nodes, but only 1 answer" in done.stdout
     assert "There is nothing to move." in done.stdout
 
 

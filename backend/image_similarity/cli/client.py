@@ -1,4 +1,4 @@
-"""What the command line works with: the engine in this process, or a running server, behind one Protocol."""
+"""The command line's access to a collection: an engine in this process or a running server, behind one Protocol."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from image_similarity.settings import Settings
 
 
 class Client(Protocol):
-    """The use cases that the command line offers; errors are those of `domain/errors.py`."""
+    """The use cases of the command line; implementations raise the errors of `domain/errors.py`."""
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image."""
         ...
 
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
-        """Find what the query asks for; `raw_filter` is what `options.filter` was read from."""
+        """Run a query; `raw_filter` is the JSON that `options.filter` was parsed from."""
         ...
 
     async def delete_image(self, image_id: str) -> None:
@@ -34,33 +34,33 @@ class Client(Protocol):
         ...
 
     async def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is indexed."""
+        """Return whether an image is indexed."""
         ...
 
     def feedback(self) -> AsyncIterator[FeedbackEvent]:
-        """Return all verdicts, oldest first."""
+        """Yield all verdicts, oldest first."""
         ...
 
     async def facets(self) -> Facets:
-        """Return the metadata fields that images have; their values may be left out."""
+        """Return the metadata fields of the images; an implementation may leave out their values."""
         ...
 
     async def stats(self) -> dict[str, Any]:
-        """Return what `GET /api/v1/stats` answers."""
+        """Return the figures of `GET /api/v1/stats`."""
         ...
 
 
 @asynccontextmanager
 async def connect(settings: Settings, server: Server | None) -> AsyncIterator[Client]:
-    """Open the data folder, or where there is a `server` that one.
+    """Connect to `server`; open the data folder if it is None.
 
-    Raises what `build_engine` raises.
+    Raises the errors of `build_engine`.
     """
     if server is not None:
         async with RemoteClient(server) as remote:
             yield remote
         return
-    # Pulls in torch, which a client of a server does not need.
+    # This imports torch, which a client of a server does not need.
     from image_similarity.bootstrap.engine import build_engine
 
     engine = await build_engine(settings)
@@ -77,7 +77,7 @@ class LocalClient:
         self._engine = engine
         self._queue_limit = queue_limit
         self.fallback_reason = engine.model.fallback_reason
-        """Why the offline model stands in for the one of the settings; None if it does not."""
+        """Why the offline model replaces the one of the settings; None if it does not."""
 
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image."""
@@ -87,9 +87,9 @@ class LocalClient:
         return result
 
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:  # noqa: ARG002
-        """Find what the query asks for."""
+        """Run a query."""
         if query.mode is not Mode.VECTOR:
-            # Nothing has looked after the collection here, as a server does from its start on.
+            # A server does this from its start on. In this process, nothing has done it yet.
             await self._engine.bring_up_to_date()
         return await self._engine.search(query, options)
 
@@ -98,7 +98,7 @@ class LocalClient:
         await self._engine.delete_image(image_id)
 
     async def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is indexed."""
+        """Return whether an image is indexed."""
         try:
             await self._engine.get_image(image_id)
         except ImageNotFound:
@@ -106,11 +106,11 @@ class LocalClient:
         return True
 
     def feedback(self) -> AsyncIterator[FeedbackEvent]:
-        """Return all verdicts, oldest first."""
+        """Yield all verdicts, oldest first."""
         return self._engine.feedback.export()
 
     async def facets(self) -> Facets:
-        """Return the metadata fields that images have, with their values."""
+        """Return the metadata fields of the images, with their values."""
         return await self._engine.facets()
 
     async def stats(self) -> dict[str, Any]:

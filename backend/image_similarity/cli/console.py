@@ -1,4 +1,4 @@
-"""What the commands have in common: options, settings, a client, and how things are shown to people."""
+"""Shared by the commands: options, settings, the client, and output for people."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse
 SHOWN_FAILURES = 20
 
 _LONGEST_LINE = 10_000
-"""Characters of a line for a file or another program, of which Rich would make several of 80."""
+"""Characters of a line if the output goes to a file or a program; Rich would wrap it after 80."""
 
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _LONGEST_LINE)
 err = Console(stderr=True)
@@ -59,10 +59,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 
 
 def load_settings(*, serves: bool = False, **given: Any) -> Settings:
-    """Read the settings, `given` ones first, and set up logging by them; names that are nearly settings are told of.
+    """Read the settings, `given` ones first, configure logging, and warn about misspelt names of settings.
 
-    Unless the settings say otherwise, what `serves` logs for machines, and any other command for the person who runs
-    it, and only what is wrong. Raises pydantic's ValidationError.
+    By default, a command that `serves` logs for machines; any other command logs warnings and errors for the person
+    who runs it. Raises pydantic's ValidationError.
     """
     settings = Settings(**given)
     chosen = settings.model_fields_set
@@ -79,13 +79,13 @@ def load_settings(*, serves: bool = False, **given: Any) -> Settings:
 
 
 def warn(text: str) -> None:
-    """Say on standard error what a person should know, but what is no reason to stop."""
-    # Left to the terminal to wrap, so that a command in the text can be copied whole.
+    """Print a warning on standard error; the command goes on."""
+    # The terminal wraps it, not Rich, so that a command in the text can be copied whole.
     err.print(f"Warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def which_server(settings: Settings, url: str | None, api_key: str | None) -> Server | None:
-    """Return the server at `url`, else the one that has the data folder open, which is said; None to open the folder.
+    """Return the server at `url`, else the one that has the data folder open (and print it); None to open the folder.
 
     Raises as `server_at` and `running_server`.
     """
@@ -101,7 +101,7 @@ def which_server(settings: Settings, url: str | None, api_key: str | None) -> Se
 
 @asynccontextmanager
 async def open_client(settings: Settings, server: Server | None) -> AsyncIterator[Client]:
-    """Open the data folder, which takes as long as loading the model does, or where there is a `server` that one.
+    """Connect to `server`; if it is None, open the data folder, which takes as long as loading the model.
 
     Raises as `client.connect`.
     """
@@ -115,7 +115,7 @@ async def open_client(settings: Settings, server: Server | None) -> AsyncIterato
 
 @contextmanager
 def alone(advice: str) -> Iterator[None]:
-    """Do what needs the data folder to itself; where a server has it, the error says why, and what to do: `advice`.
+    """Run a block that needs the data folder for itself; if a server has it, the error contains `advice`.
 
     Raises FolderInUse.
     """
@@ -126,15 +126,15 @@ def alone(advice: str) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print for programs: not through Rich, which would wrap long lines."""
+    """Print JSON for programs; not through Rich, which would wrap long lines."""
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 @contextmanager
 def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """Show a bar on standard error while the block runs; it moves with each call of what is returned.
+    """Show a progress bar on standard error while the block runs; yield the function that updates it.
 
-    When the block is cancelled, by Ctrl-C, say how far it came and how to go on.
+    If Ctrl-C cancels the block, print how many images are done and how to go on.
     """
     latest = Tally()
     columns = (
@@ -167,7 +167,7 @@ def indexing_progress(total: int) -> Iterator[Callable[[Tally], None]]:
 
 
 def report(tally: Tally) -> None:
-    """Print what became of the files; the first failures, and what was replaced, on standard error."""
+    """Print the counts; print the first failures and replaced images on standard error."""
     out.print(", ".join(f"{tally.counts[outcome]} {outcome}" for outcome in Outcome) + ".")
     if replaced := tally.counts[Outcome.REPLACED]:
         more = replaced - len(tally.replaced_ids)
@@ -201,9 +201,9 @@ def matches_table(matches: Sequence[Match]) -> Table:
     )
     table = Table(*columns, box=None, header_style="dim")
     for column in table.columns:
-        # What is too wide goes on in the next line; an id that is cut short names no image.
+        # Long text continues in the next line, because a truncated id names no image.
         column.overflow = "fold"
-    # BM25 has no bound; a cosine is shown as it is.
+    # BM25 scores have no upper bound, so they are scaled; a cosine is at most 1.
     full = max(1.0, *(match.score for match in matches))
     for rank, match in enumerate(matches, start=1):
         bar = "█" * round(12 * max(0.0, match.score) / full)
@@ -212,7 +212,7 @@ def matches_table(matches: Sequence[Match]) -> Table:
         group = [_as_text(match.group)] if grouped else []
         image = f"{match.image_id} +{len(match.duplicates)} alike" if match.duplicates else match.image_id
         cells = (str(rank), *group, f"{match.score:.4f}", *confidence, bar, image, metadata)
-        # As texts of their own, for Rich takes what stands in brackets for its markup.
+        # Wrap in `Text`: Rich would read brackets as markup.
         table.add_row(*map(Text, cells))
     return table
 

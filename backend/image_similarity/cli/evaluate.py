@@ -25,7 +25,7 @@ from image_similarity.evaluation.tasks import OnStep, images_by_caption, images_
 from image_similarity.settings import Settings
 
 app = typer.Typer()
-"""Its command appears among those of `cli/main.py`."""
+"""`cli/main.py` adds its command."""
 
 
 @app.command(
@@ -75,7 +75,7 @@ def evaluate(
         _print_figures(measured.report)
         if comparison:
             _print_comparison(measured.report, comparison)
-    # The last of all: where there are too few labels for it, the figures have been said.
+    # Last, because it fails if there are too few labels; the figures are printed by then.
     if calibration:
         fit = fit_calibration(measured)
         write_calibration(calibration, measured, fit)
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _check_paths(html: Path | None, calibration: Path | None, other: Path | None) -> None:
-    """Find what will fail in the end before an hour is spent on measuring. Raises InvalidRequest."""
+    """Check the paths before an hour is spent on measuring. Raises InvalidRequest."""
     for path in (html, calibration):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise InvalidRequest(f"{path} cannot be written: it is no file in a folder that is there.")
@@ -102,11 +102,11 @@ def _measure(
     worst: int,
     compared: bool,
 ) -> EvaluationResult:
-    # Pulls in torch, which takes seconds; a mistake in the arguments has been found by now.
+    # This imports torch, which takes seconds; mistakes in the arguments were reported before.
     from image_similarity.bootstrap.models import load_model
 
     err.print("Loading the model …", style="dim")
-    # A text tower that cannot be had shall be told before thousands of images are embedded.
+    # Load the text tower now: if it is not available, fail before thousands of images are embedded.
     with_texts = label_text is not None or isinstance(data, CaptionedImages)
     loaded = load_model(settings.model_copy(update={"text_preload": with_texts}))
     encoder, spec = loaded.image, loaded.spec
@@ -140,7 +140,7 @@ def _progress() -> Iterator[OnStep]:
 
 
 def _tell(report: Report) -> None:
-    """Say on standard error what does not belong among the figures."""
+    """Print warnings and the images that were left out on standard error."""
     if report.model.fallback_reason:
         warn(f"{report.model.name} was measured: {report.model.fallback_reason}")
     for warning in report.warnings:

@@ -46,7 +46,7 @@ def export(
 
     async def run() -> int:
         count = 0
-        # Opened first, so that nothing is read for a file that cannot be written.
+        # Opened first, so that nothing is read if the file cannot be written.
         with _opened(output) as file:
             async with _events(settings, url, api_key) as events:
                 async for event in events:
@@ -120,7 +120,7 @@ def show(found: FeedbackReport) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    # The names are what is typed for --strategy: a narrow terminal cuts other columns.
+    # Never cut the names, because users type them for --strategy; a narrow terminal cuts other columns.
     names = Column("", min_width=max(map(len, Strategy)))
     table = Table(names, f"recall@{K}", "95 % interval", "gain over plain", "feedback", box=None, header_style="dim")
     plain = found.recall[PLAIN]

@@ -1,4 +1,4 @@
-"""Many files into the collection: through an engine in this process, as fast as the model goes."""
+"""Index many files through an engine in this process, as fast as the model can."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from image_similarity.domain.records import IndexResult, Metadata, Outcome
 from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 _PATIENCE = 60
-"""Times that one file waits for its turn behind others that take long, before the run stops."""
+"""How often a file is retried while the engine is busy with slow files, before the run stops."""
 
 NAMED_REPLACED = 10
-"""Replaced images whose names are kept, to be shown."""
+"""How many replaced images are kept by name, to be shown."""
 
 
 class BulkTarget(Protocol):
@@ -30,17 +30,17 @@ class BulkTarget(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the files."""
+    """The files of a run, counted by outcome."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
     """Of the failures, too."""
     replaced_ids: list[str] = field(default_factory=list)
-    """The first few, where they are known: a server tells only how many."""
+    """The first few, if they are known: a server reports only how many."""
     failures: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
     def done(self) -> int:
-        """How many files have been dealt with."""
+        """How many files have been processed."""
         return self.counts.total()
 
     def count(self, result: IndexResult) -> None:
@@ -65,9 +65,9 @@ async def index_files(
     concurrency: int,
     on_progress: Callable[[Tally], None],
 ) -> Tally:
-    """Index every file, `concurrency` at a time; a file that cannot be indexed is noted and the others go on.
+    """Index every file, `concurrency` at a time; a file that cannot be indexed is recorded, and the others go on.
 
-    Raises what is wrong with more than one file: StoreUnavailable and the like stop the run.
+    Errors that are not about one file, such as StoreUnavailable, stop the run and are raised.
     """
     tally = Tally()
     queue = iter(files)
@@ -89,7 +89,7 @@ async def index_files(
             for _ in range(concurrency):
                 workers.create_task(work())
     except BaseExceptionGroup as group:
-        # The first failure cancelled the other workers; it is the one to tell of.
+        # The first failure cancelled the other workers, so it is the one to report.
         raise group.exceptions[0] from group
     return tally
 
@@ -99,6 +99,6 @@ async def _patiently(indexer: BulkTarget, data: bytes, image_id: str, metadata: 
         try:
             return await indexer.index_image(data, image_id=image_id, metadata=metadata)
         except Overloaded as error:
-            # By the other files of this very run: large images take their decoders for seconds each.
+            # The other files of this run cause it: a large image keeps a decoder busy for seconds.
             await asyncio.sleep(min(5.0, error.retry_after))
     return await indexer.index_image(data, image_id=image_id, metadata=metadata)

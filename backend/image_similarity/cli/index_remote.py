@@ -1,4 +1,4 @@
-"""Many files into a server's collection: uploaded by the hundred, indexed there in the background."""
+"""Index many files on a server: upload them by the hundred; the server indexes them in the background."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from image_similarity.domain.records import Metadata, Outcome
 from image_similarity.images.files import IdFrom, ImageFile, read_image
 
 JOBS_AT_ONCE = 3
-"""One being uploaded, one being indexed, one waiting: more would only fill the server's storage."""
+"""One in upload, one being indexed, one waiting; more would only fill the server's storage."""
 
 STOP_SECONDS = 10.0
-"""How long a person who has pressed Ctrl-C waits for a server that does not answer."""
+"""How long the command waits, after Ctrl-C, for a server that does not answer."""
 
 UPLOAD_BYTES = 16 * 2**20
 UPLOAD_FILES = 512
@@ -46,16 +46,16 @@ class RemoteBulk:
         self._on_progress = on_progress
         self._tally = Tally()
         self._label = token_hex(8)
-        """By which the server knows that all the jobs are one upload."""
+        """The label that all jobs of this upload have on the server."""
         self._submitted: set[asyncio.Task[str]] = set()
-        """Uploads, under way or done, whose jobs have not ended; each returns its job's id."""
+        """Uploads, running or done, whose jobs have not ended; each returns its job's id."""
 
     async def index(
         self, files: Iterable[ImageFile], *, id_from: IdFrom, metadata: Mapping[str, Metadata], max_bytes: int
     ) -> Tally:
-        """Index every file; a file that cannot be indexed is noted and the others go on.
+        """Index every file; a file that cannot be indexed is recorded, and the others go on.
 
-        Raises what is wrong with more than one file: StoreUnavailable, RemoteError and the like stop the run.
+        Errors that are not about one file, such as StoreUnavailable and RemoteError, stop the run and are raised.
         """
         slots = asyncio.Semaphore(JOBS_AT_ONCE)
 
@@ -74,14 +74,14 @@ class RemoteBulk:
             for submission in self._submitted:
                 submission.cancel()
             await asyncio.gather(*self._submitted, return_exceptions=True)
-            # The first failure cancelled the other uploads; it is the one to tell of.
+            # The first failure cancelled the other uploads, so it is the one to report.
             raise group.exceptions[0] from group
         return self._tally
 
     async def stop(self) -> int:
-        """End the server's jobs after `index` was cancelled; return of how many the server has not said that they end.
+        """Cancel the server's jobs after `index` was cancelled; return how many the server did not confirm.
 
-        An upload that is under way is waited for, because the server may make a job of it all the same.
+        Waits for running uploads, because the server may still start a job for them.
         """
         ends = [asyncio.create_task(self._end(submission)) for submission in self._submitted]
         if not ends:
@@ -92,7 +92,7 @@ class RemoteBulk:
         return sum(isinstance(end, BaseException) for end in await asyncio.gather(*ends, return_exceptions=True))
 
     async def _end(self, submission: asyncio.Task[str]) -> None:
-        # Then the server refused the upload, or the job has been gone for long.
+        # These mean that the server refused the upload, or that the job no longer exists.
         with suppress(InvalidRequest, RemoteNotFound):
             await self._remote.cancel_job(await submission)
 
@@ -111,7 +111,7 @@ class RemoteBulk:
                 upload = _Upload()
             image_id = file.image_id(id_from, data)
             if image_id in upload.paths:
-                # The same content a second time, under the same id.
+                # The same content a second time, with the same id.
                 self._tally.counts[Outcome.UNCHANGED] += 1
                 continue
             upload.paths[image_id] = file.path
@@ -124,7 +124,7 @@ class RemoteBulk:
         submission = asyncio.create_task(self._remote.submit_batch(upload.images, upload=self._label))
         self._submitted.add(submission)
         try:
-            # Shielded, because Ctrl-C between the server's taking an upload and its answer would lose the job's id.
+            # Shielded: Ctrl-C after the server accepted an upload, but before its answer, would lose the job's id.
             job_id = await asyncio.shield(submission)
         except InvalidRequest as error:
             self._submitted.discard(submission)
@@ -132,7 +132,7 @@ class RemoteBulk:
                 image_id = upload.images[0][0]
                 self._fail(upload.paths[image_id], str(error))
                 return
-            # One file spoils it, or the server takes less at a time than we sent.
+            # One file is invalid, or the server's limit is smaller than the upload: try its halves.
             middle = len(upload.images) // 2
             for half in (upload.images[:middle], upload.images[middle:]):
                 await self._run(_Upload(half, upload.paths))
@@ -154,7 +154,7 @@ class RemoteBulk:
                 raise RemoteError(f"Job {job_id} was {job['state']} on the server; index the folder again.")
 
     def _note_failures(self, job: dict[str, Any], paths: Mapping[str, Path]) -> None:
-        # Only the last event has them.
+        # Only the last event has failures.
         for failure in job.get("failures", ()):
             path = paths.get(failure["image_id"], Path(failure["image_id"]))
             self._tally.fail(path, f"{failure['reason']} [{failure['code']}]")

@@ -41,10 +41,10 @@ from image_similarity.images.files import IdFrom, ImageFile, check_distinct, fin
 from image_similarity.settings import Settings
 
 _INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 
 NAMED_KEYS = 5
-"""Entries of a metadata file that are named when they are of no image."""
+"""How many entries of a metadata file are named if they match no image."""
 
 app = typer.Typer(
     name="image-similarity",
@@ -64,10 +64,10 @@ app.add_typer(evaluate.app)
 
 
 def main() -> None:
-    """Run the command; what goes wrong on purpose is a message on standard error and exit status 1."""
-    # torch's threads (GNU OpenMP) wait for each other by trying again, 300,000 times each. Beside another program that
-    # computes, they so keep those they wait for from the processor. 1,000 is what the library itself falls back to
-    # where it knows that threads outnumber processors, and must be there before torch is loaded.
+    """Run the command; print an expected error on standard error and exit with status 1."""
+    # torch's threads (GNU OpenMP) spin up to 300,000 times while they wait for each other. If another program computes
+    # too, they so keep the threads that they wait for from the processor. 1,000 is the library's own value if it knows
+    # that threads outnumber processors. It must be set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         narrow(typer.main.get_command(app))()
@@ -79,9 +79,9 @@ def main() -> None:
 
 
 def narrow(command: Any) -> Any:
-    """Leave out of the help which type a flag or a number has: on 80 columns it takes the room of what is to be copied.
+    """Hide the types of flags and numbers in the help, to leave room for the option names on 80 columns.
 
-    A range says by itself that it is one of numbers. Returns the command.
+    A range already shows that an option takes a number. Returns the command.
     """
     for option in (each for each in command.params if each.param_type_name == "option"):
         if option.metavar is None and (option.is_flag or option.min is not None or option.max is not None):
@@ -117,11 +117,11 @@ def serve(
 
     def on_ready(url: str) -> None:
         if settings.log_format == "console":
-            # The last line, and for people: what is above it is the log.
+            # The last line on the terminal, for people; the lines above it are the log.
             address = url.replace("//127.0.0.1:", "//localhost:")
             err.print(f"Ready: open {address} in a browser. Ctrl-C stops the server.", style="bold", highlight=False)
 
-    # Loads torch and the web framework, which no other command needs to wait for.
+    # This imports torch and the web framework, which would delay all other commands.
     from image_similarity.bootstrap.server import serve as run
 
     with alone("Use that server, stop it, or serve another folder: set DATA_DIR, and another port with --port."):
@@ -131,10 +131,10 @@ def serve(
 @app.command(epilog="Example: `BROKER_URL=amqp://broker QDRANT_HOST=qdrant image-similarity worker --concurrency 2`")
 def worker(
     concurrency: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Chunks under way at a time; default WORKER_CONCURRENCY.")
+        int | None, typer.Option(min=1, max=64, help="Chunks in progress at a time; default WORKER_CONCURRENCY.")
     ] = None,
 ) -> None:
-    """Index the images of bulk jobs that the servers put into RabbitMQ; SIGTERM finishes what is under way."""
+    """Index the images of bulk jobs from RabbitMQ. After SIGTERM, it finishes the chunks in progress and stops."""
     settings = load_settings(serves=True)
     from image_similarity.bootstrap.worker import run_worker
 
@@ -147,7 +147,7 @@ def index(
     recursive: Annotated[bool, typer.Option(help="Search folders within folders.")] = True,
     metadata_json: Annotated[
         Path | None,
-        typer.Option(help='JSON file: {"cats/tom.jpg": {"species": "cat"}}; file names do as keys.'),
+        typer.Option(help='JSON file: {"cats/tom.jpg": {"species": "cat"}}; file names work as keys too.'),
     ] = None,
     id_from: Annotated[
         IdFrom, typer.Option(metavar="NAME", help=f"What an image's id is made of: {', '.join(IdFrom)}.")
@@ -155,7 +155,7 @@ def index(
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Add images to the collection; those that are in it unchanged cost next to nothing."""
+    """Add images to the collection; images that have not changed since are skipped quickly."""
     settings = load_settings()
     files = find_images(paths, recursive=recursive)
     if not files:
@@ -166,11 +166,11 @@ def index(
     server = which_server(settings, url, api_key)
 
     async def run_here() -> Tally:
-        # A batch in the model, one waiting for it, and one being decoded or written.
+        # Three batches: one in the model, one waiting for it, and one being decoded or written.
         bulk = _for_bulk(settings)
         concurrency = min(3 * bulk.batch_size, bulk.max_queue, len(files))
         async with open_client(bulk, None) as client:
-            # Else the garbage collector walks all that torch has loaded once in 800 images, 0.23 s each time.
+            # Else the garbage collector traverses all objects of torch every 800 images, 0.23 s each time.
             gc.freeze()
             with indexing_progress(len(files)) as show:
                 return await index_files(
@@ -240,7 +240,7 @@ def stats(as_json: AsJson = False, url: Url = None, api_key: ApiKey = None) -> N
 
 @app.command(epilog="Example: `image-similarity warm --top 500 --url http://localhost:8001`")
 def warm(
-    top: Annotated[int, typer.Option(min=1, max=10_000, help="Most embeddings to bring.")] = 1000,
+    top: Annotated[int, typer.Option(min=1, max=10_000, help="Most embeddings to load.")] = 1000,
     url: Annotated[
         str | None,
         typer.Option(
@@ -250,7 +250,7 @@ def warm(
     ] = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Bring the most asked embeddings from Redis into a running server, as it does by itself at its start."""
+    """Load the most used embeddings from Redis into a running server, as the server itself does when it starts."""
     settings = load_settings()
     server = which_server(settings, url, api_key) or Server(f"http://localhost:{settings.api_port}", api_key)
 
@@ -262,7 +262,7 @@ def warm(
 
 
 def _read_metadata(path: Path, files: list[ImageFile]) -> dict[str, Metadata]:
-    """Read the metadata of the files; what is of none of them is told of, and refused if it is all there is."""
+    """Read the metadata of the files; warn about entries that match no file. Raises InvalidRequest if none matches."""
     metadata = read_metadata(path)
     if lost := unmatched(metadata, files):
         names = ", ".join(lost[:NAMED_KEYS]) + (", …" if len(lost) > NAMED_KEYS else "")
@@ -276,7 +276,7 @@ def _read_metadata(path: Path, files: list[ImageFile]) -> dict[str, Metadata]:
 
 
 def _for_bulk(settings: Settings) -> Settings:
-    """Make batches twice as large, unless the user has chosen: 2 % quicker, and no image is waited for alone."""
+    """Double the batch size, unless the user has set it: 2 % faster, and no caller waits for one image."""
     if "batch_size" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"batch_size": 2 * settings.batch_size})
@@ -284,6 +284,6 @@ def _for_bulk(settings: Settings) -> Settings:
 
 def _fail(message: str) -> NoReturn:
     err.print("Error:", style="bold red", end=" ")
-    # Left to the terminal to wrap, so that a command in the message can be copied whole.
+    # The terminal wraps it, not Rich, so that a command in the message can be copied whole.
     err.print(message, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1)

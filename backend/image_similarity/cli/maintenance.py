@@ -1,4 +1,4 @@
-"""The commands for whoever looks after a collection: make it, speed it up, move it, fetch its model."""
+"""Commands for operators: create a collection, build its search graph, migrate it, download its model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from image_similarity.cli.console import alone, err, load_settings, out
 from image_similarity.engine.collection import migration
 
 app = typer.Typer()
-"""Its commands appear among those of `cli/main.py`."""
+"""`cli/main.py` adds its commands."""
 
 
 @app.command(epilog="Example: `image-similarity download-model openai/clip-vit-base-patch32`")
 def download_model(
     name: Annotated[str | None, typer.Argument(help="Hub name; default MODEL_NAME and TEXT_MODEL_NAME.")] = None,
 ) -> None:
-    """Fetch a model's files, text tower included, so that the server starts without a network."""
+    """Download a model's files, including the text tower, so that the server starts without a network."""
     settings = load_settings()
     from image_similarity.encoders.hub import locate
     from image_similarity.encoders.mini.image import MINI
@@ -36,7 +36,7 @@ def download_model(
 
 @app.command(epilog="Example: `image-similarity init-db`")
 def init_db() -> None:
-    """Make the collection for the model, or bring an earlier version's up to date; harmless to repeat."""
+    """Create the collection for the model, or update the one of an earlier version; it can be repeated safely."""
     settings = load_settings()
     from image_similarity.bootstrap.engine import initialize
 
@@ -65,12 +65,12 @@ def optimize() -> None:
 @app.command(epilog="Example: `QDRANT_URL=http://localhost:6333 image-similarity migrate --from embedded --to server`")
 def migrate(
     source: Annotated[StoreKind, typer.Option("--from", help="Where the collection is.")],
-    target: Annotated[StoreKind, typer.Option("--to", help="Where it shall be too.")],
+    target: Annotated[StoreKind, typer.Option("--to", help="Where to copy it.")],
 ) -> None:
     """Copy the collection between the embedded store and a Qdrant server: records and vectors, nothing is recomputed.
 
-    Stop what indexes first. A migration that was stopped goes on where it was when the command is run again. The
-    image bytes stay where they are: keep DATA_DIR or STORAGE_URL as it is.
+    Stop all indexing first. If a migration was stopped, run the command again: it continues. The image bytes stay in
+    their place: do not change DATA_DIR or STORAGE_URL.
     """
     settings = load_settings()
     columns = (TextColumn("Migrating"), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())

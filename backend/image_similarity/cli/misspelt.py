@@ -1,4 +1,4 @@
-"""Settings that nothing reads, because their names are misspelt."""
+"""Find settings that have no effect because their names are misspelt."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dotenv import dotenv_values
 from image_similarity.settings import Settings
 
 _ALIKE = 0.82
-"""Similarity of two names (difflib's ratio) from which on one is taken for the other: API_PROT for API_PORT."""
+"""Similarity of two names (difflib's ratio) from which on one counts as a misspelling of the other: API_PROT."""
 
 _SAME_WORD = 0.65
 _NEARLY_THE_SAME = 0.9
 
 
 def misspelt_settings() -> dict[str, str]:
-    """Return the variables of the environment and of `.env` that are no setting but nearly one, with that one."""
+    """Return the variables of the environment and of `.env` that look like misspelt settings, with the right name."""
     file = Path(str(Settings.model_config["env_file"]))
     return among([*os.environ, *(dotenv_values(file) if file.is_file() else ())])
 
 
 def among(variables: Iterable[str]) -> dict[str, str]:
-    """Return those of the variables that are no setting but nearly one, with that one."""
+    """Return the variables that look like misspelt settings, with the right name."""
     settings = [name.upper() for name in Settings.model_fields]
     known = set(settings)
     found = {}
@@ -39,7 +39,7 @@ def among(variables: Iterable[str]) -> dict[str, str]:
 
 
 def _same_words(name: str, setting: str) -> bool:
-    """Tell whether each word is misspelt at most: WEB_CONCURRENCY is another program's, not WORKER_CONCURRENCY."""
+    """Return whether each word is at most misspelt; WEB_CONCURRENCY is not a misspelt WORKER_CONCURRENCY."""
     given, meant = name.split("_"), setting.split("_")
     if len(given) != len(meant):
         return SequenceMatcher(None, "".join(given), "".join(meant)).ratio() >= _NEARLY_THE_SAME

@@ -1,4 +1,4 @@
-"""Why a search found nothing: the sentence that says what to change."""
+"""Explain why a search found nothing, and what to change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from image_similarity.domain.filters import AllOf, AnyOf, Condition, Exists, InR
 from image_similarity.domain.queries import AUTO, Mode, Query, SearchOptions
 
 _SHOWN = 10
-"""Fields that are named as those there are."""
+"""Most existing fields to list."""
 
 
 def why_nothing(query: Query, options: SearchOptions, threshold: float | None, facets: Facets) -> str:
-    """Return why nothing was found, as far as the collection's fields tell; `threshold` is the one that applied."""
+    """Return the likely reason why nothing was found; `threshold` is the one that applied, None if none did."""
     if not facets.images:
         return "Nothing is indexed yet. Add images with: image-similarity index FOLDER"
     asked = [*fields_of(options.filter), *([options.group_by] if options.group_by else [])]
@@ -36,7 +36,7 @@ def why_nothing(query: Query, options: SearchOptions, threshold: float | None, f
 
 
 def fields_of(condition: Condition | None) -> Iterator[str]:
-    """Return the fields that a condition asks for to be there, in order; a field that is to be missing is none."""
+    """Yield the fields that a condition requires, in order; fields under `Not` are left out."""
     match condition:
         case AnyOf() | InRange() | Exists():
             yield condition.field
@@ -48,7 +48,7 @@ def fields_of(condition: Condition | None) -> Iterator[str]:
 
 
 def _has(facets: Facets, field: str) -> bool:
-    """Tell whether images have the field, or an object of that name; True too where not all fields are known."""
+    """Return whether images have the field, or an object of that name; also True if not all fields are known."""
     return facets.more_fields or any(f"{each.field}.".startswith(f"{field}.") for each in facets.fields)
 
 

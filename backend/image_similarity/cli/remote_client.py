@@ -1,4 +1,4 @@
-"""A running server as the command line's `Client`: HTTP, asked again while the server is busy."""
+"""`Client` over HTTP with a running server; requests are retried while the server is busy."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from image_similarity.engine.feedback.events import FeedbackEvent, from_json
 from image_similarity.engine.search.facets import MOST_FIELDS
 
 RETRIES = 8
-"""Times that a 503 or a lost connection is tried again, one to 30 seconds apart."""
+"""How often a 503 or a lost connection is retried, one to 30 seconds apart."""
 
 
 class RemoteError(ImageSimilarityError):
-    """The server refused for a reason that is not this image's; the text is the server's."""
+    """The server refused a request for a reason that is not this image's; the text is the server's."""
 
     code = "remote_error"
 
 
 class RemoteNotFound(RemoteError):
-    """The server knows nothing of that name."""
+    """The server has nothing with that name."""
 
 
 _AWAY = dict.fromkeys((503, 507), StoreUnavailable)
 _KINDS = {**dict.fromkeys((400, 413, 415, 422), InvalidRequest), 404: RemoteNotFound, **_AWAY}
-"""What a server's status comes to; any other one is a RemoteError."""
+"""The error for a status of the server; any other status is a RemoteError."""
 
 
 class RemoteClient:
@@ -62,7 +62,7 @@ class RemoteClient:
     async def index_image(self, data: bytes, *, image_id: str, metadata: Metadata) -> IndexResult:
         """Add an image.
 
-        Raises InvalidRequest where this image is at fault, RemoteError, StoreUnavailable.
+        Raises InvalidRequest if this image is at fault, RemoteError, StoreUnavailable.
         """
         answer = await self._send(
             "POST",
@@ -75,7 +75,7 @@ class RemoteClient:
         return IndexResult(image_id, created, changed, answer["processing_time_ms"])
 
     async def search(self, query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> SearchResult:
-        """Find what the query asks for. Raises as `index_image`."""
+        """Run a query. Raises as `index_image`."""
         return read_result(await self._send("POST", "/search", json=search_body(query, options, raw_filter)))
 
     async def delete_image(self, image_id: str) -> None:
@@ -83,7 +83,7 @@ class RemoteClient:
         await self._send("DELETE", f"/images/{quote(image_id, safe='')}")
 
     async def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is indexed. Raises as `index_image`."""
+        """Return whether an image is indexed. Raises as `index_image`."""
         try:
             await self._send("GET", f"/images/{quote(image_id, safe='')}")
         except RemoteNotFound:
@@ -91,7 +91,7 @@ class RemoteClient:
         return True
 
     async def feedback(self) -> AsyncIterator[FeedbackEvent]:
-        """Return all verdicts, oldest first. Raises as `index_image`."""
+        """Yield all verdicts, oldest first. Raises as `index_image`."""
         where: dict[str, str | int] = {"limit": 1000}
         while True:
             page = await self._send("GET", "/feedback", params=where)
@@ -107,7 +107,7 @@ class RemoteClient:
         return deleted
 
     async def facets(self) -> Facets:
-        """Return the metadata fields that images have, without their values. Raises as `index_image`."""
+        """Return the metadata fields of the images, without their values. Raises as `index_image`."""
         return facets_from_json(await self._send("GET", "/facets", params={"fields": MOST_FIELDS, "values": 0}))
 
     async def stats(self) -> dict[str, Any]:
@@ -115,15 +115,15 @@ class RemoteClient:
         return await self._send("GET", "/stats")
 
     async def warm(self, top: int) -> int:
-        """Have the server warm its cache, and return how many embeddings were found. Raises as `index_image`."""
+        """Make the server warm its cache; return how many embeddings it loaded. Raises as `index_image`."""
         loaded: int = (await self._send("POST", "/cache/warm", params={"top": top}))["loaded"]
         return loaded
 
     async def submit_batch(self, images: Sequence[tuple[str, bytes, Metadata]], *, upload: str) -> str:
-        """Hand in images (id, bytes, metadata) for indexing in the background; returns the job's id.
+        """Submit images (id, bytes, metadata) for indexing in the background; return the job's id.
 
-        Jobs of one `upload`, a label of lower-case letters and digits, are shown as one.
-        Raises InvalidRequest where the batch is refused, else as `index_image`.
+        The server shows jobs with the same `upload`, a label of lower-case letters and digits, as one.
+        Raises InvalidRequest if the batch is refused, else as `index_image`.
         """
         metadata = {image_id: fields for image_id, _, fields in images if fields}
         answer = await self._send(
@@ -139,13 +139,13 @@ class RemoteClient:
         return str(answer["job_id"])
 
     async def cancel_job(self, job_id: str) -> None:
-        """End a job; what it has indexed stays. Raises RemoteError, RemoteNotFound, StoreUnavailable."""
+        """Cancel a job; images that it has indexed stay. Raises RemoteError, RemoteNotFound, StoreUnavailable."""
         await self._send("DELETE", f"/jobs/{job_id}")
 
     async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
-        """Return a job's documents as it proceeds, the last one with its failures.
+        """Yield a job's documents as it proceeds, the last one with its failures.
 
-        A broken connection is taken up again. Raises RemoteError, StoreUnavailable.
+        Reconnects after a broken connection. Raises RemoteError, StoreUnavailable.
         """
         failures = 0
         while failures <= RETRIES:
@@ -168,10 +168,10 @@ class RemoteClient:
                 pass
             failures += 1
             await asyncio.sleep(min(30.0, failures) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        raise StoreUnavailable(f"{self._url} does not tell any more how far job {job_id} is; it may go on.")
+        raise StoreUnavailable(f"{self._url} no longer reports the progress of job {job_id}; the job may go on.")
 
     async def _send(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        """Send a request; every call may be repeated without harm under its key, so a busy server is asked again."""
+        """Send a request; retry while the server is busy, which is safe because of the idempotency key."""
         content["headers"] = {"Idempotency-Key": str(uuid4())}
         for attempt in range(RETRIES + 1):
             try:
@@ -181,7 +181,7 @@ class RemoteClient:
                     f"{self._url} does not answer ({error}). Is the server running? Start one with: "
                     "image-similarity serve"
                 )
-                # A server that was never there will not come in a minute; one that served us may.
+                # If the first attempt cannot connect, no server runs. Later the server may be restarting: retry.
                 if isinstance(error, httpx.ConnectError) and not attempt:
                     raise failure from error
                 pause = 1.0
@@ -202,7 +202,7 @@ def _read(response: httpx.Response) -> dict[str, Any]:
 
 
 def _refusal(response: httpx.Response) -> ImageSimilarityError:
-    """Return the error that a server answered with, in the server's words and under its code."""
+    """Return the error of a server's answer, with the server's text and code."""
     kind = _KINDS.get(response.status_code, RemoteError)
     try:
         problem = orjson.loads(response.content)

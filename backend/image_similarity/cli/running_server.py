@@ -1,4 +1,4 @@
-"""The server that has the data folder open: commands that find the folder taken talk to it."""
+"""Find the server that has the data folder open; commands send their requests to it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from image_similarity.settings import Settings
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse, Holder, holder_of
 
 API_PREFIX = "/api/v1"
-"""Begins every path of the API, which clients add by themselves."""
+"""Prefix of every path of the API; clients add it themselves."""
 
 _TIMEOUT = 15.0
-"""Seconds that a server may take to say that it is one; a busy one takes its time."""
+"""Seconds that a server may take to answer /health; a busy one is slow."""
 
 _MOST_BYTES = 65_536
-"""Read of what may be another program's answer."""
+"""Limit of the answer that is read, because another program may have sent it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a command finds its server."""
+    """The address of a server, and how to reach it."""
 
     url: str
     api_key: str | None
     trust_env: bool = True
-    """Whether to go through the proxy of the environment, which one on this machine has nothing to do with."""
+    """Whether to use the proxy of the environment; False for a server on this machine."""
 
 
 def server_at(url: str, api_key: str | None) -> Server:
-    """Return the server at an address as people write it: `localhost:8000` will do, and `/api/v1` behind it too.
+    """Return the server at an address as people write it: without a scheme, or with `/api/v1` at the end.
 
-    Raises InvalidRequest where that is no address of a server.
+    Raises InvalidRequest if it is no address of a server.
     """
     full = (url if "://" in url else f"http://{url}").rstrip("/").removesuffix(API_PREFIX)
     try:
@@ -53,11 +53,11 @@ def server_at(url: str, api_key: str | None) -> Server:
 
 
 def running_server(settings: Settings, api_key: str | None) -> tuple[Server, Holder] | None:
-    """Return the server that has the collection's folder, None where the folder is free or vectors live elsewhere.
+    """Return the server that has the collection's folder open; None if the folder is free, or a Qdrant server is used.
 
-    Its key is `api_key`, else one of API_KEYS, which it was started with. What the lock says is taken for what somebody
-    wrote: no other address is called than one of this machine, or API_HOST. Raises FolderInUse where another command
-    has the folder, or a server that does not answer from here.
+    Its key is `api_key`, else the first of API_KEYS, because the server was started with them. The lock file is not
+    trusted: only an address of this machine or API_HOST is contacted. Raises FolderInUse if another command has the
+    folder open, or a server that does not answer from here.
     """
     if store_kind(settings) is StoreKind.SERVER:
         return None
@@ -79,7 +79,7 @@ def running_server(settings: Settings, api_key: str | None) -> tuple[Server, Hol
 
 
 def _is_near(url: str, api_host: str) -> bool:
-    """Tell whether the URL is one of this machine, or of where the settings say that the server listens."""
+    """Return whether the URL is one of this machine, or of API_HOST."""
     try:
         parts = urlsplit(url)
         plain = (parts.scheme, parts.username, parts.path, parts.query) == ("http", None, "", "") and parts.port
@@ -94,7 +94,7 @@ def _is_near(url: str, api_host: str) -> bool:
 
 
 def _problem(url: str) -> str | None:
-    """Return why what answers there is no server of ours, None where it is one."""
+    """Return why the program at the URL is no server of ours; None if it is one."""
     body, deadline = b"", monotonic() + _TIMEOUT
     try:
         with (

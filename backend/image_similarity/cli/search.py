@@ -47,7 +47,7 @@ from image_similarity.domain.queries import (
 from image_similarity.images.files import read_image
 
 app = typer.Typer()
-"""Its command appears among those of `cli/main.py`."""
+"""`cli/main.py` adds its command."""
 
 _EXAMPLES = (
     "Examples: `image-similarity search cat.jpg`, `image-similarity search --text 'two dogs on a beach'`, "
@@ -60,11 +60,11 @@ _EXAMPLES = (
 @app.command(epilog=_EXAMPLES)
 def search(
     images: Annotated[list[Path] | None, typer.Argument(help="Images to find look-alikes of.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="What is on the images, in words.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A description of the images.")] = None,
     image_id: Annotated[list[str] | None, typer.Option("--id", help="An indexed image.")] = None,
     image_url: Annotated[list[str] | None, typer.Option(help="An image to fetch; --url means the server.")] = None,
     prompt_template: Annotated[
-        str | None, typer.Option(help='Sentence that texts are put into: "a photo of {}"; "{}" for none.')
+        str | None, typer.Option(help='Sentence to put texts into: "a photo of {}"; "{}" for none.')
     ] = None,
     weight: Annotated[
         list[float] | None,
@@ -76,27 +76,27 @@ def search(
         Strategy, typer.Option(metavar="NAME", help=f"How --like and --unlike count: {', '.join(Strategy)}.")
     ] = Strategy.AVERAGE,
     keywords: Annotated[
-        str | None, typer.Option(help="Words to look for in descriptions and tags, alone or beside what else is given.")
+        str | None, typer.Option(help="Words to search for in descriptions and tags, alone or with images and texts.")
     ] = None,
     mode: Annotated[
         Mode | None,
         typer.Option(
             metavar="NAME",
-            help=f"What to rank by: {', '.join(Mode)}; default: what is given, so hybrid for --keywords and an image.",
+            help=f"How to rank: {', '.join(Mode)}; default: by the query, so hybrid for --keywords and an image.",
         ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Most results.")] = 10,
     threshold: Annotated[
-        str | None, typer.Option(metavar="NUMBER|auto", help="Lowest score; auto: cut where the scores fall off.")
+        str | None, typer.Option(metavar="NUMBER|auto", help="Lowest score; auto: cut at the gap below the best ones.")
     ] = None,
     diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0: the most alike first; more: unlike each other, too.")
+        float, typer.Option(min=0, max=1, help="0: most similar first; higher: results also differ from each other.")
     ] = 0.0,
     collapse_duplicates: Annotated[
         bool, typer.Option("--collapse-duplicates", help="Near-identical images are one result.")
     ] = False,
     group_by: Annotated[str | None, typer.Option(help="Metadata field; --top-k then counts its values.")] = None,
-    group_size: Annotated[int, typer.Option(min=1, max=MAX_GROUP_SIZE, help="Most results of a group.")] = 3,
+    group_size: Annotated[int, typer.Option(min=1, max=MAX_GROUP_SIZE, help="Most results per group.")] = 3,
     group_step: Annotated[
         str | None,
         typer.Option(
@@ -122,7 +122,7 @@ def search(
     positive, negative = (tuple(map(IndexedImage, names or ())) for names in (like, unlike))
     seen = bool(sources or positive or negative)
     if not seen and keywords is None:
-        raise InvalidRequest("Name an image to search with, or say what is on it with --text or --keywords.")
+        raise InvalidRequest("Name an image to search with, or describe it with --text or --keywords.")
     if mode is None and keywords is not None:
         mode = Mode.HYBRID if seen else Mode.KEYWORDS
     options = SearchOptions(

@@ -1,4 +1,4 @@
-"""A search as the JSON that a server is sent, and its answer read back."""
+"""Write a search as JSON for a server, and read its answer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from image_similarity.domain.records import Match
 
 
 def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the body of `POST /search`; `raw_filter` is what `options.filter` was read from."""
+    """Return the body of `POST /search`; `raw_filter` is the JSON that `options.filter` was parsed from."""
     examples = bool(query.positive or query.negative)
     fields = {
         "query": [{**_source(part.source), "weight": part.weight} for part in query.parts],
-        # What is not asked for is not said: a short body, and one that says what the user did.
+        # Defaults are left out: the body is short, and holds only what the user gave.
         "positive": [_source(example) for example in query.positive] or None,
         "negative": [_source(example) for example in query.negative] or None,
         "strategy": query.strategy if examples else None,
@@ -46,13 +46,13 @@ def search_body(query: Query, options: SearchOptions, raw_filter: dict[str, Any]
 
 
 def _template(query: Query) -> str | None:
-    """Return the prompt template of the query's texts, who share one."""
+    """Return the prompt template of the query's texts, which all have the same."""
     return next((part.source.template for part in query.parts if isinstance(part.source, Text)), None)
 
 
 def read_result(answer: dict[str, Any]) -> SearchResult:
-    """Return what a server answered."""
-    # By name, so that a newer server may say more.
+    """Return the result in a server's answer."""
+    # Fields are read by name, so a newer server may send more of them.
     matches = tuple(
         Match(**{name: hit[name] for name in Match.__slots__} | {"duplicates": tuple(hit["duplicates"])})
         for hit in answer["results"]
@@ -68,7 +68,7 @@ def read_result(answer: dict[str, Any]) -> SearchResult:
 
 
 def facets_from_json(answer: dict[str, Any]) -> Facets:
-    """Return the fields, without their values, that a server answered."""
+    """Return the fields in a server's answer, without their values."""
     fields = tuple(
         Facet(each["field"], FieldKind(each["kind"]), each["images"], (), True, None, None, each["exact"])
         for each in answer["fields"]

@@ -1,4 +1,4 @@
-"""`image-similarity shards`: on which Qdrant nodes the shards of a collection are, and bringing them to others."""
+"""`image-similarity shards`: show on which Qdrant nodes a collection's shards are, and move them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from image_similarity.vectors.qdrant_server.balance import Progress
 
 app = typer.Typer()
-"""Its command appears among those of `cli/main.py`."""
+"""`cli/main.py` adds its command."""
 
 _INTERRUPTED = 130
-"""Exit status of a command that Ctrl-C ended."""
+"""Exit status after Ctrl-C."""
 
 _NOT_OURS = ("Listener", "Resharding", "ReshardingScaleDown")
-"""States of copies that somebody has set up on purpose, which this command would undo."""
+"""States of copies that an operator has set up on purpose, and that this command would undo."""
 
 
 @app.command(epilog="Examples: `image-similarity shards`, `image-similarity shards --balance --yes`")
@@ -36,18 +36,18 @@ def shards(
     balance: Annotated[bool, typer.Option(help="Copy, move and drop until every shard is as it should be.")] = False,
     yes: Annotated[bool, typer.Option(help="With --balance: carry the plan out without asking.")] = False,
     copies: Annotated[
-        int | None, typer.Option(min=1, max=32, help="With --balance: copies that each shard shall have from now on.")
+        int | None, typer.Option(min=1, max=32, help="With --balance: new number of copies of each shard.")
     ] = None,
     lost: Annotated[
         list[str] | None,
-        typer.Option(help="With --balance: a node that will never come back, as shown; it leaves the cluster."),
+        typer.Option(help="With --balance: a node, as shown, that never comes back; it is removed from the cluster."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show on which Qdrant nodes the copies of each shard are, or bring them to where they should be.
+    """Show on which Qdrant nodes the copies of each shard are, or distribute them as they should be.
 
-    Searches and writes go on meanwhile. Ctrl-C stops between two steps or leaves the one transfer that is under way to
-    Qdrant; run the command again to go on.
+    Searches and writes go on meanwhile. Ctrl-C stops between two steps; Qdrant finishes a transfer in progress. Run the
+    command again to go on.
     """
     settings = load_settings()
     if not balance and (copies is not None or lost):
@@ -134,7 +134,7 @@ def _show(placement: Placement) -> None:
         for copy in held:
             state = copy.state if copy.node in answering else f"{copy.state}, node does not answer"
             points = "" if copy.points is None else str(copy.points)
-            # As texts of their own, because Rich takes what stands in brackets for its markup.
+            # Wrap in `Text`: Rich would read brackets as markup.
             table.add_row(*map(Text, (str(shard), placement.name(copy.node), state, points)))
         if not held:
             table.add_row(str(shard), "none", "", "")
@@ -147,7 +147,7 @@ def _show(placement: Placement) -> None:
 
 
 def _findings(placement: Placement) -> list[str]:
-    """Say what is right or wrong with a placement."""
+    """Return sentences about the state of a placement."""
     found = placement.summary()
     lines = [
         f"{found.shards} shards, {placement.wanted} copies of each wanted: {found.copies_active} of "
@@ -162,13 +162,13 @@ def _findings(placement: Placement) -> list[str]:
         active = placement.active(shard)
         if not active:
             lines.append(
-                f"Warning: shard {shard} has no active copy, so what it holds cannot be found. Bring back a node that "
+                f"Warning: shard {shard} has no active copy, so its images cannot be found. Bring back a node that "
                 "has one, or restore a backup."
             )
         elif len(active) == 1 and placement.wanted > 1:
-            lines.append(f"Warning: all there is of shard {shard} is on one node, {placement.name(active[0])}.")
+            lines.append(f"Warning: the only active copy of shard {shard} is on {placement.name(active[0])}.")
     if len(placement.living) < placement.wanted:
-        lines.append(f"Warning: {placement.wanted} copies take as many nodes; {len(placement.living)} answer.")
+        lines.append(f"Warning: {placement.wanted} copies need as many nodes, but only {len(placement.living)} answer.")
     return lines
 
 

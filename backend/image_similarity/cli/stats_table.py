@@ -1,4 +1,4 @@
-"""What `image-similarity stats` prints for people."""
+"""The table that `image-similarity stats` prints for people."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.text import Text
 
 
 def stats_table(figures: dict[str, Any]) -> Table:
-    """Return what `GET /api/v1/stats` answers as a table of two columns."""
+    """Return the figures of `GET /api/v1/stats` as a table of two columns."""
     table = Table(show_header=False, box=None)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in _rows(figures):
-        # As a text of its own, because Rich takes what stands in brackets for its markup.
+        # Wrap in `Text`: Rich would read brackets as markup.
         table.add_row(name, Text(text))
     return table
 

@@ -1,1 +1,1 @@
-"""The whole stack on one machine, without containers: for development, and for tests of what dies and recovers."""
+"""The whole stack on one machine, without containers: for development, and for tests that kill and restart parts."""

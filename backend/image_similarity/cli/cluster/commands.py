@@ -81,7 +81,7 @@ def up(
 
 @app.command(epilog="Example: `image-similarity cluster status`")
 def status(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Show what runs; exit status 1 where something does not."""
+    """Show the services; exit status 1 if one of them does not run."""
     cluster = Cluster(folder)
     services = cluster.running()
     if not services:
@@ -112,7 +112,7 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
     cluster = Cluster(folder)
     ran = any(service.alive for service in cluster.running())
     with err.status("Stopping the cluster"):
-        # Also if none is alive: what a dead service had started may be.
+        # Also if no service is alive, because a process that a dead service had started may be.
         cluster.down()
     if ran:
         out.print("Stopped.")
@@ -121,7 +121,7 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
 
 
 def _option(folder: Path) -> str:
-    """Return what commands need to find this cluster again."""
+    """Return the option with which commands find this cluster again; empty for the default folder."""
     return "" if folder == DEFAULT_FOLDER else f" --dir {shlex.quote(str(folder))}"
 
 

@@ -1,4 +1,4 @@
-"""Which settings of the shell reach the replicas and workers of a cluster, and which the cluster decides itself."""
+"""Settings of the shell that replicas and workers of a cluster get, and settings that the cluster decides itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def passed_on(shell: Mapping[str, str], source: Source) -> tuple[dict[str, str],
         if value and (name.upper() in known or name.startswith("OTEL_"))
     }
     own = _OWN | (_OF_GIVEN_NODES if source.url else _OF_STARTED_NODES)
-    # Which server was meant, the caller has said at the same moment.
+    # Not reported if the caller named the server: the caller knows that this one is used.
     told = own - (_OF_GIVEN_NODES if source.url else set())
     return (
         {name: value for name, value in given.items() if name not in own},

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them, and that are ended without harm to any other."""
+"""Processes that outlive the command that started them, and that are stopped without harm to any other process."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pathlib import Path
 import psutil
 
 STOP_SECONDS = 45.0
-"""How long a process may take to finish what it has begun; the API drains, then gives requests under way 30 s."""
+"""How long a process may take to finish its work; the API drains, and then gives running requests 30 s."""
 
 _children: list[subprocess.Popen[bytes]] = []
-"""Those of this process that may still run: Python complains of a child that nobody holds any more."""
+"""Children of this process that may still run: Python warns if a child is collected while it runs."""
 
 _changing_children = threading.Lock()
-"""Services are stopped several at a time, each by a thread of its own."""
+"""Several services are stopped at a time, each by its own thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that we started, the leader of a session of its own."""
+    """A process that we started; it leads a session of its own."""
 
     pid: int
     created: float
-    """When it began, in seconds since the epoch: a number that was given to another process since is not ours."""
+    """Start time in seconds since the epoch: if another process has got the pid since then, it is not ours."""
 
     @property
     def alive(self) -> bool:
@@ -41,7 +41,7 @@ class Process:
             return False
 
     def stop(self, *, seconds: float = STOP_SECONDS) -> None:
-        """Ask it to end and wait; then end what is left of its session by force."""
+        """Send SIGTERM and wait; then kill the rest of its session."""
         self._signal(signal.SIGTERM)
         _, left = psutil.wait_procs(self._session(), timeout=seconds)
         if left:
@@ -49,7 +49,7 @@ class Process:
         _forget_ended()
 
     def kill(self) -> None:
-        """End it, and whatever it started, as a power cut would."""
+        """Kill it and all processes that it started, as a power cut would."""
         self._signal(signal.SIGKILL)
         psutil.wait_procs(self._session(), timeout=STOP_SECONDS)
         _forget_ended()
@@ -60,7 +60,7 @@ class Process:
                 process.send_signal(number)
 
     def _session(self) -> list[psutil.Process]:
-        """Return what lives of its session, also where it is dead itself: the number stays taken till all are gone."""
+        """Return the living processes of its session, even if it is dead: its pid stays reserved until they end."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
@@ -71,9 +71,9 @@ class Process:
 
 
 def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path) -> Process:
-    """Start a command in a session of its own, its output appended to `log`.
+    """Start a command in a session of its own, and append its output to `log`.
 
-    Raises OSError where it cannot be started.
+    Raises OSError if it cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
@@ -84,7 +84,7 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            # Ctrl-C in the terminal must not reach it.
+            # So that Ctrl-C in the terminal does not reach it.
             start_new_session=True,
         )
     with _changing_children:

@@ -1,4 +1,4 @@
-"""Qdrant in a cluster: which program it is, its nodes, how each joins the others, what replicas are told."""
+"""Qdrant in a cluster: the program, its nodes, how a node joins the others, and the settings of the replicas."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from image_similarity.cli.cluster.services import LOOPBACK, Service, answers
 from image_similarity.domain.errors import InvalidRequest
 
 NODES = 3
-"""As many as a cluster has unless told otherwise: two still decide what the third one missed."""
+"""Default number of nodes: if one of three is down, the other two still have a majority."""
 
 _RAFT_STATE = "raft_state.json"
-"""File in a node's storage once it belongs to a cluster; Qdrant then leaves `--bootstrap` alone."""
+"""File in a node's storage once it belongs to a cluster; Qdrant then ignores `--bootstrap`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where Qdrant comes from; one of the three is set."""
+    """The source of Qdrant; one of `url`, `binary` and `stand_in` is set."""
 
     url: str | None = None
-    """Servers that run already, as QDRANT_URL takes them."""
+    """Servers that run already, in the form of QDRANT_URL."""
     binary: str | None = None
-    """The program, of which `nodes` are started."""
+    """The program; `nodes` of it are started."""
     nodes: int = NODES
     stand_in: tuple[str, ...] = ()
-    """A command that speaks like one node of Qdrant; `{port}`, `{grpc_port}` and `{folder}` are filled in."""
+    """A command that acts as one node of Qdrant; `{port}`, `{grpc_port}` and `{folder}` are filled in."""
 
     @property
     def starts(self) -> int:
-        """Return how many services the cluster has of it."""
+        """Return how many services of the cluster it becomes."""
         return 0 if self.url else 1 if self.stand_in else self.nodes
 
 
 def choose(url: str | None, binary: str | None, stand_in: str | None, *, nodes: int = NODES) -> Source:
-    """Return a server that runs, else the program given or on the PATH, else the stand-in.
+    """Return the given server, else the program given or on the PATH, else the stand-in.
 
-    Raises InvalidRequest where there is none of them, or the program given is none.
+    Raises InvalidRequest if there is none of them, or if the given program cannot be run.
     """
     if url:
         return Source(url=url)
     if found := shutil.which(binary or "qdrant"):
-        # Nodes run in the cluster's folder. Links are kept: whoever upgrades may point one elsewhere.
+        # Absolute, because nodes run in the cluster's folder. Links are not resolved: an upgrade may change one.
         return Source(binary=str(Path(found).absolute()), nodes=nodes)
     if binary:
         raise InvalidRequest(f"{binary} (QDRANT_BINARY) is not a program that can be run.")
@@ -61,18 +61,18 @@ def choose(url: str | None, binary: str | None, stand_in: str | None, *, nodes: 
 
 
 def port_names(source: Source) -> list[str]:
-    """Return what needs a port: REST, gRPC and, of nodes that talk to each other, what they talk by."""
+    """Return the names of the ports: REST, gRPC and, if there are several nodes, the port for their own traffic."""
     kinds = ("", "-grpc") if source.starts == 1 else ("", "-grpc", "-p2p")
     return [f"{name}{kind}" for name in _names(source) for kind in kinds]
 
 
 def is_lasting(port_name: str) -> bool:
-    """Tell whether a port must stay over `down` and `up`: the nodes remember each other by it."""
+    """Return whether a port must survive `down` and `up`: the nodes store each other's p2p port."""
     return port_name.endswith("-p2p")
 
 
 def services(source: Source, ports: Mapping[str, int], folder: Path) -> list[Service]:
-    """Return the nodes in the order in which they are started; each has a folder of its name below `folder`."""
+    """Return the nodes in the order of their start; each has a folder with its name below `folder`."""
     if source.stand_in:
         values = {"port": ports["qdrant"], "grpc_port": ports["qdrant-grpc"], "folder": folder / "qdrant"}
         return [_node("qdrant", tuple(part.format(**values) for part in source.stand_in), ports["qdrant"])]
@@ -102,7 +102,7 @@ def services(source: Source, ports: Mapping[str, int], folder: Path) -> list[Ser
                 "QDRANT__CLUSTER__P2P__PORT": str(ports[f"{name}-p2p"]),
             }
             command = (*command, "--uri", p2p[name])
-            # A node whose folder was lost joins by one that is left, the first node as well.
+            # A node that has lost its folder joins through a remaining node; this includes the first node.
             host = next((member for member in members if member != name), names[0])
             if host != name and name not in members:
                 needs = _Joinable(ports[host], nodes=len({*members, *names[: number - 1]} - {name}))
@@ -113,19 +113,19 @@ def services(source: Source, ports: Mapping[str, int], folder: Path) -> list[Ser
 
 
 def addresses(source: Source, ports: Mapping[str, int]) -> list[str]:
-    """Return where the REST interface of each node is that was started."""
+    """Return the URL of the REST interface of each started node."""
     return [f"http://{LOOPBACK}:{ports[name]}" for name in _names(source)]
 
 
 def defaults(source: Source) -> dict[str, str]:
-    """Return settings of replicas and workers that suit the nodes started, unless the shell has its own."""
+    """Return settings of replicas and workers that suit the started nodes; settings of the shell override them."""
     if source.starts < NODES:
         return {}
     return {"QDRANT_SHARD_NUMBER": "3", "QDRANT_REPLICATION_FACTOR": "2"}
 
 
 def decided(source: Source, ports: Mapping[str, int]) -> dict[str, str]:
-    """Return settings of replicas and workers that follow from what was started; of foreign servers only the URL."""
+    """Return settings of replicas and workers that follow from the started nodes; for given servers only the URL."""
     if source.url:
         return {"QDRANT_URL": source.url}
     rest, grpc = addresses(source, ports), [str(ports[f"{name}-grpc"]) for name in _names(source)]
@@ -136,9 +136,9 @@ def decided(source: Source, ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def describe(source: Source) -> str:
-    """Return what runs, in a few words for people."""
+    """Return a short description of the source for people."""
     if source.stand_in:
-        return "a stand-in in one process, not Qdrant: it says nothing about Qdrant's copies, speed or failures"
+        return "a stand-in in one process, not Qdrant: it shows nothing about Qdrant's copies, speed or failures"
     if source.url:
         return f"{source.url}, which was not started here"
     return f"{source.nodes} node{'s' if source.nodes > 1 else ''} of {source.binary}"
@@ -146,11 +146,11 @@ def describe(source: Source) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Joinable:
-    """Whether another node can join by the one at a port: joins are decided one after the other, by a leader."""
+    """A check whether another node can join through the one at `port`: a leader decides the joins one by one."""
 
     port: int
     nodes: int
-    """How many it must know by then, itself included."""
+    """How many nodes it must know before that, itself included."""
 
     def __call__(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a cluster consists of: how each service is started and how it shows that it is ready."""
+"""The services of a cluster: how each is started, and how to check that it is ready."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ Check = Callable[[], bool]
 LOOPBACK = "127.0.0.1"
 
 MOST_REPLICAS = 3
-"""As many as haproxy.cfg names."""
+"""As many as haproxy.cfg has."""
 
 BALANCER_SETTINGS = ("MAX_BODY_BYTES", "MAX_BATCH_BYTES", "BALANCE", "BUFFER_BYTES")
-"""What haproxy.cfg reads from the environment beside addresses."""
+"""Variables that haproxy.cfg reads from the environment, besides addresses."""
 
 _PORTS = range(20_000, 32_000)
 
-# Where Debian keeps the launcher; the one in /usr/sbin insists on another user.
+# Debian's launcher; the one in /usr/sbin refuses to run as the current user.
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process to be."""
+    """A process to start."""
 
     name: str
     command: tuple[str, ...]
     ready: Check
     env: Mapping[str, str] = field(default_factory=dict)
-    """Beside PATH and the like."""
+    """Variables in addition to PATH and the like."""
     files: Mapping[Path, str] = field(default_factory=dict)
-    """Configuration to write before it starts."""
+    """Configuration files, written before it starts."""
     needs: Check | None = None
-    """What must hold before it is started, beside the stages before its own being ready."""
+    """A check that must hold before it is started, in addition to the readiness of the earlier stages."""
 
 
 def redis(port: int, folder: Path) -> Service:
@@ -62,12 +62,12 @@ def redis(port: int, folder: Path) -> Service:
 
 
 def epmd(port: int) -> Service:
-    """Return Erlang's name server; RabbitMQ would start one by itself, which would then stay behind."""
+    """Return Erlang's name server. RabbitMQ would start one itself, which would keep running after `down`."""
     return Service("epmd", (_program("epmd"),), ready=lambda: _listens(port), env=_erlang(port))
 
 
 def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) -> Service:
-    """Return a RabbitMQ node of this cluster's own: no other node on the machine is touched."""
+    """Return a RabbitMQ node for this cluster alone; it does not touch other nodes on the machine."""
     config, plugins = folder / "rabbitmq.conf", folder / "enabled_plugins"
     return Service(
         "rabbitmq",
@@ -76,8 +76,8 @@ def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) ->
         env={
             **_erlang(epmd_port),
             "HOME": str(folder),
-            # Its data lie in a folder of this name: with another one, it would find no queue of the time before. It is
-            # alone in its name server, so it need not differ from other clusters' nodes.
+            # The name of its data folder: with another name, the node would lose its queues. It is alone in its name
+            # server, so other clusters may use the same name.
             "RABBITMQ_NODENAME": "image-similarity@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
             "RABBITMQ_NODE_PORT": str(port),
@@ -87,7 +87,7 @@ def rabbitmq(port: int, distribution_port: int, epmd_port: int, folder: Path) ->
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
-            # Its schedulers would otherwise spin while they wait, on cores that the model needs.
+            # Otherwise its schedulers would spin while they wait, on cores that the model needs.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
         },
         files={config: "disk_free_limit.absolute = 50MB\n", plugins: "[].\n"},
@@ -115,8 +115,8 @@ def worker(number: int, port: int, env: Mapping[str, str]) -> Service:
 
 
 def haproxy(port: int, stats_port: int, replica_ports: list[int], limits: Mapping[str, str]) -> Service:
-    """Return the balancer; `limits` are those of BALANCER_SETTINGS that differ from its defaults."""
-    # Nothing listens on port 1; with its default, a stranger on the standard port would take part.
+    """Return the balancer; `limits` are the BALANCER_SETTINGS that differ from its defaults."""
+    # Nothing listens on port 1. The default address might belong to another program on this machine.
     replicas = {f"REPLICA_{number}": f"{LOOPBACK}:1" for number in range(1, MOST_REPLICAS + 1)}
     replicas |= {f"REPLICA_{number}": f"{LOOPBACK}:{at}" for number, at in enumerate(replica_ports, start=1)}
     return Service(
@@ -128,9 +128,9 @@ def haproxy(port: int, stats_port: int, replica_ports: list[int], limits: Mappin
 
 
 def _balancer_config() -> Path:
-    """Return haproxy.cfg: of this checkout, or the copy that an installed package carries.
+    """Return haproxy.cfg: the one of this checkout, or the copy in an installed package.
 
-    Raises InvalidRequest where there is neither.
+    Raises InvalidRequest if there is neither.
     """
     for found in (
         Path(__file__).parents[4] / "haproxy" / "haproxy.cfg",
@@ -142,16 +142,16 @@ def _balancer_config() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on, all different.
+    """Return `count` different ports that are free.
 
-    They are below those that systems give to outgoing connections, so that a service that was away finds its own again.
+    They are below the ports of outgoing connections, so that no connection takes the port of a stopped service.
     """
     free = filter(is_free, random.sample(_PORTS, len(_PORTS)))
     return list(itertools.islice(free, count))
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a port can be listened on."""
+    """Return whether a service can listen on a port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -178,7 +178,7 @@ def _erlang(epmd_port: int) -> dict[str, str]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a GET is answered with 200 there."""
+    """Return whether a GET of the URL is answered with 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http on this machine
             return bool(answer.status == 200)

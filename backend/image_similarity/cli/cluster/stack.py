@@ -1,4 +1,4 @@
-"""A cluster in a folder: what runs in it, how it is brought up, and how it is taken down to the last process."""
+"""A cluster in a folder: its services, how they are started, and how every process is stopped again."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from image_similarity.cli.cluster.services import LOOPBACK, Check, Service
 from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 
 READY_SECONDS = 180
-"""How long a service may take to be ready; loading a large model is the slowest of it."""
+"""How long a service may take to be ready; loading a large model takes longest."""
 
 DEFAULT_PORTS = {"api": 8080, "stats": 8081, "replica-1": 8001, "replica-2": 8002, "replica-3": 8003}
-"""What people look for; the others are any that are free."""
+"""Ports that people use; all other ports are any free ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """What a cluster is to be."""
+    """The configuration of a cluster."""
 
     qdrant: Source
     replicas: int = 3
     workers: int = 1
     ports: Mapping[str, int] = field(default_factory=dict)
-    """Port by name, as in DEFAULT_PORTS; a name that is not there gets a free one."""
+    """Port by name, as in DEFAULT_PORTS; a service without an entry gets a free port."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Settings of replicas and workers, of which those that the cluster decides have no effect."""
+    """Settings of replicas and workers; settings that the cluster decides override them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Running:
 
     name: str
     stage: int
-    """Services of one stage are started together, and need those of the stages before."""
+    """Services of one stage are started together; they need the services of earlier stages."""
     process: Process
     log: Path
 
@@ -56,7 +56,7 @@ class Running:
 
 
 class Cluster:
-    """The services of one folder; the processes outlive this object, and another one on that folder finds them."""
+    """The services of one folder. The processes outlive this object; another object for the folder finds them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -64,23 +64,23 @@ class Cluster:
 
     @property
     def ports(self) -> dict[str, int]:
-        """Return the port of each part; empty where nothing was started."""
+        """Return the port of each part; empty if nothing was started."""
         ports: dict[str, int] = self._read().get("ports", {})
         return ports
 
     @property
     def url(self) -> str:
-        """Return where the balancer listens."""
+        """Return the URL of the balancer."""
         return f"http://{LOOPBACK}:{self.ports['api']}"
 
     @property
     def qdrant(self) -> list[str]:
-        """Return where the REST interface of each Qdrant node is that was started; none where a server was given."""
+        """Return the REST URL of each started Qdrant node; empty if a server was given."""
         return qdrant.addresses(self.plan.qdrant, self.ports)
 
     @property
     def plan(self) -> ClusterPlan:
-        """Return what was started last. Raises InvalidRequest where nothing was, or an earlier version did it."""
+        """Return the last started plan. Raises InvalidRequest if there is none, or if an earlier version started it."""
         fields = self._read().get("plan", {})
         if "qdrant" not in fields:
             raise InvalidRequest(
@@ -90,17 +90,17 @@ class Cluster:
         return ClusterPlan(**{**fields, "qdrant": Source(**source)})
 
     def running(self) -> list[Running]:
-        """Return every service that was started, in that order, alive or not."""
+        """Return every service that was started, in the order of the starts, alive or not."""
         return [
             Running(entry["name"], entry["stage"], Process(**entry["process"]), Path(entry["log"]))
             for entry in self._read().get("started", [])
         ]
 
     def up(self, plan: ClusterPlan, *, on_step: Callable[[str], None] = lambda _: None) -> None:
-        """Start everything and wait until it is ready; where a part fails, all that was started is stopped again.
+        """Start all services and wait until they are ready; if one fails, stop them all again.
 
-        Raises InvalidRequest where a program is missing, a port is taken, or the cluster is up already;
-        StoreUnavailable, with the end of its log, where a service does not become ready.
+        Raises InvalidRequest if a program is missing, a port is taken, or the cluster is up already;
+        StoreUnavailable, with the end of its log, if a service does not become ready.
         """
         if any(service.alive for service in self.running()):
             raise InvalidRequest(
@@ -118,27 +118,27 @@ class Cluster:
             raise
 
     def restart(self, name: str) -> None:
-        """Stop a service, in good order, and start it again. Raises InvalidRequest, and as `up`."""
+        """Stop a service with SIGTERM, and start it again. Raises InvalidRequest, and as `up`."""
         self.stop(name)
         self.start(name)
 
     def stop(self, name: str) -> None:
-        """Stop one service in good order. Raises InvalidRequest for a name that is not there."""
+        """Stop one service with SIGTERM. Raises InvalidRequest if there is no service with that name."""
         self._find(name).process.stop()
 
     def kill(self, name: str) -> None:
-        """End one service as a power cut would. Raises InvalidRequest for a name that is not there."""
+        """Kill one service, as a power cut would. Raises InvalidRequest if there is no service with that name."""
         self._find(name).process.kill()
 
     def start(self, *names: str) -> None:
-        """Start services again as they were, at once, and wait until they are ready. Raises as `up`."""
+        """Start services again, unchanged and at once, and wait until they are ready. Raises as `up`."""
         for name in names:
             self._find(name)
         for number, stage in enumerate(self._stages(self.plan, self.ports)):
             self._start(number, [service for service in stage if service.name in names], lambda _: None)
 
     def down(self) -> None:
-        """Stop every service, what needs others before those; harmless where nothing runs."""
+        """Stop every service, the later stages first; harmless if nothing runs."""
         stages = [list(stage) for _, stage in groupby(self.running(), key=lambda service: service.stage)]
         for stage in reversed(stages):
             with ThreadPoolExecutor(len(stage)) as stopping:
@@ -163,9 +163,9 @@ class Cluster:
             "STORAGE_URL": f"file://{folders['data'] / 'images'}",
             "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
             "BROKER_URL": f"amqp://guest:guest@{LOOPBACK}:{ports['rabbitmq']}/",
-            # Two models in one cluster would be worse than a replica that does not start.
+            # Two different models in one cluster would be worse than a replica that does not start.
             "MODEL_FALLBACK": "false",
-            # The balancer looks twice, half a second apart, before it believes that a replica goes.
+            # The balancer checks twice, half a second apart, before it takes a replica out.
             "DRAIN_SECONDS": "2",
         }
         replica_ports = [ports[f"replica-{number}"] for number in range(1, plan.replicas + 1)]
@@ -193,7 +193,7 @@ class Cluster:
             self._wait(service.ready, [service.name], service.name)
 
     def _wait(self, condition: Check, watched: Sequence[str], what: str) -> None:
-        """Wait until it holds. Raises StoreUnavailable where it does not in time, or one of `watched` ends before."""
+        """Wait for a condition. Raises StoreUnavailable after READY_SECONDS, or if one of `watched` ends before."""
         services = [self._find(name) for name in watched]
         deadline = time.monotonic() + READY_SECONDS
         while not condition():
@@ -216,7 +216,7 @@ class Cluster:
     def _remember(self, running: Running) -> None:
         state = self._read()
         entry = {**asdict(running), "log": str(running.log)}
-        # A service that was started again keeps its place.
+        # A restarted service keeps its place in the order.
         started = {known["name"]: known for known in state["started"]} | {running.name: entry}
         self._write({**state, "started": list(started.values())})
 
@@ -229,7 +229,7 @@ class Cluster:
 
     def _write(self, state: dict[str, Any]) -> None:
         draft = self._state.with_suffix(".tmp")
-        # For its owner alone: the settings in it hold keys.
+        # Readable for its owner only, because the settings in it hold keys.
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
         draft.write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
@@ -255,7 +255,7 @@ def _choose_ports(plan: ClusterPlan, before: Mapping[str, int]) -> dict[str, int
 
 
 def _environment(service: Service) -> dict[str, str]:
-    # Settings of whoever starts the cluster would otherwise reach some services and contradict its own.
+    # All other variables of the shell are dropped: some services would read them and contradict the cluster's settings.
     kept = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "HF_", "COVERAGE", "TMPDIR", "LD_LIBRARY_PATH")
     return {**{name: value for name, value in os.environ.items() if name.startswith(kept)}, **service.env}
 

@@ -1,1 +1,1 @@
-"""A load on a running service that keeps account of what was acknowledged, to show what is lost when parts die."""
+"""A load test that records every acknowledged write, to show what is lost when parts of the service fail."""

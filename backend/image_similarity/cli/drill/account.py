@@ -1,4 +1,4 @@
-"""What the clients of a drill were told, and what was found in the end."""
+"""The record of a drill: the answers that its clients got, and the findings at the end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from image_similarity.cli.drill.copies import Copies
 
 PREFIX = "drill/"
-"""Begins the id of every image that a drill adds; it touches no other."""
+"""Prefix of the id of every image that a drill adds; a drill touches no other image."""
 
 
 class Operation(StrEnum):
-    """What a client does next."""
+    """A request of a client."""
 
     INDEX = "index"
     SEARCH = "search"
@@ -25,28 +25,28 @@ class Operation(StrEnum):
 
 
 class Fate(StrEnum):
-    """What an image must be in the end."""
+    """The state that an image must have at the end."""
 
     PRESENT = "present"
     """Its indexing was acknowledged."""
     GONE = "gone"
-    """Its deletion was."""
+    """Its deletion was acknowledged."""
     UNKNOWN = "unknown"
-    """The last change to it was not acknowledged: both is right."""
+    """The last change to it was not acknowledged, so both states are right."""
 
 
 @dataclass
 class Account:
-    """What was asked and answered so far; written by one thread, read by any."""
+    """Requests and answers so far; one thread writes it, any thread may read it."""
 
     seed: int
     prefix: str = field(default_factory=lambda: f"{PREFIX}{uuid.uuid4().hex[:12]}/")
-    """Begins the ids of this run."""
+    """Prefix of the ids of this run."""
     requests: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    """How often each kind of failure was seen: operation, status, code."""
+    """Count of each kind of failure: operation, status, code."""
     seconds: dict[Operation, list[float]] = field(default_factory=lambda: {operation: [] for operation in Operation})
-    """How long each request took, failed ones too."""
+    """Duration of each request, failed ones too."""
     fates: dict[str, Fate] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
     """The number of each image's picture."""
@@ -57,28 +57,28 @@ class Account:
         return self.failures.total()
 
     def having(self, fate: Fate) -> list[str]:
-        """Return the images of a fate."""
+        """Return the images with a fate."""
         return [image_id for image_id, found in list(self.fates.items()) if found is fate]
 
 
 @dataclass
 class Findings:
-    """What became of what was acknowledged; each is a list of image ids."""
+    """The result of the checks; each list holds image ids."""
 
     lost: list[str] = field(default_factory=list)
-    """Acknowledged, and not there."""
+    """Indexing was acknowledged, but the image is missing."""
     came_back: list[str] = field(default_factory=list)
-    """Deleted, which was acknowledged, and there."""
+    """Deletion was acknowledged, but the image is there."""
     not_found: list[str] = field(default_factory=list)
-    """There, but a search with the very picture does not find it."""
+    """The image is there, but a search with its own picture does not find it."""
     unchecked: list[str] = field(default_factory=list)
-    """The service gave no answer about it, however often it was asked."""
+    """The service gave no answer about the image in spite of retries."""
     copies: Copies | None = None
-    """How the copies of each shard compare; None where no Qdrant server was named."""
+    """Comparison of the copies of each shard; None if no Qdrant server was given."""
 
     @property
     def problems(self) -> list[str]:
-        """Return what is wrong, in a sentence each; nothing where all is well."""
+        """Return one sentence per problem; empty if there is none."""
         told = [
             (self.lost, "acknowledged images are lost"),
             (self.came_back, "deleted images came back"),
@@ -114,7 +114,7 @@ def summary(account: Account, findings: Findings) -> dict[str, Any]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that so large a share of them does not exceed; 0 of none."""
+    """Return the smallest value that `share` of the values do not exceed; 0 if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 

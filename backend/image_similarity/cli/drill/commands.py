@@ -19,7 +19,7 @@ from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 from image_similarity.vectors.qdrant_server.addresses import read_addresses
 
 app = typer.Typer()
-"""Its command appears among those of `cli/main.py`."""
+"""`cli/main.py` adds its command."""
 
 
 @app.command(epilog="Example: `image-similarity drill --url http://localhost:8080 --seconds 300`, and kill a node")
@@ -37,12 +37,12 @@ def drill(
     as_json: AsJson = False,
     api_key: ApiKey = None,
 ) -> None:
-    """Load a running service, and tell whether it lost anything that it had acknowledged.
+    """Load a running service, and report whether it lost anything that it had acknowledged.
 
-    For trying what your own cluster does while nodes are killed, cut off, restarted or upgraded: start it, break
-    something, read the account. A third of the requests index pictures that are drawn on the spot, the others search,
-    look up and delete them. It refuses a collection that holds other images than those of drills. Exit status 1 where
-    something was lost, came back, or differs between copies; failed requests alone are told and no reason.
+    Use it to test your own cluster while nodes are killed, cut off, restarted or upgraded: start it, break something,
+    read the report. A third of the requests index generated pictures; the others search for them, look them up and
+    delete them. It refuses a collection that holds images of anything but drills. Exit status 1 if something was lost,
+    came back, or differs between copies; failed requests alone are only reported.
     """
     plan = Plan(url=url, clients=clients, seconds=seconds, api_key=api_key)
     account = Account(seed=random.randrange(2**32) if seed is None else seed)  # noqa: S311 - no secret
@@ -55,7 +55,7 @@ def drill(
         findings = asyncio.run(verify(plan, account))
         if nodes:
             findings.copies = _compare(nodes, collection, qdrant_api_key)
-        # What is wrong is to be looked at.
+        # After a problem the images stay, so that it can be examined.
         left = 0 if keep or findings.problems else asyncio.run(remove(plan, account))
     figures = summary(account, findings)
     if as_json:
@@ -70,7 +70,7 @@ def drill(
 
 
 def _load(plan: Plan, account: Account) -> None:
-    """Run the load; an interrupt ends it in good order, so that the account can be made."""
+    """Run the load; after Ctrl-C, wait for the last answers, so that the account is complete."""
     enough = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
         running = pool.submit(lambda: asyncio.run(load(plan, account, enough)))
@@ -92,7 +92,7 @@ def _compare(nodes: list[str], collection: str, api_key: str | None) -> Copies:
     try:
         return compare(nodes, collection, api_key=api_key)
     except StoreUnavailable as error:
-        # The rest of the account is worth having.
+        # Report the rest of the findings.
         return Copies(nodes=len(nodes), problems=[f"The copies were not compared: {error}"])
 
 

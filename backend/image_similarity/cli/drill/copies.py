@@ -1,8 +1,8 @@
-"""Whether all copies of each shard on Qdrant nodes hold the same.
+"""Check that all copies of each shard on the Qdrant nodes are equal.
 
-Qdrant has no public way to read one copy. But a node answers a read from its own copy of a shard where it has an active
-one and nothing is being written to it. So when the load is over, a listing that every node gives alike is a listing of
-every copy. A listing with `consistency=all` goes the other way about it: it leaves out what the copies disagree on.
+Qdrant has no public way to read one copy. But a node answers a read from its own copy of a shard if it has an active
+one and nothing is being written to it. So after the load, if all nodes return the same listing, all copies are equal.
+A listing with `consistency=all` is a second check: it leaves out points on which the copies disagree.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import orjson
 from image_similarity.domain.errors import StoreUnavailable
 
 PAGE = 256
-"""Points asked for at a time, with their vectors: half a megabyte."""
+"""Points per request, with their vectors: half a megabyte."""
 
 SHOWN = 5
 
 
 @dataclass
 class Copies:
-    """What was seen; `problems` is empty where all copies are there, active and equal."""
+    """The result of a comparison; `problems` is empty if all copies exist, are active and equal."""
 
     nodes: int
-    """How many were asked."""
+    """How many nodes were read."""
     points: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Copies:
 def wait_for_copies(
     nodes: Sequence[str], collection: str, *, api_key: str | None = None, patience: float = 120.0
 ) -> list[str]:
-    """Wait until every shard has its copies, all active and none on its way; return what is not so in the end.
+    """Wait until every shard has its copies, all active and none in transfer; return the problems that remain.
 
     Raises StoreUnavailable if a node does not answer.
     """
@@ -50,7 +50,7 @@ def wait_for_copies(
 
 
 def compare(nodes: Sequence[str], collection: str, *, api_key: str | None = None, patience: float = 120.0) -> Copies:
-    """Wait until no copy is on its way, at most `patience` seconds, then compare what each node says.
+    """Wait until no copy is in transfer, at most `patience` seconds, then compare the listings of the nodes.
 
     `nodes` are the REST addresses of all nodes. Raises StoreUnavailable if one of them does not answer.
     """
@@ -81,7 +81,7 @@ def _close(clients: Sequence[httpx.Client]) -> None:
 
 
 def _settled(clients: Sequence[httpx.Client], path: str, patience: float) -> list[str]:
-    """Wait until every shard has its copies, all active; return what is not so when the patience is at its end."""
+    """Wait at most `patience` seconds until every shard has its copies, all active; return the problems that remain."""
     deadline = time.monotonic() + patience
     while problems := _unsettled(clients, path):
         if time.monotonic() > deadline:
@@ -116,7 +116,7 @@ def _unsettled(clients: Sequence[httpx.Client], path: str) -> list[str]:
 
 
 def _listing(client: httpx.Client, path: str, **parameters: str) -> Iterator[tuple[str, bytes]]:
-    """Return a digest of each point, payload and vector, by its id."""
+    """Yield the id of each point, and the SHA-256 of its payload and vector."""
     offset: Any = None
     while True:
         body = {"limit": PAGE, "with_payload": True, "with_vector": True}

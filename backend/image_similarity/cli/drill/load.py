@@ -1,4 +1,4 @@
-"""Clients that index, search, look up and delete until told to stop, each waiting for its answer."""
+"""Clients that index, search, look up and delete until they are stopped; each waits for its answer."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from image_similarity.cli.drill.pictures import draw
 from image_similarity.domain.errors import InvalidRequest, StoreUnavailable
 
 SHARES = {Operation.INDEX: 35, Operation.SEARCH: 40, Operation.GET: 20, Operation.DELETE: 5}
-"""Of a hundred requests; a client that has no image yet indexes one."""
+"""Per hundred requests; a client that has no image yet indexes one."""
 
 POPULAR = 20
-"""Pictures that half of all searches are for, whose answers caches may know."""
+"""Half of all searches are for these pictures, so that caches may have the answers."""
 
 PAUSE = 0.1
 """Seconds that a client waits after a failure."""
 
 _OF_A_CLIENT = 1_000_000
-"""Pictures that a client has for itself."""
+"""Numbers of pictures per client, so that no two clients share one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to load, and how."""
+    """The target and the parameters of a load."""
 
     url: str
     clients: int = 12
     seconds: float | None = None
-    """None is until it is told to stop."""
+    """None: until it is stopped."""
     api_key: str | None = None
     timeout: float = 60.0
-    """Seconds after which an answer that did not come is a failure; the balancer gives up later."""
+    """Seconds after which a missing answer is a failure; the balancer's timeout is longer."""
 
 
 @asynccontextmanager
 async def connect(plan: Plan) -> AsyncIterator[httpx.AsyncClient]:
-    """Open connections to the service, one a client."""
+    """Open connections to the service, one per client."""
     async with httpx.AsyncClient(
         base_url=f"{plan.url.rstrip('/')}/api/v1",
         headers={"X-API-Key": plan.api_key} if plan.api_key else None,
@@ -58,9 +58,9 @@ async def connect(plan: Plan) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def check_is_ours(plan: Plan) -> str:
-    """Return the collection's name. Raises InvalidRequest where it holds images that no drill made.
+    """Return the collection's name. Raises InvalidRequest if it holds images that no drill added.
 
-    Raises StoreUnavailable where the service does not answer.
+    Raises StoreUnavailable if the service does not answer.
     """
     async with connect(plan) as http:
         collection = (await _document(http, "/stats"))["collection"]
@@ -83,7 +83,7 @@ async def check_is_ours(plan: Plan) -> str:
 
 
 async def load(plan: Plan, account: Account, enough: threading.Event) -> None:
-    """Run the clients until the time is over or `enough` is set; all have their last answer then."""
+    """Run the clients until the time is over or `enough` is set, and wait for their last answers."""
     deadline = None if plan.seconds is None else monotonic() + plan.seconds
     async with connect(plan) as http:
         popular = [draw(account.seed, number) for number in range(POPULAR)]
@@ -100,7 +100,7 @@ async def load(plan: Plan, account: Account, enough: threading.Event) -> None:
 
 
 async def remove(plan: Plan, account: Account) -> int:
-    """Delete what this run added; returns how many images may be left."""
+    """Delete the images of this run; return how many may be left."""
     left = 0
     async with connect(plan) as http:
         many = asyncio.Semaphore(plan.clients)
@@ -124,7 +124,7 @@ def path_of(image_id: str) -> str:
 
 
 class _Client:
-    """One client; the images that it added are changed by nobody else, so it knows what each must be."""
+    """One client. Only it changes the images that it added, so it knows the expected state of each."""
 
     def __init__(self, http: httpx.AsyncClient, account: Account, popular: list[bytes], number: int) -> None:
         self._http, self._account, self._popular, self._number = http, account, popular, number
@@ -133,7 +133,7 @@ class _Client:
         self._added = 0
 
     async def step(self) -> None:
-        """Send one request and note what came of it."""
+        """Send one request and record the outcome."""
         (operation,) = self._chance.choices(list(SHARES), list(SHARES.values()))
         if not self._mine:
             operation = Operation.INDEX
@@ -146,7 +146,7 @@ class _Client:
                 await self._ask(operation, "GET", path_of(self._chance.choice(self._mine)))
             case Operation.DELETE:
                 image_id = self._mine.pop(self._chance.randrange(len(self._mine)))
-                # Before the request, for an answer that never comes leaves it so.
+                # Set before the request, because it must remain if the answer never arrives.
                 self._account.fates[image_id] = Fate.UNKNOWN
                 if await self._ask(operation, "DELETE", path_of(image_id)):
                     self._account.fates[image_id] = Fate.GONE
@@ -171,7 +171,7 @@ class _Client:
         )
 
     async def _ask(self, operation: Operation, method: str, path: str, **content: Any) -> bool:
-        """Return whether it was answered as it should be; note how long it took, and the failure."""
+        """Send a request and return whether it succeeded; record its duration and failure."""
         account, started = self._account, perf_counter()
         try:
             answer = await self._http.request(method, path, **content)

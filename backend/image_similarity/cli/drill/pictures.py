@@ -1,4 +1,4 @@
-"""Pictures drawn on the spot: each number another one, the same in every run."""
+"""Generated pictures: each number gives a different picture, and the same one in every run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 160, 120
 
 
 def draw(seed: int, number: int) -> bytes:
-    """Return a JPEG of a few kB, of soft shapes of many colours as in a photograph out of focus."""
+    """Return a JPEG of a few kB: blurred shapes of many colours, like a photograph out of focus."""
     chance = np.random.default_rng((seed, number))
     coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     out = io.BytesIO()

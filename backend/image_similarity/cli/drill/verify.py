@@ -1,4 +1,4 @@
-"""Whether everything that was acknowledged is so in the end."""
+"""Check at the end of a drill that every acknowledged write is still in effect."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from image_similarity.cli.drill.load import Plan, connect, path_of
 from image_similarity.cli.drill.pictures import draw
 
 PATIENCE = 60.0
-"""Seconds in all that a service may refuse to say before what is left counts as unchecked."""
+"""Seconds that the service may fail to answer, over all checks; then the remaining images count as unchecked."""
 
 TOP = {"top_k": "3"}
-"""Where an image must be among the hits for its own picture: the first, but for what rounding makes of its like."""
+"""An image must be in the top 3 for its own picture: the first hit, unless rounding ranks a similar one above it."""
 
 
 async def verify(plan: Plan, account: Account) -> Findings:
-    """Look for every image that was acknowledged, by its id and by its picture, and for every one that was deleted."""
+    """Look up every acknowledged image by its id and by its picture, and every deleted image by its id."""
     async with connect(plan) as http:
         checks = _Checks(http, account)
         many = asyncio.Semaphore(plan.clients)
@@ -39,7 +39,7 @@ async def verify(plan: Plan, account: Account) -> Findings:
 
 
 class _Checks:
-    """What is asked about each image, and what was found."""
+    """The checks of each image, and the findings."""
 
     def __init__(self, http: httpx.AsyncClient, account: Account) -> None:
         self._http, self._account = http, account
@@ -66,14 +66,14 @@ class _Checks:
             self.findings.came_back.append(image_id)
 
     async def _answered(self, image_id: str, method: str, path: str, **content: Any) -> httpx.Response | None:
-        """Ask until the service knows; None, noted, where it does not in time."""
+        """Repeat a request until the service answers; return None, and record it, if it does not in time."""
         while True:
             try:
                 answer = await self._http.request(method, path, **content)
                 if answer.status_code in (200, 404):
                     return answer
             except httpx.HTTPError:
-                # As a refusal: asked again below, and told in the end.
+                # As for an error status: tried again below, and reported at the end.
                 pass
             if monotonic() > self._deadline:
                 self.findings.unchecked.append(image_id)
