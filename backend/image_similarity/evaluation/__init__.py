@@ -1,1 +1,1 @@
-"""How well a model retrieves, measured on the user's own labelled or captioned images."""
+"""Measure how well a model retrieves, on the user's own labelled or captioned images."""

@@ -1,4 +1,4 @@
-"""Fitting probabilities to the scores of hits, and judging them on labels that the fit has not seen."""
+"""Fit probabilities to the scores of hits, and evaluate the fit on labels that it has not seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_similarity.evaluation.run import EvaluationResult
 
 FOLDS = 5
 FEWEST_CLUSTERS = 10
-"""Labels, or images, below which a fold would be a handful."""
+"""With fewer labels, or images, a fold would be too small."""
 
 BINS = 10
 SEED = 6_174
@@ -28,20 +28,20 @@ _PRECISE = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The hits whose probability was said to be about the same."""
+    """The hits whose predicted probabilities are in one range."""
 
     low: float
     high: float
     hits: int
     said: float
-    """Mean of their probabilities."""
+    """Mean of their predicted probabilities."""
     seen: float
-    """Share of them that were relevant."""
+    """Share of them that are relevant."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFit:
-    """A calibration, and how well such a one does on labels it has not seen."""
+    """A calibration, and its errors on labels that the fit has not seen."""
 
     calibration: Calibration
     hits: int
@@ -50,20 +50,20 @@ class CalibrationFit:
     brier: float
     """Mean squared error of the probabilities, held out; Brier, Monthly Weather Review, 1950."""
     brier_of_base_rate: float
-    """That of saying the base rate each time, which knows nothing of the score."""
+    """Brier score of predicting the base rate each time, which ignores the score."""
     expected_calibration_error: float
-    """Mean distance between what was said and seen, bins weighted by hits, held out; Naeini et al., AAAI 2015."""
+    """Mean difference of predicted and observed rates, bins weighted by hits, held out; Naeini et al., AAAI 2015."""
     bins: tuple[ReliabilityBin, ...]
-    """Held out; those without hits left out."""
+    """Held out; bins without hits are left out."""
 
 
 def fit_calibration(measured: EvaluationResult) -> CalibrationFit:
     """Fit a logistic curve to the ten best hits of each query: whether each is relevant, by its score.
 
-    Hits, not all pairs: hits are what the probability is shown with, and among them the relevant are far more frequent
-    than in the collection. The errors are those of five fits, each judged on a fifth of the labels (of the images,
-    where the queries are captions) that it has not seen. Raises InvalidRequest where there are too few of them, and
-    where a higher score does not mean a better hit.
+    Hits, not all pairs: users see the probability of hits, and relevant images are far more frequent among hits than in
+    the collection. The errors are from five fits, each tested on a fifth of the labels (of the images, if the queries
+    are captions) that it has not seen. Raises InvalidRequest if there are too few labels, or if a higher score does not
+    mean a better hit.
     """
     scores, hits, clusters = measured.ranked.top_scores, measured.hits, measured.clusters
     numbers = np.unique(clusters)
@@ -94,9 +94,9 @@ def fit_calibration(measured: EvaluationResult) -> CalibrationFit:
 def fit_logistic(scores: NDArray[np.floating], relevant: NDArray[np.bool_]) -> Calibration:
     """Fit the curve by Newton's method; both arguments have shape (hits,).
 
-    The targets are drawn in from 0 and 1 as Platt proposes, which keeps the curve finite where scores separate the
-    relevant from the others; Lin, Lin & Weng, "A note on Platt's probabilistic outputs", Machine Learning 2007.
-    Raises InvalidRequest where the curve does not rise.
+    The targets are moved inwards from 0 and 1, as Platt proposes, which keeps the curve finite if the scores separate
+    the relevant hits from the others; Lin, Lin & Weng, "A note on Platt's probabilistic outputs", Machine Learning
+    2007. Raises InvalidRequest if the curve does not rise.
     """
     right, wrong = int(relevant.sum()), int((~relevant).sum())
     targets = np.where(relevant, (right + 1) / (right + 2), 1 / (wrong + 2))
@@ -108,7 +108,7 @@ def fit_logistic(scores: NDArray[np.floating], relevant: NDArray[np.bool_]) -> C
         gradient = inputs.T @ (said - targets)
         curvature = (inputs * (said * (1 - said))[:, np.newaxis]).T @ inputs + 1e-12 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        # Far from the goal a full step may overshoot.
+        # Far from the minimum a full step may overshoot.
         while (smaller := _loss(inputs @ (weights - step), targets)) > loss and np.abs(step).max() > _PRECISE:
             step /= 2
         weights, loss = weights - step, smaller
@@ -126,7 +126,7 @@ def _loss(values: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
 
 
 def reliability(said: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
-    """Return, for ten equal ranges of probability, what was said and what was seen; arguments of shape (hits,)."""
+    """Return predicted and observed rates for ten equal ranges of probability; both arguments have shape (hits,)."""
     numbers = np.minimum((said * BINS).astype(np.int64), BINS - 1)
     return tuple(
         ReliabilityBin(
@@ -141,9 +141,9 @@ def reliability(said: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple
 
 
 def write_calibration(path: Path, measured: EvaluationResult, fit: CalibrationFit) -> None:
-    """Write the calibration to a file, beside those that it has for queries of another kind.
+    """Write the calibration to a file, and keep the file's calibrations for other kinds of queries.
 
-    Raises InvalidRequest where the file is another model's, is no calibration, or cannot be written.
+    Raises InvalidRequest if the file is another model's, is no calibration, or cannot be written.
     """
     report = measured.report
     others: dict[str, Any] = {}

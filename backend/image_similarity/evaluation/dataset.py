@@ -1,4 +1,4 @@
-"""What there is to evaluate on: images in folders that are their labels, or images with captions."""
+"""Data sets for evaluation: images in folders whose names are the labels, or images with captions."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from image_similarity.domain.errors import InvalidRequest
 from image_similarity.images.files import ImageFile, find_images
 
 SEED = 6_174
-"""Of the sample that a limit takes: the same each time."""
+"""Seed of the sample if there is a limit; the sample is the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Images, each with the name of the folder it lies in."""
+    """Images, each with the name of its folder."""
 
     files: tuple[ImageFile, ...]
     labels: tuple[str, ...]
-    """As many as files."""
+    """One per file."""
     unlabelled: tuple[ImageFile, ...]
-    """Those that lie in no folder of their own; they are left out."""
+    """Images directly in the data set's folder, which have no label; they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImages:
-    """Images and texts that say what is on them."""
+    """Images and texts that describe them."""
 
     files: tuple[ImageFile, ...]
     captions: tuple[tuple[str, int], ...]
-    """Text and the number of its file; at least one a file."""
+    """Text and the index of its file; at least one per file."""
     missing: tuple[str, ...]
     """Images that have captions but no file; they are left out."""
 
@@ -41,8 +41,8 @@ class CaptionedImages:
 def read_labelled(folder: Path, *, limit: int | None = None) -> LabelledImages:
     """Read a folder of folders; an image's label is the first folder on its path.
 
-    With a `limit`, as many images at most, the same number of each label as far as they go.
-    Raises InvalidRequest where nothing could be found by anything: fewer than two labels, no label of two images.
+    With a `limit`, at most so many images, and equally many per label as far as possible.
+    Raises InvalidRequest if no search can succeed: fewer than two labels, or no label with two images.
     """
     files = find_images([folder], recursive=True)
     by_label: dict[str, list[ImageFile]] = defaultdict(list)
@@ -66,8 +66,8 @@ def read_labelled(folder: Path, *, limit: int | None = None) -> LabelledImages:
 def read_captioned(folder: Path, captions: Path, *, limit: int | None = None) -> CaptionedImages:
     """Read images of a folder and a CSV file with the columns `image` (path in the folder) and `caption`.
 
-    An image may have several captions, one a row. With a `limit`, as many images at most, drawn at random, the same
-    each time. Raises InvalidRequest for a file that cannot be read or lacks a column, and where no image is left.
+    An image may have several captions, one per row. With a `limit`, at most so many images: a random sample, the same
+    each time. Raises InvalidRequest if the file cannot be read or lacks a column, or if fewer than two images are left.
     """
     texts: dict[str, list[str]] = defaultdict(list)
     for name, text in _read_rows(captions):
@@ -81,7 +81,7 @@ def read_captioned(folder: Path, captions: Path, *, limit: int | None = None) ->
             f"{captions} names {len(files)} images, of which {len(present)} are in {folder}; at least two are needed."
         )
     if limit is not None and limit < len(present):
-        # Not for secrets: the draw is meant to be foreseen.
+        # No secret: the sample must be reproducible.
         present = sorted(random.Random(SEED).sample(present, limit), key=lambda file: file.relative)  # noqa: S311
     numbered = tuple((text, number) for number, file in enumerate(present) for text in texts[file.relative])
     return CaptionedImages(tuple(present), numbered, missing)
@@ -90,7 +90,7 @@ def read_captioned(folder: Path, captions: Path, *, limit: int | None = None) ->
 def _take_evenly(by_label: dict[str, list[ImageFile]], limit: int) -> dict[str, list[ImageFile]]:
     draw = random.Random(SEED)  # noqa: S311 - as above
     shuffled = {label: draw.sample(members, len(members)) for label, members in sorted(by_label.items())}
-    # The first two of each label belong together: one alone would have nothing to find.
+    # Take the first two images of a label together, because one alone would have nothing to find.
     turns = sorted(
         (max(1, number), order, number, label)
         for order, (label, members) in enumerate(shuffled.items())

@@ -1,4 +1,4 @@
-"""Files and texts -> embeddings, made as indexing and searching make them, but without a collection."""
+"""Embed files and texts in the same way as indexing and searching do, but without a collection."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from image_similarity.settings import Settings
 from image_similarity.telemetry.metrics import Metrics
 
 BATCHES_AHEAD = 2
-"""Being decoded while the model works on one."""
+"""Batches that are decoded in advance while the model processes one."""
 
 OnProgress = Callable[[int], None]
-"""Told how many are done."""
+"""Called with the number of items that are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class EmbeddedImages:
     embeddings: Embedding
     """Unit rows, shape (kept, dimension), float32."""
     kept: NDArray[np.int64]
-    """Which file each row is of, ascending."""
+    """Index of each row's file, ascending."""
     digests: tuple[str, ...]
     """The sha256 of each kept file's bytes, in hex."""
     skipped: tuple[tuple[ImageFile, str], ...]
-    """The other files, and why."""
+    """The other files, each with the reason."""
 
 
 def embed_texts(
     encoder: TextEncoder, texts: Sequence[str], settings: Settings, on_progress: OnProgress = lambda _: None
 ) -> tuple[Embedding, int]:
-    """Return the unit vectors of texts, shape (texts, dimension), and how many texts were longer than it reads.
+    """Return the unit vectors of texts, shape (texts, dimension), and how many texts the encoder truncated.
 
     Raises EncodingFailed, TextSearchUnavailable.
     """
@@ -71,7 +71,7 @@ class _Prepared:
 def embed_images(
     encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings, on_progress: OnProgress = lambda _: None
 ) -> EmbeddedImages:
-    """Embed image files; those that cannot be read or encoded are left out and named."""
+    """Embed image files; files that cannot be read or encoded are listed in `skipped`."""
     rows: list[tuple[int, str, Embedding]] = []
     skipped: list[tuple[ImageFile, str]] = []
     done = 0
@@ -97,7 +97,7 @@ def embed_images(
 def _prepare(
     encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings
 ) -> Iterator[list[_Prepared | tuple[ImageFile, str]]]:
-    """Read and decode in threads, a few batches ahead of who asks."""
+    """Read and decode in threads, a few batches ahead of the consumer."""
     decoders = open_decoders(settings, Metrics(), encoder.preprocess)
     recipe = recipe_for(encoder, max_pixels=settings.max_pixels)
 
@@ -133,5 +133,5 @@ def _encode(encoder: ImageEncoder, batch: Sequence[_Prepared]) -> Sequence[Embed
     except EncodingFailed as error:
         if len(batch) == 1:
             return [error]
-        # One bad image must not cost its neighbours theirs.
+        # Encode the images one by one, so that a bad image does not spoil the others.
         return [outcome for prepared in batch for outcome in _encode(encoder, [prepared])]

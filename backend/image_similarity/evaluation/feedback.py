@@ -1,10 +1,10 @@
-"""Would applying feedback have helped? The record's queries asked again, with their first verdicts and without.
+"""Measure whether applying feedback would have helped: run the recorded queries again, with and without verdicts.
 
-For each query, the positive verdicts that came first are applied, and the negative ones before the next positive one;
-what came later is held out, and the report counts how many of it are among the first ten results. The images that are
-applied count for nobody: they are taken out of the plain ranking too, which fills up from behind. This is evaluation on
-the residual collection (Salton & Buckley, "Improving retrieval performance by relevance feedback", JASIS 1990): else a
-method would be praised for showing a user what the user has just told it.
+For each query, the first positive verdicts are applied, and the negative ones before the next positive one. Later
+verdicts are held out, and the report counts how many of the held-out images are among the first ten results. Applied
+images do not count: they are removed from the plain ranking too, and later results move up. This is evaluation on the
+residual collection (Salton & Buckley, "Improving retrieval performance by relevance feedback", JASIS 1990). Otherwise
+a method would score by showing users the images that they have just liked.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from image_similarity.engine.feedback.events import FeedbackEvent, Verdict, aske
 from image_similarity.evaluation.intervals import CONFIDENCE, Interval, bootstrap, clusters_or_queries
 
 K = 10
-"""Results that a user sees at once."""
+"""Results on the first screen of a user."""
 
 APPLIED = 3
-"""Positive verdicts that are applied, unless told otherwise: what a user gives before looking again."""
+"""Default number of applied positive verdicts: about as many as a user gives before searching again."""
 
 PLAIN = "plain"
 
@@ -41,17 +41,17 @@ IsIndexed = Callable[[str], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A query, and the verdicts that count, in the order in which they came."""
+    """A query, and its last verdict on each image, in the order of time."""
 
     query: Query
     verdicts: tuple[tuple[str, Verdict], ...]
     group: str | None = None
-    """Queries of one group hang together, and the intervals draw them together; None for one that stands alone."""
+    """Queries of one group depend on each other, so the bootstrap draws them together; None: a group of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutSplit:
-    """A query whose first verdicts are applied, and what was liked later."""
+    """A query with the verdicts to apply, and the images that were liked later."""
 
     query: Query
     positive: tuple[str, ...]
@@ -68,33 +68,33 @@ class FeedbackReport:
     pairs: int
     """Held-out images, over all queries."""
     applied_positive: float
-    """A query, on average."""
+    """Verdicts per query, on average."""
     applied_negative: float
     recall: dict[str, Interval]
-    """By strategy, and `plain` without feedback."""
+    """By strategy; `plain` is without feedback."""
     gain: dict[str, Interval]
-    """Of each strategy over plain, query by query."""
+    """Recall of each strategy minus that of plain, query by query."""
     left_out: dict[str, int]
-    """Queries that could not be asked, by reason."""
+    """Queries that could not be run, by reason."""
 
     def verdict(self, strategy: Strategy) -> str:
-        """Say whether a strategy helps, as far as these queries tell."""
+        """Return whether a strategy helps, according to the interval of its gain."""
         gain = self.gain[strategy]
         if gain.low > 0:
             return "helps"
         return "hurts" if gain.high < 0 else "cannot be told"
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it for programs."""
+        """Return the report as JSON values."""
         return {"measure": f"recall@{K}", "confidence": CONFIDENCE, **asdict(self)} | {
             "verdicts": {strategy.value: self.verdict(strategy) for strategy in Strategy}
         }
 
 
 async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[JudgedQuery], int]:
-    """Return the queries with their verdicts, and the number of those of which nobody said what was asked.
+    """Return the queries with their verdicts, and the number of queries that no event describes.
 
-    Events come in the order of time. Those that only name an answer count for what another event of it says was asked.
+    Events must be in the order of time. An event with only a query id takes the query of another event with that id.
     """
     everything = [event async for event in events]
     queries = {event.query_id: event.query for event in everything if event.query_id and event.query}
@@ -106,10 +106,10 @@ async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[Judged
             unknown.add(event.query_id)
             continue
         if IndexedImage(event.image_id) in query.sources:
-            # Never among its own results.
+            # An image of the query is never among the results.
             continue
         _, verdicts = by_query.setdefault(orjson.dumps(asked(query), option=orjson.OPT_SORT_KEYS), (query, {}))
-        # Taken out first, so that the last verdict stands at its own time.
+        # Removed first, so that the last verdict is in the order of its own time.
         verdicts.pop(event.image_id, None)
         if event.verdict is not Verdict.CLEAR:
             verdicts[event.image_id] = event.verdict
@@ -119,7 +119,7 @@ async def read_judged(events: AsyncIterable[FeedbackEvent]) -> tuple[list[Judged
 
 
 def split(judged: JudgedQuery, applied: int = APPLIED) -> HeldOutSplit | None:
-    """Return the trial of a query: up to `applied` positive verdicts, at most half; None where there are not two."""
+    """Return the trial of a query: up to `applied` positive verdicts, at most half; None if there are not two."""
     liked = [image_id for image_id, verdict in judged.verdicts if verdict is Verdict.POSITIVE]
     first = min(applied, len(liked) // 2, MAX_EXAMPLES)
     if not first:
@@ -141,9 +141,10 @@ async def measure(
     unknown: int = 0,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> FeedbackReport:
-    """Ask every query plain and with each strategy; `unknown` is what `read_judged` said, `on_step` hears of progress.
+    """Run every query plain and with each strategy.
 
-    Raises InvalidRequest where no query is left, and what the search raises, but for a single query's fault.
+    `unknown` is the second result of `read_judged`; `on_step` is called with the number of queries done. Raises
+    InvalidRequest if no query is left, and the errors of the search, except for refusals of a single query.
     """
     trials: list[HeldOutSplit] = []
     rows: list[list[float]] = []
@@ -176,7 +177,7 @@ async def _still_there(judged: JudgedQuery, is_indexed: IsIndexed) -> JudgedQuer
 
 
 async def _recalls(trial: HeldOutSplit, search: Search) -> list[float]:
-    """Return recall@10 plain and with each strategy."""
+    """Return the recall@10 of the plain query and of each strategy."""
     judged = {*trial.positive, *trial.negative}
     plain = await search(trial.query, SearchOptions(top_k=K + len(judged), with_metadata=False))
     recalls = [_recall([match.image_id for match in plain.matches if match.image_id not in judged], trial)]
@@ -189,7 +190,7 @@ async def _recalls(trial: HeldOutSplit, search: Search) -> list[float]:
 
 
 def _recall(ranked: list[str], trial: HeldOutSplit) -> float:
-    # Ten places hold no more than ten: a perfect ranking has a recall of 1 however many there are.
+    # Ten places hold at most ten images, so a perfect ranking has a recall of 1, however many images are held out.
     return len(trial.held_out & set(ranked[:K])) / min(K, len(trial.held_out))
 
 

@@ -1,4 +1,4 @@
-"""How far a mean over queries may be trusted: bootstrap intervals that know which queries hang together."""
+"""Confidence intervals of means over queries: a bootstrap that draws dependent queries together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 6_174
 """Fixed, so that the same data give the same interval."""
 
 FEWEST_CLUSTERS = 10
-"""With fewer, drawing clusters says little of how they vary: the interval would jump about and be too short."""
+"""With fewer clusters, the interval would be unstable and too short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ def bootstrap(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> list[
     """Return the mean of each column of `values`, shape (queries, columns), with its interval.
 
     The percentile bootstrap of Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. Whole clusters
-    are drawn, with all their queries (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8):
-    queries of one label look for each other, so they are not as many independent observations as they are queries.
+    are drawn, with all their queries (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8),
+    because queries of one label search for each other's images and so are not independent observations.
     `clusters`, shape (queries,), numbers them from 0; give each query its own for the plain bootstrap.
 
-    For two models, pass the differences: both are then drawn together, which takes out what makes a query hard for
-    both. Raises ValueError without any query.
+    To compare two models, pass the differences: both are then drawn together, which removes the difficulty of a query
+    that both share. Raises ValueError if there are no queries.
     """
     if not len(values):
         raise ValueError("there are no queries to draw from")
@@ -53,7 +53,7 @@ def bootstrap(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> list[
 
 
 def clusters_or_queries(clusters: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
-    """Return the clusters, or each query as its own where they are too few; and whether they are the clusters."""
+    """Return the clusters and True; if there are too few of them, each query as its own cluster, and False."""
     if len(np.unique(clusters)) >= FEWEST_CLUSTERS:
         return clusters, True
     return np.arange(len(clusters)), False

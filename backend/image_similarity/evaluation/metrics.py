@@ -1,7 +1,7 @@
-"""The measures of retrieval, each from the ranks at which one query's relevant candidates stand.
+"""The measures of retrieval, each computed from the ranks of one query's relevant candidates.
 
 A rank is 1 for the best candidate. All measures are binary: a candidate is relevant or it is not. All are 1 for a
-perfect ranking and are averaged over queries by whoever calls.
+perfect ranking; the caller averages them over queries.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Ranks = NDArray[np.int64]
 def relevant_ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_]) -> Ranks:
     """Return the ranks of the relevant candidates; both arguments have shape (candidates,).
 
-    Among equal scores the irrelevant come first: a model that finds all images equally alike must not be praised for
-    the order in which they happen to lie. Candidates with a score of minus infinity are not there.
+    Among equal scores the irrelevant candidates come first: a model that gives all images the same score must not
+    profit from their order. Candidates with a score of minus infinity are left out.
     """
     wanted = np.sort(scores[relevant])[::-1]
     others = np.sort(scores[~relevant])
@@ -28,10 +28,10 @@ def relevant_ranks(scores: NDArray[np.floating], relevant: NDArray[np.bool_]) ->
 
 
 def recall_at(ranks: Ranks, k: int) -> float:
-    """Return 1 where at least one relevant candidate is among the first k, else 0.
+    """Return 1 if at least one relevant candidate is among the first k, else 0.
 
-    This is what retrieval papers call recall@k (R@k), such as Jégou, Douze & Schmid, "Product quantization for nearest
-    neighbor search", PAMI 2011, and all work on captions; elsewhere it is called hit rate. With one relevant candidate
+    Retrieval papers call it recall@k (R@k), such as Jégou, Douze & Schmid, "Product quantization for nearest neighbor
+    search", PAMI 2011, and all work on captions; elsewhere it is called hit rate. With one relevant candidate
     it is also the share of relevant candidates that were found.
     """
     return float(ranks[0] <= k)
@@ -47,11 +47,11 @@ def average_precision(ranks: Ranks) -> float:
 
 
 def ndcg(ranks: Ranks, k: int | None = None) -> float:
-    """Return the normalised discounted cumulative gain of the first k candidates, of all where k is None.
+    """Return the normalised discounted cumulative gain of the first k candidates, or of all if k is None.
 
-    A relevant candidate at rank r gains 1 / log2(1 + r); the sum is divided by that of a ranking in which all relevant
-    ones come first. Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002, with the
-    discount that has become usual.
+    A relevant candidate at rank r gains 1 / log2(1 + r); the sum is divided by the sum of an ideal ranking, in which
+    all relevant ones come first. Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002,
+    with the discount that is common today.
     """
     counted = ranks if k is None else ranks[ranks <= k]
     ideal = np.arange(1, (len(ranks) if k is None else min(len(ranks), k)) + 1)
@@ -66,4 +66,4 @@ METRICS: dict[str, Callable[[Ranks], float]] = {
     "nDCG@10": lambda ranks: ndcg(ranks, 10),
     "nDCG": ndcg,
 }
-"""What is reported, in this order."""
+"""The reported measures, in this order."""

@@ -12,10 +12,10 @@ from image_similarity.domain.records import Embedding
 from image_similarity.evaluation.metrics import METRICS, relevant_ranks
 
 TOP = 10
-"""Best candidates of each query that are kept: as many as a search returns where nobody says otherwise."""
+"""Best candidates that are kept per query: as many as a search returns by default."""
 
 _BLOCK = 8_000_000
-"""Scores that are computed at a time: with their order 170 MB, whatever the number of images."""
+"""Scores that are computed at a time; with their order they take 170 MB, whatever the number of images."""
 
 Indexes = NDArray[np.int64]
 
@@ -34,19 +34,19 @@ class RetrievalTask:
     """Query i is candidate i, and is left out of its own ranking."""
 
     def answerable(self) -> Indexes:
-        """Return the queries that have anything to find, ascending."""
+        """Return the indexes of the queries that have a relevant candidate, ascending."""
         counts = np.bincount(self.candidate_groups, minlength=int(self.query_groups.max(initial=0)) + 1)
         return np.flatnonzero(counts[self.query_groups] > int(self.itself))
 
     def scores(self, rows: Indexes) -> NDArray[np.float32]:
-        """Return the cosine similarity of some queries with each candidate, minus infinity with itself."""
+        """Return the cosine similarities, shape (rows, candidates), float32; minus infinity for a query with itself."""
         scores: NDArray[np.float32] = self.queries[rows] @ self.candidates.T
         if self.itself:
             scores[np.arange(len(rows)), rows] = -np.inf
         return scores
 
     def relevant(self, row: int) -> NDArray[np.bool_]:
-        """Return which candidates belong to a query, itself left out; shape (candidates,)."""
+        """Return which candidates are relevant to a query, itself excluded; shape (candidates,)."""
         relevant: NDArray[np.bool_] = self.candidate_groups == self.query_groups[row]
         if self.itself:
             relevant[row] = False
@@ -55,12 +55,12 @@ class RetrievalTask:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What came of ranking; one row for each answerable query."""
+    """The result of a ranking; one row per answerable query."""
 
     rows: Indexes
-    """Which query each row is about."""
+    """Index of each row's query."""
     values: NDArray[np.float64]
-    """Shape (rows, len(METRICS))."""
+    """The measures, shape (rows, len(METRICS))."""
     top: Indexes
     """Best candidates, best first; shape (rows, up to TOP)."""
     top_scores: NDArray[np.float32]
@@ -68,9 +68,9 @@ class Ranked:
 
 
 def rank(retrieval: RetrievalTask, on_progress: Callable[[int], None] = lambda _: None) -> Ranked:
-    """Rank the candidates for each answerable query; `on_progress` is told how many are done.
+    """Rank the candidates for each answerable query; `on_progress` is called with the number of queries done.
 
-    50,000 images against each other take two to three minutes on two cores and 170 MB beside their embeddings.
+    50,000 images against each other take two to three minutes on two cores, and 170 MB in addition to their embeddings.
     """
     rows = retrieval.answerable()
     kept = min(TOP, len(retrieval.candidates) - int(retrieval.itself))

@@ -1,4 +1,4 @@
-"""What an evaluation found out, as data, and as the JSON that `--json` prints and `--compare` reads."""
+"""The results of an evaluation as data, and as the JSON that `--json` prints and `--compare` reads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class LabelFigures:
-    """How well the queries of one label did."""
+    """The measures of the queries of one label."""
 
     label: str
     queries: int
@@ -39,7 +39,7 @@ class LabelFigures:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A candidate of a query, to be looked at."""
+    """A candidate of a query, to be shown."""
 
     path: Path
     name: str
@@ -51,30 +51,30 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class WorstQuery:
-    """A query that found next to nothing."""
+    """A query with poor results."""
 
     name: str
-    """Of the image, or the caption."""
+    """Name of the image, or the caption."""
     path: Path | None
-    """Of the image; None for a text."""
+    """Path of the image; None for a text."""
     label: str | None
     average_precision: float
     found: tuple[Shown, ...]
     """The best candidates, best first."""
     wanted: tuple[Shown, ...]
-    """The best of those that should have been there."""
+    """The best-ranked relevant candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class PerQuery:
-    """The measures of each query, to be compared with another model's."""
+    """The measures of each query, for the comparison with another model."""
 
     names: tuple[str, ...]
-    """Relative path of an image; of a text, its image's, a hash mark and its number."""
+    """Relative path of an image; for a text the path of its image, a hash sign and its number."""
     values: NDArray[np.float64]
     """Shape (queries, len(METRICS))."""
     clusters: NDArray[np.int64]
-    """Which queries were drawn together; shape (queries,)."""
+    """The cluster of each query for the bootstrap; shape (queries,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,16 @@ class Report:
     model: Model
     kind: QueryKind
     text_model: str | None
-    """Name of the text tower, where texts were searched with."""
+    """Name of the text tower if the queries are texts."""
     data: str
     """Name of the folder, and of the captions file."""
     images: int
-    """That were embedded."""
+    """How many were embedded."""
     candidates: int
     unanswerable: int
-    """Images that nothing else has the label of: candidates, but no queries."""
+    """Images that are alone with their label: candidates, but no queries."""
     drawn: str
-    """What the bootstrap drew: labels, images or queries."""
+    """The units that the bootstrap drew: labels, images or queries."""
     figures: dict[str, Interval]
     """By the names of METRICS."""
     labels: tuple[LabelFigures, ...]
@@ -101,12 +101,12 @@ class Report:
     worst: tuple[WorstQuery, ...]
     per_query: PerQuery
     skipped: tuple[tuple[str, str], ...]
-    """Images that were left out, and why."""
+    """Images that were left out, each with the reason."""
     warnings: tuple[str, ...]
 
     @property
     def queries(self) -> int:
-        """How many searches the figures are the means of."""
+        """The number of queries over which the figures are averaged."""
         return len(self.per_query.names)
 
 
@@ -119,7 +119,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """What the interval says: better, worse, or no difference that these data could show."""
+        """The conclusion from the interval: better, worse, or no difference shown."""
         if self.difference.low > 0:
             return "better"
         return "worse" if self.difference.high < 0 else "no difference shown"
@@ -127,7 +127,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """This model against another one on the same queries."""
+    """This model compared with another one on the same queries."""
 
     other: str
     """The other model's name."""
@@ -135,8 +135,8 @@ class Comparison:
 
 
 def to_json(report: Report, comparison: Comparison | None) -> dict[str, Any]:
-    """Return the report as what JSON can hold; means and bounds have six decimals."""
-    # In full: rounded differences would all lean to the same side, and so pass for real ones.
+    """Return the report as JSON values; means and bounds have six decimals."""
+    # Not rounded: rounding would shift all differences in the same direction, so that they would look real.
     per_query = {
         "query": list(report.per_query.names),
         **{
@@ -166,7 +166,8 @@ def to_json(report: Report, comparison: Comparison | None) -> dict[str, Any]:
 def compare(report: Report, path: Path) -> Comparison:
     """Compare with the report that `--json` printed for another model.
 
-    Raises InvalidRequest where the file is none, or one of other queries or candidates, or of a model's stand-in.
+    Raises InvalidRequest if the file is no such report, or is about other queries or candidates, or about the offline
+    model instead of the requested one.
     """
     try:
         other = orjson.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: figures, labels, and the worst queries as pictures."""
+"""The report as one self-contained HTML page: figures, labels, and the worst queries as pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_similarity.images.thumbnail import make_thumbnail
 from image_similarity.settings import Settings
 
 THUMBNAIL_SIDE = 160
-"""Pixels of the longer side."""
+"""Longer side in pixels."""
 
 SHOWN_SKIPPED = 50
 
@@ -60,7 +60,7 @@ def render(report: Report, comparison: Comparison | None, settings: Settings) ->
         _labels(report),
         _skipped(report),
     ]
-    # No script may run and nothing may be loaded, whatever a file name or a caption says.
+    # No script may run and nothing may be loaded, whatever a file name or a caption contains.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -100,7 +100,7 @@ def _figures(report: Report) -> str:
 
 
 def _table(name: str, heads: Iterable[str], rows: str) -> str:
-    """Return a table whose rows are HTML already; where it is too wide it scrolls, by keyboard as well."""
+    """Return a table; `rows` is HTML already. If it is too wide it scrolls, also by keyboard."""
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="wide" role="region" aria-label="{escape(name)}" tabindex="0">{table}</div>'
@@ -157,7 +157,7 @@ def _shelf(shown: Iterable[Shown], settings: Settings) -> str:
 
 
 def _figure(path: Path, name: str, caption: str, settings: Settings) -> str:
-    """Return a picture with its caption, which is HTML already."""
+    """Return a picture with its caption; `caption` is HTML already."""
     try:
         image = decode(
             read_image(path, settings.max_body_bytes),
@@ -165,7 +165,7 @@ def _figure(path: Path, name: str, caption: str, settings: Settings) -> str:
             min_long_side=THUMBNAIL_SIDE,
         ).image
     except ImageSimilarityError:
-        # It was there a moment ago; the page is worth having without it.
+        # The file was readable a moment ago; render the page without its picture.
         picture = '<p class="quiet">cannot be read any more</p>'
     else:
         data = b64encode(make_thumbnail(image, max_side=THUMBNAIL_SIDE)).decode()

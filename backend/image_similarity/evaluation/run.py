@@ -1,4 +1,4 @@
-"""From a task to its report: rank, measure, and pick out what went worst."""
+"""Run a task: rank, measure, and select the worst queries."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _RECALL_AT_1 = list(METRICS).index("recall@1")
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """A report, and the ranking it tells of, from which a calibration can be made."""
+    """A report and its ranking, from which a calibration can be fitted."""
 
     report: Report
     ranked: Ranked
     hits: NDArray[np.bool_]
     """Which of `ranked.top` are relevant."""
     clusters: NDArray[np.int64]
-    """Of each row of `ranked`: the number of its label, or of the image that its caption is of."""
+    """For each row of `ranked`: the number of its label, or of its caption's image."""
 
 
 def measure(
     task: Task, model: Model, *, data: str, worst: int = 10, on_step: OnStep = lambda *_: None
 ) -> EvaluationResult:
-    """Rank all candidates for all queries and report on it; `data` is what the data set is called.
+    """Rank all candidates for all queries and return the report; `data` is the name of the data set.
 
-    The interval of each figure is a bootstrap of labels or of images with all their queries, and of the queries
-    where there are fewer than ten labels (see `intervals`).
+    The interval of each figure is a bootstrap of labels, or of images, with all their queries; of single queries if
+    there are fewer than ten labels (see `intervals`).
     """
     retrieval = task.retrieval
     ranked = rank(retrieval, lambda done: on_step("Ranking", done, len(task.names)))
@@ -81,7 +81,7 @@ def _by_label(task: Task, ranked: Ranked) -> tuple[LabelFigures, ...]:
 
 
 def _worst_rows(ranked: Ranked, count: int) -> Indexes:
-    """Return the rows of lowest average precision."""
+    """Return the rows with the lowest average precision."""
     return np.argsort(ranked.values[:, _AVERAGE_PRECISION], kind="stable")[:count]
 
 

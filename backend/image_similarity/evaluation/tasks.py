@@ -1,4 +1,4 @@
-"""What is searched for in what: the embedded images of a data set, paired with their queries."""
+"""Retrieval tasks: the embedded images of a data set, and the queries for them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from image_similarity.images.files import ImageFile
 from image_similarity.settings import Settings
 
 NAMED = 5
-"""Duplicates that a warning names."""
+"""Most duplicates that a warning lists."""
 
 OnStep = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the step, how many items are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Queries and candidates with all that a report says of them."""
+    """Queries and candidates, with all data that a report needs about them."""
 
     kind: QueryKind
     text_model: str | None
-    """Name of the text tower; None where no texts are searched with."""
+    """Name of the text tower; None if the queries are images."""
     retrieval: RetrievalTask
     files: tuple[ImageFile, ...]
-    """Of the candidates."""
+    """Files of the candidates."""
     labels: tuple[str, ...] | None
-    """Of the candidates; None where they have captions instead."""
+    """Labels of the candidates; None if they have captions instead."""
     query_labels: tuple[str, ...] | None
     texts: tuple[str, ...] | None
-    """That are searched with; None where the queries are the candidates themselves."""
+    """Query texts; None if the queries are the candidates themselves."""
     names: tuple[str, ...]
-    """Of the queries, each another."""
+    """Names of the queries, all different."""
     clusters: str
-    """What the groups of the queries are, in the plural: queries of the same one hang together."""
+    """Plural name of the groups of queries, such as "labels"; queries of one group depend on each other."""
     skipped: tuple[tuple[str, str], ...]
-    """Images that were left out, and why."""
+    """Images that were left out, each with the reason."""
     warnings: tuple[str, ...]
 
 
@@ -53,8 +53,8 @@ def images_by_label(
 ) -> Task:
     """Search with each image for the others of its label.
 
-    Of images with the same bytes and the same label all but the first are left out: anything would find them.
-    Raises InvalidRequest where too few images can be read to search for anything.
+    Of images with the same bytes and the same label all but the first are left out, because any model would find them.
+    Raises InvalidRequest if no two images that can be read have the same label.
     """
     shelves = _shelve(encoder, data, settings, on_step)
     retrieval = RetrievalTask(shelves.vectors, shelves.vectors, shelves.groups, shelves.groups, itself=True)
@@ -83,10 +83,10 @@ def images_by_name(
     settings: Settings,
     on_step: OnStep = lambda *_: None,
 ) -> Task:
-    """Search with each label's name for its images; in the template `{}` stands for the name, `_` in it for a space.
+    """Search with each label's name for its images; `{}` in the template is replaced by the name, and `_` by a space.
 
-    Images with the same bytes and the same label count once. Raises InvalidRequest where the template has no `{}` and
-    where images of less than two labels can be read, EncodingFailed, TextSearchUnavailable.
+    Images with the same bytes and the same label count once. Raises InvalidRequest if the template has no `{}`, or if
+    images of fewer than two labels can be read; EncodingFailed, TextSearchUnavailable.
     """
     if "{}" not in template:
         raise InvalidRequest(f'The text {template!r} needs a {{}} where the label\'s name goes: "a photo of a {{}}".')
@@ -119,10 +119,9 @@ def images_by_caption(
     settings: Settings,
     on_step: OnStep = lambda *_: None,
 ) -> Task:
-    """Search with each caption for the one image that it is of; images with the same bytes are one candidate.
+    """Search with each caption for its one image; images with the same bytes are one candidate.
 
-    Raises InvalidRequest where too few images can be read to search for anything, EncodingFailed,
-    TextSearchUnavailable.
+    Raises InvalidRequest if fewer than two images can be read, EncodingFailed, TextSearchUnavailable.
     """
     embedded = _embed(encoder, data.files, settings, on_step)
     rows, candidate_of = _candidates(embedded)
@@ -157,7 +156,7 @@ def images_by_caption(
 
 
 def _candidates(embedded: EmbeddedImages) -> tuple[Indexes, dict[int, int]]:
-    """Return the rows whose bytes no earlier row has, and for each file that was read which of them it is."""
+    """Return the rows whose bytes no earlier row has, and the candidate's number of each file that was read."""
     rows: dict[str, int] = {}
     candidates: dict[str, int] = {}
     candidate_of: dict[int, int] = {}
@@ -168,7 +167,7 @@ def _candidates(embedded: EmbeddedImages) -> tuple[Indexes, dict[int, int]]:
 
 
 def _numbered(images: Sequence[str]) -> tuple[str, ...]:
-    """Return a name for each caption: its image's, and which of the image's captions it is."""
+    """Return a name for each caption: its image's name, and its number among the image's captions."""
     counts: dict[str, int] = {}
     names = []
     for image in images:
@@ -185,11 +184,11 @@ def _embed_texts(
 
 @dataclass(frozen=True, slots=True)
 class _Shelves:
-    """The labelled images that could be read, each content once a label."""
+    """The labelled images that could be read, each content once per label."""
 
     vectors: Embedding
     groups: Indexes
-    """Number of the label, in the order of the alphabet."""
+    """Number of the label, in alphabetical order."""
     labels: tuple[str, ...]
     files: tuple[ImageFile, ...]
     skipped: tuple[tuple[str, str], ...]
@@ -200,7 +199,7 @@ def _shelve(encoder: ImageEncoder, data: LabelledImages, settings: Settings, on_
     embedded = _embed(encoder, data.files, settings, on_step)
     rows, repeated, warnings = _once_each(data, embedded)
     if data.unlabelled:
-        warnings.append(f"{len(data.unlabelled)} images lie in no folder of their own and so have no label: left out.")
+        warnings.append(f"{len(data.unlabelled)} images are in no folder of their own and so have no label: left out.")
     numbers = embedded.kept[rows]
     labels = tuple(data.labels[number] for number in numbers)
     _, groups = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
@@ -216,7 +215,7 @@ def _embed(encoder: ImageEncoder, files: Sequence[ImageFile], settings: Settings
 def _once_each(
     data: LabelledImages, embedded: EmbeddedImages
 ) -> tuple[Indexes, tuple[tuple[str, str], ...], list[str]]:
-    """Return the rows to keep, the files that repeat another of their label, and a warning of labels that disagree."""
+    """Return the rows to keep, the files that repeat another of their label, and a warning if labels disagree."""
     first: dict[str, str] = {}
     first_of_label: dict[tuple[str, str], str] = {}
     rows: list[int] = []
@@ -234,7 +233,7 @@ def _once_each(
     warnings = []
     if torn:
         named = "; ".join(torn[:NAMED]) + ("; …" if len(torn) > NAMED else "")
-        warnings.append(f"{len(torn)} images lie under two labels with the same bytes, so one is wrong: {named}.")
+        warnings.append(f"{len(torn)} images have the same bytes under two labels, so one is wrong: {named}.")
     return np.array(rows, dtype=np.int64), tuple(repeated), warnings
 
 

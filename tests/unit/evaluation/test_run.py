@@ -78,7 +78,7 @@ def test_bad_images_are_named_and_left_out(album: Path) -> None:
     assert report.images == 15
     assert [name for name, _ in report.skipped] == ["apple/0.png", "lake/text.jpg"]
     assert "supported" in dict(report.skipped)["lake/text.jpg"]
-    assert "1 images lie in no folder" in report.warnings[0]
+    assert "1 images are in no folder" in report.warnings[0]
 
 
 def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(album: Path) -> None:
@@ -98,7 +98,7 @@ def test_copies_within_a_label_count_once_and_across_labels_are_warned_about(alb
     assert report.skipped == (("apple/copy.png", "has the same bytes as apple/0.png"),)
     assert report.images == 17
     assert report.warnings == (
-        "1 images lie under two labels with the same bytes, so one is wrong: apple/1.png = grass/stolen.png.",
+        "1 images have the same bytes under two labels, so one is wrong: apple/1.png = grass/stolen.png.",
     )
 
 
