@@ -1,1 +1,1 @@
-"""Everything put together as the settings say: the only package that knows all others."""
+"""Build the program from the settings; the only package that imports all others."""

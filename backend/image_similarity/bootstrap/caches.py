@@ -1,4 +1,4 @@
-"""Which cache the settings ask for; only `bootstrap` names concrete ones."""
+"""Open the cache that the settings choose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from image_similarity.telemetry.metrics import Metrics
 
 
 async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
-    """Return L1, with L2 behind it where there is a Redis, and warm it. Raises InvalidRequest for an odd REDIS_URL."""
+    """Return L1, with L2 behind it if there is a Redis, and warm it. Raises InvalidRequest for an invalid REDIS_URL."""
     local = LocalCache(
         max_entries=settings.cache_max_entries,
         max_bytes=settings.cache_max_bytes,
@@ -27,7 +27,7 @@ async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
     url = settings.redis_url.get_secret_value() if settings.redis_url else ""
     if not url and not settings.redis_host:
         return local
-    # Only its scheme, host and port make up the URL that is built here; IPv6 addresses stand in brackets.
+    # In a URL, an IPv6 address needs brackets.
     host = f"[{settings.redis_host}]" if ":" in settings.redis_host else settings.redis_host
     password = settings.redis_password
     try:
@@ -49,10 +49,11 @@ async def open_cache(settings: Settings, metrics: Metrics) -> Cache:
 
 
 def cache_namespace(settings: Settings) -> str:
-    """Return what the keys in Redis begin with: the same for all that share a collection, and for nobody else.
+    """Return the prefix of the keys in Redis: processes have the same one only if they share a collection.
 
-    An embedded collection is this machine's and this folder's, whatever others call theirs. Servers that differ
-    in how they call one Qdrant server still share its collection; REDIS_PREFIX tells two deployments apart.
+    The prefix of an embedded collection includes the machine and the folder. The prefix of a collection on a Qdrant
+    server does not include the server's address, because replicas may use different names for it; two deployments that
+    share a Redis need different values of REDIS_PREFIX.
     """
     shared = f"{settings.redis_prefix}:{settings.qdrant_collection_name}"
     if store_kind(settings) is StoreKind.SERVER:

@@ -1,4 +1,4 @@
-"""Settings in, a running engine out: the one place that chooses parts."""
+"""Build a running engine from the settings; the only module that chooses its parts."""
 
 from __future__ import annotations
 
@@ -42,11 +42,10 @@ from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 
 
 async def build_engine(settings: Settings, lock: FolderLock | None = None) -> SearchEngine:
-    """Load the model, open the store, and put the engine together.
+    """Load the model, open the store, and build the engine.
 
-    The folder of an embedded collection is locked before anything else, or was by the caller, whose `lock` is the
-    engine's from now on. Raises what `load_model` does, FolderInUse and StoreUnavailable; what was opened by then is
-    closed.
+    The folder of an embedded collection is locked first. If the caller has locked it already, the engine takes over
+    its `lock`. Raises the errors of `load_model`, FolderInUse and StoreUnavailable; then all opened parts are closed.
     """
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
@@ -133,8 +132,8 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         metrics=metrics,
         disk=_disk_space(settings, kind, metrics),
         own_store=kind is StoreKind.EMBEDDED,
-        # Redis keeps answers while a deployment is given other settings, or other weights under the same names;
-        # replicas of both then answer side by side.
+        # Part of the cache key: during a deployment with other settings, or other weights under the same names, old
+        # and new replicas share the answers in Redis.
         answer_settings=repr(
             (
                 encoder.fingerprint,
@@ -155,7 +154,8 @@ def _disk_space(settings: Settings, kind: StoreKind, metrics: Metrics) -> DiskSp
 
 
 def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
-    # A server of one person asks the network on that person's behalf; one of many stands in a network of its own.
+    # A server with an embedded store runs for one person, in that person's network. One with a Qdrant server runs for
+    # many, and could reach private services of its own network.
     allowed = settings.allow_url_fetch
     return UrlFetcher(
         enabled=kind is StoreKind.EMBEDDED if allowed == "auto" else allowed,
@@ -166,9 +166,9 @@ def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
 
 
 def open_tracing(settings: Settings, part: str) -> Tracing | None:
-    """Return what traces this process (its part is the end of its name there), or None where nobody asks for it.
+    """Return the tracing of this process, under the name `image-similarity-{part}`; None if it is not configured.
 
-    Raises InvalidRequest where the extra is not installed.
+    Raises InvalidRequest if the extra is not installed.
     """
     if settings.otel_exporter_otlp_endpoint is None:
         return None
@@ -182,7 +182,7 @@ def open_tracing(settings: Settings, part: str) -> Tracing | None:
 
 
 async def initialize(settings: Settings) -> CollectionInfo:
-    """Make the collection for the model, unless it is there; one of an earlier version is brought up to date.
+    """Create the collection for the model if there is none; update one of an earlier version.
 
     Raises as `build_engine` does.
     """
@@ -196,7 +196,7 @@ async def initialize(settings: Settings) -> CollectionInfo:
 
 
 def make_tagger(settings: Settings) -> Tagger:
-    """Return what fills descriptions and tags that callers leave out; its weights are read later."""
+    """Return the tagger, which fills in descriptions and tags that callers leave out; its weights are loaded later."""
     match settings.tagger:
         case "imagenet":
             from image_similarity.tagging.imagenet import ImagenetTagger

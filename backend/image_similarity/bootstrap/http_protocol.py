@@ -1,8 +1,8 @@
-"""Answers that leave the process in one piece.
+"""Send the head and the body of an answer in one write.
 
-uvicorn writes an answer's head, and then its body: two calls of the kernel and two packets. A replica that is killed
-between them leaves half an answer, which no balancer can take back; one that is killed before the first byte is only
-asked again elsewhere.
+uvicorn writes an answer's head and then its body: two system calls and two packets. If a replica is killed between
+them, the client gets half an answer, which a balancer cannot retry. If it is killed before the first byte, the balancer
+retries the request on another replica.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, cast
 from image_similarity.api.bounded_requests import BoundedRequests
 
 LONG_BYTES = 65536
-"""A body from here on is not worth the copy: the kernel takes it in several pieces in any case."""
+"""From this size on, a copy of the body is not worth it: the kernel takes it in several pieces in any case."""
 
 
 class SingleWriteProtocol(BoundedRequests):
@@ -26,7 +26,7 @@ class SingleWriteProtocol(BoundedRequests):
 
 
 class BufferedHeadTransport:
-    """Holds an answer's head for what is written within the same turn of the event loop; the rest is another's work."""
+    """Holds an answer's head until the next write in the same turn of the event loop; forwards all other calls."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -37,7 +37,7 @@ class BufferedHeadTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold a head; write anything else at once, behind the head that is held."""
+        """Hold a head; write anything else at once, after the held head."""
         if not self._head and data.startswith(b"HTTP/1.1 "):
             self._head = data
             self._loop.call_soon(self._go_ahead)
@@ -54,7 +54,7 @@ class BufferedHeadTransport:
         self._transport.close()
 
     def _go_ahead(self) -> None:
-        # uvloop raises where anything is written to a connection that was lost in this very turn.
+        # uvloop raises an error on a write to a connection that was lost in this turn.
         if self._transport.is_closing():
             self._head = b""
         self._flush()

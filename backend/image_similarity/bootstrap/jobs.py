@@ -1,4 +1,4 @@
-"""Bulk indexing put together, around this process or around a broker."""
+"""Build bulk indexing: in this process, or with a broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from image_similarity.telemetry.metrics import Metrics
 
 
 def build_jobs(settings: Settings, engine: SearchEngine) -> JobService:
-    """Put bulk indexing together, around the engine or around the broker; it is not started yet.
+    """Return the service for bulk indexing, with the engine or with the broker; it is not started yet.
 
     Raises StoreUnavailable.
     """
@@ -25,7 +25,7 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> JobService:
     if settings.broker_url is None:
         queue = InlineQueue(chunk_processor(settings, engine, ledger), ledger)
     else:
-        # Celery takes half a second to import, which is spared where there is no broker.
+        # Celery takes half a second to import, so it is only imported if there is a broker.
         from image_similarity.jobs.rabbitmq import BrokerQueue
 
         queue = BrokerQueue(settings.broker_url.get_secret_value(), ledger)
@@ -40,18 +40,18 @@ def build_jobs(settings: Settings, engine: SearchEngine) -> JobService:
 
 
 def open_ledger(settings: Settings, metrics: Metrics) -> JobLedger:
-    """Open the record of bulk jobs, which lies beside the images. Raises StoreUnavailable."""
+    """Open the ledger of bulk jobs, which is stored beside the images. Raises StoreUnavailable."""
     objects = open_objects(settings.storage_url, settings, metrics)
     return JobLedger(objects, max_image_bytes=settings.max_body_bytes)
 
 
 def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger) -> ChunkProcessor:
-    """Return what works on chunks; it takes at most half of the places before the model."""
+    """Return the processor of chunks; it takes at most half of the places in the model's queue."""
     return ChunkProcessor(engine, ledger, at_once=max(1, min(2 * settings.batch_size, settings.max_queue // 2)))
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise InvalidRequest for a broker whose workers could not open the collection."""
+    """Raise InvalidRequest if there is a broker but its workers cannot open the collection."""
     if settings.broker_url is not None and store_kind(settings) is StoreKind.EMBEDDED:
         raise InvalidRequest(
             "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "

@@ -1,4 +1,4 @@
-"""The server's port: taken before anything is loaded, and if it is taken already, by whom."""
+"""Bind the server's port before anything is loaded; if it is taken, report the program that has it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ _LISTENS = "0A"
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Return a socket for each address of `host`; clients are refused until the server listens on it.
+    """Return one bound socket per address of `host`; clients are refused until the server listens on it.
 
-    Raises InvalidRequest where the port is taken, which names the program if it can be found out, or where there is no
-    such address.
+    Raises InvalidRequest if the port is taken, and names the program if possible, or if there is no such address.
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -42,25 +41,25 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def refusal(host: str, port: int, error: OSError) -> InvalidRequest:
-    """Return the error for a port that could not be had."""
+    """Return the error for a port that could not be bound."""
     if error.errno != errno.EADDRINUSE:
-        return InvalidRequest(f"Port {port} of {host} cannot be had: {error.strerror}. Choose another with --port.")
+        return InvalidRequest(f"Port {port} of {host} cannot be used: {error.strerror}. Choose another with --port.")
     return InvalidRequest(
         f"Port {port} is taken, by {_holder(port) or 'another program'}. Stop that, or choose another port with --port."
     )
 
 
 def _bind(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket | None:
-    """Return a socket on the address; None where this machine has none of that kind, such as IPv6."""
+    """Return a socket on the address; None if this machine has no addresses of that kind, such as IPv6."""
     try:
         found = socket.socket(family, kind, protocol)
     except OSError:
         return None
     try:
-        # Else the port could not be had for a minute after a server that had clients.
+        # Else the port could not be bound for a minute after a server with clients has stopped.
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Its IPv4 half has a socket of its own.
+            # IPv4 has a socket of its own.
             found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         found.bind(address)
     except OSError as error:
@@ -72,11 +71,11 @@ def _bind(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> so
 
 
 def _no_address(host: str) -> InvalidRequest:
-    return InvalidRequest(f"{host} is no address of this machine. Set API_HOST to one, or say --host 127.0.0.1.")
+    return InvalidRequest(f"{host} is no address of this machine. Set API_HOST to one, or use --host 127.0.0.1.")
 
 
 def _holder(port: int) -> str | None:
-    """Return the name and number of the program that listens on the port; None where nothing tells, or not to us."""
+    """Return the name and pid of the program that listens on the port; None if we cannot find or read it."""
     if sys.platform != "linux":
         return None
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listeners(_PROC / "net" / table, port)}
@@ -86,7 +85,7 @@ def _holder(port: int) -> str | None:
             if any(str(file.readlink()) in wanted for file in (process / "fd").iterdir()):
                 return f"{_name(process)} (pid {process.name})"
         except OSError:
-            # Another user's, or gone by now.
+            # The process belongs to another user, or has ended.
             continue
     return None
 
@@ -101,7 +100,7 @@ def _listeners(table: Path, port: int) -> list[str]:
 
 
 def _name(process: Path) -> str:
-    """Return what a process calls itself: a Python program by its script, with the command that it was given."""
+    """Return the name of a process: its program, or the script if that is Python, and its command if it has one."""
     words = [word.decode(errors="replace") for word in (process / "cmdline").read_bytes().split(b"\0")]
     if words[0].rpartition("/")[2].startswith("python") and len(words) > 1 and not words[1].startswith("-"):
         words = words[1:]

@@ -1,4 +1,4 @@
-"""Which towers the settings ask for; only `bootstrap` names concrete encoders."""
+"""Load the towers that the settings choose."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from image_similarity.vectors.collection import ExistingCollection
 
 @dataclass(frozen=True, slots=True)
 class LoadedTowers:
-    """The image tower, and the text tower that speaks its language."""
+    """The image tower, and a text tower of the same embedding space."""
 
     image: ImageEncoder
     text: TextEncoder
     fallback_reason: str | None
-    """Why it is the stand-in, where it is."""
+    """Why the offline model replaces the requested one; None if it does not."""
 
     @property
     def spec(self) -> ModelSpec:
-        """The image tower's description, with the text tower from elsewhere, where there is one."""
+        """The image tower's description; it includes the text tower of another model, if there is one."""
         spec = self.image.spec
         return spec if self.text.name == spec.name else replace(spec, towers=spec.towers | {"text"})
 
 
 def load_model(settings: Settings, found: ExistingCollection | None = None) -> LoadedTowers:
-    """Load the towers for a collection, or for one that is still to be made.
+    """Load the towers for a collection, or for one that does not exist yet.
 
-    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. One on a
-    server decides even when it is empty, for another process may be about to fill it; and there is no stand-in for its
-    model, which only some of the processes might need. Raises ModelUnavailable, ModelMismatch, and with TEXT_PRELOAD
-    TextSearchUnavailable.
+    A collection that holds images decides: an unset MODEL_NAME follows it, a set one must agree with it. A collection
+    on a server decides even if it is empty, because another process may be about to fill it. Its model is never
+    replaced by the offline model, because only some of the processes might do so. Raises ModelUnavailable,
+    ModelMismatch, and with TEXT_PRELOAD TextSearchUnavailable.
     """
     encoder, fallback_reason = _load_image_tower(settings, found)
     text_settings = settings
@@ -51,14 +51,14 @@ def load_model(settings: Settings, found: ExistingCollection | None = None) -> L
 
 
 def log_stand_in(settings: Settings, reason: str | None) -> None:
-    """Log that the offline model stands in for the one of the settings, if there is a `reason` why it does."""
+    """Log that the offline model replaces the one of the settings, unless `reason` is None."""
     if reason is not None:
         get_logger().warning("model_fallback", wanted=settings.model_name, running=MINI.name, reason=reason)
 
 
 def load_encoder(name: str, settings: Settings) -> ImageEncoder:
     """Load an image tower onto the device of the settings. Raises ModelUnavailable."""
-    # torch and transformers take seconds to import, which a command that needs no model is spared.
+    # torch and transformers take seconds to import, so commands without a model must not import them.
     if name == MINI.name:
         from image_similarity.encoders.mini.image import MiniEncoder
 
@@ -71,10 +71,10 @@ def load_encoder(name: str, settings: Settings) -> ImageEncoder:
 def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
     """Return the text tower for an image tower.
 
-    The model's own is loaded when the first text comes, unless TEXT_PRELOAD asks for it now: a server that is only
-    asked for images is spared its memory. What it lacks is said then. One that TEXT_MODEL_NAME names is loaded
-    now, for whether it fits has to be known before anybody searches. Raises ModelUnavailable and ModelMismatch for
-    that one, TextSearchUnavailable for the own one with TEXT_PRELOAD.
+    The model's own tower is loaded at the first text, unless TEXT_PRELOAD is set, so a server that gets only images
+    saves its memory; errors are reported then. The tower of TEXT_MODEL_NAME is loaded now, because it must be checked
+    before the first search. Raises ModelUnavailable and ModelMismatch for TEXT_MODEL_NAME, TextSearchUnavailable for
+    the own tower with TEXT_PRELOAD.
     """
     own = _own_text_tower(encoder)
     if settings.text_model_name is None:
@@ -94,10 +94,10 @@ def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
 
 
 def load_calibrations(model: LoadedTowers, settings: Settings) -> Calibrations:
-    """Return what makes probabilities of the model's scores: the file of the settings, or what the model came with.
+    """Return the score calibrations: from the file of the settings, else the model's own.
 
-    A stand-in has its own, whatever the settings say of the model that it stands in for. Texts have none where it was
-    made with another text tower. Raises InvalidRequest for a file that is not this model's.
+    If the offline model replaces the requested one, its own calibrations are used, not the file. Texts have none if
+    the calibration was made with another text tower. Raises InvalidRequest if the file is not this model's.
     """
     spec = model.image.spec
     if settings.calibration_file is not None and model.fallback_reason is None:
@@ -129,7 +129,7 @@ def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
 
 
 def _load_image_tower(settings: Settings, found: ExistingCollection | None) -> tuple[ImageEncoder, str | None]:
-    """Return the model to run and, where it is the stand-in, why."""
+    """Return the model to run, and the reason if it is the offline model instead of the requested one."""
     shared = store_kind(settings) is StoreKind.SERVER
     filled = found.meta.model if found is not None and (found.images or shared) else None
     wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name

@@ -1,4 +1,4 @@
-"""Where the small documents lie: trash, notes, feedback."""
+"""Open the stores of small documents: trash, notes, feedback."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from image_similarity.telemetry.metrics import Metrics
 
 
 async def check_feedback(settings: Settings) -> None:
-    """Raise StoreUnavailable, with what is to be changed, where the record of feedback cannot be read."""
+    """Raise StoreUnavailable, with the change to make, if the log of feedback cannot be read."""
     await check_bucket(records_url(settings))
 
 
 def open_feedback(settings: Settings, model: str) -> FeedbackLog:
-    """Open the record of what users think of results; `model` is noted with what is added. Raises StoreUnavailable."""
+    """Open the log of users' verdicts; new ones are stored with the name of the `model`. Raises StoreUnavailable."""
     return FeedbackLog(
         open_records(settings),
         collection=settings.qdrant_collection_name,
@@ -26,7 +26,7 @@ def open_feedback(settings: Settings, model: str) -> FeedbackLog:
 
 
 def open_records(settings: Settings, metrics: Metrics | None = None) -> Objects:
-    """Open where the documents that belong to the collection lie. Raises StoreUnavailable."""
+    """Open the store of the collection's documents. Raises StoreUnavailable."""
     return open_objects(records_url(settings), settings, metrics)
 
 
@@ -39,5 +39,8 @@ def open_objects(url: str | None, settings: Settings, metrics: Metrics | None) -
 
 
 def records_url(settings: Settings) -> str | None:
-    """Return where records lie: beside an embedded collection, because others of its name may share a bucket."""
+    """Return the URL of the documents' store; None, the data folder, if the collection is embedded.
+
+    Several embedded collections with one name may share a bucket, so their documents must not be there.
+    """
     return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url

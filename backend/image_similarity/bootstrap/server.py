@@ -1,4 +1,4 @@
-"""The process that serves."""
+"""The server process."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock
 
 GRACE_SECONDS = 30
-"""How long requests under way may take to finish once the process is told to stop."""
+"""How long running requests may take to finish after the signal to stop."""
 
 LAST_SECONDS = 5
-"""How long it may take after that to write out what is pending and let go of everything; then it ends as it is."""
+"""How long the process may take after that to flush and close its parts; then it exits."""
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: None) -> None:
-    """Load everything, then listen until told to stop; `on_ready` is called with the URL once the server answers.
+    """Load all parts, then serve until a signal; `on_ready` is called with the URL when the server answers.
 
-    Raises what `check_reach`, `check_settings`, `bind`, `build_engine` and `build_jobs` raise, and StoreUnavailable in
-    the end where what was written last may be lost.
+    Raises the errors of `check_reach`, `check_settings`, `bind`, `build_engine` and `build_jobs`, and StoreUnavailable
+    at the end if the last writes may be lost.
     """
     check_reach(settings)
     check_settings(settings)
-    # Before the model, which takes seconds to load: the port may be another's.
+    # Before the model is loaded, which takes seconds: another program may have the port.
     sockets = bind(settings.api_host, settings.api_port)
     try:
-        # uvloop where it is installed: a cached search takes 0.42 ms of the processor, on asyncio's own loop 0.50.
+        # uvloop, if it is installed: a cached search takes 0.42 ms of CPU time, on asyncio's own loop 0.50.
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(_serve(settings, sockets, on_ready))
     finally:
@@ -56,7 +56,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda _: None) 
 
 
 def check_reach(settings: Settings) -> None:
-    """Raise InvalidRequest for a server that the network could use without a key, unless ALLOW_ANONYMOUS says so."""
+    """Raise InvalidRequest if the network could use the server without a key, unless ALLOW_ANONYMOUS is set."""
     address = read_address(settings.api_host.strip("[]"))
     local = settings.api_host == "localhost" if address is None else address.is_loopback
     if not (local or settings.api_keys or settings.allow_anonymous):
@@ -69,7 +69,7 @@ def check_reach(settings: Settings) -> None:
 
 async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Callable[[str], None]) -> None:
     tracing = open_tracing(settings, "api")
-    # Before anything is loaded: the folder may be another's.
+    # Before anything is loaded: another process may have the folder.
     lock = await lock_collection(settings)
     engine = await build_engine(settings, lock)
     try:
@@ -80,7 +80,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Cal
         await engine.close()
         raise
     app = create_app(engine, settings, jobs, tracing)
-    # What is loaded stays: without this, the garbage collector now and then walks all of it, 0.23 s with torch.
+    # Exclude the loaded objects from garbage collection: a full collection would take 0.23 s with torch.
     gc.freeze()
     config = uvicorn.Config(
         app,
@@ -89,7 +89,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Cal
         # Logging is set up already, and each request is logged by our own middleware.
         log_config=None,
         access_log=False,
-        # The application reads them, by TRUSTED_PROXIES.
+        # The application's own middleware reads them, according to TRUSTED_PROXIES.
         proxy_headers=False,
         server_header=False,
         http=SingleWriteProtocol,
@@ -113,9 +113,9 @@ async def _serve(settings: Settings, sockets: list[socket.socket], on_ready: Cal
 
 
 class _Server(uvicorn.Server):
-    """Says in the lock of the data folder where it serves.
+    """Writes its URL into the lock file of the data folder.
 
-    Turns not ready at SIGTERM and goes on serving for a while; then, or at a second signal, it stops as ever.
+    At SIGTERM it reports not ready and goes on serving for `drain_seconds`; then, or at a second signal, it stops.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class _Server(uvicorn.Server):
         self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; uvicorn calls this with the sockets of `bind`. Raises InvalidRequest where another took the port."""
+        """Listen; uvicorn calls this with the sockets of `bind`. Raises InvalidRequest if another took the port."""
         try:
             await super().startup(sockets)
         except OSError as error:
-            # A server that was started together with this one listens by now.
+            # A server that was started at the same time listens already.
             await self.lifespan.shutdown()
             raise refusal(self.config.host, self.config.port, error) from error
         if not self.started:
@@ -151,9 +151,9 @@ class _Server(uvicorn.Server):
         self._on_ready(url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish; uvicorn calls this last. Raises StoreUnavailable where what was written last may be lost."""
+        """Finish; uvicorn calls this last. Raises StoreUnavailable if the last writes may be lost."""
         await super().shutdown(sockets)
-        # Here, for behind it uvicorn ends the process by the signal that stopped it, as if all were well.
+        # Raised here, because uvicorn then ends the process with the signal that stopped it, as if nothing were wrong.
         if self._app.state.lost:
             raise StoreUnavailable(self._app.state.lost)
 
@@ -171,13 +171,13 @@ class _Server(uvicorn.Server):
 
 
 def local_url(host: str, port: int) -> str:
-    """Return where a server that listens on `host`, every interface perhaps, is reached from its own machine."""
+    """Return the URL for this machine of a server that listens on `host`, which may mean every interface."""
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _end_within(seconds: float) -> None:
-    """Have the process end by then, whatever hangs: a decoder's thread, which nothing can stop, or a disk."""
+    """Exit after so many seconds, even if something hangs: a decoder's thread, which cannot be stopped, or a disk."""
     last = threading.Timer(seconds, _end)
     last.daemon = True
     last.start()

@@ -1,4 +1,4 @@
-"""Which vector store the settings ask for; only `bootstrap` names concrete parts."""
+"""Open the vector store that the settings choose."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class StoreKind(StrEnum):
-    """Where vectors may live."""
+    """The kinds of vector stores."""
 
     EMBEDDED = "embedded"
     SERVER = "server"
 
 
 def store_kind(settings: Settings) -> StoreKind:
-    """Return where the settings say that vectors live."""
+    """Return the kind of vector store that the settings choose."""
     return StoreKind.SERVER if settings.qdrant_url or settings.qdrant_host else StoreKind.EMBEDDED
 
 
@@ -43,7 +43,7 @@ def embedded_collections(settings: Settings) -> set[str]:
 
 
 async def lock_collection(settings: Settings) -> FolderLock | None:
-    """Take the folder of an embedded collection for this process; None for one on a server, which many may use.
+    """Lock the folder of an embedded collection for this process; None for one on a server, which processes share.
 
     Raises FolderInUse, StoreUnavailable.
     """
@@ -55,10 +55,9 @@ async def lock_collection(settings: Settings) -> FolderLock | None:
 async def find_collection(
     settings: Settings, kind: StoreKind, lock: FolderLock | None = None
 ) -> ExistingCollection | None:
-    """Look whether the collection is there, and what made it; with the `lock` of its folder, where the caller has it.
+    """Return the collection's model and size, None if there is no collection; `lock` is the folder's, if locked.
 
-    Raises StoreLocked, StoreUnavailable, ModelMismatch where another program made it, InvalidRequest where no server
-    is set.
+    Raises StoreLocked, StoreUnavailable, ModelMismatch if another program made it, InvalidRequest if no server is set.
     """
     if kind is StoreKind.EMBEDDED:
         return await asyncio.to_thread(inspect_collection, collection_folder(settings), lock)
@@ -76,10 +75,10 @@ async def open_collection(
     lock: FolderLock | None = None,
     on_flush_failure: Callable[[], object] = lambda: None,
 ) -> VectorStore:
-    """Open the collection for a model's embeddings, or make it; raises as the stores' `open` do.
+    """Open the collection for a model's embeddings, or create it. Raises the errors of the stores' `open`.
 
-    `notes` is where a store that is shared notes the writes that it gave up; `EmbeddedStore.open` says what the other
-    two are.
+    A shared store records in `notes` the writes whose outcome it does not know; `EmbeddedStore.open` explains `lock`
+    and `on_flush_failure`.
     """
     if kind is StoreKind.EMBEDDED:
         folder, language = collection_folder(settings), settings.keyword_language
@@ -99,14 +98,14 @@ async def open_collection(
 
 
 def collection_folder(settings: Settings) -> Path:
-    """Return where the embedded collection lies."""
+    """Return the folder of the embedded collection."""
     return settings.data_dir / "collections" / settings.qdrant_collection_name
 
 
 async def optimize(settings: Settings) -> CollectionInfo:
     """Build the search graph of an embedded collection that no server has open.
 
-    Raises InvalidRequest where there is no such collection, StoreLocked, StoreUnavailable.
+    Raises InvalidRequest if there is no such collection, StoreLocked, StoreUnavailable.
     """
     if store_kind(settings) is StoreKind.SERVER:
         raise InvalidRequest(
@@ -128,10 +127,10 @@ async def optimize(settings: Settings) -> CollectionInfo:
 async def migrate(
     settings: Settings, source: StoreKind, target: StoreKind, on_progress: Callable[[Progress], None]
 ) -> Report:
-    """Copy the collection from one kind of store to the other, whose collection is made where there is none.
+    """Copy the collection from one kind of store to the other, and create it there if there is none.
 
-    Raises InvalidRequest where there is nothing to copy or no server is set, ModelMismatch where another model made
-    the target, MigrationFailed where the copy is not what the source is, StoreLocked and StoreUnavailable.
+    Raises InvalidRequest if there is nothing to copy or no server is set, ModelMismatch if another model made the
+    target, MigrationFailed if the copy differs from the source, StoreLocked and StoreUnavailable.
     """
     if source is target:
         raise InvalidRequest(f"There is nothing to do from {source} to {target}.")
@@ -147,9 +146,9 @@ async def migrate(
 
 
 async def read_placement(settings: Settings, copies: int | None = None) -> Placement:
-    """Return where the shards of the collection on the Qdrant server lie, of which each should have `copies`.
+    """Return the placement of the collection's shards on the Qdrant server; each shard should have `copies` copies.
 
-    None is as many as the collection says. Raises InvalidRequest where no server is set, StoreUnavailable.
+    None: as many as the collection's configuration says. Raises InvalidRequest if no server is set, StoreUnavailable.
     """
     from image_similarity.vectors.qdrant_server.placement import copies_wanted, read
 
@@ -161,10 +160,10 @@ async def read_placement(settings: Settings, copies: int | None = None) -> Place
 async def balance_placement(
     settings: Settings, *, copies: int | None, lost: Iterable[int], on_progress: Callable[[BalanceProgress], None]
 ) -> Placement:
-    """Bring the shards' copies to where they should be, and return where they are then.
+    """Move the shards' copies to the nodes where they should be, and return the new placement.
 
-    `copies` changes first how many each shard should have.
-    May be stopped at any time, and goes on when it is called again. Raises as `read_placement`.
+    If `copies` is given, first change how many copies each shard should have. It can be stopped at any time; the next
+    call continues. Raises as `read_placement`.
     """
     from image_similarity.vectors.qdrant_server.balance import Balance
     from image_similarity.vectors.qdrant_server.placement import copies_wanted, want_copies
@@ -182,8 +181,8 @@ async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
     from image_similarity.vectors.qdrant_server.client import QdrantCalls
 
     connection = _server_config(settings).connection
-    # The nodes agree on a change within ten seconds, which no search waits for. Without the collection's name nothing
-    # waits for its shards to be active, because that they are not is what is looked at here.
+    # A longer timeout, because the nodes may take ten seconds to agree on a change. No collection name is passed, so
+    # calls do not wait for active shards: these commands are for shards that are not active.
     calls = QdrantCalls(replace(connection, timeout=max(connection.timeout, 15.0)))
     try:
         yield calls
@@ -192,7 +191,7 @@ async def _administering(settings: Settings) -> AsyncIterator[QdrantCalls]:
 
 
 def _server_config(settings: Settings) -> ServerConfig:
-    # The client and gRPC take a second to import, which the embedded store is spared.
+    # The client and gRPC take a second to import, so they are only imported for a server.
     from image_similarity.vectors.qdrant_server.collection import CollectionConfig
     from image_similarity.vectors.qdrant_server.nodes import Connection
     from image_similarity.vectors.qdrant_server.store import SearchConfig, ServerConfig

@@ -1,4 +1,4 @@
-"""The process that works for the broker: one engine, loaded once, and as many chunks at a time as it has threads."""
+"""The worker process: one engine, loaded once, which processes one chunk per thread at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class EventLoopThread:
-    """An event loop in a thread of its own: the engine lives there, Celery's threads wait for it."""
+    """An event loop in its own thread. The engine runs there; Celery's threads wait for it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -44,7 +44,7 @@ class EventLoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin the work and do not wait for it."""
+        """Start the work without waiting for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class EventLoopThread:
 def celery_for(
     broker_url: str, processor: ChunkProcessor, loop: EventLoopThread, tracing: Tracing | None = None
 ) -> Celery:
-    """Return a Celery application whose task indexes chunks with an engine that lives in `loop`."""
+    """Return a Celery application whose task indexes chunks with the engine in `loop`."""
 
     def work(it: Delivery) -> None:
         if it.give_up:
@@ -66,26 +66,26 @@ def celery_for(
             loop.run(processor.process(it.job_id, it.chunk, attempt=it.attempt, last=it.last))
 
     app = make_app(broker_url)
-    # The loop's tasks are in the trace of the thread that waits for them: they copy its context.
+    # Tasks of the loop belong to the trace of the waiting thread, because they copy its context.
     register(app, work, lambda: loop.run(processor.is_away()), tracing)
     return app
 
 
 def run_worker(settings: Settings, *, concurrency: int) -> int:
-    """Work until told to stop (SIGTERM: finish the chunks under way first); returns the exit status.
+    """Process chunks until a signal (after SIGTERM, finish the chunks in progress); return the exit status.
 
-    Threads, not processes: the model is loaded once, its batches fill from all chunks, and torch does not survive
-    a fork. Raises InvalidRequest without a broker or a shared store, and what `build_engine` raises.
+    Threads, not processes: the model is loaded once, its batches are filled from all chunks, and torch does not survive
+    a fork. Raises InvalidRequest without a broker or a shared store, and the errors of `build_engine`.
     """
     if settings.broker_url is None:
         raise InvalidRequest("A worker takes its work from RabbitMQ: set BROKER_URL, to the server's value.")
     check_settings(settings)
     url = settings.broker_url.get_secret_value()
-    # About running as root, which matters for pickled messages, and those are refused; and that a chunk goes on
-    # when its connection breaks, which is what we want of it.
+    # SecurityWarning is about running as root, which is dangerous only with pickled messages, and we refuse those. The
+    # other warning says that a chunk goes on when its connection breaks, which we want.
     warnings.simplefilter("ignore", SecurityWarning)
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
-    # Celery would set up its own logging otherwise.
+    # Else Celery would configure its own logging.
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_ready.connect(_look_about, weak=False)
     tracing = open_tracing(settings, "worker")
@@ -121,7 +121,7 @@ def run_worker(settings: Settings, *, concurrency: int) -> int:
 
 
 class Probes:
-    """Answers balancers and scrapers over HTTP, in the engine's event loop, until closed."""
+    """Answers health checks and metrics scrapes over HTTP, in the engine's event loop, until closed."""
 
     def __init__(self, engine: SearchEngine, settings: Settings, broker_url: str, loop: EventLoopThread) -> None:
         app = create_worker_app(engine, settings, queue_watch(broker_url).get)
@@ -132,7 +132,7 @@ class Probes:
         self._serving = loop.spawn(self._server.serve())
 
     def close(self) -> None:
-        """Answer what has been asked, then stop."""
+        """Answer the running requests, then stop."""
         self._server.should_exit = True
         self._serving.result()
 
@@ -155,7 +155,7 @@ def _keep_logging(**_: object) -> None:
 
 
 def _look_about(sender: Any, **_: object) -> None:
-    """Have Celery's loop wake once a second: without messages it would notice a SIGTERM after ten."""
+    """Wake Celery's event loop every second, so that it notices SIGTERM at once even without messages."""
     sender.hub.call_repeatedly(1.0, _nothing)
 
 
