@@ -1,4 +1,4 @@
-"""`python -m image_similarity`: the command line, where its script is not on the path."""
+"""`python -m image_similarity`: the command line, for use if its script is not on the PATH."""
 
 from image_similarity.cli.main import main
 

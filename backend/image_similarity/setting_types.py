@@ -1,4 +1,4 @@
-"""The types of settings whose texts are checked when the program starts; each check raises ValueError."""
+"""Types of settings that are checked when the program starts; each check raises ValueError."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _check_redis_url(url: SecretStr) -> SecretStr:
         parts = urlsplit(url.get_secret_value())
         valid = parts.scheme in {"redis", "rediss", "unix"} and parts.port != 0
     except ValueError:
-        # Its text may quote a part of the password.
+        # The error is dropped, because its text may quote a part of the password.
         valid = False
     if not valid:
         raise ValueError("it must be redis://…, rediss://… or unix://…, with special characters %-encoded")

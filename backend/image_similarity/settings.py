@@ -1,4 +1,4 @@
-"""Every setting of the program: one class, one environment variable a field, validated at start."""
+"""Every setting of the program: one class, one environment variable per field, validated at the start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from image_similarity.setting_types import (
 class Settings(BaseSettings):
     """Read from the environment and from a `.env` file; each field is the variable of the same name in capitals.
 
-    An empty variable counts as none: compose files pass on what is not set as empty text.
+    An empty variable counts as unset, because compose files pass unset variables on as empty text.
     """
 
     model_config = SettingsConfigDict(
@@ -40,7 +40,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=60,
-        description="Seconds after SIGTERM that all is served but `/ready` is 503, for a balancer to notice.",
+        description="Seconds after SIGTERM during which requests are served but `/ready` is 503, so that a balancer "
+        "notices.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line to log.")
     log_format: Literal["json", "console"] = Field("json", description="`console` for people, `json` for machines.")
@@ -52,21 +53,22 @@ class Settings(BaseSettings):
     )
     model_fallback: bool = Field(
         True,
-        description="Start with `mini` when the weights of MODEL_NAME cannot be had and the collection is empty.",
+        description="Start with `mini` if the weights of MODEL_NAME cannot be loaded and the collection is empty.",
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="auto: CUDA, then MPS, then CPU.")
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
-        "auto", description="auto: bf16 where the hardware has it, fp16 on MPS, else fp32."
+        "auto", description="auto: bf16 if the hardware has it, fp16 on MPS, else fp32."
     )
     calibration_file: Path | None = Field(
         None,
-        description="What `evaluate --calibrate` wrote for the model: gives hits a `confidence`; `mini` has its own.",
+        description="File that `evaluate --calibrate` wrote for the model; it gives hits a `confidence`. `mini` has "
+        "its own.",
     )
     duplicate_similarity: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Cosine from which on images are the same picture to `collapse_duplicates`.",
+        description="Cosine similarity from which on `collapse_duplicates` takes two images for the same picture.",
     )
     text_model_name: str | None = Field(
         None,
@@ -74,21 +76,22 @@ class Settings(BaseSettings):
         "default: the model's own.",
     )
     text_model_trusted: bool = Field(
-        False, description="Take it as given that TEXT_MODEL_NAME fits MODEL_NAME, and check its dimension only."
+        False, description="Assume that TEXT_MODEL_NAME fits MODEL_NAME, and check only its dimension."
     )
     text_preload: bool = Field(
         False, description="Load the model's own text tower at the start instead of at the first text."
     )
     prompt_template: PromptTemplate | None = Field(
-        None, description="Sentence that texts are put into before they are encoded, such as `a photo of {}`."
+        None, description="Sentence to put texts into before they are encoded, such as `a photo of {}`."
     )
-    batch_size: int = Field(32, ge=1, le=1024, description="Most images the model takes at once.")
+    batch_size: int = Field(32, ge=1, le=1024, description="Most images that the model encodes at once.")
     max_queue: int = Field(256, ge=1, description="Images being decoded or waiting for the model; more get a 503.")
 
     # Descriptions and tags
     tagger: Literal["none", "imagenet", "caption"] = Field(
         "none",
-        description="Fills what callers leave out: `imagenet` tags, offline; `caption` descriptions, by a model.",
+        description="Fills in metadata that callers leave out: `imagenet` tags, offline; `caption` descriptions, by a "
+        "model.",
     )
     tagger_threshold: float = Field(0.2, gt=0, le=1, description="Least confidence of a tag, with TAGGER=imagenet.")
     caption_model_name: str = Field(
@@ -100,14 +103,14 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the embedded store and of the images.")
     durability: Literal["power", "process"] = Field(
         "power",
-        description="What an acknowledged write outlives: a `power` cut, or only the end of the `process`, which "
-        "spares the waiting for the disk of DATA_DIR.",
+        description="`power`: acknowledged writes survive a power cut. `process`: they survive only the end of the "
+        "process, and writes do not wait for the disk of DATA_DIR.",
     )
     min_free_bytes: int | None = Field(
         None,
         ge=0,
-        description="Bytes that stay free on the disks of DATA_DIR and of uploads: with less, writes are a 507, and "
-        "searches and deletions go on; 0: no limit.",
+        description="Bytes to keep free on the disks of DATA_DIR and of uploads. With less, writes get a 507; searches "
+        "and deletions go on. 0: no limit.",
     )
 
     # Vectors
@@ -117,21 +120,21 @@ class Settings(BaseSettings):
     qdrant_url: QdrantUrl | None = Field(
         None,
         description="Qdrant server to use instead of the embedded store: `http://host:6333` or `https://…`; "
-        "several nodes of one cluster with commas between them, or a DNS name that has an address per node.",
+        "several nodes of one cluster, separated by commas, or a DNS name with one address per node.",
     )
-    qdrant_host: str | None = Field(None, description="Host of the Qdrant server, where QDRANT_URL is not set.")
+    qdrant_host: str | None = Field(None, description="Host of the Qdrant server, if QDRANT_URL is not set.")
     qdrant_port: int = Field(6333, ge=1, le=65535, description="REST port of the server at QDRANT_HOST.")
     qdrant_grpc_port: int = Field(6334, ge=1, le=65535, description="gRPC port of the Qdrant server.")
-    qdrant_prefer_grpc: bool = Field(True, description="Talk gRPC to the Qdrant server; false: REST.")
+    qdrant_prefer_grpc: bool = Field(True, description="Use gRPC with the Qdrant server; false: REST.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
     qdrant_timeout: float = Field(
         5,
         gt=0,
-        description="Seconds that Qdrant may take for a read, and one node for a write before another is tried, "
-        "twice at most; then a 503.",
+        description="Seconds that Qdrant may take for a read, and that one node may take for a write before another is "
+        "tried, at most twice; then a 503.",
     )
     qdrant_settle_seconds: float = Field(
-        60, ge=0, description="Seconds that calls wait for shards of a new collection, or of a node that came back."
+        60, ge=0, description="Seconds to wait for the shards of a new collection, or of a node that came back."
     )
     qdrant_shard_number: int = Field(3, ge=1, description="Shards of a new collection on the Qdrant server.")
     qdrant_replication_factor: int = Field(1, ge=1, description="Copies of each shard of a new collection.")
@@ -139,24 +142,24 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=1000,
-        description="Nodes that the Qdrant cluster must have before the collection is made, which places its shards on "
-        "those there are; waits up to QDRANT_SETTLE_SECONDS.",
+        description="Nodes that the Qdrant cluster must have before the collection is created, because its shards are "
+        "placed on the existing nodes; waits up to QDRANT_SETTLE_SECONDS.",
     )
     qdrant_write_consistency_factor: int | None = Field(
         None,
         ge=1,
-        description="Configured copies, dead ones included, that must take a write; default 1, which sends it to all "
-        "living copies and drops one that fails. More: a dead node refuses writes.",
+        description="Copies, out of the configured ones, that must accept a write. Default 1: a write goes to all "
+        "living copies, and a copy that fails is dropped. With more, a dead node can make writes fail.",
     )
-    qdrant_hnsw_m: int = Field(16, ge=4, le=128, description="Edges of a vector in a new collection's search graph.")
+    qdrant_hnsw_m: int = Field(16, ge=4, le=128, description="Edges per vector in a new collection's search graph.")
     qdrant_hnsw_ef_construct: int = Field(
         100, ge=4, description="Candidates kept while the search graph of a new collection is built."
     )
     qdrant_hnsw_ef: int = Field(128, ge=1, description="Candidates kept while the search graph is searched.")
     qdrant_quantization: Literal["int8", "none"] = Field(
-        "int8", description="int8: a new collection on the server keeps a copy of a quarter of the size to search in."
+        "int8", description="int8: search a new collection on the server in a copy of a quarter of the size."
     )
-    qdrant_rescore: bool = Field(True, description="Compare the best of a quantized search by their full vectors.")
+    qdrant_rescore: bool = Field(True, description="Score the best of a quantized search with their full vectors.")
     qdrant_oversampling: float = Field(2, ge=1, description="Candidates rescored, as a multiple of `top_k`.")
     keyword_language: Literal[
         "arabic",
@@ -181,43 +184,44 @@ class Settings(BaseSettings):
         "none",
     ] = Field(
         "english",
-        description="Language whose word forms and common words keyword search knows: `english`, `german`, …, `none`.",
+        description="Language of keyword search, for word forms and stop words: `english`, `german`, …, `none`.",
     )
 
     # Image bytes
     storage_url: str | None = Field(
         None,
-        description="Where image bytes live: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",
+        description="Storage of image bytes: `file:///path` or `s3://bucket/prefix`; default DATA_DIR/images.",
     )
     store_originals: bool = Field(True, description="false keeps thumbnails only.")
     undo_seconds: float = Field(
         30,
         ge=0,
         le=86_400,
-        description="Seconds that a deleted image can be restored, where the request names no other; 0 for not at all.",
+        description="Seconds that a deleted image can be restored, unless the request says otherwise; 0: never.",
     )
 
     # Cache
     cache_ttl: float = Field(3600, gt=0, description="Seconds that a cached embedding or result is kept.")
     cache_max_entries: int = Field(50_000, ge=0, description="Most entries of the in-process cache; 0 turns it off.")
     cache_max_bytes: int = Field(128 * 2**20, ge=0, description="Most bytes of the in-process cache.")
-    redis_host: str = Field("", description="Redis that replicas share as their second cache; empty for none.")
+    redis_host: str = Field("", description="Redis that replicas share as their second cache; empty: none.")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port of REDIS_HOST.")
     redis_password: SecretStr | None = Field(None, description="Password for Redis.")
     redis_url: RedisUrl | None = Field(
         None,
-        description="In place of REDIS_HOST and REDIS_PORT: `redis://…`, `rediss://…` (TLS) or `unix://…`.",
+        description="Instead of REDIS_HOST and REDIS_PORT: `redis://…`, `rediss://…` (TLS) or `unix://…`.",
     )
     redis_timeout: float = Field(
-        0.05, gt=0, le=10, description="Seconds that a search waits for Redis at a time before it goes on without."
+        0.05, gt=0, le=10, description="Seconds that a search waits for an answer of Redis before it goes on without."
     )
     redis_prefix: str = Field(
         "image-similarity",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="Begins every key in Redis; deployments that share a Redis need different ones, replicas the same.",
+        description="Prefix of every key in Redis: the same for all replicas, another one for each deployment that "
+        "shares the Redis.",
     )
     cache_warm_top: int = Field(
-        1000, ge=0, le=10_000, description="Most asked embeddings brought from Redis into a process at its start."
+        1000, ge=0, le=10_000, description="Embeddings, the most used first, to load from Redis when a process starts."
     )
 
     # Limits
@@ -225,22 +229,23 @@ class Settings(BaseSettings):
     max_bytes_in_flight: int = Field(
         default_factory=lambda: max(64 * 2**20, min(512 * 2**20, usable_memory() // 8)),
         ge=2**20,
-        description="Most bytes that request bodies and answers hold, all requests of a process together; more get "
-        "a 503.",
+        description="Most bytes that the request bodies and answers of a process may hold together; beyond it, "
+        "requests get a 503.",
     )
     max_pixels: int = Field(80_000_000, ge=1, description="Largest image, in pixels (width x height); more is a 413.")
     decode_isolation: Literal["process", "thread"] = Field(
         default_factory=lambda: "process" if sys.platform == "linux" else "thread",
-        description="process (Linux): decode in processes without secrets that can be killed; thread: in the server.",
+        description="process (Linux): decode in separate processes, which have no secrets and can be killed; thread: "
+        "in the server.",
     )
     decode_timeout: float = Field(15, gt=0, description="Seconds that decoding one image may take.")
     decode_threads: int = Field(
-        default_factory=lambda: max(2, usable_cores()), ge=1, description="Images that are decoded at a time."
+        default_factory=lambda: max(2, usable_cores()), ge=1, description="Images to decode at a time."
     )
     decode_max_bytes: int = Field(
         1536 * 2**20,
         ge=64 * 2**20,
-        description="Most memory, in bytes, that large images take while they are decoded, all together.",
+        description="Most memory, in bytes, for the decoding of all large images together.",
     )
 
     # Images by URL
@@ -250,26 +255,27 @@ class Settings(BaseSettings):
     )
     url_fetch_allow: FetchTargets = Field(
         default_factory=list,
-        description="Comma-separated networks and hosts that `image_url` may lead to though they are not public.",
+        description="Comma-separated networks and hosts that `image_url` may lead to although they are not public.",
     )
     url_fetch_timeout: float = Field(10, gt=0, le=120, description="Seconds that fetching one `image_url` may take.")
 
     # Feedback
     feedback_retention: float = Field(
-        365 * 86_400, ge=0, description="Seconds that verdicts of users on results are kept; 0 for ever."
+        365 * 86_400, ge=0, description="Seconds that users' verdicts on results are kept; 0: for ever."
     )
 
     # Bulk indexing
     broker_url: SecretStr | None = Field(
         None,
-        description="RabbitMQ, such as `amqp://user:password@host:5672/`, where workers index; unset: in the server.",
+        description="RabbitMQ for bulk jobs, such as `amqp://user:password@host:5672/`; workers then do the indexing. "
+        "Unset: the server does it.",
     )
     max_batch_bytes: int = Field(
-        2**30, ge=1, description="Largest upload of many images, in bytes, also once unpacked; more is a 413."
+        2**30, ge=1, description="Largest upload of many images, in bytes, also when unpacked; more is a 413."
     )
     max_batch_images: int = Field(10_000, ge=1, description="Most images in one bulk job.")
     job_retention: float = Field(7 * 86_400, gt=0, description="Seconds that the report of a bulk job is kept.")
-    worker_concurrency: int = Field(2, ge=1, le=64, description="Chunks of BATCH_SIZE that a worker has under way.")
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Chunks of BATCH_SIZE that a worker runs at a time.")
     worker_port: int | None = Field(
         None, ge=0, le=65535, description="Port of a worker's `/api/v1/ready`, `/health` and `/metrics`; unset: none."
     )
@@ -281,18 +287,18 @@ class Settings(BaseSettings):
         description="OpenTelemetry collector for traces, `http://host:4318`; needs the extra `tracing`.",
     )
 
-    # Who may call
+    # Access
     api_keys: ApiKeys = Field(
         default_factory=list,
-        description="Comma-separated keys; when set, `/api/v1` wants one as `X-API-Key` or `Authorization: Bearer`.",
+        description="Comma-separated keys; if set, `/api/v1` requires one as `X-API-Key` or `Authorization: Bearer`.",
     )
     allow_anonymous: bool = Field(
-        False, description="Serve on another address than this machine's own without API_KEYS, to all who reach it."
+        False, description="Serve on an address that others reach, although there are no API_KEYS: anyone may call."
     )
     allowed_hosts: HostNames = Field(
         default_factory=list,
-        description="Comma-separated names that clients call the server by, `*.example.com`, or `*`; default: any with "
-        "API_KEYS, else this machine's own and API_HOST.",
+        description="Comma-separated host names under which clients reach the server, `*.example.com`, or `*`; "
+        "default: any with API_KEYS, else this machine's own and API_HOST.",
     )
     trusted_proxies: Networks = Field(
         default_factory=lambda: ["127.0.0.1", "::1"],
