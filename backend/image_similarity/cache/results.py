@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from image_similarity.cache.base import Cache, Kind
 from image_similarity.concurrency.single_flight import SingleFlight
 from image_similarity.telemetry.tracing import span
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[T]):
+    """How a value becomes bytes and is read back."""
+
+    dump: Callable[[T], bytes]
+    load: Callable[[bytes], T]
 
 
 class ResultCache:
@@ -18,10 +30,14 @@ class ResultCache:
         self._cache = cache
         self._model = model
         self._settings = settings
-        self._computing = SingleFlight[bytes]()
+        self._computing = SingleFlight[Any]()
 
-    async def to(self, question: str, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
-        """Return the answer, and whether it came from the cache. Raises what `compute` raises."""
+    async def to(self, question: str, compute: Callable[[], Awaitable[T]], codec: Codec[T]) -> tuple[T, bool]:
+        """Return the answer, and whether it came from the cache. Raises what `compute` raises.
+
+        All callers that ask at the same time get the same object and may not change it. Only a cached answer is read
+        from bytes.
+        """
         generation = await self._cache.generation()
         if generation is None:
             return await compute(), False
@@ -30,11 +46,11 @@ class ResultCache:
         with span("cache"):
             stored = await self._cache.get(Kind.RESULT, key)
         if stored is not None:
-            return stored, True
+            return codec.load(stored), True
 
-        async def compute_and_keep() -> bytes:
+        async def compute_and_keep() -> T:
             answer = await compute()
-            await self._cache.set(Kind.RESULT, key, answer)
+            await self._cache.set(Kind.RESULT, key, codec.dump(answer))
             return answer
 
         return await self._computing.run(key, compute_and_keep), False

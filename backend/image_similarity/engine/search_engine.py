@@ -6,8 +6,6 @@ import asyncio
 from datetime import datetime
 from time import monotonic
 
-import orjson
-
 from image_similarity.cache.base import Cache
 from image_similarity.cache.results import ResultCache
 from image_similarity.concurrency.locks import KeyedLocks, uncancellable
@@ -24,7 +22,7 @@ from image_similarity.engine.embedding.images import ImageEmbedder
 from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.engine.health import Monitor, Readiness
-from image_similarity.engine.search.facets import compute_facets, facets_from_json
+from image_similarity.engine.search.facets import FACETS, compute_facets
 from image_similarity.engine.search.searcher import Searcher
 from image_similarity.engine.stats import EngineStats, ModelInfo
 from image_similarity.filesystem.free_space import DiskSpace
@@ -203,12 +201,8 @@ class SearchEngine:
 
     async def facets(self) -> Facets:
         """Return the metadata fields that images have, and their values; kept until the next write."""
-
-        async def compute() -> bytes:
-            return orjson.dumps(await compute_facets(self._vectors))
-
-        answer, _ = await self._answers.to("facets", compute)
-        return facets_from_json(orjson.loads(answer))
+        answer, _ = await self._answers.to("facets", lambda: compute_facets(self._vectors), FACETS)
+        return answer
 
     async def stats(self) -> EngineStats:
         """Return the state of the parts in numbers, and what an operator should do next."""

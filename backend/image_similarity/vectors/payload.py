@@ -94,11 +94,8 @@ def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: boo
         # Rounding in float32 can carry it just past 1.
         score = min(1.0, max(-1.0, score))
     return Match(
-        image_id=payload["image_id"],
         score=score,
-        sha256=payload["sha256"],
-        width=payload["width"],
-        height=payload["height"],
+        **{name: payload[name] for name in MATCH_FIELDS},
         metadata=payload_metadata(payload) if with_metadata else None,
     )
 

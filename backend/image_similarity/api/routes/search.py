@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -23,12 +24,15 @@ from image_similarity.api.schemas.search import (
     SearchRequest,
     TextSearchRequest,
 )
-from image_similarity.api.schemas.search_results import SearchResponse
+from image_similarity.api.schemas.search_results import SearchHit, SearchResponse
 from image_similarity.domain.metadata import MAX_METADATA_BYTES
 from image_similarity.domain.queries import SearchOptions, SearchResult
+from image_similarity.domain.records import Match
 from image_similarity.engine.answer_size import MAX_ANSWER_BYTES
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
+
+_HIT_FIELDS = tuple(SearchHit.model_fields)
 
 
 @router.post(
@@ -102,24 +106,19 @@ def _make_room(request: Request, options: SearchOptions) -> None:
         share_of(request).will_answer(min(options.top_k * MAX_METADATA_BYTES, MAX_ANSWER_BYTES))
 
 
+def _hit(hit: Match, text: bytes | None) -> dict[str, Any]:
+    return {name: getattr(hit, name) for name in _HIT_FIELDS} | {
+        "score": round(hit.score, 6),
+        "confidence": None if hit.confidence is None else round(hit.confidence, 4),
+        "metadata": None if text is None else orjson.Fragment(text),
+    }
+
+
 def _answer(result: SearchResult) -> JsonResponse:
     return JsonResponse(
         {
             "query_id": result.query_id,
-            "results": [
-                {
-                    "image_id": match.image_id,
-                    "score": round(match.score, 6),
-                    "confidence": None if match.confidence is None else round(match.confidence, 4),
-                    "sha256": match.sha256,
-                    "width": match.width,
-                    "height": match.height,
-                    "metadata": None if text is None else orjson.Fragment(text),
-                    "duplicates": match.duplicates,
-                    "group": match.group,
-                }
-                for match, text in zip(result.hits, result.texts, strict=True)
-            ],
+            "results": [_hit(hit, text) for hit, text in zip(result.hits, result.texts, strict=True)],
             "total_found": len(result.hits),
             "search_time_ms": result.search_time_ms,
             "threshold": None if result.threshold is None else round(result.threshold, 6),

@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
 
+import orjson
+
+from image_similarity.cache.results import Codec
 from image_similarity.domain.facets import Facet, Facets, FacetValue, FieldKind
 from image_similarity.domain.filters import Scalar, is_field, read_time
 from image_similarity.domain.metadata import as_rfc3339, flatten_metadata
@@ -60,13 +63,17 @@ async def compute_facets(vectors: VectorStore) -> Facets:
     return sample.facets((await vectors.info()).images, indexed)
 
 
-def facets_from_json(document: dict[str, Any]) -> Facets:
-    """Return what `compute_facets` returned, from its JSON."""
+def _load(stored: bytes) -> Facets:
+    document: dict[str, Any] = orjson.loads(stored)
     fields = [
         Facet(**(facet | {"kind": FieldKind(facet["kind"]), "values": tuple(FacetValue(**v) for v in facet["values"])}))
         for facet in document["fields"]
     ]
     return Facets(**(document | {"fields": tuple(fields)}))
+
+
+FACETS: Codec[Facets] = Codec(orjson.dumps, _load)
+"""Reads back what `compute_facets` returned."""
 
 
 class Sample:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
 
-import orjson
 from uuid_utils import uuid7
 
 from image_similarity.cache.results import ResultCache
 from image_similarity.domain.errors import not_found
-from image_similarity.domain.filters import Scalar
 from image_similarity.domain.queries import (
     Example,
     ImageBytes,
@@ -27,7 +25,7 @@ from image_similarity.domain.queries import (
     Source,
     Text,
 )
-from image_similarity.domain.records import Embedding, Match
+from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import EncodedText
 from image_similarity.engine.answer_size import ASK_LESS, check_answer
 from image_similarity.engine.embedding.images import ImageEmbedder
@@ -35,6 +33,7 @@ from image_similarity.engine.embedding.texts import TextEmbedder
 from image_similarity.engine.search.calibration import Calibrations, add_confidence
 from image_similarity.engine.search.query_vector import combine, shape
 from image_similarity.engine.search.ranker import Ranker, Selected
+from image_similarity.engine.search.results import FORMAT, KEPT_RESULT, KeptResult
 from image_similarity.images.fetch import UrlFetcher
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
@@ -42,27 +41,6 @@ from image_similarity.vectors.base import HybridQuery, StoreQuery, VectorStore
 from image_similarity.vectors.keywords import KeywordQuery
 
 S = TypeVar("S", Source, Example)
-
-_FORMAT = 2
-"""Of answers as they are kept: replicas of different versions may share a cache, and must not read each other's."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is remembered of an answer."""
-
-    matches: Sequence[Match]
-    """Their metadata is not looked at."""
-    texts: Sequence[bytes | None]
-    """The metadata of each match as JSON; None where it is not wanted."""
-    truncated: bool
-    threshold: float | None
-
-    @classmethod
-    def of(cls, selected: Selected, *, truncated: bool) -> _Found:
-        """Return what is remembered of a selection."""
-        texts = selected.texts if selected.texts is not None else [None] * len(selected.matches)
-        return cls(selected.matches, texts, truncated, selected.threshold)
 
 
 class Searcher:
@@ -104,20 +82,19 @@ class Searcher:
         query = _with_images(query, fetched)
         digests = [await self._digest(source) for source in query.sources]
 
-        async def compute() -> bytes:
-            return _dump(await self._find(query, digests, options))
+        async def compute() -> KeptResult:
+            return await self._find(query, digests, options)
 
         subject = [_subject(source, digest) for source, digest in zip(query.sources, digests, strict=True)]
         weights = [part.weight for part in query.parts], len(query.positive), query.strategy
         words = query.mode, "" if query.mode is Mode.VECTOR else query.words
         # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
-        stored, cached = await self._answers.to(f"{_FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}", compute)
-        found = _load(stored)
+        question = f"{FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}"
+        found, cached = await self._answers.to(question, compute, KEPT_RESULT)
         previews = await self._previews_of(fetched) if query.previews else {}
         taken = round((perf_counter() - started) * 1000, 3)
-        matches = add_confidence(query, found.matches, self._calibrations)
-        texts = tuple(found.texts)
-        return SearchResult(str(uuid7()), matches, taken, cached, found.truncated, found.threshold, texts, previews)
+        hits = add_confidence(query, found.hits, self._calibrations)
+        return SearchResult(str(uuid7()), hits, taken, cached, found.truncated, found.threshold, found.texts, previews)
 
     async def _digest(self, source: Source) -> str:
         if not isinstance(source, ImageBytes):
@@ -136,10 +113,10 @@ class Searcher:
         made = await asyncio.gather(*map(self._images.thumbnail, fetched.values()))
         return dict(zip(fetched, made, strict=True))
 
-    async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> _Found:
+    async def _find(self, query: Query, digests: Sequence[str], options: SearchOptions) -> KeptResult:
         if query.mode is Mode.KEYWORDS:
             selected = await self._ask(KeywordQuery(query.words), options, exclude=())
-            return _Found.of(selected, truncated=False)
+            return _kept(selected, truncated=False)
         embedded = await asyncio.gather(
             *(self._embed(source, digest) for source, digest in zip(query.sources, digests, strict=True))
         )
@@ -151,7 +128,7 @@ class Searcher:
         own = [source.image_id for source in query.sources if isinstance(source, IndexedImage)]
         by_texts = all(isinstance(source, Text) for source in query.sources)
         selected = await self._ask(wanted, options, exclude=own, by_texts=by_texts)
-        return _Found.of(selected, truncated=any(one.truncated for one in embedded))
+        return _kept(selected, truncated=any(one.truncated for one in embedded))
 
     async def _embed(self, source: Source, digest: str) -> EncodedText:
         match source:
@@ -175,6 +152,12 @@ class Searcher:
     ) -> Selected:
         with self._metrics.stage("query"), span("store"):
             return await self._selection.of(wanted, options, exclude=exclude, by_texts=by_texts)
+
+
+def _kept(selected: Selected, *, truncated: bool) -> KeptResult:
+    result = KeptResult.of(selected, truncated=truncated)
+    check_answer(result.size, ASK_LESS)
+    return result
 
 
 def _with_images(query: Query, fetched: Mapping[str, bytes]) -> Query:
@@ -203,44 +186,3 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
             return "text" if template is None else f"text in {template}", text
         case ImageUrl():
             raise AssertionError("what a URL leads to may be another image tomorrow")
-
-
-def _dump(found: _Found) -> bytes:
-    """Return an answer as it is kept: a line of JSON, in which the metadata are lengths, and behind it the metadata."""
-    # In the order of the fields, for that is how they are read back.
-    rows = [
-        (hit.image_id, hit.score, hit.sha256, hit.width, hit.height, text and len(text), hit.duplicates, hit.group)
-        for hit, text in zip(found.matches, found.texts, strict=True)
-    ]
-    answer = b"\n".join((orjson.dumps((rows, found.truncated, found.threshold)), b"".join(filter(None, found.texts))))
-    check_answer(len(answer), ASK_LESS)
-    return answer
-
-
-def _load(stored: bytes) -> _Found:
-    head, _, tail = stored.partition(b"\n")
-    rows, truncated, threshold = orjson.loads(head)
-    texts: list[bytes | None] = []
-    start = 0
-    for row in rows:
-        length = row[_LENGTH]
-        texts.append(None if length is None else tail[start : start + length])
-        start += length or 0
-    return _Found([_match(*row) for row in rows], texts, truncated, threshold)
-
-
-_LENGTH = 5
-"""Where a row has the length of the metadata."""
-
-
-def _match(
-    image_id: str,
-    score: float,
-    sha256: str,
-    width: int,
-    height: int,
-    _: int | None,
-    duplicates: Sequence[str],
-    group: Scalar | None,
-) -> Match:
-    return Match(image_id, score, sha256, width, height, None, duplicates=tuple(duplicates), group=group)
