@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import ObjectStore
 
 from image_similarity.domain.errors import ImageDamaged
-from image_similarity.storage.objects import open_store, translate_all_errors, translate_errors, without_syncs
+from image_similarity.storage.objects import Objects, open_store
 from image_similarity.storage.sealed import seal, unseal
 from image_similarity.telemetry.logging import get_logger
 
@@ -47,9 +47,9 @@ class ImageStorage:
         self, store: ObjectStore, *, store_originals: bool, on_damage: Callable[[], object] = lambda: None
     ) -> None:
         """`on_damage` is called for each original, thumbnail or preview that is read damaged."""
-        self._store = store
-        # Without syncs if originals are stored: a thumbnail lost in a power cut is made again from its original.
-        self._thumbnails = without_syncs(store) if store_originals else store
+        self._objects = Objects(store)
+        # Not if originals are stored: a thumbnail lost in a power cut is made again from its original.
+        self._thumbnails_durable = not store_originals
         self._on_damage = on_damage
         self._store_originals = store_originals
 
@@ -75,7 +75,7 @@ class ImageStorage:
         """Write an image's bytes and its thumbnail; writing the same bytes again changes nothing."""
         writes: list[Awaitable[object]] = [self.save_thumbnail(sha256, thumbnail)]
         if self._store_originals:
-            writes.append(translate_all_errors(self._store.put_async(_original(sha256), original)))
+            writes.append(self._objects.write(_original(sha256), original))
         # Wait for both even if one fails, so that no write is under way when the caller cleans up.
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -83,14 +83,14 @@ class ImageStorage:
 
     async def save_thumbnail(self, sha256: str, thumbnail: bytes) -> None:
         """Write a thumbnail alone."""
-        await translate_all_errors(self._thumbnails.put_async(_thumbnail(sha256), seal(thumbnail)))
+        await self._objects.write(_thumbnail(sha256), seal(thumbnail), durable=self._thumbnails_durable)
 
     async def original(self, sha256: str) -> bytes | None:
         """Return the bytes as they were sent, or None if they are not stored.
 
         Raises ImageDamaged if the stored bytes differ.
         """
-        data = await self._read(_original(sha256))
+        data = await self._objects.read(_original(sha256))
         if data is not None and await asyncio.to_thread(_digest, data) != sha256:
             raise self._damaged("file", _original(sha256), len(data))
         return data
@@ -105,9 +105,9 @@ class ImageStorage:
 
     async def save_preview(self, sha256: str, preview: bytes) -> None:
         """Write a preview, and delete it again if the original is gone: otherwise no deletion would ever remove it."""
-        await translate_all_errors(self._thumbnails.put_async(_preview(sha256), seal(preview)))
-        if not await self._is_there(_original(sha256)):
-            await self._delete_one(_preview(sha256))
+        await self._objects.write(_preview(sha256), seal(preview), durable=self._thumbnails_durable)
+        if not await self._objects.exists(_original(sha256)):
+            await self._objects.delete(_preview(sha256))
 
     async def is_whole(self, sha256: str) -> bool:
         """Return whether everything that `save` would write is there and undamaged."""
@@ -120,60 +120,49 @@ class ImageStorage:
     async def has(self, sha256: str) -> bool:
         """Return whether everything that `save` would write is there; reads no bytes."""
         keys = [_thumbnail(sha256)] + ([_original(sha256)] if self._store_originals else [])
-        return all(await asyncio.gather(*(self._is_there(key) for key in keys)))
+        return all(await asyncio.gather(*map(self._objects.exists, keys)))
 
     async def has_any(self, sha256: str) -> bool:
         """Return whether the original or the thumbnail is there, so that the image can be shown."""
-        found = await asyncio.gather(*(self._is_there(key) for key in (_original(sha256), _thumbnail(sha256))))
+        found = await asyncio.gather(*map(self._objects.exists, (_original(sha256), _thumbnail(sha256))))
         return any(found)
 
     async def delete(self, sha256: str) -> None:
         """Delete an image's bytes, its thumbnail and its preview; missing objects are not an error."""
         # The original first, because `save_preview` checks for it last.
-        await self._delete_one(_original(sha256))
-        await asyncio.gather(*(self._delete_one(key) for key in (_thumbnail(sha256), _preview(sha256))))
+        await self._objects.delete(_original(sha256))
+        await self._objects.delete(_thumbnail(sha256), _preview(sha256))
 
     async def copy(self, sha256: str) -> StoredImage:
         """Return the stored bytes and thumbnail of an image, for `put_back`."""
-        original, thumbnail = await asyncio.gather(self._read(_original(sha256)), self._read(_thumbnail(sha256)))
-        return StoredImage(original, thumbnail)
+        read = self._objects.read
+        return StoredImage(*await asyncio.gather(read(_original(sha256)), read(_thumbnail(sha256))))
 
     async def put_back(self, sha256: str, copy: StoredImage) -> None:
         """Write again what `copy` returned."""
         for key, data in ((_original(sha256), copy.original), (_thumbnail(sha256), copy.thumbnail)):
             if data is not None:
-                await translate_all_errors(self._store.put_async(key, data))
+                await self._objects.write(key, data)
 
     async def claim(self, collection: str) -> None:
         """Record that a collection may have images here."""
-        await translate_all_errors(self._store.put_async(f"{_USERS}/{collection}.txt", b""))
+        await self._objects.write(f"{_USERS}/{collection}.txt", b"")
 
     async def claimed_by(self) -> set[str]:
         """Return the collections that have called `claim`."""
-        listed = await translate_all_errors(self._store.list_with_delimiter_async(_USERS))
-        return {Path(entry["path"]).stem for entry in listed["objects"]}
+        return {Path(entry.key).stem for entry in await self._objects.entries(_USERS)}
 
     async def check(self) -> None:
         """Raise StoreUnavailable if the storage does not answer."""
-        if isinstance(self._store, LocalStore):
+        if self._objects.in_folder:
             # Listing a folder is free. Listing a bucket is billed at twelve times the price of a HEAD request.
-            await translate_all_errors(self._store.list_with_delimiter_async("thumbnails/none"))
-            return
-        try:
-            await translate_errors(self._store.head_async(PROBE))
-        except FileNotFoundError:
+            await self._objects.folders("thumbnails/none")
+        elif not await self._objects.exists(PROBE):
             # The object or the bucket is missing: HEAD cannot tell which, but writing fails only if it is the bucket.
-            await translate_all_errors(self._store.put_async(PROBE, _PROBE_TEXT))
-
-    async def _is_there(self, key: str) -> bool:
-        try:
-            await translate_errors(self._store.head_async(key))
-        except FileNotFoundError:
-            return False
-        return True
+            await self._objects.write(PROBE, _PROBE_TEXT)
 
     async def _unsealed(self, what: str, key: str) -> bytes | None:
-        sealed = await self._read(key)
+        sealed = await self._objects.read(key)
         if sealed is None:
             return None
         if (data := unseal(sealed)) is None:
@@ -184,19 +173,6 @@ class ImageStorage:
         get_logger().error("image_damaged", key=key, bytes=size)
         self._on_damage()
         return ImageDamaged(f"The stored {what} of the image is damaged: it is not as it was written. Index it again.")
-
-    async def _delete_one(self, key: str) -> None:
-        try:
-            await translate_errors(self._store.delete_async(key))
-        except FileNotFoundError:
-            return
-
-    async def _read(self, key: str) -> bytes | None:
-        try:
-            answer = await translate_errors(self._store.get_async(key))
-            return bytes(await translate_errors(answer.bytes_async()))
-        except FileNotFoundError:
-            return None
 
 
 def _digest(data: bytes) -> str:

@@ -60,6 +60,12 @@ class Objects:
         self._store = store
         self._unsynced = without_syncs(store)
         self._on_damage = on_damage
+        self._folder = Path(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether the objects are files in a folder; if not, they are in a bucket."""
+        return self._folder is not None
 
     @classmethod
     def open(
@@ -88,14 +94,22 @@ class Objects:
         except FileNotFoundError:
             return None
 
+    async def exists(self, key: str) -> bool:
+        """Return whether there is an object under this key."""
+        try:
+            await translate_errors(self._store.head_async(key))
+        except FileNotFoundError:
+            return False
+        return True
+
     async def read_foreign(self, key: str, *, max_bytes: int) -> bytes | None:
         """Return the bytes of an object below `inbox/`, or None if there is none.
 
         Raises InvalidRequest if it has more than `max_bytes`, or if it is in a folder and not a plain file.
         """
-        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+        if self._folder is not None:
             try:
-                return await asyncio.to_thread(read_file, Path(self._store.prefix), key, max_bytes)
+                return await asyncio.to_thread(read_file, self._folder, key, max_bytes)
             except OSError as error:
                 raise _failed(error) from error
         try:
@@ -143,8 +157,8 @@ class Objects:
         below the prefix. A bucket lists in the order of keys, so only keys after `after` are requested. A folder has
         no order, so all its names are read, but none of its files.
         """
-        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
-            return await asyncio.to_thread(_names, Path(self._store.prefix) / prefix, after, limit)
+        if self._folder is not None:
+            return await asyncio.to_thread(_names, self._folder / prefix, after, limit)
         found: list[str] = []
         # No offset for an empty `after`: an offset must be a key below the prefix.
         offset = f"{prefix}/{after}" if after else None

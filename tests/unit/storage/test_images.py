@@ -114,7 +114,7 @@ class Calls:
 async def test_looking_whether_a_bucket_answers_is_one_look_at_one_object(prefix: str) -> None:
     """A listing costs twelve times as much."""
     storage = ImageStorage.open(prefix, default=Path("unused"), store_originals=True)
-    storage._store = calls = Calls(storage._store)  # type: ignore[assignment]
+    storage._objects._store = calls = Calls(storage._objects._store)  # type: ignore[assignment]
     for _ in range(3):
         await storage.check()
     assert calls.made == ["head_async", "put_async", "head_async", "head_async"], "written where it is missing"
