@@ -1,1 +1,1 @@
-"""Vectors to neighbours."""
+"""Vector stores: they keep the embeddings and find the nearest ones."""

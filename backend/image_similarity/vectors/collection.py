@@ -1,4 +1,4 @@
-"""What a collection was made with, wherever it lies."""
+"""The model that a collection was made with, for both stores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from image_similarity.domain.errors import ModelMismatch
 
 @dataclass(frozen=True, slots=True)
 class CollectionMeta:
-    """What a collection was made with; written once, with the collection."""
+    """The model that a collection was made with; written once, when the collection is made."""
 
     model: str
     dimension: int
@@ -17,14 +17,14 @@ class CollectionMeta:
 
 @dataclass(frozen=True, slots=True)
 class ExistingCollection:
-    """A collection that is there."""
+    """A collection that exists."""
 
     meta: CollectionMeta
     images: int
 
 
 def mismatch(name: str, *, made_with: CollectionMeta, running: CollectionMeta) -> ModelMismatch:
-    """Return the error for a collection that another model made; it names both."""
+    """Return the error for a collection made with another model; its message names both models."""
     return ModelMismatch(
         f'The collection "{name}" was made with {made_with.model} ({made_with.dimension} dimensions); this program '
         f"runs {running.model} ({running.dimension}). Set MODEL_NAME={made_with.model}, or choose another "

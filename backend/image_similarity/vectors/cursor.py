@@ -1,4 +1,4 @@
-"""The place in a newest-first listing where the next page starts, as an opaque string."""
+"""The start of the next page in a newest-first listing, as an opaque string."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from image_similarity.vectors.base import point_id
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Everything newer than `before` has been listed, and so have the points `seen`, indexed at that very time.
+    """All images newer than `before` have been listed, and of those indexed exactly at `before`, the points `seen`.
 
-    Two processes may index in the same microsecond; a cursor of the time alone would skip or repeat such images.
+    Two processes may index in the same microsecond; a cursor with only the time would skip or repeat such images.
     """
 
     before: datetime
@@ -43,7 +43,7 @@ class Cursor:
 
     @staticmethod
     def after(records: Sequence[ImageRecord], previous: Cursor | None) -> Cursor:
-        """Return the cursor behind a page; `records` is not empty, `previous` is the cursor that led to it."""
+        """Return the cursor after a page; `records` is not empty, `previous` is the cursor that led to the page."""
         before = records[-1].indexed_at
         seen = [point_id(record.image_id) for record in records if record.indexed_at == before]
         if previous is not None and previous.before == before:

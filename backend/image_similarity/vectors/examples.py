@@ -1,8 +1,8 @@
-"""What a store can rank images by beside the cosine to one vector: good and bad examples, by Qdrant's own formulas.
+"""Rankings by positive and negative examples, with Qdrant's formulas.
 
-The scores that the engine gives are on scales of its own. Those of `SumScores` and `RelevanceFeedback` are sums of
-cosines, thus the product with one vector that need not be a unit vector: divided by its length (`scale_of`), they are
-cosines again, to `direction_of`. Those of `BestScore` are not: they only tell an order.
+Qdrant's scores have different scales. Those of `SumScores` and `RelevanceFeedback` are sums of cosines, and so the
+product with one vector, which need not be a unit vector. Divided by its length (`scale_of`), they are cosines to
+`direction_of`. Those of `BestScore` only define an order.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from image_similarity.domain.records import Embedding
 from image_similarity.vectors.payload import SCORE_ROUNDING
 
 POSITIVE, NEUTRAL, NEGATIVE = 1.0, 0.5, 0.0
-"""What examples are worth in `RelevanceFeedback`; its target is neutral, so that one kind of example is enough."""
+"""Worth of examples in `RelevanceFeedback`; the target is neutral, so that examples of one kind are enough."""
 
 TARGET_WEIGHT = 1.0
-"""Qdrant's `a`: how much the cosine to the target counts."""
+"""Qdrant's `a`: weight of the cosine to the target."""
 
 CONFIDENCE_POWER = 1.0
-"""Qdrant's `b`: with 1, a pair counts by the difference of its worths."""
+"""Qdrant's `b`: with 1, the weight of a pair is the difference of its worths."""
 
 FEEDBACK_WEIGHT = 0.5
-"""Qdrant's `c`: how much the pairs count; docs/QUALITY-LAB.md shows what other values come to."""
+"""Qdrant's `c`: weight of the pairs; docs/QUALITY-LAB.md compares other values."""
 
 _TINY = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BestScore:
-    """By the example that an image is nearest to: high near a good one, below 0 near a bad one.
+    """By the nearest example: high near a positive one, below 0 near a negative one.
 
     Unit vectors, shape (dimension,), float32; at least one in all.
     """
@@ -44,7 +44,7 @@ class BestScore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SumScores:
-    """By the sum of the cosines to the good examples, less that to the bad ones.
+    """By the sum of the cosines to the positive examples, minus the sum of those to the negative ones.
 
     Unit vectors, shape (dimension,), float32; at least one in all.
     """
@@ -55,7 +55,7 @@ class SumScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RelevanceFeedback:
-    """By the cosine to a target, moved by how much nearer an image is to the better of each pair of examples.
+    """By the cosine to a target, plus how much nearer an image is to the better one of each pair of examples.
 
     Score of an image = a * cos(target) + c * sum over pairs of (difference in worth)^b * (cos(better) - cos(worse)).
     Unit vectors, shape (dimension,), float32.
@@ -80,7 +80,7 @@ Examples = BestScore | SumScores | RelevanceFeedback
 
 
 def scale_of(wanted: object) -> float:
-    """Return what a score of the engine's is to be divided by; 0 where it would be 0 for every image."""
+    """Return the divisor of Qdrant's scores; 0 if the score is 0 for every image."""
     if not isinstance(wanted, SumScores | RelevanceFeedback):
         return 1.0
     length = float(np.linalg.norm(_total(wanted)))
@@ -88,9 +88,9 @@ def scale_of(wanted: object) -> float:
 
 
 def direction_of(wanted: object) -> Embedding | None:
-    """Return the unit vector, shape (dimension,), float32, that the scores are the cosines to; None where they are not.
+    """Return the unit vector, shape (dimension,), float32, to which the scores are cosines; None if they are not.
 
-    What has no scale has no direction: do not ask.
+    Do not call it if `scale_of` is 0: then there is no direction.
     """
     if isinstance(wanted, np.ndarray):
         return wanted
@@ -101,12 +101,12 @@ def direction_of(wanted: object) -> Embedding | None:
 
 
 def lowest_score(threshold: float | None, wanted: object) -> float | None:
-    """Return the threshold as the engine is to apply it to its own scores."""
+    """Return the threshold on the scale of Qdrant's scores."""
     return None if threshold is None else (threshold - SCORE_ROUNDING) * scale_of(wanted)
 
 
 def _total(wanted: SumScores | RelevanceFeedback) -> NDArray[np.float64]:
-    """Return the vector whose product with an image's is the engine's score."""
+    """Return the vector whose product with an image's vector is Qdrant's score; float64."""
     if isinstance(wanted, SumScores):
         return _sum(wanted.positive) - _sum(wanted.negative)
     total = TARGET_WEIGHT * wanted.target.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the indexes of a collection know of its metadata fields; the same over Qdrant Edge and over a server."""
+"""Reads metadata fields and their values from the indexes of a collection; shared by both stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from image_similarity.vectors.filters import IndexKind
 from image_similarity.vectors.payload import BOOLEANS, TIMES, metadata_field
 
 MOST_BOOLEANS = 1000
-"""Terms such as `in_stock=true` that are asked for at once: 500 fields."""
+"""Terms such as `in_stock=true` per request: 500 fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +25,23 @@ class Index:
 
     kind: IndexKind
     points: int
-    """How many points it covers."""
+    """Number of points in it."""
 
 
 class FacetQueries(Protocol):
-    """What is asked of one Qdrant library; raises StoreUnavailable."""
+    """Queries to one Qdrant library; they raise StoreUnavailable."""
 
     async def texts(self, path: str, limit: int) -> list[tuple[str, int]]:
-        """Return the most frequent texts of an indexed field, each with its number of points."""
+        """Return up to `limit` texts of an indexed field, the most frequent first, each with its number of points."""
         ...
 
     async def ends(self, path: str) -> list[dict[str, Any]]:
-        """Return the payloads of the points that have the least and the greatest value; none where none has any."""
+        """Return the payloads of the points with the smallest and the greatest value; empty if no point has one."""
         ...
 
 
 async def indexed_facets(indexes: Mapping[str, Index], queries: FacetQueries, *, values: int) -> list[IndexedFacet]:
-    """Ask every index of a metadata field, by payload path, for up to so many values. Raises StoreUnavailable."""
+    """Return the facet of every index (by payload path), with up to `values` values each. Raises StoreUnavailable."""
     asked = [_ask(path, index, queries, values) for path, index in indexes.items() if metadata_field(path)]
     found = await asyncio.gather(*asked)
     booleans = await queries.texts(BOOLEANS, MOST_BOOLEANS)
@@ -55,7 +55,7 @@ async def _ask(path: str, index: Index, queries: FacetQueries, values: int) -> I
             return IndexedFacet(field, FieldKind.TEXT, index.points, tuple(await queries.texts(path, values)))
         ends = [end for payload in await queries.ends(path) for end in _values(payload, field, index.kind)]
     except StoreUnavailable as error:
-        # An index that is still being built, say: the answer is poorer without it, not wrong.
+        # For example an index that is still being built: the result lacks this field, but is not wrong.
         get_logger().warning("facet_failed", field=field, error=str(error))
         return None
     if not ends:

@@ -1,6 +1,6 @@
-"""Conditions in Qdrant's terms: what they mean is said once here, in whose words is `FilterBuilder`' affair.
+"""Translates conditions to Qdrant: their meaning is defined here once; a `FilterBuilder` renders it for one library.
 
-The engine in this process and the client of a server have classes of their own for the very same language.
+Qdrant Edge and the client of a server have different classes for the same filter language.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from image_similarity.vectors.cursor import Cursor
 from image_similarity.vectors.payload import BOOLEANS, REVISION, TIMES, boolean_term, metadata_field, payload_path
 
 MAX_FIELD_INDEXES = 64
-"""Each costs memory on every image, and any caller may filter on any field."""
+"""Each index costs memory per image, and any caller may filter on any field."""
 
 _EXACT_INTEGERS = 2**53
-"""Below it every whole number is a float64 of its own."""
+"""Below it, every integer has its own float64."""
 
 Filter = TypeVar("Filter")
 Clause = TypeVar("Clause")
 
 
 class IndexKind(StrEnum):
-    """The types of index that fields get; the values are Qdrant's."""
+    """Types of field indexes; the values are Qdrant's names."""
 
     KEYWORD = "keyword"
     FLOAT = "float"
@@ -37,11 +37,11 @@ class IndexKind(StrEnum):
 
 
 OWN_INDEXES = {"sha256": IndexKind.KEYWORD, "indexed_at": IndexKind.DATETIME, BOOLEANS: IndexKind.KEYWORD}
-"""What every collection has from the start."""
+"""Indexes that every collection has from the start."""
 
 
 class FilterBuilder(Protocol[Filter, Clause]):
-    """Makes the objects of one Qdrant library; a filter may stand wherever a clause may."""
+    """Makes the objects of one Qdrant library; a filter can be used in place of a clause."""
 
     def all_of(self, parts: Sequence[Filter | Clause]) -> Filter:
         """Every part holds."""
@@ -72,7 +72,7 @@ class FilterBuilder(Protocol[Filter, Clause]):
         ...
 
     def times(self, path: str, bounds: dict[str, str]) -> Clause:
-        """The field is a time within the bounds, which are as `as_rfc3339` writes them."""
+        """The field is a time within the bounds, which have the format of `as_rfc3339`."""
         ...
 
     def points(self, ids: Sequence[str]) -> Clause:
@@ -81,7 +81,7 @@ class FilterBuilder(Protocol[Filter, Clause]):
 
 
 def translate(condition: Condition, terms: FilterBuilder[Filter, Clause]) -> Filter:
-    """Translate a condition. Raises nothing: what `domain/filters.py` lets through has a translation."""
+    """Translate a condition. Raises nothing: every condition that `domain/filters.py` accepts has a translation."""
     match condition:
         case AllOf(conditions):
             return terms.all_of([translate(part, terms) for part in conditions])
@@ -101,7 +101,7 @@ def translate(condition: Condition, terms: FilterBuilder[Filter, Clause]) -> Fil
 def query_filter(
     condition: Condition | None, exclude: Sequence[str], terms: FilterBuilder[Filter, Clause]
 ) -> Filter | None:
-    """Return the filter of a query that leaves out the image ids `exclude`, or None where it has none."""
+    """Return the filter of a query that leaves out the image ids `exclude`, or None if neither is given."""
     left_out = terms.none_of([terms.points([point_id(image_id) for image_id in exclude])]) if exclude else None
     if condition is None:
         return left_out
@@ -110,7 +110,7 @@ def query_filter(
 
 
 def after_cursor_filter(cursor: Cursor, terms: FilterBuilder[Filter, Clause]) -> Filter:
-    """Return what is left of a newest-first listing behind a cursor."""
+    """Return the filter for the rest of a newest-first listing after a cursor."""
     not_newer = terms.times("indexed_at", {"lte": as_rfc3339(cursor.before)})
     return terms.all_of([not_newer, terms.none_of([terms.points(cursor.seen)])])
 
@@ -121,28 +121,28 @@ def content_filter(sha256: str, terms: FilterBuilder[Filter, Clause]) -> Filter:
 
 
 def unchanged_since_filter(record: ImageRecord, terms: FilterBuilder[Filter, Clause]) -> Filter:
-    """Return the filter for an image that nobody has written, replaced or deleted since `record` was read.
+    """Return the filter for an image that was not written, replaced or deleted since `record` was read.
 
-    Processes of a version without revisions give themselves away by other bytes alone.
+    Writes by a version without revisions are noticed only if they change the bytes.
     """
     same = terms.is_empty(REVISION) if record.revision is None else terms.value(REVISION, record.revision)
     return terms.all_of([terms.points([point_id(record.image_id)]), terms.value("sha256", record.sha256), same])
 
 
 def missing_indexes(condition: Condition, present: Iterable[str]) -> dict[str, IndexKind]:
-    """Return what `wanted_indexes` does, without the paths `present`, which have an index."""
-    # Qdrant lists a path without the quotes that it does not need, and no name holds a quote.
+    """Return `wanted_indexes` without the paths in `present`, which have an index."""
+    # Qdrant lists a path without unnecessary quotes, and names never contain a quote.
     bare = {path.replace('"', "") for path in present}
     return {path: kind for path, kind in wanted_indexes(condition).items() if path.replace('"', "") not in bare}
 
 
 def index_room(present: Iterable[str], limit: int = MAX_FIELD_INDEXES) -> int:
-    """Return how many more metadata fields may get an index beside those that have one."""
+    """Return how many metadata fields may get an index in addition to those in `present`."""
     return limit - sum(metadata_field(path) is not None for path in present)
 
 
 def wanted_indexes(condition: Condition) -> dict[str, IndexKind]:
-    """Return the payload paths that a condition looks into, each with the type of index that serves it."""
+    """Return the payload paths that a condition reads, each with the type of index that serves it."""
     match condition:
         case AllOf(conditions) | OneOf(conditions):
             return {path: kind for part in conditions for path, kind in wanted_indexes(part).items()}
@@ -170,7 +170,7 @@ def _equalities(field: str, values: tuple[Scalar, ...], terms: FilterBuilder[Fil
         elif isinstance(value, int) and _EXACT_INTEGERS <= abs(value) < 2**63:
             yield terms.value(path, value)
         elif _is_number(value):
-            # A range, so that 1 and 1.0 are the same number, as they are in JSON.
+            # A range, so that 1 and 1.0 are the same number, as in JSON.
             yield terms.numbers(path, {"gte": float(value), "lte": float(value)})
 
 

@@ -1,4 +1,4 @@
-"""A record as a point's payload and back; the same in the embedded store and on a server."""
+"""Converts records to payloads of points and back; shared by both stores."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from image_similarity.domain.records import ImageRecord, Match, Metadata, Taggin
 from image_similarity.vectors.keywords import keyword_fields
 
 VECTOR = "image"
-"""Name of the one vector of a point; later ones (text, sparse) get names of their own."""
+"""Name of the vector of a point; further vectors (text, sparse) would get their own names."""
 
 BOOLEANS = "booleans"
-"""Payload field of texts like `in_stock=true`: Edge 0.9 reads a boolean to match as the number 1 or 0."""
+"""Payload field of texts like `in_stock=true`, because Edge 0.9 reads a boolean in a match as the number 1 or 0."""
 
 TIMES = "times"
-"""Payload field of the times in each metadata field: Edge 0.9 looks a number up in an index of times, and a time in an
-index of numbers, and finds nonsense; so the two must never share a field."""
+"""Payload field of the times in each metadata field. Edge 0.9 looks up a number in an index of times, and a time in an
+index of numbers, and returns wrong results; so the two must never share a field."""
 
 EXACT = "metadata_json"
-"""Payload field of the metadata as JSON text, where `metadata` alone would not bring it back (see `to_payload`)."""
+"""Payload field of the metadata as JSON text, if `metadata` alone would lose something (see `to_payload`)."""
 
 REVISION = "revision"
-"""Payload field of a UUID that every write of the metadata makes anew, so that the next can tell whether another came
-in between; points of an earlier version have none."""
+"""Payload field of a UUID that every write of the metadata replaces, so that the next write notices another one in
+between; points of an earlier version have none."""
 
 MATCH_FIELDS = ("image_id", "sha256", "width", "height")
-"""What `to_match` reads, the metadata aside."""
+"""Fields that `to_match` reads, besides the metadata."""
 
 SCORE_ROUNDING = 1e-6
-"""What a threshold is lowered by: Qdrant leaves out a score that equals it, and rounding puts an image's score with
-itself beside 1."""
+"""A threshold is lowered by this: Qdrant leaves out a score equal to it, and by rounding an image's score with itself
+is not exactly 1."""
 
 _RECORD_FIELDS = {field.name for field in fields_of(ImageRecord)}
-"""Whatever else a payload holds follows from them, or a later version has put it there."""
+"""Other fields of a payload are derived from these, or were written by a later version."""
 
 _WIRE_DEPTH = 20
-"""Levels of metadata that are sent as they are. gRPC reads back 100 nested messages, three a level."""
+"""Levels of metadata that are sent unchanged. gRPC reads at most 100 nested messages, three per level."""
 
 
 def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]:
     """Return a record as a payload.
 
-    gRPC knows whole numbers of 64 bits with a sign, and nests only so deep. With `for_wire`, metadata beyond that
-    is sent as text too, which is what comes back; filters see what fits.
+    gRPC has signed 64-bit integers and a limited depth. With `for_wire`, metadata beyond that is also sent as text,
+    which `to_record` reads back; filters see only the part that fits.
     """
     fields = metadata_fields(record.metadata, record.tagging, for_wire=for_wire)
     written = {name: value for name, value in fields.items() if value is not None}
@@ -60,9 +60,9 @@ def to_payload(record: ImageRecord, *, for_wire: bool = False) -> dict[str, Any]
 
 
 def metadata_fields(metadata: Metadata, tagging: Tagging | None, *, for_wire: bool = False) -> dict[str, Any]:
-    """Return all payload fields that follow from the metadata; None is for a field that is not to be there.
+    """Return all payload fields derived from the metadata, with a new revision; None for a field that must be absent.
 
-    Setting them, which removes those that are null, is thus a change of the metadata alone. They have a new revision.
+    Setting them changes only the metadata of a point, because setting a field to null removes it.
     """
     fields: dict[str, Any] = {"metadata": metadata, BOOLEANS: None, TIMES: None, EXACT: None}
     fields |= _typed_fields(metadata) | keyword_fields(metadata)
@@ -71,7 +71,7 @@ def metadata_fields(metadata: Metadata, tagging: Tagging | None, *, for_wire: bo
     if for_wire:
         fitting = _fit(metadata, 0)
         text = orjson.dumps(metadata)
-        # As text, for Python holds 2**63 and the float of it for equal.
+        # Compare the texts, because for Python 2**63 equals its float.
         if orjson.dumps(fitting) != text:
             fields |= {"metadata": fitting, EXACT: text.decode()}
     return fields
@@ -88,10 +88,10 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
 
 
 def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool, cosine: bool) -> Match:
-    """Read a hit back; `payload` holds what `match_fields` names, and `cosine` says what the score is."""
+    """Read a hit back; `payload` holds the fields of `match_fields`, and `cosine` tells if the score is a cosine."""
     payload = payload or {}
     if cosine:
-        # Rounding in float32 can carry it just past 1.
+        # Rounding in float32 can exceed 1 slightly.
         score = min(1.0, max(-1.0, score))
     return Match(
         score=score,
@@ -101,30 +101,30 @@ def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: boo
 
 
 def match_fields(*, with_metadata: bool, field: str | None = None) -> list[str]:
-    """Return the payload fields that a search asks for; of the metadata maybe one field, named as in a filter."""
+    """Return the payload fields that a search reads; of the metadata only `field`, named as in a filter, if given."""
     if field is not None:
         return [*MATCH_FIELDS, payload_path(field)]
     return [*MATCH_FIELDS, "metadata", EXACT] if with_metadata else [*MATCH_FIELDS]
 
 
 def payload_path(field: str) -> str:
-    """Return the path of a metadata field in the payload; quoted, for a name may hold any character."""
+    """Return the path of a metadata field in the payload; quoted, because a name may contain any character."""
     return ".".join(["metadata", *(f'"{step}"' for step in field.split("."))])
 
 
 def metadata_field(path: str) -> str | None:
-    """Return the metadata field that a payload path, quoted or not, leads to; None for a field of our own."""
+    """Return the metadata field of a payload path, quoted or not; None for another field of the payload."""
     root, _, field = path.replace('"', "").partition(".")
     return field if root in ("metadata", TIMES) else None
 
 
 def boolean_term(field: str, *, value: bool) -> str:
-    """Return the text in `BOOLEANS` that says that a metadata field has this value."""
+    """Return the text in `BOOLEANS` for a metadata field with this value."""
     return f"{field}={'true' if value else 'false'}"
 
 
 def payload_metadata(payload: dict[str, Any]) -> Metadata:
-    """Return the metadata as it was given; `payload` holds `metadata` and, where there is one, `EXACT`."""
+    """Return the metadata as it was given; `payload` holds `metadata` and, if there is one, `EXACT`."""
     text = payload.get(EXACT)
     metadata: Metadata = orjson.loads(text) if text is not None else payload.get("metadata", {})
     return metadata
@@ -143,7 +143,7 @@ def _fit(value: Any, depth: int) -> Any:
 
 
 def _typed_fields(metadata: Metadata) -> dict[str, Any]:
-    """Return `BOOLEANS` and `TIMES`, each where the metadata has such values."""
+    """Return `BOOLEANS` and `TIMES`, each only if the metadata has such values."""
     booleans: set[str] = set()
     times: dict[str, list[str]] = {}
     for field, value in flatten_metadata(metadata):

@@ -1,4 +1,4 @@
-"""Where the copies of a collection's shards lie, and which steps bring them to where they should be; asks no server."""
+"""Where the copies of a collection's shards are, and the steps to where they should be; sends no requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 ACTIVE = "Active"
-"""The one state in which a copy answers searches and takes writes; in all others Qdrant is making or repairing it."""
+"""The only state in which a copy answers searches and takes writes; in all others Qdrant is making or repairing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Host and port, which people know it by."""
+        """Host and port, as operators know it."""
         return urlsplit(self.uri).netloc or self.uri or str(self.id)
 
 
@@ -33,25 +33,25 @@ class Copy:
     shard: int
     node: int
     state: str = ACTIVE
-    """As Qdrant names it."""
+    """Qdrant's name of the state."""
     points: int | None = None
-    """About how many it holds; None where that is not known."""
+    """Approximate number of points; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A copy that is on its way from one node to another."""
+    """A copy that Qdrant is sending from one node to another."""
 
     shard: int
     source: int
     target: int
     moves: bool = False
-    """Whether the source's copy is dropped at the end."""
+    """Whether the copy on the source is dropped at the end."""
     progress: str = ""
 
 
 class Action(StrEnum):
-    """What a step does."""
+    """Kind of a step."""
 
     ABORT = "abort"
     COPY = "copy"
@@ -68,7 +68,7 @@ class Step:
     shard: int = -1
     source: int = -1
     target: int = -1
-    """-1 is none."""
+    """-1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +77,26 @@ class PlacementSummary:
 
     nodes: int
     silent_nodes: int
-    """Those that do not answer the others."""
+    """Nodes that do not answer the others."""
     shards: int
     copies_wanted: int
-    """Of all shards together, as is `copies_active`."""
+    """Sum over all shards, like `copies_active`."""
     copies_active: int
     shards_short: int
-    """Those with fewer active copies than wanted."""
+    """Shards with fewer active copies than wanted."""
     shards_over: int
-    """Those with more."""
+    """Shards with more."""
     shards_on_one_node: int
-    """Those with active copies on one node at most, although more than one copy is wanted."""
+    """Shards with active copies on one node at most, although more than one copy is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where everything is."""
+    """Nodes, shards, copies and transfers of a collection."""
 
     nodes: tuple[Node, ...]
     shards: tuple[int, ...]
-    """Their ids; also of those that have no copy left."""
+    """Ids of the shards, including those without any copy left."""
     copies: tuple[Copy, ...]
     transfers: tuple[Transfer, ...] = ()
     wanted: int = 1
@@ -108,14 +108,14 @@ class Placement:
         return sorted(node.id for node in self.nodes if node.answers)
 
     def active(self, shard: int) -> list[int]:
-        """Return the nodes with an active copy that can be reached, in order."""
+        """Return the ids of the answering nodes with an active copy, in order."""
         living = set(self.living)
         return sorted(
             copy.node for copy in self.copies if copy.shard == shard and copy.state == ACTIVE and copy.node in living
         )
 
     def name(self, node: int) -> str:
-        """Return what people call a node."""
+        """Return the name of a node, or its id if it is unknown."""
         return next((known.name for known in self.nodes if known.id == node), str(node))
 
     def summary(self) -> PlacementSummary:
@@ -136,9 +136,9 @@ class Placement:
 def plan(placement: Placement, lost: Iterable[int] = ()) -> list[Step]:
     """Return the steps after which every shard has as many active copies as wanted, evenly over the nodes.
 
-    One after the other: no step leaves a shard without an active copy, or with fewer than wanted where it had them.
-    Nodes in `lost` are given up for good. A node that does not answer keeps its copies until others have replaced
-    them, because it may come back. A shard without any active copy is left as it is: there is nothing to copy from.
+    Run the steps one after the other: no step leaves a shard without an active copy, or with fewer than wanted if it
+    had enough. Nodes in `lost` are given up for good. A node that does not answer keeps its copies until others have
+    replaced them, because it may come back. A shard without any active copy is left unchanged: there is no source.
     """
     board = _Board(placement, frozenset(lost))
     board.end_transfers(placement.transfers)
@@ -150,7 +150,7 @@ def plan(placement: Placement, lost: Iterable[int] = ()) -> list[Step]:
 
 
 class _Board:
-    """The placement as it will be after the steps that were found so far."""
+    """The placement as it will be after the steps planned so far."""
 
     def __init__(self, placement: Placement, lost: frozenset[int]) -> None:
         self.steps: list[Step] = []
@@ -158,12 +158,12 @@ class _Board:
         self._lost = sorted(lost & {node.id for node in placement.nodes})
         self._living = [node for node in placement.living if node not in lost]
         self._copies: dict[int, dict[int, bool]] = {shard: {} for shard in sorted(placement.shards)}
-        """By shard and node, whether the copy is active."""
+        """Per shard and node: whether the copy is active."""
         for copy in placement.copies:
             self._copies[copy.shard][copy.node] = copy.state == ACTIVE and copy.node in self._living
 
     def end_transfers(self, transfers: Iterable[Transfer]) -> None:
-        """Take those under way as done, except where one of the ends is away: Qdrant would wait for it for ever."""
+        """Count transfers as done, but abort one whose source or target is down: Qdrant would wait for it for ever."""
         for transfer in sorted(transfers, key=lambda one: (one.shard, one.source, one.target)):
             copies = self._copies[transfer.shard]
             if {transfer.source, transfer.target} <= set(self._living):
@@ -178,7 +178,7 @@ class _Board:
                 copies[transfer.target] = False
 
     def copy_missing(self) -> None:
-        """Make new copies, on nodes that have a broken one of the shard first, then on those that have fewest."""
+        """Make new copies, first on nodes with a broken copy of the shard, then on those with the fewest copies."""
         for shard, copies in self._copies.items():
             while 0 < len(active := self._active(shard)) < min(self._wanted, len(self._living)):
                 free = [node for node in self._living if node not in active]
@@ -187,7 +187,7 @@ class _Board:
                 copies[target] = True
 
     def drop_surplus(self) -> None:
-        """Drop what is broken and was replaced, or will never come back, then what is too much, on the fullest node."""
+        """Drop broken copies that were replaced or will never come back, then surplus copies on the fullest nodes."""
         for shard, copies in self._copies.items():
             active = self._active(shard)
             for node in sorted(node for node, works in copies.items() if not works):
@@ -199,14 +199,14 @@ class _Board:
                 self._drop(shard, fullest)
 
     def level(self) -> None:
-        """Move copies until no node has two more than another that could take one of them."""
+        """Move copies until no node has two copies more than another node that could take one."""
         while step := self._levelling():
             self.steps.append(step)
             del self._copies[step.shard][step.source]
             self._copies[step.shard][step.target] = True
 
     def forget(self) -> None:
-        """Take the lost nodes that hold nothing any more out of the cluster."""
+        """Remove the lost nodes that have no copies left from the cluster."""
         for node in self._lost:
             if self._load(node) == 0:
                 self.steps.append(Step(Action.FORGET, source=node))
@@ -234,7 +234,7 @@ class _Board:
 
 
 def describe(step: Step, placement: Placement) -> str:
-    """Say in words what a step does."""
+    """Return a step as a sentence for the operator."""
     source, target = placement.name(step.source), placement.name(step.target)
     match step.action:
         case Action.ABORT:

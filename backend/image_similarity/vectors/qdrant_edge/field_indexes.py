@@ -1,4 +1,4 @@
-"""Indexes of the metadata fields that searches filter on, made in a Qdrant Edge shard after those searches."""
+"""Makes indexes in a Qdrant Edge shard for the metadata fields that searches filter on, after those searches."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from image_similarity.vectors.filters import MAX_FIELD_INDEXES, IndexKind, index
 from image_similarity.vectors.qdrant_edge.filters import INDEX_TYPES
 
 RECHECK = 60.0
-"""Seconds until a field that no image had is looked for again."""
+"""Seconds until a field that no image had is checked again."""
 
 _MAX_WANTED = 64
-"""Fields that wait to be looked for; the search after next names further ones again."""
+"""Maximum number of fields waiting for a check; a later search adds further ones again."""
 
 Run = Callable[[Callable[[edge.EdgeShard], bool]], Awaitable[bool]]
 
 
 class FieldIndexes:
-    """Those of one shard. Looking for a field reads the whole collection, so no search waits for it."""
+    """The field indexes of one shard. Checking a field reads the whole collection, so no search waits for it."""
 
     def __init__(self, run: Run) -> None:
         """`run` calls the shard in its thread; it raises StoreUnavailable."""
@@ -37,7 +37,7 @@ class FieldIndexes:
         self._making: asyncio.Task[None] | None = None
 
     def want(self, condition: Condition) -> None:
-        """See to it, after a search, that the fields of its condition get indexes if images have them."""
+        """After a search, start making indexes for the fields of its condition that images have."""
         for path, kind in missing_indexes(condition, self._present).items():
             if path not in self._absent and len(self._wanted) < _MAX_WANTED:
                 self._wanted.setdefault(path, kind)
@@ -45,12 +45,12 @@ class FieldIndexes:
             self._making = asyncio.create_task(self._make_all())
 
     async def settled(self) -> None:
-        """Return when every field that was wanted has been looked for."""
+        """Return when every wanted field has been checked."""
         if self._making is not None:
             await asyncio.wait([self._making])
 
     async def close(self) -> None:
-        """Stop; what is not made yet is made after a later search."""
+        """Stop; indexes that are still missing are made after a later search."""
         if self._making is not None:
             self._making.cancel()
             with suppress(asyncio.CancelledError):
@@ -60,19 +60,19 @@ class FieldIndexes:
         try:
             while self._wanted:
                 path, kind = next(iter(self._wanted.items()))
-                # One at a time, so that searches which came meanwhile go first.
+                # One call per index, so that searches that came meanwhile run first.
                 if not await self._run(lambda shard, path=path, kind=kind: self._make(shard, path, kind)):  # type: ignore[misc]
                     self._absent[path] = None
                 del self._wanted[path]
         except StoreUnavailable as error:
-            # Without an index a search is slower, not wrong; the next one asks again.
+            # Without an index a search is slower, but not wrong; the next search tries again.
             self._wanted.clear()
             get_logger().warning("field_index_failed", error=str(error))
         finally:
             self._making = None
 
     def _make(self, shard: edge.EdgeShard, path: str, kind: IndexKind) -> bool:
-        """Make one index, in the shard's thread, if it is missing; tells whether it is there now."""
+        """Make one index if it is missing, in the shard's thread; return whether it exists now."""
         self._present = set(shard.info().payload_schema)
         if path.replace('"', "") in {known.replace('"', "") for known in self._present}:
             return True

@@ -1,4 +1,4 @@
-"""Qdrant Edge's words for `vectors/filters.py`, and records as its points."""
+"""The filters of `vectors/filters.py`, and records, as objects of Qdrant Edge."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class EdgeFilterBuilder:
 
 def to_point(record: ImageRecord, vector: Embedding) -> edge.Point:
     """Return a record and its vector as a point."""
-    # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
+    # The type stub demands a list, but Edge takes any sequence of floats, and an array far faster.
     named: Any = {VECTOR: vector}
     return edge.Point(id=point_id(record.image_id), vector=named, payload=to_payload(record))
 

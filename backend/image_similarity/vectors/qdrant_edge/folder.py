@@ -1,4 +1,4 @@
-"""A collection as a folder: Qdrant Edge's shard and, beside it, what it was made with."""
+"""A collection as a folder: the shard of Qdrant Edge, and files with the model that it was made with."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from image_similarity.vectors.qdrant_edge.mending import DAMAGED, mend_documents
 from image_similarity.vectors.qdrant_edge.room import GROWTH, require, require_to_open
 
 _NO_DAMAGE = ("No space left", "Permission denied", "Too many open files", "Cannot allocate", "Read-only", "locked")
-"""What Edge says when files are whole and cannot be opened all the same."""
+"""Errors of Edge that do not mean damaged files."""
 
 META_NAMES = ("collection.json", "collection.copy.json")
-"""What a collection was made with, and the same again: a collection that does not know it cannot be searched."""
+"""Two copies of the collection's model, because a collection without it cannot be searched."""
 
 
 def create(folder: Path, meta: CollectionMeta) -> None:
-    """Make an empty collection; it appears at its place whole or not at all. Raises StoreUnavailable."""
+    """Make an empty collection atomically: the folder appears complete or not at all. Raises StoreUnavailable."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -59,7 +59,7 @@ def create(folder: Path, meta: CollectionMeta) -> None:
 
 
 def ensure_own_indexes(shard: edge.EdgeShard) -> None:
-    """Make the indexes that every collection has, if they are not there."""
+    """Make the indexes that every collection has, if they are missing."""
     present = shard.info().payload_schema
     for field, kind in OWN_INDEXES.items():
         if field not in present:
@@ -67,7 +67,7 @@ def ensure_own_indexes(shard: edge.EdgeShard) -> None:
 
 
 def write_meta(folder: Path, meta: CollectionMeta) -> None:
-    """Write down what a collection was made with, twice, and bring both to disk. Raises OSError."""
+    """Write both copies of the collection's model, and sync them to disk. Raises OSError."""
     for name in META_NAMES:
         draft = folder / f".{name}"
         with draft.open("wb") as file:
@@ -79,7 +79,7 @@ def write_meta(folder: Path, meta: CollectionMeta) -> None:
 
 
 def read_meta(folder: Path) -> CollectionMeta | None:
-    """Return what a collection was made with, None if neither copy of that can be read. Raises StoreUnavailable."""
+    """Return the model of a collection, None if neither copy of it is readable. Raises StoreUnavailable."""
     for name in META_NAMES:
         path = folder / name
         try:
@@ -94,13 +94,13 @@ def read_meta(folder: Path) -> CollectionMeta | None:
 
 
 def metas_agree(folder: Path) -> bool:
-    """Tell whether both copies of what a collection was made with are there and the same. Raises OSError."""
+    """Return whether both copies of the collection's model exist and are the same. Raises OSError."""
     paths = [folder / name for name in META_NAMES]
     return all(path.exists() for path in paths) and len({path.read_bytes() for path in paths}) == 1
 
 
 def adopt(folder: Path, meta: CollectionMeta) -> None:
-    """Take a collection for one that `meta` describes, because nothing readable says what it was made with.
+    """Assume that a collection was made with `meta`, because neither copy of its model is readable.
 
     Raises StoreUnavailable if its vectors are of another dimension.
     """
@@ -120,7 +120,7 @@ def adopt(folder: Path, meta: CollectionMeta) -> None:
 
 
 def count_images(folder: Path) -> int:
-    """Count the images of a collection that nobody has open. Raises as `load`."""
+    """Count the images of a collection that no process has open. Raises as `load`."""
     shard = load(folder)
     try:
         return shard.info().points_count
@@ -129,10 +129,10 @@ def count_images(folder: Path) -> int:
 
 
 def load(folder: Path) -> edge.EdgeShard:
-    """Open the shard of a collection whose `FolderLock` the caller has: Edge changes files before it sees its own lock.
+    """Open the shard of a collection. The caller must hold its `FolderLock`: Edge's own lock comes too late.
 
-    Files that are damaged and can be made anew are set aside. Raises StoreLocked where another process has it open all
-    the same, DiskFull, and StoreUnavailable for what else keeps it from being opened.
+    Damaged files that can be rebuilt are moved aside. Raises StoreLocked if another process has the shard open anyway,
+    DiskFull, and StoreUnavailable if it cannot be opened for another reason.
     """
     if _is_open(folder):
         raise StoreLocked(
@@ -144,7 +144,7 @@ def load(folder: Path) -> edge.EdgeShard:
         try:
             mended += mend(folder) if mend is not None else []
             shard = edge.EdgeShard.load(str(folder / "shard"))
-        # Edge raises plain `Exception`, and its panics are not even that.
+        # Edge raises plain `Exception`, and its panics are only BaseException.
         except BaseException as error:
             failure = error
             if not _may_be_damage(error):
@@ -182,11 +182,11 @@ def _unopened(folder: Path, error: BaseException, mended: list[str]) -> BaseExce
 
 
 def _is_open(folder: Path) -> bool:
-    """Tell whether a process has the shard open, by the lock that Edge holds on the folder of its log."""
+    """Return whether a process has the shard open, by Edge's lock on the folder of its log."""
     try:
         log = os.open(folder / "shard" / "wal", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        # Edge will say what is wrong with it.
+        # Edge will report what is wrong.
         return False
     try:
         return not try_lock(log)

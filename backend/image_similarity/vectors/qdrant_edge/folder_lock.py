@@ -1,8 +1,8 @@
-"""A collection's folder is one process's at a time: a lock of our own, which names its holder.
+"""A lock that gives one process at a time a collection's folder, and names its holder.
 
-Qdrant Edge has a lock too, but looks at it only after it has changed files that another process may have open. So this
-one is taken before Edge is called at all. It is `flock` on an open file: the kernel lets go of it when the process
-ends, however it ends, and a file that was left behind locks nothing.
+Qdrant Edge has a lock too, but checks it only after it has changed files that another process may have open. So we take
+this lock before we call Edge. It is `flock` on an open file: the kernel releases it when the process ends in any way,
+and a leftover file locks nothing.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from image_similarity.domain.errors import StoreLocked, StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 
 _PATIENCE = 0.5
-"""Seconds that a taken lock is tried for: who only looks whether it is free holds it for a moment, too."""
+"""Seconds to try a taken lock, because a process that only checks the lock holds it for a moment, too."""
 
 _MOST_BYTES = 4096
-"""Read of what a holder wrote; its own text has a few hundred."""
+"""Maximum bytes read of a holder's text; ours has a few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that has a folder, as far as it said who it is; all of it may be another program's invention."""
+    """The process that holds a folder, as it describes itself; other programs may have written anything."""
 
     pid: int | None = None
     host: str = ""
-    """The machine's or the container's name."""
+    """Name of the machine or container."""
     program: str = ""
     url: str | None = None
-    """Where it serves; None for a command, and for a server that is still starting."""
+    """Address that it serves at; None for a command, and for a server that is still starting."""
 
     @property
     def serves(self) -> bool:
-        """Whether it is a server, or will be one in a moment."""
+        """Whether it is a server, or one that is starting."""
         return self.url is not None or self.program.endswith(" serve")
 
     def __str__(self) -> str:
@@ -55,10 +55,10 @@ class Holder:
 
 
 class FolderInUse(StoreLocked):
-    """Another process has the folder."""
+    """Another process holds the folder."""
 
     def __init__(self, folder: Path, holder: Holder, advice: str | None = None) -> None:
-        """`advice` is what to do about it."""
+        """`advice` says what to do; None for the usual advice."""
         super().__init__(f"{folder} is in use by {holder}. {advice or _advice(folder, holder)}")
         self.folder = folder
         self.holder = holder
@@ -75,7 +75,7 @@ def _advice(folder: Path, holder: Holder) -> str:
 
 
 class FolderLock:
-    """A folder that is this process's until `release`, or until the process ends."""
+    """Holds a folder for this process until `release`, or until the process ends."""
 
     def __init__(self, path: Path, file: int) -> None:
         self._path = path
@@ -83,14 +83,14 @@ class FolderLock:
 
     @classmethod
     def take(cls, folder: Path) -> FolderLock:
-        """Take the folder, which need not be there yet, and write into the lock who has it.
+        """Lock the folder, which need not exist yet, and write into the lock which process holds it.
 
-        Raises FolderInUse while another process has it, StoreUnavailable where no lock can be made.
+        Raises FolderInUse if another process holds it, StoreUnavailable if no lock can be made.
         """
         path = lock_path(folder)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Not through a link, which might lead to a file that is not ours to overwrite.
+            # Not through a link, which might lead to a file that we must not overwrite.
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreUnavailable(
@@ -111,38 +111,38 @@ class FolderLock:
         return lock
 
     def announce(self, url: str | None) -> None:
-        """Write where this process serves, for those who find the folder taken."""
+        """Write the address that this process serves at, for processes that find the folder taken."""
         if self._file is None:
             return
         text = orjson.dumps(asdict(Holder(os.getpid(), platform.node(), _program(), url)))
         try:
-            # What is there is the last holder's: a reader may see a mixture for a moment, which is not JSON.
+            # This overwrites the last holder's text: a reader may see a mixture for a moment, which is not JSON.
             os.pwrite(self._file, text, 0)
             os.ftruncate(self._file, len(text))
         except OSError as error:
-            # On a full disk, say. The folder is locked all the same; only nobody learns by whom.
+            # For example on a full disk. The folder is still locked, but other processes cannot read who holds it.
             get_logger().warning("lock_without_name", path=str(self._path), error=str(error))
 
     def release(self) -> None:
-        """Let others have the folder; harmless to repeat."""
+        """Release the folder; harmless to repeat."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        # The file stays, with its text: who waits for the lock has it open, and would get one on a file that is gone.
+        # Keep the file: a process that waits for the lock has it open, and would get a lock on a deleted file.
         try:
-            # Not left to closing it: a program that is just being started has it open for a moment, too.
+            # Closing is not enough: a child process that is just being started has the file open for a moment, too.
             fcntl.flock(file, fcntl.LOCK_UN)
         finally:
             os.close(file)
 
 
 def holder_of(folder: Path) -> Holder | None:
-    """Tell who has the folder, None where nobody has. Makes nothing. Raises StoreUnavailable."""
+    """Return the holder of the folder, None if it is free. Makes no file. Raises StoreUnavailable."""
     path = lock_path(folder)
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        # There is no lock, or none that we could take; opening the folder will tell.
+        # There is no lock, or none that we could take; opening the folder will show it.
         return None
     try:
         return None if try_lock(file) else _read(file)
@@ -153,21 +153,21 @@ def holder_of(folder: Path) -> Holder | None:
 
 
 def lock_path(folder: Path) -> Path:
-    """Return where the lock lies: beside the folder, which may be made or made anew while it is locked."""
+    """Return the path of the lock: beside the folder, because the folder may be made or replaced while it is locked."""
     return folder.with_name(f"{folder.name}.lock")
 
 
 def try_lock(file: int, patience: float = 0) -> bool:
-    """Lock an open file for as long as it is open; tells whether that went well within `patience` seconds.
+    """Lock an open file for as long as it is open; return whether that succeeded within `patience` seconds.
 
-    Raises OSError where there are no locks.
+    Raises OSError if the file system has no locks.
     """
     deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            # BSD and Linux say EWOULDBLOCK; NFS, where it is a lock of another kind, may say EACCES.
+            # BSD and Linux give EWOULDBLOCK; NFS, which has another kind of lock, may give EACCES.
             if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
                 raise
         else:
@@ -178,7 +178,7 @@ def try_lock(file: int, patience: float = 0) -> bool:
 
 
 def _read(file: int) -> Holder:
-    """Return what a holder wrote of itself, an unknown one where that is no such thing."""
+    """Return the holder that a lock's text describes; an unknown one if the text is invalid."""
     try:
         found = orjson.loads(os.pread(file, _MOST_BYTES, 0))
         holder = Holder(int(found["pid"]), _printable(found["host"]), _printable(found["program"]), found["url"])
@@ -190,12 +190,12 @@ def _read(file: int) -> Holder:
 
 
 def _printable(text: object) -> str:
-    """Return what may be shown on a terminal of a text of another program."""
+    """Return the printable part of another program's text, up to 200 characters, which is safe on a terminal."""
     return "".join(char for char in str(text)[:200] if char.isprintable())
 
 
 def _program() -> str:
-    """Return the name of this program, with the command that it was asked for."""
+    """Return the name of this program and its command."""
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     return " ".join([Path(sys.argv[0]).name, *([command] if re.fullmatch("[a-z-]{1,30}", command) else [])])
 

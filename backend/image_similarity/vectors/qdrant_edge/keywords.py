@@ -1,4 +1,4 @@
-"""Keyword search in Qdrant Edge's words: the ranking, and the indexes that it needs."""
+"""Keyword search in Qdrant Edge: the ranking, and the indexes that it needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OLD = edge.Filter(must=[edge.IsEmptyCondition(WORDS)])
 
 
 def word_ranking(text: str, top_k: int, condition: edge.Filter | None) -> edge.Prefetch:
-    """Return the ranking by BM25: whole words, and for less what begins with the last one."""
+    """Return the ranking by BM25: whole words, and with less weight words that begin with the last one."""
     looked_at = candidates(top_k)
     text = normalised(text)
     score = edge.Expression.Sum(
@@ -45,7 +45,7 @@ def word_ranking(text: str, top_k: int, condition: edge.Filter | None) -> edge.P
 
 
 def ensure_text_indexes(shard: edge.EdgeShard, language: str) -> None:
-    """Make the text indexes, and anew where they are of another language."""
+    """Make the text indexes; replace those of another language."""
     present = shard.info().payload_schema
     for path, wanted in _indexes(Language.of(language)).items():
         index: Any = present.get(path)
@@ -57,7 +57,7 @@ def ensure_text_indexes(shard: edge.EdgeShard, language: str) -> None:
 
 
 def backfill(shard: edge.EdgeShard) -> int:
-    """Bring some points of an earlier version up to date; returns how many they were."""
+    """Update some points of an earlier version; return how many."""
     request = edge.ScrollRequest(limit=BACKFILL_BATCH, filter=_OLD, with_payload=["metadata", EXACT])
     points, _ = shard.scroll(request)
     for point in points:

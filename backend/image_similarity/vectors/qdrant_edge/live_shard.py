@@ -1,4 +1,4 @@
-"""An open shard of Qdrant Edge: the one thread that calls it, its flushes, and what is done when they fail."""
+"""An open shard of Qdrant Edge: the one thread that calls it, its flushes, and recovery if they fail."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from image_similarity.vectors.qdrant_edge.room import GROWTH, require, secure
 T = TypeVar("T")
 
 FLUSH_SECONDS = 5.0
-"""A killed process loses nothing that was acknowledged; a power cut at most this, and nothing if writes are durable."""
+"""Seconds between flushes. A killed process loses no acknowledged write; a power cut loses the writes of at most this
+time, and none if writes are durable."""
 
 RETRY_SECONDS = 1.0
-"""Until a flush that failed is tried again; twice as long after each further one."""
+"""Seconds until a failed flush is tried again; doubled after each further failure."""
 
 MAX_BACKOFF_SECONDS = 60.0
 
 SECURE_SECONDS = 0.5
-"""Between two times that writes have room seen to: it takes some milliseconds while little is free."""
+"""Seconds between two reservations of disk space by writes, which take some milliseconds while little is free."""
 
 REOPEN_AFTER = 3
-"""Failures in a row after which the shard is opened anew from its log, and again after as many more."""
+"""Consecutive failures after which the shard is reopened from its log, and again after as many more."""
 
 ROOM = 256 * 2**20
-"""Bytes that must be free for that: Edge maps files with holes, and the kernel kills it where there is no room left."""
+"""Bytes that must be free to reopen: Edge maps sparse files, and the kernel kills the process if the disk is full."""
 
 
 class LiveShard:
-    """A shard that is called by one thread, flushed after writes, and opened anew where flushes go on failing.
+    """A shard that one thread calls; it is flushed after writes, and reopened if flushes keep failing.
 
-    Edge holds the interpreter's lock for the length of a call, so one thread serves all calls in turn: more threads
-    would only queue up for that lock. Calls that come while the shard is opened anew wait in the same queue.
+    Edge holds the GIL during a call, so one thread serves all calls in turn: more threads would only queue up for the
+    GIL. Calls that come while the shard is being reopened wait in the same queue.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class LiveShard:
     ) -> None:
         """`on_flush_failure` is called for each flush that fails, in the shard's thread.
 
-        `durable` writes return when Edge's log is on the disk; the others are there after the next flush.
+        With `durable`, a write returns when Edge's log is on the disk; without, it is on the disk after the next flush.
         """
         self._log = EdgeLog(folder / "shard" / "wal") if durable else None
         self.folder = folder
@@ -74,12 +75,12 @@ class LiveShard:
         try:
             return await self._in_thread(lambda: call(self._opened()))
         except StoreUnavailable:
-            # A flush tells whether it was the call or the shard.
+            # The flush shows whether only the call failed or the shard.
             self._flush_later()
             raise
 
     async def grow(self, call: Callable[[edge.EdgeShard], T], room: int = GROWTH) -> T:
-        """Call the shard as `run` does, for what needs so many bytes of room on the disk. Raises DiskFull too."""
+        """Call the shard as `run` does, if the disk has `room` bytes free. Raises DiskFull too."""
 
         def within_room(shard: edge.EdgeShard) -> T:
             if monotonic() - self._secured_at > SECURE_SECONDS:
@@ -91,7 +92,7 @@ class LiveShard:
         return await self.run(within_room)
 
     async def write(self, call: Callable[[edge.EdgeShard], T], room: int = GROWTH) -> T:
-        """Call the shard as `grow` does, and flush it a little later, whatever becomes of the caller."""
+        """Call the shard as `grow` does, and flush it a little later, even if the caller is cancelled."""
         self._written = True
         self._flush_later()
         result = await self.grow(call, room)
@@ -100,9 +101,9 @@ class LiveShard:
         return result
 
     async def check(self) -> None:
-        """Ask the shard, and see to its room on the disk.
+        """Call the shard, and reserve its room on the disk.
 
-        Raises StoreUnavailable while flushes fail: what was written then would not survive a power cut.
+        Raises StoreUnavailable while flushes fail: those writes would not survive a power cut.
         """
         await self.run(self._look)
         if self._failures:
@@ -114,8 +115,8 @@ class LiveShard:
     async def close(self) -> None:
         """Flush and close the shard; closing twice is harmless.
 
-        Raises StoreUnavailable where what was written last may be lost: it could not be flushed, nor read back from
-        the log and then flushed.
+        Raises StoreUnavailable if the latest writes may be lost: they could not be flushed, not even after the shard
+        was reopened from its log.
         """
         if self._closed:
             return
@@ -131,7 +132,7 @@ class LiveShard:
 
     async def _bring_to_disk(self, log: EdgeLog) -> None:
         if log.broken:
-            # Slow, but it needs no log.
+            # Slow, but independent of the log.
             await self._in_thread(self._flush_or_reopen)
             return
         try:
@@ -157,7 +158,7 @@ class LiveShard:
                 return call()
             except StoreUnavailable:
                 raise
-            # Edge raises plain `Exception` for whatever goes wrong inside it, and a panic in it is not even one.
+            # Edge raises plain `Exception` for any internal error, and its panics are only BaseException.
             except BaseException as error:
                 kind = DiskFull if "No space left" in str(error) else StoreUnavailable
                 raise kind(f"The vector store failed: {self._told(error)}") from error
@@ -165,7 +166,7 @@ class LiveShard:
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
     def _told(self, error: BaseException) -> str:
-        """Return an error's text without the folders of this machine, which are no business of who calls."""
+        """Return an error's text without the folders of this machine, which callers must not learn."""
         text = str(error)
         for folder in (self.folder.absolute(), self.folder.resolve()):
             text = text.replace(str(folder.parent), "")
@@ -178,7 +179,7 @@ class LiveShard:
     def _pause(self) -> float:
         if not self._failures:
             return FLUSH_SECONDS
-        # After a night of failures the power would be too large for a float.
+        # Bounded, because after a night of failures the power would be too large for a float.
         return min(MAX_BACKOFF_SECONDS, RETRY_SECONDS * 2.0 ** min(self._failures - 1, 30))
 
     def _begin_flush(self) -> None:
@@ -199,7 +200,7 @@ class LiveShard:
                 self._flush_later()
 
     def _flush_or_reopen(self) -> None:
-        """Flush, or where that failed several times open the shard anew before; in the shard's thread."""
+        """Flush; if that failed several times, reopen the shard first. Runs in the shard's thread."""
         if self._closed:
             return
         try:
@@ -216,7 +217,7 @@ class LiveShard:
             self._failures = 0
 
     def _reopen(self) -> None:
-        """Close the shard, and load it from its files and its log. Raises StoreUnavailable; there is none then."""
+        """Close the shard, and load it from its files and its log. Raises StoreUnavailable; then no shard is open."""
         shard, self._shard = self._shard, None
         if shard is not None:
             shard.close()
@@ -236,7 +237,7 @@ class LiveShard:
         self._on_flush_failure()
 
     def _finish(self) -> None:
-        """Flush and close; what cannot be flushed is read back from the log, for the flush to be tried once more."""
+        """Flush and close; if the flush fails, reopen the shard from its log and flush once more."""
         try:
             try:
                 self._opened().flush()

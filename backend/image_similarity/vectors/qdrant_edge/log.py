@@ -1,9 +1,9 @@
-"""Edge's log on the disk: Edge maps it into memory and offers no call to sync it, but syncing its files does that too.
+"""Syncs Edge's log to disk. Edge maps the log into memory and has no call to sync it, but syncing its files works.
 
-open-5       the segment that is written to, the lowest number of those that are open
-open-6       the next one, empty
-closed-1200  what was full, on its way to the disk when it was closed
-first-index  which Edge syncs itself
+open-5       the segment that Edge writes to, the lowest number of the open ones
+open-6       the next segment, empty
+closed-1200  a full segment, which Edge began to write back when it closed it
+first-index  Edge syncs it itself
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from image_similarity.concurrency.grouped import Grouped
 
 _ATTEMPTS = 5
-"""Times that the files are listed again because one was closed, and so renamed, meanwhile."""
+"""Attempts, because a segment may be closed, and so renamed, after the files were listed."""
 
 
 class EdgeLog:
@@ -24,14 +24,14 @@ class EdgeLog:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: list[str] = []
-        """The segments that were there when all of them were last brought to disk."""
+        """The segments that existed when all of them were last synced."""
         self.broken = False
-        """Whether a sync has failed. The kernel then forgets what it could not write, and the next sync succeeds over a
-        hole, at which reading the log ends: nothing that is written to this log later may rely on it."""
+        """Whether a sync has failed. The kernel then forgets the pages that it could not write, and the next sync
+        succeeds although the log has a hole, where reading would stop: so later writes must not rely on this log."""
         self._group: Grouped[None] = Grouped(self._sync_for)
 
     async def sync(self) -> None:
-        """Return when all that was written before is on the disk; callers of one moment share it. Raises OSError."""
+        """Return when all earlier writes are on the disk; concurrent callers share one sync. Raises OSError."""
         try:
             await self._group.do(None)
         except OSError:
@@ -50,7 +50,7 @@ class EdgeLog:
 
     def _sync(self) -> None:
         segments = sorted(path.name for path in self._folder.iterdir() if path.name.startswith(("open-", "closed-")))
-        # As long as none is new, nothing was written to any but this one.
+        # If there is no new segment, Edge has written only to this one.
         current = [name for name in segments if name.startswith("open-")]
         current = sorted(current, key=lambda name: int(name.removeprefix("open-")))[:1]
         for name in current if segments == self._seen else segments:
@@ -61,7 +61,7 @@ class EdgeLog:
 def _sync_data(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # Spares the commit of a date that nobody reads; macOS has no such call.
+        # fdatasync does not commit the modification time, which is not needed; macOS lacks this call.
         getattr(os, "fdatasync", os.fsync)(handle)
     finally:
         os.close(handle)

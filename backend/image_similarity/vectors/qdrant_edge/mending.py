@@ -1,7 +1,7 @@
-"""Files of a shard that a power cut tore, or a disk damaged, and that can be made anew without losing an image.
+"""Repairs files of a shard that a power cut or a disk damaged, if they can be rebuilt without losing an image.
 
-They are moved to `damaged/` in the collection's folder, for whoever wants to look. What holds images, and cannot be
-made anew, is left as it is.
+Damaged files are moved to `damaged/` in the collection's folder, so that an operator can inspect them. Files that
+contain images cannot be rebuilt, and stay unchanged.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import qdrant_edge as edge
 DAMAGED = "damaged"
 
 _VERSION = "version.info"
-"""Of a segment's format; without it Edge takes the segment for one that was never finished, and passes it over."""
+"""File with the version of a segment's format; without it Edge skips the segment as unfinished."""
 
 
 def mend_documents(folder: Path) -> list[str]:
-    """Set aside small files that cannot be read, and write those anew that must be there; returns which they were.
+    """Move unreadable small files aside, and rewrite those that must exist; return their paths.
 
     Raises OSError.
     """
     shard = folder / "shard"
     documents = [shard / "edge_config.json", shard / "wal" / "first-index"]
     torn = [path for path in documents if path.exists() and not _is_json(path)]
-    # A segment of the log that nothing was written to yet.
+    # An empty segment of the log.
     torn += [path for path in (shard / "wal").glob("open-*") if not path.stat().st_size]
     for path in torn:
         _set_aside(folder, path)
@@ -36,13 +36,13 @@ def mend_documents(folder: Path) -> list[str]:
         if re.fullmatch(rb"\d+\.\d+\.\d+\S*", path.read_bytes().strip()) is None:
             torn.append(path)
             _set_aside(folder, path)
-            # Written once, when the segment was made; torn, it was made a moment before, by this engine.
+            # The file is written once, when the segment is made; so a torn one was made just before, by this version.
             path.write_text(_version())
     return [str(path.relative_to(folder)) for path in torn]
 
 
 def mend_indexes(folder: Path) -> list[str]:
-    """Set aside the indexes of all segments, which are made anew from the images' records; returns where they were.
+    """Move the indexes of all segments aside, which Edge rebuilds from the payloads; return their paths.
 
     Raises OSError.
     """
@@ -68,7 +68,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _version() -> str:
-    """Return the version of the segments that this engine makes."""
+    """Return the version of the segments that this version of Edge makes."""
     with tempfile.TemporaryDirectory() as folder:
         shard = edge.EdgeShard.create(
             folder, edge.EdgeConfig(vectors={"": edge.EdgeVectorParams(size=1, distance=edge.Distance.Dot)})

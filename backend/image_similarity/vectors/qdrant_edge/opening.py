@@ -1,4 +1,4 @@
-"""How the shard of a collection is opened, or made."""
+"""Opens the shard of a collection, or makes it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from image_similarity.vectors.qdrant_edge.keywords import ensure_text_indexes
 
 
 def open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeShard:
-    """Open the shard in a folder that is locked, or make it.
+    """Open the shard in a locked folder, or make it.
 
-    Raises ModelMismatch where it was made with another model, StoreUnavailable where its files cannot be read.
+    Raises ModelMismatch if it was made with another model, StoreUnavailable if its files cannot be read.
     """
     found = read_meta(folder)
     if found is not None and found != meta:
         if count_images(folder):
             raise mismatch(folder.name, made_with=found, running=meta)
-        # Nobody's images are lost: an empty collection just follows the model.
+        # No images are lost: an empty collection is made again for the new model.
         shutil.rmtree(folder)
         found = None
     if found is None and (folder / "shard").exists():
@@ -44,7 +44,7 @@ def open_shard(folder: Path, meta: CollectionMeta, language: str) -> edge.EdgeSh
         ensure_text_indexes(shard, language)
         if not metas_agree(folder):
             write_meta(folder, meta)
-    # Whatever Edge raises; what is open keeps every other process out.
+    # Any error of Edge: an open shard would lock out other processes.
     except BaseException as error:
         shard.close()
         raise StoreUnavailable(f"The indexes of {folder} cannot be made: {error}") from error

@@ -1,8 +1,8 @@
-"""Points of Qdrant Edge with their payloads, a few at a time.
+"""Reads points of Qdrant Edge with their payloads, a few at a time.
 
-Edge holds the interpreter's lock for the length of a call and reads a payload whole, whatever is wanted of it: 1 ms for
-62 kB of metadata with thousands of keys. So points are found without their payloads, which then come in parts, each a
-call of its own between which other calls have their turn. All that is made of a payload is made in the shard's thread.
+Edge holds the GIL during a call and reads a whole payload, even if only some fields are wanted: 1 ms for 62 kB of
+metadata with thousands of keys. So points are found without payloads, which are then read in parts, each in a separate
+call, so that other calls run in between. Payloads are also converted in the shard's thread.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any, Protocol, TypeVar
 import qdrant_edge as edge
 
 FIRST = 4
-"""Payloads of the first part, about as many milliseconds at worst."""
+"""Payloads in the first part; each takes about a millisecond at worst."""
 
 MOST = 256
-"""Payloads of a part, if they are small."""
+"""Maximum payloads per part, if they are small."""
 
 PART_SECONDS = 0.004
-"""What a part may take, as far as the one before it tells."""
+"""Target time per part in seconds, estimated from the part before."""
 
 T = TypeVar("T")
 Call = Callable[[edge.EdgeShard], T]
 
 
 class Found(Protocol):
-    """What Edge finds; its id is a UUID or a text."""
+    """A point that Edge returns; its id is a UUID or a text."""
 
     @property
     def id(self) -> Any: ...  # noqa: D102
@@ -48,10 +48,10 @@ async def with_payloads(
     make: Callable[[P, dict[str, Any]], T],
     fields: Sequence[str] | None = None,
 ) -> list[T]:
-    """Find points, and return what `make` makes of each and its payload, in the same order.
+    """Find points, and return the result of `make` for each point and its payload, in the same order.
 
-    `fields` names what is wanted of the payloads; None is for all. A point that goes meanwhile is left out. Raises
-    StoreUnavailable, and what `make` raises.
+    `fields` names the fields of the payloads to read; None reads all. A point that is deleted meanwhile is left out.
+    Raises StoreUnavailable, and what `make` raises.
     """
     wanted: Any = True if fields is None else edge.PayloadSelector.Include(list(fields))
 
@@ -81,5 +81,5 @@ async def with_payloads(
 
 
 def _next_size(size: int, took: float) -> int:
-    """Return how many payloads may take PART_SECONDS, if `size` of them `took` so many; growing fourfold at most."""
+    """Return how many payloads take PART_SECONDS if `size` payloads took `took` seconds; grows fourfold at most."""
     return max(1, min(MOST, 4 * size, int(size * PART_SECONDS / max(took, 1e-6))))

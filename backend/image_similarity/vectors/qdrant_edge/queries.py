@@ -1,4 +1,4 @@
-"""What a store can be asked for, in Qdrant Edge's words."""
+"""The queries of a store as objects of Qdrant Edge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from image_similarity.vectors.qdrant_edge.keywords import word_ranking
 def edge_ranking(
     wanted: StoreQuery, top_k: int, condition: edge.Filter | None, params: edge.SearchParams
 ) -> edge.Prefetch:
-    """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
+    """Return the ranking of up to `top_k` images that fulfil a condition; a whole query or a part of one."""
     match wanted:
         case KeywordQuery(text):
             return word_ranking(text, top_k, condition)
@@ -37,7 +37,7 @@ def edge_ranking(
 
 
 def edge_query(wanted: VectorQuery) -> edge.Query:
-    """Return what is wanted as a query."""
+    """Return a query by embeddings as a query of Edge."""
     match wanted:
         case BestScore():
             return edge.Query.RecommendBestScore(_examples(wanted), using=VECTOR)
@@ -46,7 +46,7 @@ def edge_query(wanted: VectorQuery) -> edge.Query:
         case RelevanceFeedback():
             return edge.Query.FeedbackNaive(_feedback(wanted), using=VECTOR)
         case _:
-            # The stub asks for a list, but any sequence of floats is taken, and an array far faster.
+            # The type stub demands a list, but Edge takes any sequence of floats, and an array far faster.
             vector: Any = wanted
             return edge.Query.Nearest(vector, using=VECTOR)
 

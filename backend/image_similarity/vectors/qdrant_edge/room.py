@@ -1,10 +1,10 @@
-"""Room on the disk for what Qdrant Edge writes through memory, without which the kernel ends the process.
+"""Reserves disk space for the memory-mapped files of Qdrant Edge; without it the kernel would kill the process.
 
-Edge makes its files larger than what is in them (a small collection has 200 MB of holes) and writes to them through
-memory. If the disk has no block left for a page of a hole, that is no error which anybody could handle, but SIGBUS; on
-some file systems (tmpfs) reading a hole is enough. So once the disk has little free, the holes are given their blocks
-beforehand, and Edge is not called to write without some room for files that it may add. While there is ample room
-nothing is done, so that a collection takes no more than it needs.
+Edge makes its files larger than their contents (a small collection has 200 MB of holes) and writes to them through
+memory. If the disk has no block left for a page of a hole, the result is not an error that we could handle, but SIGBUS;
+on some file systems (tmpfs) reading a hole is enough. So when the disk has little free space, we allocate the blocks
+of the holes beforehand, and refuse writes unless there is room for the files that Edge may add. While there is ample
+space we do nothing, so that a collection takes no more than it needs.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from image_similarity.domain.errors import DiskFull
 from image_similarity.telemetry.logging import get_logger
 
 AMPLE = 2 * 2**30
-"""Bytes that are free while nothing has to be done: more than a disk loses between two looks, 5 s apart."""
+"""Free bytes from which nothing needs to be done: more than a disk loses between two checks, 5 s apart."""
 
 GROWTH = 64 * 2**20
-"""Bytes that must be free for a call which adds something: more than the pages that it may need of new files."""
+"""Bytes that must be free for a call that adds data: more than the pages of new files that it may need."""
 
 SHRINKAGE = 2**20
-"""Bytes that must be free for a deletion, which is a few bytes more of the log."""
+"""Bytes that must be free for a deletion, which adds a few bytes to the log."""
 
 SPARE = 16 * 2**20
-"""Size of a file that only takes room: it is removed on a full disk, for deletions and the store's start."""
+"""Bytes of a file that only reserves space: it is removed on a full disk, so that deletions and a start succeed."""
 
 _SPARE_NAME = "spare"
 
 
 def require(folder: Path, least: int) -> None:
-    """Raise DiskFull if a collection's disk has less than `least` bytes free; called before each call that writes."""
+    """Raise DiskFull if a collection's disk has less than `least` bytes free. Call it before each write."""
     if _free(folder) < least and (free := secure(folder)) < least:
         raise DiskFull(
             f"The disk of DATA_DIR has {free / 2**20:,.1f} MiB free, and the vector store needs {least / 2**20:,.0f} "
@@ -42,7 +42,7 @@ def require(folder: Path, least: int) -> None:
 
 
 def require_to_open(folder: Path) -> None:
-    """Raise DiskFull if reading a collection's files could end the process."""
+    """Raise DiskFull if reading a collection's files could kill the process."""
     free = secure(folder, leave=0)
     holes = sum(hole for _, _, hole in _holes(folder / "shard"))
     if holes and free < GROWTH:
@@ -54,7 +54,7 @@ def require_to_open(folder: Path) -> None:
 
 
 def secure(folder: Path, *, leave: int = GROWTH) -> int:
-    """Give holes their blocks if little is free, as far as `leave` bytes stay free; returns the bytes that are free."""
+    """Allocate the blocks of holes if little is free, as long as `leave` bytes stay free; return the free bytes."""
     free = _free(folder)
     if free >= AMPLE:
         return free
@@ -83,11 +83,11 @@ def _free(folder: Path) -> int:
 
 
 def _holes(folder: Path) -> Iterator[tuple[Path, int, int]]:
-    """Yield files with holes, their sizes, and the bytes that are missing."""
+    """Yield (path, size, bytes of holes) of each file with holes."""
     for base, _, names in os.walk(folder):
         for name in names:
             path = Path(base, name)
-            # Edge may remove one at any moment.
+            # Edge may remove a file at any moment.
             with suppress(FileNotFoundError):
                 state = path.stat()
                 if (hole := state.st_size - state.st_blocks * 512) > 0:
@@ -95,8 +95,8 @@ def _holes(folder: Path) -> Iterator[tuple[Path, int, int]]:
 
 
 def _fill(path: Path, size: int) -> None:
-    """Give a file all its blocks; what is in it stays. What fails is told by the bytes that are free afterwards."""
-    # Not on macOS.
+    """Allocate all blocks of a file without changing it. Callers notice a failure by the free bytes afterwards."""
+    # macOS lacks this call.
     if not hasattr(os, "posix_fallocate"):
         return
     try:

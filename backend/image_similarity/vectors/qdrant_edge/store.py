@@ -1,4 +1,4 @@
-"""The vector store in this process: Qdrant's own engine (Qdrant Edge) on a folder."""
+"""The vector store in this process: Qdrant's engine as a library (Qdrant Edge), on a folder."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from image_similarity.vectors.qdrant_edge.queries import edge_ranking
 from image_similarity.vectors.qdrant_edge.room import GROWTH, SHRINKAGE, taken
 
 _SEARCH_EF = 128
-"""Candidates that HNSW keeps while it searches; Qdrant's own default follows ef_construct (100)."""
+"""Candidates that HNSW keeps during a search; Qdrant's default is ef_construct (100)."""
 
 _TERMS = EdgeFilterBuilder()
 
 
 def inspect_collection(folder: Path, lock: FolderLock | None = None) -> ExistingCollection | None:
-    """Look into the collection in `folder`, or return None where there is none.
+    """Return model and size of the collection in `folder`, or None if there is none.
 
-    A caller that holds the folder's `lock` hands it in. Raises FolderInUse where another process has it open,
-    StoreUnavailable where its files cannot be read.
+    A caller that holds the folder's `lock` passes it. Raises FolderInUse if another process has the folder open,
+    StoreUnavailable if its files cannot be read.
     """
     if not folder.exists():
         return None
@@ -74,12 +74,12 @@ class EmbeddedStore:
     ) -> EmbeddedStore:
         """Open the collection in `folder`, or make it; `language` is that of its keywords (see `keywords.Language`).
 
-        A `lock` that the caller took is the store's from now on: it is released when the store is closed or cannot be
-        opened. `on_flush_failure` is called, in another thread, whenever what was written cannot be brought to disk.
-        A `durable` store acknowledges what a power cut cannot take any more.
+        The store takes over a `lock` that the caller holds, and releases it when the store is closed or cannot be
+        opened. `on_flush_failure` is called in another thread for each flush that fails. A `durable` store
+        acknowledges a write only when a power cut cannot lose it.
 
-        Raises ModelMismatch where it was made with another model, FolderInUse where another process has it
-        open, StoreUnavailable where its files cannot be read.
+        Raises ModelMismatch if it was made with another model, FolderInUse if another process has it open,
+        StoreUnavailable if its files cannot be read.
         """
         lock = lock or FolderLock.take(folder)
         try:
@@ -95,7 +95,7 @@ class EmbeddedStore:
         await self._shard.write(lambda shard: shard.update(operation))
 
     async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:  # noqa: ARG002
-        """Write one record: within one process nothing comes in between, or lands late; see `VectorStore`."""
+        """Write one record; see `VectorStore`. In one process no other write can come in between or land late."""
         await self.upsert([(record, vector)])
         return True
 
@@ -105,7 +105,7 @@ class EmbeddedStore:
         operation = edge.UpdateOperation.set_payload([point_id(before.image_id)], metadata_fields(metadata, tagging))
 
         def change(shard: edge.EdgeShard) -> bool:
-            # Nothing comes in between: there is one thread for all calls, and one process for the folder.
+            # No write can come in between: one thread makes all calls, and one process has the folder.
             found = shard.count(unchanged) == 1
             if found:
                 shard.update(operation)
@@ -148,7 +148,7 @@ class EmbeddedStore:
         return found
 
     async def backfill(self) -> int:
-        """Bring some points of an earlier version up to date; see `VectorStore`."""
+        """Update some points of an earlier version; see `VectorStore`."""
         return await self._shard.write(backfill)
 
     async def get(self, image_id: str) -> ImageRecord | None:
@@ -156,7 +156,7 @@ class EmbeddedStore:
         return (await self.get_many([image_id])).get(image_id)
 
     async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
-        """Return the records of those that are indexed; see `VectorStore`."""
+        """Return the records of indexed images; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id) for image_id in image_ids]
         records = await with_payloads(
             self._shard.run, lambda shard: shard.retrieve(ids, with_payload=False, with_vector=False), _record
@@ -168,7 +168,7 @@ class EmbeddedStore:
         return (await self.get_vectors([image_id])).get(image_id)
 
     async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
-        """Return the embeddings of those that are indexed; see `VectorStore`."""
+        """Return the embeddings of indexed images; see `VectorStore`."""
         names = {point_id(image_id): image_id for image_id in image_ids}
         ids: list[Any] = [*names]
 
@@ -182,7 +182,7 @@ class EmbeddedStore:
         """Return a page, newest first; see `VectorStore`."""
         start = Cursor.decode(cursor) if cursor is not None else None
         request = edge.ScrollRequest(
-            # One more than asked for tells whether there is a next page.
+            # One more than the page shows whether there is a next page.
             limit=limit + 1,
             filter=after_cursor_filter(start, _TERMS) if start else None,
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
@@ -216,12 +216,12 @@ class EmbeddedStore:
         return await self._shard.run(lambda shard: [to_vector(point) for point in shard.scroll(request)[0]])
 
     async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
-        """Return what the field indexes know; see `VectorStore`."""
+        """Return the indexed metadata fields; see `VectorStore`."""
         queries = EdgeFacets(self._shard.run)
         return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
-        """Remove one image; see `VectorStore`."""
+        """Delete one image; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id)]
 
         def remove(shard: edge.EdgeShard) -> list[edge.Record]:
@@ -240,7 +240,7 @@ class EmbeddedStore:
         return await self._shard.run(lambda shard: shard.count(request))
 
     async def check(self) -> None:
-        """Ask, and tell what cannot be brought to disk; see `VectorStore`."""
+        """Raise StoreUnavailable if the shard fails or cannot be flushed; see `VectorStore`."""
         await self._shard.check()
 
     async def info(self, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002
@@ -258,7 +258,7 @@ class EmbeddedStore:
     async def close(self) -> None:
         """Flush and close the shard, so that another process can open it; closing twice is harmless.
 
-        Raises StoreUnavailable where what was written last may be lost.
+        Raises StoreUnavailable if the latest writes may be lost.
         """
         await self.field_indexes.close()
         try:
@@ -267,11 +267,11 @@ class EmbeddedStore:
             self._lock.release()
 
     async def optimize(self) -> bool:
-        """Build the HNSW graph and drop deleted points; returns False where there was nothing to do.
+        """Build the HNSW graph and drop deleted points; return False if there was nothing to do.
 
-        Stops the whole interpreter while it runs (20 s for 50,000 vectors): never to be called while serving.
+        Blocks the whole interpreter (20 s for 50,000 vectors), so never call it in a running server.
         """
-        # What there is stays until its copy is whole.
+        # The old files stay until their copies are complete.
         done = await self._shard.grow(lambda shard: shard.optimize(), GROWTH + taken(self._shard.folder))
         await self._shard.run(lambda shard: shard.flush())
         return done

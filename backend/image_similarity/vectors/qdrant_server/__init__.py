@@ -1,1 +1,1 @@
-"""The store on Qdrant servers."""
+"""The vector store on Qdrant servers."""

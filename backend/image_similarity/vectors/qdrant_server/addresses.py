@@ -1,4 +1,4 @@
-"""The addresses of Qdrant nodes: read from QDRANT_URL, and found behind a DNS name."""
+"""Addresses of Qdrant nodes, from QDRANT_URL and from DNS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One node's."""
+    """The address of one node."""
 
     url: str
     grpc_port: int
@@ -37,9 +37,9 @@ def _address(url: str, grpc_port: int) -> Address:
 
 
 async def expand(named: Address) -> list[Address]:
-    """Return one address per node behind a DNS name such as a headless Service's, or the name's own.
+    """Return one address per node behind a DNS name such as that of a headless Service, or the name itself.
 
-    A certificate is issued for the name, so an https: name stays whole.
+    An https: name is not resolved, because its certificate is issued for the name.
     """
     parts = urlsplit(named.url)
     host = parts.hostname or ""
@@ -48,11 +48,11 @@ async def expand(named: Address) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, parts.port or 80, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        # The call itself fails with the reason.
+        # The call itself will fail with the reason.
         return [named]
     v4 = sorted({str(entry[4][0]) for entry in found if entry[0] == socket.AF_INET})
     v6 = sorted({f"[{entry[4][0]}]" for entry in found if entry[0] == socket.AF_INET6})
-    # Not both: a node of a dual-stack cluster would count twice.
+    # Not both: a node of a dual-stack cluster would count twice. Prefer IPv4.
     hosts = v4 or v6
     if len(hosts) < 2:
         return [named]

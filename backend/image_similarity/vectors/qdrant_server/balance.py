@@ -1,4 +1,4 @@
-"""Bringing the copies of a collection to where they should be, one step after the other, while everything goes on."""
+"""Moves the copies of a collection to where they should be, step by step, while the cluster keeps serving."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.placement import carry_out, read
 
 _ATTEMPTS = 3
-"""Times in a row that a step may fail."""
+"""Consecutive failures of a step after which the run stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to wait for what, in seconds."""
+    """Waiting times, in seconds."""
 
     look: float = 1.0
-    """Between two looks at the cluster."""
+    """Between two readings of the placement."""
     begin: float = 15.0
-    """Until a step that was asked for is seen to be under way or done, and until one that is gone has failed."""
+    """Until a requested step must have begun, and until a step whose transfer disappeared counts as failed."""
     repair: float = 30.0
-    """For Qdrant to repair broken copies by itself, which it does from what they lack instead of anew."""
+    """For Qdrant to repair broken copies by itself, because it sends only the missing part instead of a whole copy."""
     away: float = 60.0
-    """For a cluster that does not answer."""
+    """For a cluster that does not answer to come back."""
     transfer: float = 3600.0
     """For one transfer."""
 
@@ -37,22 +37,22 @@ USUAL = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is."""
+    """Progress of a run."""
 
     done: int
-    """Steps."""
+    """Finished steps."""
     total: int
-    """With those that are planned now."""
+    """Finished and planned steps."""
     doing: str
     detail: str = ""
-    """Qdrant's own words of a transfer."""
+    """Qdrant's text about a transfer."""
 
 
 class Balance:
-    """One run; `under_way` and `done` may be looked at whenever it was stopped.
+    """One run; `under_way` and `done` may be read after it was stopped.
 
-    Nothing has to be remembered: a run that was cancelled, or whose process died, leaves a cluster in which at most
-    one transfer goes on by itself, and the next run begins with what it finds.
+    A run keeps no state outside of the cluster: after it was cancelled, or its process died, at most one transfer goes
+    on by itself, and the next run begins with the placement that it finds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Balance:
         pace: Pace | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
-        """`wanted` is how many copies each shard should have."""
+        """`wanted` is the number of copies per shard; `lost` are the ids of nodes that are gone for good."""
         self._calls = calls
         self._name = name
         self._wanted = wanted
@@ -73,15 +73,15 @@ class Balance:
         self._pace = pace or USUAL
         self._on_progress = on_progress
         self.done: list[str] = []
-        """The steps so far, in words."""
+        """The finished steps, as sentences."""
         self.under_way: str | None = None
         self._repaired_until: float | None = None
 
     async def run(self) -> Placement:
-        """Carry out steps until none is left, and return the placement then.
+        """Carry out steps until none is left, and return the final placement.
 
-        Raises StoreUnavailable where a step fails again and again, or does not end in time, and InvalidRequest where a
-        node that is given up answers.
+        Raises StoreUnavailable if a step fails repeatedly or does not end in time, and InvalidRequest if a node in
+        `lost` answers.
         """
         failures, most = 0, 0
         while True:
@@ -105,14 +105,14 @@ class Balance:
                 )
 
     async def _step(self, step: Step, placement: Placement, total: int) -> str | None:
-        """Carry out a step and wait for its end; returns why it failed, or None where it was done."""
+        """Carry out a step and wait for its end; return why it failed, or None if it was done."""
         doing = self.under_way = describe(step, placement)
         self._tell(doing, total)
         refusal = "the transfer ended without a copy."
         try:
             await carry_out(self._calls, self._name, step)
         except StoreUnavailable as error:
-            # It may be done nevertheless: what counts is what is there.
+            # The step may be done nevertheless: the placement shows it.
             refusal = str(error)
         started = gone_since = monotonic()
         while True:
@@ -136,7 +136,7 @@ class Balance:
                 self._check_time(started, doing)
 
     async def _settled(self) -> Placement:
-        """Read the placement when no transfer is under way, and Qdrant has had time to repair what it can."""
+        """Return the placement once no transfer is under way, and Qdrant has had time to repair copies."""
         started, total = monotonic(), len(self.done)
         while True:
             now = await self._look()
@@ -147,7 +147,7 @@ class Balance:
                 for copy in now.copies
             )
             if broken and self._repaired_until is None:
-                # Once a run: what was not repaired by then will not be.
+                # Once per run: a copy that Qdrant has not repaired by then stays broken.
                 self._repaired_until = monotonic() + self._pace.repair
             if not moving and not (broken and monotonic() < (self._repaired_until or 0.0)):
                 return now
@@ -160,7 +160,7 @@ class Balance:
             await asyncio.sleep(self._pace.look)
 
     async def _look(self) -> Placement:
-        """Read the placement; a cluster that is away for a moment is waited for."""
+        """Return the placement; wait if the cluster does not answer for a moment."""
         started = monotonic()
         while True:
             try:

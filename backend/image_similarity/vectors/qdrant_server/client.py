@@ -1,7 +1,7 @@
-"""Calls to a Qdrant cluster: within a time limit, repeated on another node, errors translated to ours.
+"""Calls to a Qdrant cluster: with a time limit, repeated on other nodes, and with errors translated to ours.
 
-A read that one node has not answered after `HEDGE_SECONDS` is sent to a second one as well, and the first answer counts
-(Dean and Barroso, "The Tail at Scale", 2013). A write goes to one node after the other.
+If one node has not answered a read after `HEDGE_SECONDS`, the read goes to a second node too, and the first answer
+counts (Dean and Barroso, "The Tail at Scale", 2013). A write goes to one node at a time.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ T = TypeVar("T")
 Call = Callable[[AsyncQdrantClient], Awaitable[T]]
 
 ATTEMPTS = 3
-"""Times that a read is tried; a node that restarts takes longer, a lost connection or an elected leader does not."""
+"""Attempts of a read: enough for a lost connection or an election, but not for a node that restarts."""
 
 WRITE_ATTEMPTS = 5
-"""Times that a write is tried: after a leader died, each other node fails once before they agree on a new one."""
+"""Attempts of a write: after a leader died, each other node fails once before they agree on a new one."""
 
 WRITE_TIMEOUTS = 3
-"""A write may take so many times as long as one attempt of it."""
+"""Time limit of a write, as a multiple of that of one attempt."""
 
 HEDGE_SECONDS = 0.4
-"""How long a read waits for one node before it asks a second one too; searches take tens of milliseconds."""
+"""Seconds that a read waits for one node before it asks a second one too; searches take tens of milliseconds."""
 
 MAX_HEDGES = 8
-"""Reads per process that two nodes work on at a time: a cluster that is slow as a whole gets no double load."""
+"""Maximum concurrent reads per process on two nodes, so that a cluster that is slow as a whole gets no double load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Written(Generic[T]):
 
     answer: T
     abandoned: bool
-    """Whether an earlier attempt was given up that may have reached Qdrant: it may still be applied, later."""
+    """Whether an earlier attempt was given up that may have reached Qdrant: it may still be applied later."""
 
 
 class QdrantCalls:
-    """Calls about one collection; the connections are opened at the first one."""
+    """Calls about one collection; the first call opens the connections."""
 
     def __init__(self, connection: Connection, collection: str = "") -> None:
         """Raises ValueError for an address that cannot be read."""
@@ -68,7 +68,7 @@ class QdrantCalls:
         self._grpc_port = connection.grpc_port
         self._timeout = connection.timeout
         self.settle_seconds = connection.settle_seconds
-        """How long to wait for a cluster that is not complete yet."""
+        """Seconds to wait for a cluster that is not complete yet."""
         self._nodes = Nodes(connection)
         self._settling = Settling(collection, connection.settle_seconds)
         self._hedges = 0
@@ -76,11 +76,11 @@ class QdrantCalls:
 
     @property
     def url(self) -> str:
-        """Where the server is, as it was configured."""
+        """Address of the server, as configured."""
         return self._url
 
     async def run(self, call: Call[T], *, attempts: int = ATTEMPTS) -> T:
-        """Make a call that does no harm when it is made twice, even at the same time.
+        """Make a call that may safely run twice, even at the same time.
 
         Raises StoreUnavailable if it fails, or does not succeed within the time limit.
         """
@@ -99,9 +99,9 @@ class QdrantCalls:
             raise StoreUnavailable(self._failure(error, self._timeout)) from error
 
     async def write(self, call: Call[T], *, attempts: int = WRITE_ATTEMPTS) -> Written[T]:
-        """Make a call that changes something and may be made twice, one attempt after the other.
+        """Make an idempotent call that changes data, one attempt after the other.
 
-        Raises WriteOutcomeUnknown if it fails but may have been done, or may still be, and StoreUnavailable if not.
+        Raises WriteOutcomeUnknown if it fails but may have been or may still be applied, otherwise StoreUnavailable.
         """
         lost, limit = False, self._timeout
 
@@ -138,7 +138,7 @@ class QdrantCalls:
             await self._nodes.close()
 
     async def _settled(self, make: Callable[[], Awaitable[T]]) -> T:
-        """Make a call again if it failed because shards were not active yet, once they are."""
+        """Make a call; if it fails because shards are not active yet, wait for them and make it again."""
         try:
             return await make()
         except FAILURES as error:
@@ -151,7 +151,7 @@ class QdrantCalls:
         return await self._settling.wait(node.client)
 
     async def _hedged(self, call: Call[T]) -> T:
-        """Return the first answer, of one node or, if that one is slow, of a second one."""
+        """Return the first answer of one node or, if that node is slow, of two."""
         first, *others = await self._open_nodes()
         if not others:
             return await self._ask(first, call)
@@ -193,7 +193,7 @@ class QdrantCalls:
         if isinstance(error, TimeoutError):
             get_logger().warning("qdrant_failed", url=self._url, error=f"no answer within {limit:g} s")
             return f"Qdrant did not answer within {limit:g} s."
-        # Its addresses are no business of callers, and the operator's only way to find what is wrong.
+        # The log has the addresses, which the operator needs; callers must not learn them.
         get_logger().warning("qdrant_failed", url=self._url, error=reason(error))
         failed = f"Qdrant failed: {told(error)}"
         if never_reached_grpc(error):
@@ -207,7 +207,7 @@ class QdrantCalls:
 
 
 async def _first_answer(tasks: Sequence[asyncio.Future[T]]) -> T:
-    """Return the first success, or raise the last failure."""
+    """Return the first result, or raise the last failure."""
     for finished in asyncio.as_completed(tasks):
         try:
             return await finished
@@ -217,7 +217,7 @@ async def _first_answer(tasks: Sequence[asyncio.Future[T]]) -> T:
 
 
 def _retries(attempts: int, *, several: bool) -> AsyncIterable[stamina.Attempt]:
-    """Return the attempts at a call, with growing pauses between them."""
+    """Return the attempts of a call, with growing pauses between them."""
 
     def pause(error: Exception) -> bool | float:
         if isinstance(error, ResourceExhaustedResponse):

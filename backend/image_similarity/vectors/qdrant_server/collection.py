@@ -1,4 +1,4 @@
-"""Making and recognising a collection on a Qdrant server."""
+"""Makes a collection on a Qdrant server, and recognises an existing one."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from image_similarity.vectors.qdrant_server.placement import wait_for_peers
 INDEX_TYPES = {kind: models.PayloadSchemaType(kind.value) for kind in IndexKind}
 
 _KNOWN_EVERYWHERE = 10.0
-"""Seconds until every node of a cluster knows of a collection that one of them has just made."""
+"""Seconds within which every node of a cluster knows a new collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """How a collection is spread, indexed and compressed; settled when it is made, by the first that starts."""
+    """How a collection is sharded, indexed and compressed; the process that makes the collection decides it."""
 
     shards: int = 3
     replicas: int = 1
     """Copies of each shard."""
     expected_nodes: int | None = None
-    """Of the cluster, before the collection is made; None is any."""
+    """Nodes that the cluster must have before the collection is made; None for any number."""
     write_consistency_factor: int | None = None
-    """Copies that must have taken a write for it to succeed; None is 1, see docs/decisions/0001-qdrant-writes.md."""
+    """Copies that must confirm a write; None means 1, see docs/decisions/0001-qdrant-writes.md."""
     hnsw_m: int = 16
-    """Edges a vector has in the graph."""
+    """Edges per vector in the graph."""
     hnsw_ef_construct: int = 100
-    """Candidates kept while the graph is built."""
+    """Candidates that are kept while the graph is built."""
     quantize: bool = True
-    """Keep an int8 copy of the vectors in memory, a quarter of their size, to search in."""
+    """Search in an int8 copy of the vectors, which is kept in memory and has a quarter of their size."""
 
 
 async def find(calls: QdrantCalls, name: str) -> tuple[CollectionMeta, models.CollectionInfo] | None:
-    """Return what a collection was made with and its state, or None where there is none.
+    """Return the model of a collection and its state, or None if there is none.
 
-    Raises ModelMismatch where something else than this program made it, StoreUnavailable.
+    Raises ModelMismatch if another program made it, and StoreUnavailable.
     """
     if not await calls.run(lambda client: client.collection_exists(name)):
         return None
@@ -61,28 +61,28 @@ async def find(calls: QdrantCalls, name: str) -> tuple[CollectionMeta, models.Co
 
 
 async def ensure(calls: QdrantCalls, name: str, meta: CollectionMeta, layout: CollectionConfig) -> None:
-    """Make the collection unless it is there; any number of processes may do so at once.
+    """Make the collection unless it exists; any number of processes may call this at once.
 
-    Raises ModelMismatch where it was made with another model, StoreUnavailable.
+    Raises ModelMismatch if it was made with another model, and StoreUnavailable.
     """
     found = await find(calls, name) or await _create(calls, name, meta, layout)
     made_with, info = found
-    # An empty one too: another process may be about to fill it, so it is never replaced.
+    # Never replace even an empty collection, because another process may be about to fill it.
     if made_with != meta:
         raise mismatch(name, made_with=made_with, running=meta)
     if layout.write_consistency_factor is None:
         await _lower_write_consistency(calls, name, info)
     for path, kind in OWN_INDEXES.items():
-        # The first process may have stopped between the collection and its indexes.
+        # The process that made the collection may have stopped before it made the indexes.
         if path not in info.payload_schema:
             await create_index(calls, name, path, kind, wait=True)
     if REVISION not in info.payload_schema and _wants_indexes(info):
-        # Elsewhere it would cost memory for nothing: the condition names the point as well.
+        # Only if the server demands it: the condition names the point as well, so the index would only cost memory.
         await create_index(calls, name, REVISION, IndexKind.UUID, wait=False)
 
 
 async def create_index(calls: QdrantCalls, name: str, path: str, kind: IndexKind, *, wait: bool) -> None:
-    """Make an index of a payload field; harmless where it is there. Raises StoreUnavailable."""
+    """Make an index of a payload field; harmless if it exists. Raises StoreUnavailable."""
     await calls.write(
         lambda client: client.create_payload_index(name, field_name=path, field_schema=INDEX_TYPES[kind], wait=wait)
     )
@@ -95,10 +95,10 @@ async def _create(
         await _wait_for_nodes(calls, layout.expected_nodes)
     failure: StoreUnavailable | None = None
     try:
-        # Once: a repetition would find the collection that the first attempt has made.
+        # One attempt only: a second one would find the collection that the first one has made.
         await calls.write(lambda client: _request(client, name, meta, layout), attempts=1)
     except StoreUnavailable as error:
-        # Another process was first, or the answer got lost. Whatever it was: what counts is what is there now.
+        # Another process was first, or the answer got lost: check below whether the collection exists now.
         failure = error
     deadline = monotonic() + _KNOWN_EVERYWHERE
     while (found := await find(calls, name)) is None:
@@ -111,7 +111,7 @@ async def _create(
 
 
 async def _wait_for_nodes(calls: QdrantCalls, expected: int) -> None:
-    """Wait for the nodes among which Qdrant shares out the shards, once and for all."""
+    """Wait for all nodes, because Qdrant distributes the shards only once, when the collection is made."""
 
     def tell(nodes: list[str]) -> None:
         get_logger().info("waiting_for_qdrant_nodes", expected=expected, there=nodes)
@@ -120,12 +120,12 @@ async def _wait_for_nodes(calls: QdrantCalls, expected: int) -> None:
 
 
 def _may_come(failure: StoreUnavailable) -> bool:
-    """Return whether the collection may be there a moment after this failure to make it."""
+    """Return whether the collection may appear shortly after this failure to make it."""
     return isinstance(failure, WriteOutcomeUnknown) or is_conflict(failure.__cause__)
 
 
 async def _lower_write_consistency(calls: QdrantCalls, name: str, info: models.CollectionInfo) -> None:
-    """Change a collection of an earlier release, which asked for all copies: one dead node stopped every write."""
+    """Change a collection of an earlier release, which required all copies: one dead node stopped all writes."""
     factor = info.config.params.write_consistency_factor or 1
     if factor == 1:
         return
@@ -141,7 +141,7 @@ async def _lower_write_consistency(calls: QdrantCalls, name: str, info: models.C
 
 
 def _wants_indexes(info: models.CollectionInfo) -> bool:
-    """Tell whether writes under a condition on a field without an index are refused, as Qdrant Cloud has it."""
+    """Return whether the server refuses conditional writes on fields without an index, as Qdrant Cloud does."""
     strict = info.config.strict_mode_config
     return strict is not None and bool(strict.enabled) and strict.unindexed_filtering_update is False
 

@@ -1,4 +1,4 @@
-"""A Qdrant server's answers to `vectors/facets.py`."""
+"""The queries of `vectors/facets.py` to a Qdrant server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class QdrantFacets:
         self._name = name
 
     async def indexes(self) -> dict[str, Index]:
-        """Return what is indexed, by payload path; an index of a type that this program never makes is passed over."""
+        """Return the indexes by payload path, without those of types that this program never makes."""
         kinds = {data_type: kind for kind, data_type in INDEX_TYPES.items()}
         state = await self._calls.run(lambda client: client.get_collection(self._name))
         return {
@@ -29,12 +29,12 @@ class QdrantFacets:
         }
 
     async def texts(self, path: str, limit: int) -> list[tuple[str, int]]:
-        """Let every shard name its most frequent ones, which is quick and a little off; see `FacetQueries`."""
+        """Combine the most frequent values of every shard, which is quick but not exact; see `FacetQueries`."""
         answer = await self._calls.run(lambda client: client.facet(self._name, key=path, limit=limit))
         return [(str(hit.value), hit.count) for hit in answer.hits]
 
     async def ends(self, path: str) -> list[dict[str, Any]]:
-        """Ask for the first in either order."""
+        """Return the payloads of the first point in ascending and in descending order."""
         ends = [await self._first(path, direction) for direction in (models.Direction.ASC, models.Direction.DESC)]
         return [point.payload or {} for points in ends for point in points]
 

@@ -1,4 +1,4 @@
-"""What a failed call to Qdrant means: whether it passes by itself, whether a write may have been done, why it failed.
+"""Classifies failed calls to Qdrant: whether they are transient, whether a write may have been applied, and why.
 
 The classes follow Qdrant 1.19: `CollectionError::is_transient` (lib/collection/src/operations/types.rs) and its status
 over REST (src/actix/helpers.rs) and gRPC (lib/storage/src/content_manager/conversions.rs).
@@ -15,7 +15,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 FAILURES = (ApiException, ResourceExhaustedResponse, grpc.aio.AioRpcError, grpc.aio.UsageError)
-"""All that the client raises when a call fails."""
+"""All exceptions that the client raises if a call fails."""
 
 _BUSY_STATUS = {429, 502, 504}
 _SERVICE_STATUS = {408, 500, 503, 507}
@@ -27,7 +27,7 @@ _SERVICE_CODE = {
     grpc.StatusCode.CANCELLED,
 }
 _NEVER_SENT = ("failed to connect to all addresses", "connections to all backends failing")
-"""gRPC's own words: it has no code for a call that was never sent. Without them the outcome counts as unknown."""
+"""Messages of gRPC, which has no code for a call that was never sent. Without them the outcome counts as unknown."""
 _NOT_ALLOWED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 
@@ -45,7 +45,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Return whether the node does not know the collection; one that has just come back learns of it later."""
+    """Return whether the node does not know the collection; a node that has just come back learns of it later."""
     match error:
         case UnexpectedResponse():
             return error.status_code == 404
@@ -56,7 +56,7 @@ def is_not_found(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException | None) -> bool:
-    """Return whether what was to be made is there already."""
+    """Return whether the object that the call should make exists already."""
     match error:
         case UnexpectedResponse():
             return error.status_code == 409
@@ -67,7 +67,7 @@ def is_conflict(error: BaseException | None) -> bool:
 
 
 def may_be_settling(error: BaseException) -> bool:
-    """Return whether Qdrant answered with what it also answers while shards are not active yet."""
+    """Return whether Qdrant's answer may mean that shards are not active yet."""
     match error:
         case UnexpectedResponse():
             return error.status_code in _SERVICE_STATUS
@@ -78,7 +78,7 @@ def may_be_settling(error: BaseException) -> bool:
 
 
 def blames_node(error: BaseException) -> bool:
-    """Return whether the node itself did not answer: no connection, or none that lasted, or silence."""
+    """Return whether the node itself did not answer: no connection, a lost connection, or a time-out."""
     match error:
         case TimeoutError():
             return True
@@ -91,7 +91,7 @@ def blames_node(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Return whether it is certain that Qdrant did not do what it was asked, and will not.
+    """Return whether it is certain that Qdrant has not executed the call, and will not.
 
     Qdrant refused the call, is too busy to begin it, or was never reached.
     """
@@ -109,7 +109,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def never_reached_grpc(error: BaseException) -> bool:
-    """Return whether nothing answered where gRPC was tried, which is another port than that of the URL."""
+    """Return whether nothing answered on the gRPC port, which differs from the port of the URL."""
     return (
         isinstance(error, grpc.aio.AioRpcError)
         and error.code() is grpc.StatusCode.UNAVAILABLE
@@ -118,7 +118,7 @@ def never_reached_grpc(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return the failure as a text that holds no secret."""
+    """Return the failure as a text without secrets."""
     match error:
         case UnexpectedResponse(status_code=401 | 403):
             return "it wants another API key (QDRANT_API_KEY)."
@@ -139,7 +139,7 @@ def reason(error: BaseException) -> str:
 _LABEL = r"[A-Za-z0-9_](?:[\w-]*\w)?"
 _HEX = "[0-9A-Fa-f]{1,4}"
 _ADDRESS = re.compile(
-    # A URL; what gRPC calls a peer; an address of IPv4 or IPv6; a name with a port; a name that only a cluster knows.
+    # A URL; gRPC's name of a peer; an IPv4 or IPv6 address; a name with a port; a name that is internal to a cluster.
     r"[a-z][a-z0-9+.-]*://[^\s\"'<>,;)\]]+(?:\][^\s\"'<>,;)]*)?"
     r"|(?:ipv[46]:|dns:)[^\s,;\"')]*[^\s,;:\"').]"
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b"
@@ -151,14 +151,14 @@ _ADDRESS = re.compile(
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/:'\"]+/)+(?=[^\s/])")
 
 TOLD_AT_MOST = 500
-"""Characters of a failure that callers are told; the log has them all."""
+"""Maximum characters of a failure in errors for callers; the log has the whole text."""
 
 
 def told(error: BaseException) -> str:
-    """Return the failure as callers are told it: without addresses of nodes and folders of theirs."""
+    """Return the failure as text for callers: without addresses and folders of nodes."""
     text = reason(error)
     if len(text) > TOLD_AT_MOST:
-        # At a space, because half an address is not known as one.
+        # Cut at a space, because the pattern would not recognise half an address.
         text = text[:TOLD_AT_MOST].rpartition(" ")[0] + "…"
     return _PATH.sub("", _ADDRESS.sub("(address)", text))
 

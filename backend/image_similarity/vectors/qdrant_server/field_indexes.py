@@ -1,4 +1,4 @@
-"""Indexes of the metadata fields that searches filter on, made on a Qdrant server as they are needed."""
+"""Makes indexes on a Qdrant server for the metadata fields that searches filter on."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from image_similarity.vectors.qdrant_server.collection import create_index
 from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder
 
 RECHECK = 60.0
-"""Seconds until a field that no image had is looked for again."""
+"""Seconds until a field that no image had is checked again."""
 
 _TERMS = QdrantFilterBuilder()
 
 
 class FieldIndexes:
-    """Those of one collection."""
+    """The field indexes of one collection."""
 
     def __init__(self, calls: QdrantCalls, collection: str) -> None:
         self._calls = calls
         self._collection = collection
         self._present: set[str] = set()
-        # Bounded, for any caller may filter on any field.
+        # Bounded, because any caller may filter on any field.
         self._looked_for: TTLCache[str, None] = TTLCache(maxsize=1024, ttl=RECHECK)
 
     async def ensure(self, condition: Condition) -> None:
-        """Make indexes for fields that images have; without them a search is slower, not wrong, so none may fail it.
+        """Make indexes for fields that images have. A failure is only logged: the search is slower without them.
 
-        Raises StoreUnavailable where the collection cannot be looked at: the search would only wait for it again.
+        Raises StoreUnavailable if the collection cannot be read: the search would only wait for it again.
         """
         missing = missing_indexes(condition, self._present)
         if all(path in self._looked_for for path in missing):
@@ -44,7 +44,7 @@ class FieldIndexes:
             for path, kind in missing_indexes(condition, self._present).items():
                 self._looked_for[path] = None
                 if room > 0 and await self._is_used(path):
-                    # Not waited for: over a million images it takes longer than a search may.
+                    # Do not wait: with a million images it takes longer than a search may.
                     await create_index(self._calls, self._collection, path, kind, wait=False)
                     self._present.add(path)
                     room -= 1

@@ -1,4 +1,4 @@
-"""The Qdrant client's words for `vectors/filters.py`, and records as its points."""
+"""The filters of `vectors/filters.py`, and records, as objects of the Qdrant client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keyword search in the Qdrant client's words: the ranking, and the indexes that it needs."""
+"""Keyword search on a Qdrant server: the ranking, and the indexes that it needs."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from image_similarity.vectors.qdrant_server.client import QdrantCalls
 _OLD = models.IsEmptyCondition(is_empty=models.PayloadField(key=WORDS))
 
 _WAITED_FOR = 10_000
-"""Images up to which an index is made while its caller waits; of a million it takes longer than a call may."""
+"""Maximum images for which the caller waits for an index; with a million it takes longer than a call may."""
 
 _RECHECK = 60.0
-"""Seconds until a server that was too old is asked again."""
+"""Seconds until the version of a server that was too old is checked again."""
 
 RANKS_TEXT_SINCE = (1, 20)
-"""The version of Qdrant that came to rank by a text index."""
+"""First version of Qdrant that ranks by a text index."""
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _TOO_OLD = "Keyword search needs Qdrant 1.20 or newer; upgrade the server. Everything else works as it is."
 
 
 def word_ranking(text: str, top_k: int, condition: models.Filter | None) -> models.Prefetch:
-    """Return the ranking by BM25: whole words, and for less what begins with the last one."""
+    """Return the ranking by BM25: whole words, and with less weight words that begin with the last one."""
     looked_at = candidates(top_k)
     text = normalised(text)
     score = models.SumExpression(sum=["$score[0]", models.MultExpression(mult=[PREFIX_WEIGHT, "$score[1]"])])
@@ -57,7 +57,7 @@ def word_ranking(text: str, top_k: int, condition: models.Filter | None) -> mode
 
 
 class TextIndexes:
-    """The indexes that words are looked up in: made, remade for another language, and filled from older points."""
+    """The text indexes of a collection: makes them, replaces those of another language, and updates older points."""
 
     def __init__(self, calls: QdrantCalls, name: str, language: str) -> None:
         self._calls = calls
@@ -67,10 +67,10 @@ class TextIndexes:
         self._refused_until = 0.0
 
     async def backfill(self) -> int:
-        """Bring some points of an earlier version up to date; see `VectorStore`.
+        """Update some points of an earlier version; see `VectorStore`.
 
-        A point that another process writes at the same moment is left as that one writes it. On a server that is too
-        old there is nothing to do.
+        Does not change a point that another process writes at the same time. Does nothing on a server that is too
+        old.
         """
         if not await self.try_to_ensure():
             return 0
@@ -88,9 +88,9 @@ class TextIndexes:
         return len(changes)
 
     async def ensure(self) -> None:
-        """Make the indexes where they are missing or of another language, and know that the server ranks by them.
+        """Make missing indexes, replace those of another language, and check that the server can rank by them.
 
-        Raises StoreUnavailable, also where the server is too old for that.
+        Raises StoreUnavailable, also if the server is too old.
         """
         if self._ready:
             return
@@ -109,7 +109,7 @@ class TextIndexes:
         self._ready = True
 
     async def try_to_ensure(self) -> bool:
-        """Do so where it can be done now; a search by keywords tries again, and everything else goes without."""
+        """Call `ensure` and return whether it succeeded; if not, the next keyword search tries again."""
         try:
             await self.ensure()
         except StoreUnavailable as error:
@@ -126,7 +126,7 @@ class TextIndexes:
         await self._calls.write(lambda client: client.delete_payload_index(self._name, field_name=path, wait=True))
 
     async def _check_version(self) -> None:
-        # Asked, for an older server makes the indexes all the same and leaves out what it does not know.
+        # An older server makes the indexes too, and ignores the parameters that it does not know.
         version = (await self._calls.run(lambda client: client.info())).version
         numbers = _VERSION.match(version)
         if numbers is not None and tuple(map(int, numbers.groups())) < RANKS_TEXT_SINCE:
@@ -136,7 +136,7 @@ class TextIndexes:
 
 def _change(point: models.Record) -> models.SetPayloadOperation:
     payload = keyword_fields(payload_metadata(point.payload or {}))
-    # Unless it has been written anew since it was read.
+    # Unless the point was written since it was read.
     still_old = models.Filter(must=[models.HasIdCondition(has_id=[point.id]), _OLD])
     return models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, filter=still_old))
 
@@ -173,10 +173,10 @@ def _stemmer(language: Language) -> models.SnowballParams | None:
 
 
 def _traits(params: Any) -> tuple[object, ...]:
-    """Return what an index has to agree in to be the wanted one."""
+    """Return the parameters in which an index must equal the wanted one."""
     stopwords: Any = params.stopwords
     if isinstance(stopwords, models.StopwordsSet):
-        # How the one language that was given may come back.
+        # Qdrant may return a single language as a set.
         stopwords = next(iter(stopwords.languages or ()), None)
     language = getattr(params.stemmer, "language", None)
     return params.tokenizer, language, stopwords, params.max_token_len, bool(params.scoring)

@@ -19,59 +19,59 @@ from image_similarity.vectors.qdrant_server.addresses import Address, expand, re
 from image_similarity.vectors.qdrant_server.failures import FAILURES
 
 MAX_CONNECTIONS = 64
-"""Of one process to one node over REST; the client itself would keep none alive to a server on the same machine."""
+"""REST connections per process and node; by default the client keeps none alive to a server on the same machine."""
 
 RESOLVE_SECONDS = 5.0
-"""Between two look-ups of a DNS name: the pods behind a Kubernetes Service change their addresses."""
+"""Seconds between two look-ups of a DNS name, because pods behind a Kubernetes Service change their addresses."""
 
 PROBE_TIMEOUT = 1.0
-"""Seconds that a suspected node has to answer a probe, which costs it next to nothing."""
+"""Seconds that a suspected node has to answer a probe, which costs the node almost nothing."""
 
 _RANDOM = Random()  # noqa: S311 - keeps the probes of replicas apart
 
 _PROBE_PAUSE = (0.2, 2.0)
-"""Seconds between two probes of a suspected node: at first, and at most."""
+"""First and longest pause between two probes of a suspected node, in seconds."""
 
 _CHANNEL = {
-    # Left alone, gRPC waits up to two minutes before it looks for a server again that was away.
+    # By default gRPC waits up to two minutes before it tries again to connect to a server.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
-    # A host that vanished without a goodbye is noticed, and its name looked up again.
+    # Notices a host that vanished without closing its connections, and resolves its name again.
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 5_000,
-    # An https: name, which is not taken apart here, may still stand for every node of a cluster.
+    # An https: name, which we do not resolve, may still stand for all nodes of a cluster.
     "grpc.lb_policy_name": "round_robin",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the nodes are and how to talk to them."""
+    """Addresses of the nodes and settings of the connections."""
 
     url: str
-    """REST addresses, comma-separated; `?grpc_port=6334` names one node's own gRPC port."""
+    """REST addresses, comma-separated; `?grpc_port=6334` gives the gRPC port of one node."""
     grpc_port: int = 6334
     prefer_grpc: bool = True
     api_key: SecretStr | None = None
     timeout: float = 5.0
-    """Seconds for a read, repetitions and pauses included, and for one attempt of a write."""
+    """Seconds for a read, including retries and pauses, and for one attempt of a write."""
     settle_seconds: float = 60.0
     """Seconds to wait for shards that are not active yet."""
 
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One node and the client that talks to it."""
+    """One node and its client."""
 
     address: Address
     client: AsyncQdrantClient
     suspected: bool = False
-    """Whether it last failed to answer; a probe is then under way."""
+    """Whether it failed to answer last; then a probe is under way."""
 
 
 class Nodes:
-    """The nodes of one connection, opened at the first call. All methods run in one event loop."""
+    """The nodes of one connection; the first call opens the clients. All methods run in one event loop."""
 
     def __init__(self, connection: Connection) -> None:
         """Raises ValueError for an address that cannot be read."""
@@ -84,13 +84,13 @@ class Nodes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def are_several(self) -> bool:
-        """Return whether a call that fails on one node can be tried on another."""
+        """Return whether there are several nodes, so that a failed call can be tried on another one."""
         if not self._nodes:
             await self._resolve()
         return len(self._nodes) > 1
 
     async def in_order(self) -> list[Node]:
-        """Return the nodes to try, in order: those that answer take turns, then come the suspected ones."""
+        """Return the nodes in the order to try them: answering ones in rotation, then suspected ones."""
         if not self._nodes:
             await self._resolve()
         elif self._resolving is None and monotonic() - self._resolved > RESOLVE_SECONDS:
@@ -143,7 +143,7 @@ class Nodes:
 
     async def _let_go(self, nodes: Iterable[Node]) -> None:
         try:
-            # Calls that are under way there end first.
+            # Let calls to these nodes finish first.
             await asyncio.sleep(3 * self._connection.timeout)
         finally:
             for node in nodes:
@@ -161,13 +161,13 @@ class Nodes:
             url=address.url,
             grpc_port=address.grpc_port,
             prefer_grpc=self._connection.prefer_grpc,
-            # As a header, because the client's own parameter warns of every http: URL, also within a private network.
+            # As a header, because with its own parameter the client warns about http: URLs, even in a private network.
             headers={"api-key": key.get_secret_value()} if key is not None else None,
             timeout=math.ceil(self._connection.timeout),
             grpc_options=dict(_CHANNEL),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            # Reading certificates takes 20 ms, which http: has no use for.
+            # Reading certificates takes 20 ms, and http: does not need them.
             verify=address.url.startswith("https:"),
-            # The client would ask from a thread of its own, and warn instead of fail.
+            # The client would check in a separate thread, and warn instead of fail.
             check_compatibility=False,
         )

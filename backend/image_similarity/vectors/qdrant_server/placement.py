@@ -1,4 +1,4 @@
-"""Placement on a Qdrant cluster: reading it, changing it by one step, and waiting for its nodes.
+"""Reads the placement of a Qdrant cluster, changes it by one step, and waits for nodes.
 
 docs/decisions/0003-shard-placement.md says what Qdrant does in each case.
 """
@@ -16,20 +16,20 @@ from image_similarity.vectors.placement import Action, Copy, Node, Placement, St
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 
 _WITH_SHARDS = 3
-"""Level of detail from which on the telemetry tells of shards."""
+"""Lowest level of detail at which the telemetry contains shards."""
 
 _TELEMETRY_SECONDS = 2
-"""That a node may take to gather its part of the telemetry."""
+"""Seconds that a node may take to collect its part of the telemetry."""
 
 _CONSENSUS_SECONDS = 10
-"""That Qdrant waits for the nodes to agree on a change; its own default."""
+"""Seconds that Qdrant waits for the nodes to agree on a change; Qdrant's default."""
 
 _PAUSE = 0.5
-"""Seconds between two looks at which nodes have joined."""
+"""Seconds between two readings of the joined nodes."""
 
 
 async def read(calls: QdrantCalls, name: str, wanted: int) -> Placement:
-    """Return where the copies of a collection are, of which each shard should have `wanted`.
+    """Return where the copies of a collection are; each shard should have `wanted` copies.
 
     Raises StoreUnavailable.
     """
@@ -41,11 +41,11 @@ async def read(calls: QdrantCalls, name: str, wanted: int) -> Placement:
             lambda client: client.cluster_telemetry(details_level=_WITH_SHARDS, timeout=_TELEMETRY_SECONDS), attempts=1
         )
     except StoreUnavailable:
-        # Qdrant before 1.17 does not have it, and a node that hangs may hold it up for longer than we wait.
+        # Qdrant before 1.17 lacks this call, and a node that hangs may delay it for longer than we wait.
         return await _read_from_one(calls, name, wanted, status)
     collection = found.collections.get(name)
     if found.cluster is None or collection is None or collection.shards is None:
-        # A key for single collections sees no nodes.
+        # An API key for single collections does not see the nodes.
         return await _read_from_one(calls, name, wanted, status)
     return Placement(
         nodes=tuple(Node(int(key), peer.uri, peer.responsive) for key, peer in sorted(found.cluster.peers.items())),
@@ -65,7 +65,7 @@ async def copies_wanted(calls: QdrantCalls, name: str) -> int:
     try:
         info = await calls.run(lambda client: client.get_collection(name))
     except StoreUnavailable:
-        # It asks every shard, and fails with one that has no active copy; the telemetry reads the configuration only.
+        # get_collection asks every shard, and fails if one has no active copy; the telemetry only reads configurations.
         found = await calls.run(lambda client: client.http.service_api.telemetry(details_level=2))
         for one in (found.result.collections.collections if found.result else None) or []:
             if isinstance(one, models.CollectionTelemetry) and one.id == name and one.config is not None:
@@ -75,18 +75,18 @@ async def copies_wanted(calls: QdrantCalls, name: str) -> int:
 
 
 async def want_copies(calls: QdrantCalls, name: str, copies: int) -> None:
-    """Change how many copies of each shard the collection should have, and make none. Raises StoreUnavailable."""
+    """Change how many copies of each shard the collection should have, without making any. Raises StoreUnavailable."""
     params = models.CollectionParamsDiff(replication_factor=copies)
     await calls.write(lambda client: client.update_collection(name, collection_params=params))
 
 
 async def carry_out(calls: QdrantCalls, name: str, step: Step) -> None:
-    """Ask for one step, once; a transfer has only begun when this returns.
+    """Request one step, once; when this returns, a transfer has only begun.
 
-    Raises StoreUnavailable where Qdrant refuses or does not answer; whether the step is done is seen by reading.
+    Raises StoreUnavailable if Qdrant refuses or does not answer; `read` shows whether the step is done.
     """
     if step.action is Action.FORGET:
-        # Without force: Qdrant refuses where the node still holds a shard of any collection.
+        # Without force: then Qdrant refuses if the node still has a shard of any collection.
         await calls.write(lambda client: client.remove_peer(step.source, timeout=_CONSENSUS_SECONDS), attempts=1)
         return
     change = _change(step)
@@ -98,9 +98,9 @@ async def carry_out(calls: QdrantCalls, name: str, step: Step) -> None:
 async def wait_for_peers(
     calls: QdrantCalls, expected: int, within: float, on_wait: Callable[[list[str]], None] = lambda _: None
 ) -> None:
-    """Wait up to `within` seconds until the cluster has `expected` nodes; a server without cluster mode is one.
+    """Wait up to `within` seconds until the cluster has `expected` nodes; a server without cluster mode counts as one.
 
-    `on_wait` is given the addresses of those there are, once for every change. Raises StoreUnavailable.
+    `on_wait` is called with the addresses of the present nodes at each change. Raises StoreUnavailable.
     """
     deadline = monotonic() + within
     told: list[str] | None = None
@@ -138,7 +138,7 @@ def _too_few(nodes: list[str], expected: int, within: float) -> StoreUnavailable
 async def _read_from_one(
     calls: QdrantCalls, name: str, wanted: int, status: models.ClusterStatusOneOf1 | None
 ) -> Placement:
-    """Return what a single node knows: points of its own copies only, and which nodes are silent if it leads them."""
+    """Return what one node knows: points only of its own copies, and silent nodes only if it is the leader."""
     info = await calls.run(lambda client: client.collection_cluster_info(name))
     copies = [
         *(Copy(one.shard_id, info.peer_id, one.state.value, one.points_count) for one in info.local_shards),
@@ -146,7 +146,7 @@ async def _read_from_one(
     ]
     return Placement(
         nodes=(Node(info.peer_id, calls.url),) if status is None else _nodes(status),
-        # Numbered from 0 on, except in collections with shard keys, which this program does not make.
+        # Shards are numbered from 0, except in collections with shard keys, which this program does not make.
         shards=tuple(sorted({*range(info.shard_count), *(copy.shard for copy in copies)})),
         copies=tuple(copies),
         transfers=_transfers(info.shard_transfers),
@@ -155,7 +155,7 @@ async def _read_from_one(
 
 
 def _nodes(status: models.ClusterStatusOneOf1) -> tuple[Node, ...]:
-    # Only the leader writes to all the others; what another node failed to send may be long ago.
+    # Only the leader writes to all nodes; a failure of another node may be long ago.
     leads = status.raft_info.role is models.StateRole.LEADER
     silent = set(status.message_send_failures) if leads else set()
     return tuple(Node(int(key), peer.uri, peer.uri not in silent) for key, peer in sorted(status.peers.items()))

@@ -1,4 +1,4 @@
-"""The state of a placement for figures that are asked for all the time, without asking the cluster each time."""
+"""Caches the state of a placement for frequent readers of metrics, so that the cluster is asked rarely."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.placement import Placement, PlacementSummary
 
 FRESH_SECONDS = 15.0
-"""A cluster is asked at most so often; every node takes part in the answer."""
+"""Minimum seconds between two requests to the cluster, because every node takes part in the answer."""
 
 
 class PlacementWatch:
-    """Remembers the last look at a cluster, and takes another in the background when that is old."""
+    """Keeps the last reading of a placement, and renews it in the background when it is old."""
 
     def __init__(self, read: Callable[[int], Awaitable[Placement]], *, fresh: float = FRESH_SECONDS) -> None:
-        """`read` is given how many copies are wanted."""
+        """`read` is called with the number of wanted copies; `fresh` is in seconds."""
         self._read = read
         self._fresh = fresh
         self._looked = float("-inf")
@@ -29,17 +29,17 @@ class PlacementWatch:
         self._problem: str | None = None
 
     async def summary(self, wanted: int) -> PlacementSummary | None:
-        """Return what was seen last, or None where the cluster has not told; waits for the very first look only."""
+        """Return the last reading, or None if the cluster did not answer; waits only for the very first reading."""
         if self._task is None and monotonic() - self._looked > self._fresh:
             self._looked = monotonic()
             self._task = asyncio.create_task(self._look(wanted))
         if self._task is not None and not self._known:
-            # A caller that goes away does not end it for the others.
+            # shield: a cancelled caller must not end the reading for the others.
             await asyncio.shield(self._task)
         return self._summary
 
     async def close(self) -> None:
-        """Stop looking; closing twice is harmless."""
+        """Stop reading; closing twice is harmless."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -52,7 +52,7 @@ class PlacementWatch:
         except StoreUnavailable as error:
             problem = str(error)
         except Exception as error:
-            # Whoever asked for a figure must not fail of it, and whoever reads the log must hear of it.
+            # Metrics must not fail because of this error, but the operator must see it in the log.
             get_logger().error("placement_unknown", exc_info=error)
         finally:
             if problem is not None and problem != self._problem:

@@ -1,4 +1,4 @@
-"""What a store can be asked for, in the Qdrant client's words."""
+"""The queries of a store as objects of the Qdrant client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Asked = list[float] | models.RecommendQuery | models.RelevanceFeedbackQuery
 def qdrant_ranking(
     wanted: StoreQuery, top_k: int, condition: models.Filter | None, params: models.SearchParams
 ) -> models.Prefetch:
-    """Return the ranking of up to `top_k` images that fulfil a condition; a query of its own or a part of one."""
+    """Return the ranking of up to `top_k` images that fulfil a condition; a whole query or a part of one."""
     match wanted:
         case KeywordQuery(text):
             return word_ranking(text, top_k, condition)
@@ -42,7 +42,7 @@ def qdrant_ranking(
 
 
 def qdrant_query(wanted: VectorQuery) -> Asked:
-    """Return what is wanted as a query."""
+    """Return a query by embeddings as a query of the client."""
     match wanted:
         case BestScore():
             return _examples(wanted, models.RecommendStrategy.BEST_SCORE)

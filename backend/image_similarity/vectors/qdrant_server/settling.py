@@ -1,7 +1,7 @@
-"""Waiting for a collection whose shards are not active yet: it has just been made, or a node has just come back.
+"""Waits for a collection whose shards are not active yet, because it is new or a node has just come back.
 
-Until then Qdrant answers with errors of status 500 or 503 that look like any other ("0 of 0 read operations failed").
-The state of the shards decides what such an error means, not its text.
+Until then Qdrant answers with errors of status 500 or 503 that look like other errors ("0 of 0 read operations
+failed"). So we decide by the state of the shards what such an error means, not by its text.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _READABLE = {models.ReplicaState.ACTIVE, models.ReplicaState.ACTIVEREAD, models.
 """States that Qdrant reads from (`ReplicaState::is_readable`)."""
 
 _POLL = 0.25
-"""Seconds between two looks at the shards."""
+"""Seconds between two readings of the shards."""
 
 _JUST_SETTLED = 5.0
-"""Seconds after the end of a wait in which a call that failed is worth another try."""
+"""Seconds after the end of a wait in which a failed call is tried again."""
 
 
 def unsettled_shards(info: models.CollectionClusterInfo) -> list[int]:
-    """Return the shards of which the node that was asked knows no copy that it can read from."""
+    """Return the shards of which the answering node knows no readable copy."""
     states: defaultdict[int, set[models.ReplicaState]] = defaultdict(set)
     shards: list[models.LocalShardInfo | models.RemoteShardInfo] = [*info.local_shards, *info.remote_shards]
     for shard in shards:
@@ -36,23 +36,23 @@ def unsettled_shards(info: models.CollectionClusterInfo) -> list[int]:
 
 
 class Settling:
-    """Of one collection; any number of calls wait together."""
+    """Waits for the shards of one collection; any number of calls wait together."""
 
     def __init__(self, collection: str, within: float) -> None:
-        """`within` are the seconds that calls wait at most, counted from the first that had to."""
+        """`within` is the longest wait in seconds, counted from the first call that has to wait."""
         self._collection = collection
         self._within = within
         self._waiting: asyncio.Task[bool] | None = None
         self._settled_at = -math.inf
         self.shards: list[int] = []
-        """Those that were not active at the last look."""
+        """Shards that were not active at the last reading."""
 
     async def wait(self, client: AsyncQdrantClient) -> bool:
-        """Wait while shards are not active; return whether it was worth it: they were not, and now are."""
+        """Wait while shards are not active; return whether they were inactive and are active now."""
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._watch(client))
             self._waiting.add_done_callback(self._forget)
-        # A caller that is cancelled leaves the others waiting.
+        # shield: a cancelled caller must not end the wait of the others.
         return await asyncio.shield(self._waiting)
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class Settling:
 
     async def _watch(self, client: AsyncQdrantClient) -> bool:
         if not await self._is_settling(client):
-            # The call may have failed just before the others' wait ended.
+            # The call may have failed just before the wait of other calls ended.
             return monotonic() - self._settled_at < _JUST_SETTLED
         log = get_logger()
         log.info("collection_settling", collection=self._collection, at_most_seconds=self._within)
@@ -85,7 +85,7 @@ class Settling:
         try:
             self.shards = unsettled_shards(await client.collection_cluster_info(self._collection))
         except FAILURES as error:
-            # Without a state nothing says that waiting would help.
+            # If the state is unknown, waiting may not help.
             get_logger().debug("collection_state_unknown", reason=reason(error))
             self.shards = []
         return bool(self.shards)

@@ -48,15 +48,15 @@ from image_similarity.vectors.qdrant_server.writes import NoNotes, QdrantWrites
 _TERMS = QdrantFilterBuilder()
 
 FIELDS_AT_ONCE = 256
-"""Images of which one field of the metadata is read in one call; at 64 KiB each, that is 16 MiB."""
+"""Images per call that reads one field of the metadata; at 64 KiB each, that is 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """How much a search may cost."""
+    """Settings for the cost and precision of a search."""
 
     hnsw_ef: int = 128
-    """Candidates kept while the graph is searched."""
+    """Candidates that HNSW keeps during a search."""
     rescore: bool = True
     """Compare the best candidates of a quantized search by their original vectors."""
     oversampling: float = 2.0
@@ -65,21 +65,21 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """All that `ServerStore` must know."""
+    """Settings of `ServerStore`."""
 
     name: str
-    """Of the collection."""
+    """Name of the collection."""
     connection: Connection
     layout: CollectionConfig = field(default_factory=CollectionConfig)
     searching: SearchConfig = field(default_factory=SearchConfig)
     language: str = "english"
-    """Of the keywords; see `keywords.Language`."""
+    """Language of the keywords; see `keywords.Language`."""
 
 
 async def inspect_collection(config: ServerConfig) -> ExistingCollection | None:
-    """Look at the collection, or return None where there is none.
+    """Return model and size of the collection, or None if there is none.
 
-    Raises ModelMismatch where something else than this program made it, StoreUnavailable.
+    Raises ModelMismatch if another program made it, and StoreUnavailable.
     """
     calls = QdrantCalls(config.connection, config.name)
     try:
@@ -93,7 +93,7 @@ async def inspect_collection(config: ServerConfig) -> ExistingCollection | None:
 
 
 class ServerStore:
-    """Implements `VectorStore`; made by `open`."""
+    """Implements `VectorStore`; use `open` to make one."""
 
     def __init__(
         self, config: ServerConfig, meta: CollectionMeta, calls: QdrantCalls, notes: WriteNotes | None = None
@@ -109,9 +109,9 @@ class ServerStore:
 
     @classmethod
     async def open(cls, config: ServerConfig, meta: CollectionMeta, notes: WriteNotes | None = None) -> ServerStore:
-        """Connect to the collection, or make it; any number of processes may do so at once.
+        """Connect to the collection, or make it; any number of processes may call this at once.
 
-        Raises ModelMismatch where it was made with another model, even where it is empty, and StoreUnavailable.
+        Raises ModelMismatch if it was made with another model, even if it is empty, and StoreUnavailable.
         """
         store = cls(config, meta, calls := QdrantCalls(config.connection, config.name), notes)
         try:
@@ -127,11 +127,11 @@ class ServerStore:
         await self._writes.upsert(points)
 
     async def put(self, record: ImageRecord, vector: Embedding, before: ImageRecord | None) -> bool:
-        """Write one record, and look whether it stands; see `VectorStore`."""
+        """Write one record, and check that it was stored; see `VectorStore`."""
         return await self._writes.put(record, vector, before)
 
     async def set_metadata(self, before: ImageRecord, metadata: Metadata, tagging: Tagging | None = None) -> bool:
-        """Replace the metadata, and look whether it stands; see `VectorStore`."""
+        """Replace the metadata, and check that it was stored; see `VectorStore`."""
         return await self._writes.set_metadata(before, metadata, tagging)
 
     async def query(
@@ -150,7 +150,7 @@ class ServerStore:
             await self._texts.ensure()
         if condition is not None:
             await self._fields.ensure(condition)
-        # What an image has in a field may be as large as all its metadata.
+        # One field may be as large as all metadata of an image, so read it in parts.
         apart = field is not None and top_k > FIELDS_AT_ONCE
         fields = match_fields(with_metadata=with_metadata and not apart, field=None if apart else field)
         ranking = qdrant_ranking(wanted, top_k, query_filter(condition, exclude, _TERMS), self._params)
@@ -186,7 +186,7 @@ class ServerStore:
         return [replace(match, metadata=values.get(point_id(match.image_id), {})) for match in matches]
 
     async def backfill(self) -> int:
-        """Bring some points of an earlier version up to date; see `VectorStore`."""
+        """Update some points of an earlier version; see `VectorStore`."""
         return await self._texts.backfill()
 
     async def get(self, image_id: str) -> ImageRecord | None:
@@ -194,7 +194,7 @@ class ServerStore:
         return (await self.get_many([image_id])).get(image_id)
 
     async def get_many(self, image_ids: Sequence[str]) -> dict[str, ImageRecord]:
-        """Return the records of those that are indexed; see `VectorStore`."""
+        """Return the records of indexed images; see `VectorStore`."""
         ids: list[Any] = [point_id(image_id) for image_id in image_ids]
         found = await self._calls.run(lambda client: client.retrieve(self._name, ids, with_payload=True))
         return {record.image_id: record for record in (to_record(point.payload) for point in found)}
@@ -204,7 +204,7 @@ class ServerStore:
         return (await self.get_vectors([image_id])).get(image_id)
 
     async def get_vectors(self, image_ids: Sequence[str]) -> dict[str, Embedding]:
-        """Return the embeddings of those that are indexed; see `VectorStore`."""
+        """Return the embeddings of indexed images; see `VectorStore`."""
         names = {point_id(image_id): image_id for image_id in image_ids}
         ids: list[Any] = [*names]
         found = await self._calls.run(
@@ -218,7 +218,7 @@ class ServerStore:
         points, _ = await self._calls.run(
             lambda client: client.scroll(
                 self._name,
-                # One more than asked for tells whether there is a next page.
+                # One more than the page shows whether there is a next page.
                 limit=limit + 1,
                 scroll_filter=after_cursor_filter(start, _TERMS) if start else None,
                 order_by=models.OrderBy(key="indexed_at", direction=models.Direction.DESC),
@@ -250,12 +250,12 @@ class ServerStore:
         return [to_vector(point) for point in points]
 
     async def indexed_facets(self, *, values: int) -> list[IndexedFacet]:
-        """Return what the field indexes know; see `VectorStore`."""
+        """Return the indexed metadata fields; see `VectorStore`."""
         queries = QdrantFacets(self._calls, self._name)
         return await indexed_facets(await queries.indexes(), queries, values=values)
 
     async def delete(self, image_id: str, *, revision: str | None = None) -> ImageRecord | None:
-        """Remove one image, and look whether it is gone; see `VectorStore`."""
+        """Delete one image, and check that it is gone; see `VectorStore`."""
         return await self._writes.delete(image_id, revision)
 
     async def count_content(self, sha256: str) -> int:
@@ -264,7 +264,7 @@ class ServerStore:
         return (await self._calls.run(lambda client: client.count(self._name, same, exact=True))).count
 
     async def check(self) -> None:
-        """Have every shard estimate its size, which costs next to nothing; see `VectorStore`."""
+        """Let every shard estimate its size, which costs almost nothing; see `VectorStore`."""
         await self._calls.run(lambda client: client.count(self._name, exact=False))
 
     async def info(self, *, exact: bool = False) -> CollectionInfo:

@@ -1,11 +1,11 @@
-"""Writes on a Qdrant server whose outcome is found out before it is told.
+"""Writes to a Qdrant server that check their outcome before they return.
 
-Every write of one image is made under the condition that the image is still in the state that the writer has read.
-Qdrant does not tell whether the condition held, and the answer itself may be lost; so the image is read once more
-afterwards, and its revision says what became of the write. An attempt that was given up and lands late is under the
-condition too, and does nothing to what was written since. One case is left, because an insertion has no state to be
-compared with: it brings back an image that was deleted meanwhile. So each attempt that was given up is noted;
-`engine/collection/unsettled.py` tells what follows.
+Every write of an image has the condition that the image is still in the state that the writer has read. Qdrant does not
+report whether the condition held, and its answer may be lost; so we read the image again after the write, and its
+revision shows whether the write was applied. An attempt that was given up and lands late has the condition too, so it
+cannot overwrite later writes. One case is left, because an insertion has no state to compare with: it brings back an
+image that was deleted meanwhile. So each attempt that was given up is noted; `engine/collection/unsettled.py` deals
+with the notes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.filters import QdrantFilterBuilder, to_point
 
 ORDERING = models.WriteOrdering.MEDIUM
-"""Writes go through one living copy of a shard, so that all copies see those to one image in the same order; see
+"""Writes go through one living copy of a shard, so that all copies apply the writes of an image in the same order; see
 docs/decisions/0001-qdrant-writes.md."""
 
 Call = Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]
@@ -36,22 +36,22 @@ _NO_POINT = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """What is not certain of a write."""
+    """What is uncertain about a write."""
 
     unknown: WriteOutcomeUnknown | None = None
-    """To be raised if the write is not found; None if it was confirmed."""
+    """Error to raise if the write is not found; None if it was confirmed."""
     may_land: bool = False
     """Whether an attempt may still be under way."""
 
 
 class NoNotes:
-    """Implements `WriteNotes` for a program that is alone, and ends with its writes."""
+    """Implements `WriteNotes` for a program that is the only writer, and that ends after its writes."""
 
     async def note(self, image_id: str, revision: str | None) -> None:
-        """Note nothing."""
+        """No-op."""
 
     async def is_condemned(self, image_id: str, revision: str) -> bool:  # noqa: ARG002
-        """Nothing is."""
+        """Return False."""
         return False
 
 
@@ -64,7 +64,7 @@ class QdrantWrites:
         self._notes = notes
 
     async def upsert(self, points: Sequence[tuple[ImageRecord, Embedding]]) -> None:
-        """Write records with their vectors under no condition; see `VectorStore`."""
+        """Write records with their vectors, without a condition; see `VectorStore`."""
         written = [to_point(*point) for point in points]
         doubt = await self._write(
             lambda client: client.upsert(self._name, written, wait=True, ordering=ORDERING), None, None
@@ -77,7 +77,7 @@ class QdrantWrites:
 
         def insertion(before: ImageRecord | None) -> tuple[str, Call]:
             point = to_point(record, vector)
-            # A new point is inserted under any condition; one that is there is to be left alone if none was expected.
+            # Qdrant inserts a new point under any condition; this one keeps it from changing an existing point.
             unchanged = (
                 _TERMS.all_of([_TERMS.points([_NO_POINT])])
                 if before is None
@@ -93,7 +93,7 @@ class QdrantWrites:
         """Replace the metadata; see `VectorStore`."""
 
         def replacement(before: ImageRecord | None) -> tuple[str, Call]:
-            assert before is not None  # noqa: S101 - `_change` begins with what it is given, and goes on with what it read
+            assert before is not None  # noqa: S101 - `_change` begins with `before`, and goes on with the record that it read
             fields = metadata_fields(metadata, tagging, for_wire=True)
             unchanged = unchanged_since_filter(before, _TERMS)
             return str(fields[REVISION]), lambda client: client.set_payload(
@@ -103,7 +103,7 @@ class QdrantWrites:
         return await self._change(before.image_id, before, replacement)
 
     async def delete(self, image_id: str, revision: str | None) -> ImageRecord | None:
-        """Remove one image; see `VectorStore`."""
+        """Delete one image; see `VectorStore`."""
         for _ in range(CHANGES):
             record = await self._get(image_id)
             if record is None or revision not in (None, record.revision):
@@ -127,7 +127,7 @@ class QdrantWrites:
     async def _change(
         self, image_id: str, before: ImageRecord | None, make: Callable[[ImageRecord | None], tuple[str, Call]]
     ) -> bool:
-        """Write what `make` returns, the revision and the call, and tell whether it stands."""
+        """Make the write that `make` returns as (revision, call); return whether it was stored."""
         for _ in range(CHANGES):
             revision, call = make(before)
             doubt = await self._write(call, image_id, revision)
@@ -138,7 +138,7 @@ class QdrantWrites:
                 return False
             if not doubt.may_land or not await self._notes.is_condemned(image_id, revision):
                 return True
-            # Deleted while it was written, and whatever is left of that write will be removed. So it is written anew.
+            # The image was deleted during the write, and the rest of this write will be removed. So write it again.
             before = now
         return False
 
@@ -161,7 +161,7 @@ class QdrantWrites:
             doubt = _Doubt(error, may_land=True)
         else:
             status = written.answer.status
-            # Anything less is a promise: what is not visible yet must not be acknowledged.
+            # Other states are only a promise, and a write that is not visible yet must not be acknowledged.
             unfinished = status is not models.UpdateStatus.COMPLETED
             reason = f"Qdrant accepted a write but did not finish it in time ({status.value}); repeating it is safe."
             doubt = _Doubt(WriteOutcomeUnknown(reason) if unfinished else None, unfinished or written.abandoned)
@@ -171,7 +171,7 @@ class QdrantWrites:
 
 
 def _is_same(one: ImageRecord | None, other: ImageRecord | None) -> bool:
-    """Tell whether two readings found the image in the same state."""
+    """Return whether two readings found the image in the same state."""
     if one is None or other is None:
         return one is other
     return (one.revision, one.sha256) == (other.revision, other.sha256)
