@@ -1,1 +1,1 @@
-"""Many images in one request, indexed in the background."""
+"""Bulk jobs: index many images of one request in the background."""

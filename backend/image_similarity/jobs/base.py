@@ -1,4 +1,4 @@
-"""What a bulk job is, in plain types, and what carries its chunks to whoever works on them, as a Protocol."""
+"""The types of bulk jobs, and the Protocol of the queue that delivers their chunks to workers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Protocol
 from image_similarity.domain.records import IndexCounts, Metadata, Outcome
 
 STUCK_SECONDS = 1200.0
-"""Without any progress, after which a job or a chunk is told of: a chunk takes minutes at most."""
+"""Seconds without progress after which a job or a chunk is reported; a chunk takes a few minutes at most."""
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
-    """Accepted; no chunk has been begun."""
+    """Accepted; no chunk has begun."""
     RUNNING = "running"
     COMPLETED = "completed"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
-    """All images were dealt with; some could not be indexed and are named."""
+    """All images were processed; some could not be indexed, and are listed as failures."""
     FAILED = "failed"
-    """The job's own record is damaged, so that it could not be finished."""
+    """The job could not be finished, because its documents are damaged."""
     CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
-        """Whether the job will not change any more."""
+        """Whether the state is final."""
         return self not in {JobState.QUEUED, JobState.RUNNING}
 
 
@@ -40,12 +40,12 @@ class Failure:
 
     image_id: str
     code: str
-    """As in the API's problem documents."""
+    """The same codes as in the API's problem documents."""
     reason: str
 
     @property
     def outcome(self) -> Outcome:
-        """That of every failure; as of `IndexResult`."""
+        """Always FAILED; the counterpart of `IndexResult.outcome`."""
         return Outcome.FAILED
 
 
@@ -60,7 +60,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands."""
+    """The current state of a job."""
 
     job_id: str
     state: JobState
@@ -71,11 +71,11 @@ class Job:
     failures: tuple[Failure, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     upload: str | None = None
-    """The label that it was handed in under, which joins it with other jobs."""
+    """The label of its upload, which other jobs may share."""
 
     @property
     def rate(self) -> float:
-        """Images per second since the first chunk was begun; 0 before."""
+        """Images per second since the first chunk began; 0 before that."""
         if self.started_at is None:
             return 0.0
         seconds = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
@@ -83,18 +83,18 @@ class Job:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds until the end at the present rate; None where nothing can be said."""
+        """Seconds until the end at the current rate; None if unknown."""
         if self.state.ended or not self.counts.processed:
             return None
         return (self.counts.total - self.counts.processed) / self.rate
 
 
 class Task(StrEnum):
-    """What is to be done with an image."""
+    """The work to do on an image."""
 
     INDEX = "index"
     TAG = "tag"
-    """It is indexed, and its tagger has still to look at it."""
+    """It is indexed; only the tagger must still process it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,42 +103,42 @@ class Item:
 
     image_id: str
     key: str
-    """Where its bytes are in the storage."""
+    """Key of its bytes in the storage."""
     sha256: str | None
-    """Of its bytes; None where they were in the storage before and nobody has read them yet."""
+    """Of its bytes; None if the caller put them into the storage, because they have not been read yet."""
     metadata: Metadata = field(default_factory=dict)
     task: str = Task.INDEX
 
     def matches(self, data: bytes) -> bool:
-        """Return False for other bytes than were uploaded; True if their digest is not known."""
+        """Return False if the bytes differ from the uploaded ones; True if the digest is not known."""
         return self.sha256 is None or hashlib.sha256(data).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:
-    """The state of what carries the chunks."""
+    """The state of the queue of chunks."""
 
     kind: str
     """in_process or rabbitmq."""
     waiting: int
-    """Chunks that nobody works on yet."""
+    """Chunks that no worker has taken yet."""
     dead_letters: int = 0
     """Chunks that were given up."""
     workers: int | None = None
-    """Who takes chunks; None where it is not known."""
+    """How many workers take chunks; None if unknown."""
     problem: str | None = None
-    """Why it does not work at the moment, or which chunk fails again and again; None where all is well."""
+    """Why the queue does not work now, or which chunk fails again and again; None if all is well."""
 
 
 class ChunkQueue(Protocol):
-    """Carries the numbers of chunks to whoever works on them: at least once, and in the end all of them."""
+    """Delivers the numbers of chunks to workers: each at least once, and eventually all of them."""
 
     async def start(self) -> None:
-        """Begin, and take up again what an earlier process of this kind left unfinished."""
+        """Start, and resume the work that an earlier process of this kind left unfinished."""
         ...
 
     async def put(self, job_id: str, chunks: Iterable[int]) -> None:
-        """Hand over the chunks of a job that is in the ledger; returns at once."""
+        """Queue the chunks of a job that is in the ledger; returns at once."""
         ...
 
     async def info(self) -> QueueInfo:
@@ -146,5 +146,5 @@ class ChunkQueue(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go; what is under way is finished or will be repeated by the next process."""
+        """Stop; work in progress is finished now or repeated by the next process."""
         ...

@@ -1,10 +1,10 @@
-"""Celery over RabbitMQ, as this product uses it: its queues, and how a message is kept until its work is done.
+"""The configuration of Celery with RabbitMQ: the queues, and the settings that keep a message until its work is done.
 
 exchange image_similarity ──▶ queue image_similarity.chunks ──▶ workers
-│ rejected, or delivered in vain more than DELIVERY_LIMIT times
+│ rejected, or delivered without success more than GIVE_UP_AFTER times
 ▼
 exchange image_similarity.dead ──▶ queue image_similarity.dead     kept for the operator
-╰─▶ queue image_similarity.buried   ──▶ workers, who name its images as failed
+╰─▶ queue image_similarity.buried   ──▶ workers, which record its images as failed
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BURIED = "image_similarity.buried"
 DEAD = "image_similarity.dead"
 
 TASK = "image_similarity.index_chunk"
-"""Its arguments are a job's id and a chunk's number; images stay in the storage."""
+"""The arguments are a job's id and a chunk's number; images stay in the storage."""
 
 # Quorum queues are written to disk on a majority of the brokers before a message counts as sent.
 _QUORUM = {"x-queue-type": "quorum"}
@@ -35,19 +35,19 @@ _CHUNKS_QUEUE = Queue(
         **_QUORUM,
         "x-delivery-limit": GIVE_UP_AFTER,
         "x-dead-letter-exchange": DEAD,
-        # A dead letter that got lost would leave its job open for ever; this strategy demands the overflow rule.
+        # If a dead letter were lost, its job would never end. This strategy requires the overflow rule.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     },
 )
-# A fanout exchange asks for no routing key, but Celery gives a queue without one that of the chunks, and would copy
-# each delayed retry of a chunk into it.
+# A fanout exchange needs no routing key. But Celery would give a queue without one the routing key of the chunks, and
+# copy each delayed retry of a chunk into it.
 _BURIED_QUEUE = Queue(BURIED, _DEAD_EXCHANGE, routing_key=BURIED, queue_arguments=_QUORUM)
 _DEAD_QUEUE = Queue(DEAD, _DEAD_EXCHANGE, routing_key=DEAD, queue_arguments=_QUORUM)
 
 
 def make_app(broker_url: str, *, timeout: float | None = None) -> Celery:
-    """Return a Celery application; with a `timeout`, in seconds, a silent broker is an error (for senders)."""
+    """Return a Celery application; with a `timeout` in seconds (for senders), a broker that is silent is an error."""
     app = Celery("image_similarity", broker=broker_url, set_as_current=False)
     waiting: dict[str, Any] = {"read_timeout": timeout, "write_timeout": timeout} if timeout else {}
     app.conf.update(
@@ -56,11 +56,11 @@ def make_app(broker_url: str, *, timeout: float | None = None) -> Celery:
         task_default_exchange="image_similarity",
         task_default_exchange_type="topic",
         task_default_routing_key=CHUNKS,
-        # The ledger knows what became of a chunk; nobody asks Celery.
+        # The ledger has the results of chunks; Celery's are not used.
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # A mistake of ours makes a dead letter, not a message that vanishes.
+        # A bug of ours leads to a dead letter; the message is not lost.
         task_acks_on_failure_or_timeout=False,
         task_serializer="json",
         accept_content=["json"],
@@ -68,7 +68,7 @@ def make_app(broker_url: str, *, timeout: float | None = None) -> Celery:
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        # A chunk that was under way when the connection broke is finished: doing it again changes nothing.
+        # Finish a chunk if the connection breaks meanwhile; repeating it changes nothing.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -79,7 +79,7 @@ def make_app(broker_url: str, *, timeout: float | None = None) -> Celery:
 
 
 def declare_queues(app: Celery) -> None:
-    """Make the exchanges and queues, unless they are there. Raises kombu's OperationalError."""
+    """Create the exchanges and queues, unless they exist. Raises kombu's OperationalError."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=4)
         for queue in (_DEAD_QUEUE, _BURIED_QUEUE, _CHUNKS_QUEUE):

@@ -1,4 +1,4 @@
-"""The work itself: a chunk's images from the storage through the engine, whoever asks for it and how often."""
+"""Process a chunk: read its images from the storage and index them; safe to repeat."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
 GIVE_UP_AFTER = 3
-"""Times that a chunk may take its process down with it before it is given up."""
+"""How often a chunk may kill its process before it is given up."""
 
 TRIES = 10
-"""Times that a chunk is tried, if store and storage answer in between, before what still fails is given up."""
+"""How often a chunk is tried while store and storage answer; then the images that still fail are given up."""
 
 _PATIENCE = 6
-"""Times that one image waits for a place before the model, before its chunk is put back."""
+"""How often one image waits for a place in the model's queue before its chunk is postponed."""
 
 Result = IndexResult | Failure
 
 
 class ChunkProcessor:
-    """Indexes chunks; doing one twice, even at the same time, changes and counts nothing twice.
+    """Indexes chunks. If a chunk is processed twice, even at the same time, nothing is changed or counted twice.
 
-    `process`, `give_up` and `bury` raise StoreUnavailable and Overloaded: nothing is lost, and it is to be tried again
-    later.
+    `process`, `give_up` and `bury` raise StoreUnavailable and Overloaded: nothing is lost, and the caller must try
+    again later.
     """
 
     def __init__(self, engine: SearchEngine, ledger: JobLedger, *, at_once: int) -> None:
         self._engine = engine
         self._ledger = ledger
-        # Fewer than the places before the model, so that searches find one while a job runs.
+        # Fewer than the places in the model's queue, so that searches get one while a job runs.
         self._places = asyncio.Semaphore(at_once)
 
     async def process(self, job_id: str, chunk: int, *, attempt: int = 0, last: bool = False) -> None:
-        """Index a chunk's images, all at once so that they fill the model's batches, and note what became of them.
+        """Index a chunk's images, all at once so that they fill the model's batches, and record the results.
 
-        `attempt` counts the times that a process died over this chunk. From the second on it goes image by image,
-        forwards and backwards by turns: whichever image is deadly, its neighbours get in. In the `last` try, what is
-        refused to one image, while store and storage answer, is the failure of that image and not of its chunk.
+        `attempt` is how many times a process died during this chunk. If it is not 0, the images are indexed one by one,
+        alternately in forward and reverse order, so that all images except a deadly one are indexed. In the `last` try,
+        an error of one image, while store and storage answer, counts as that image's failure and not as the chunk's.
         """
         items = await self._ledger.begin(job_id, chunk)
         if items is None:
@@ -64,25 +64,25 @@ class ChunkProcessor:
         await self._complete(job_id, chunk, items, results)
 
     async def give_up(self, job_id: str, chunk: int, reason: str) -> None:
-        """Put a chunk on the list of dead letters and bury it; the job fails if not even that can be done."""
+        """Add a chunk to the dead letters and bury it; if that fails too, end the job as FAILED."""
         await self._ledger.dead_letters.add(job_id, chunk, reason)
         try:
             await self.bury(job_id, chunk)
         except ImageSimilarityError:
             raise
-        # Whatever it is, it must not come back for ever.
+        # Any other error: the chunk must not come back for ever.
         except Exception as error:
             get_logger().error("chunk_not_buried", job_id=job_id, chunk=chunk, exc_info=error)
             await self._ledger.finish(job_id, JobState.FAILED)
 
     async def is_away(self) -> bool:
-        """Tell whether store or storage do not answer, so that no chunk is to blame for a failure."""
-        # Now, because what the background found may be from before the failure.
+        """Return whether store or storage do not answer, so that a failure is not the chunk's fault."""
+        # Check now, because the last background check may be from before the failure.
         await self._engine.health.look()
         return any(self._engine.health.problem(part) is not None for part in STORES)
 
     async def bury(self, job_id: str, chunk: int) -> None:
-        """Give a chunk up: what of it is indexed counts as such, the rest is named as failed."""
+        """Give a chunk up: images that are indexed count as indexed, the others as failed."""
         items = await self._ledger.begin(job_id, chunk)
         if items is None:
             return
@@ -109,7 +109,7 @@ class ChunkProcessor:
                     raise
                 get_logger().error("job_image_given_up", image_id=item.image_id, code=error.code, reason=str(error))
                 return Failure(item.image_id, error.code, str(error))
-            # Whatever else is a mistake of ours; it must cost this image only, and be found in the log.
+            # Any other error is a bug of ours. It must only fail this image, and must be in the log.
             except Exception as error:
                 get_logger().error("job_image_failed", image_id=item.image_id, exc_info=error)
                 reason = "The server made a mistake; its log has the details."
@@ -133,12 +133,12 @@ class ChunkProcessor:
         return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
 
     async def _tag(self, image_id: str) -> IndexResult:
-        """Have the tagger look at an indexed image; whatever it says, the image stays indexed."""
+        """Run the tagger on an indexed image; the image stays indexed if the tagger fails."""
         started, changed = perf_counter(), False
         try:
             changed = await self._engine.tag_image(image_id)
         except ImageNotFound:
-            # Deleted meanwhile.
+            # The image was deleted meanwhile.
             pass
         except (*IMAGE_ERRORS, ModelUnavailable) as error:
             get_logger().warning("tagging_failed", image_id=image_id, code=error.code, reason=str(error))

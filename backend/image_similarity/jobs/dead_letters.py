@@ -1,6 +1,6 @@
-"""Chunks that were given up, whoever worked on them; the broker keeps their messages in a queue of its own besides.
+"""The list of chunks that were given up, by the server or by workers; the broker also keeps their messages in a queue.
 
-dead/ID.000003  when and why chunk 3 of job ID was given up; for the operator, who may remove it
+dead/ID.000003  when and why chunk 3 of job ID was given up; for the operator, who may delete it
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from image_similarity.jobs.base import DeadLetter
 from image_similarity.storage.objects import Objects
 
 TOLD = 100
-"""Of one job, at most."""
+"""Most dead letters to return of one job."""
 
 
 class DeadLetters:
-    """That list, in the storage. Every method raises StoreUnavailable."""
+    """The dead letters in the storage. Every method raises StoreUnavailable."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     async def add(self, job_id: str, chunk: int, reason: str) -> None:
-        """Note that a chunk is given up; noting it twice changes nothing."""
+        """Record that a chunk is given up; it is safe to repeat."""
         document = {"job_id": job_id, "chunk": chunk, "given_up_at": datetime.now(UTC), "reason": reason}
         await self._objects.create(f"dead/{job_id}.{chunk:06}", orjson.dumps(document))
 
     async def of(self, job_id: str) -> tuple[DeadLetter, ...]:
-        """Return the first chunks of a job that were given up, by their numbers, `TOLD` at most."""
+        """Return the first chunks of a job that were given up, by number, at most `TOLD`."""
         names = await self._objects.names("dead", after=f"{job_id}.", limit=TOLD)
         documents = [await self._objects.read_json(f"dead/{name}") for name in names if name.startswith(f"{job_id}.")]
         return tuple(
@@ -38,11 +38,11 @@ class DeadLetters:
         )
 
     async def count(self) -> int:
-        """Return how many chunks were given up and not yet forgotten."""
+        """Return how many dead letters there are."""
         return len(await self._objects.entries("dead"))
 
     async def sweep(self, retention: float) -> None:
-        """Forget what was given up longer ago than `retention` seconds."""
+        """Delete dead letters that are older than `retention` seconds."""
         now = datetime.now(UTC).timestamp()
         entries = await self._objects.entries("dead")
         await self._objects.delete(*(entry.key for entry in entries if now - entry.modified.timestamp() > retention))

@@ -1,4 +1,4 @@
-"""Bulk jobs in the server's own process: nothing to install, resumed when the server starts again."""
+"""Bulk jobs in the server's own process: no broker is needed, and jobs are resumed when the server restarts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from image_similarity.jobs.ledger import JobLedger
 from image_similarity.telemetry.logging import get_logger
 
 AT_ONCE = 2
-"""Chunks under way: one in the model, one being decoded."""
+"""Chunks in progress: one in the model, one being decoded."""
 
 FIRST_PAUSE = 0.5
 """Seconds between the first two tries of a chunk; each further pause is twice as long."""
@@ -22,27 +22,27 @@ FIRST_PAUSE = 0.5
 MAX_BACKOFF_SECONDS = 300.0
 
 STUCK_AFTER = 3
-"""Tries in vain after which a chunk is told of."""
+"""Failed tries after which a chunk is reported as stuck."""
 
 
 @dataclass(slots=True)
 class _Tries:
-    """What this process has tried with a chunk that is not done."""
+    """The tries of this process with a chunk that is not done."""
 
     failed: int = 0
     counted: int = 0
-    """Of those, the ones that neither store nor storage were to blame for."""
+    """Failed tries while store and storage answered."""
     code: str = ""
-    """Of the last failure."""
+    """Error code of the last failure."""
     unended: int | None = None
-    """An attempt whose end could not be noted: the process did not die over it."""
+    """An attempt whose end could not be recorded, although the process did not die during it."""
 
 
 class InlineQueue:
     """Implements `ChunkQueue` with tasks of this process's event loop.
 
-    A chunk that fails is put back and comes again after a pause, while others are worked on. It comes `TRIES` times at
-    most, not counting those while the store or the storage is away; then it is a dead letter.
+    A chunk that fails is queued again after a pause, while others are processed. It is tried at most `TRIES` times, not
+    counting tries while the store or the storage is away; then it becomes a dead letter.
     """
 
     def __init__(self, processor: ChunkProcessor, ledger: JobLedger) -> None:
@@ -52,16 +52,16 @@ class InlineQueue:
         self._tries: dict[tuple[str, int], _Tries] = {}
         self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
         self._begun: dict[tuple[str, int], float] = {}
-        """When each chunk that is under way was begun, by `time.monotonic`."""
+        """Start of each chunk in progress, by `time.monotonic`."""
         self._dead = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take up the jobs that the last process left unfinished. Raises StoreUnavailable."""
+        """Resume the jobs that the last process left unfinished. Raises StoreUnavailable."""
         self._dead = await self._ledger.dead_letters.count()
         for job_id, chunks in (await self._ledger.unfinished()).items():
             get_logger().info("job_resumed", job_id=job_id, chunks=len(chunks))
-            # Where all chunks are done and only the end is missing, doing one again finishes the job.
+            # If all chunks are done and only the end is missing, repeating one finishes the job.
             await self.put(job_id, chunks or [0])
         self._tasks = [asyncio.create_task(self._work()) for _ in range(AT_ONCE)]
 
@@ -71,12 +71,12 @@ class InlineQueue:
             self._waiting.put_nowait((job_id, chunk))
 
     async def info(self) -> QueueInfo:
-        """Return how many chunks wait, how many were given up, and which is stuck."""
+        """Return how many chunks wait, how many were given up, and which one is stuck."""
         waiting = self._waiting.qsize() + len(self._timers)
         return QueueInfo("in_process", waiting, dead_letters=self._dead, workers=1, problem=self._stuck())
 
     async def close(self) -> None:
-        """Stop at once; chunks under way are repeated by the next process, which changes nothing twice."""
+        """Stop at once; the next process repeats the chunks in progress, which is safe."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,7 +94,7 @@ class InlineQueue:
                 tries.code = error.code
                 tries.counted += not await self._away()
                 self._postpone(place, tries, reason=str(error))
-            # The queue must outlive a mistake of ours; the chunk is tried again, and in the end given up.
+            # The queue must survive a bug of ours; the chunk is tried again, and finally given up.
             except Exception as error:
                 get_logger().error("chunk_failed", job_id=place[0], chunk=place[1], exc_info=error)
                 tries.code = ImageSimilarityError.code
@@ -111,7 +111,7 @@ class InlineQueue:
             tries.unended = None
         if tries.counted >= TRIES:
             return await self._give_up(job_id, chunk, f"It failed {TRIES} times, at last with {tries.code}.")
-        # Survives the process: a chunk that kills the server must not do so for ever.
+        # Recorded in the storage, because a chunk that kills the server must not do so for ever.
         tries.unended = attempt = await self._ledger.note_attempt(job_id, chunk)
         try:
             if attempt >= GIVE_UP_AFTER:
@@ -129,7 +129,7 @@ class InlineQueue:
     async def _away(self) -> bool:
         try:
             return await self._processor.is_away()
-        # A mistake in the check must not end the queue.
+        # A bug in the check must not end the queue.
         except Exception as error:
             get_logger().error("health_check_failed", exc_info=error)
             return False

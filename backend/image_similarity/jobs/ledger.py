@@ -1,15 +1,15 @@
-"""The record of bulk jobs: small documents in the same storage as the images, so that all processes share it.
+"""The ledger of bulk jobs: small documents in the same storage as the images, so that all processes share it.
 
     pending/ID/000017           an uploaded image, until its chunk is done
     jobs/ID/chunks/000000.json  which images a chunk holds
-    jobs/ID/job.json            written last when a job is handed in: with it the job exists
-    jobs/ID/dispatched          all chunks have been given to the broker
-    jobs/ID/started             empty; its date is the beginning
-    jobs/ID/attempts/000000.1   an in-process attempt at a chunk began
+    jobs/ID/job.json            written last when a job is submitted: with it the job exists
+    jobs/ID/dispatched          all chunks have been sent to the broker
+    jobs/ID/started             empty; its modification time is the start
+    jobs/ID/attempts/000000.1   an in-process attempt at a chunk began and has not ended
     jobs/ID/done/000000.30.0.1.1.json  a chunk is done: 30 indexed, 0 replaced, 1 unchanged, 1 failed (inside)
-    jobs/ID/finished.json       how the job ended; everything else but job.json is then removed
+    jobs/ID/finished.json       how the job ended; everything else except job.json is then removed
 
-Counting is idempotent because it is a listing: a chunk that was done twice still has one number.
+Counting is idempotent, because counts come from a listing: a chunk that was done twice is still one number.
 """
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ from image_similarity.storage.inbox import INBOX
 from image_similarity.storage.objects import DAMAGED, Entry, Objects, check_key
 
 ABANDONED_UPLOAD = 86_400.0
-"""Seconds after which an upload that never became a job is taken for dead."""
+"""Seconds after which an upload that never became a job counts as abandoned."""
 
 
 class JobLedger:
-    """Reads and writes that record. Every method raises StoreUnavailable where the storage does not answer."""
+    """Reads and writes these documents. Every method raises StoreUnavailable if the storage does not answer."""
 
     def __init__(self, objects: Objects, *, max_image_bytes: int = 20 * 2**20) -> None:
-        """`max_image_bytes` bounds what is read of an image that somebody else put into the storage."""
+        """`max_image_bytes` limits the size of an image that a caller put into the storage itself."""
         self._objects = objects
         self._max_image_bytes = max_image_bytes
         self.dead_letters = DeadLetters(objects)
         self.uploads = UploadNotes(objects)
-        # Immutable documents of failures, so that watching a job does not read them over and over.
+        # Failures never change, so they are cached; otherwise watching a job would read them again and again.
         self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
 
     def pending_key(self, job_id: str, number: int) -> str:
-        """Return where an uploaded image is kept until its chunk is done."""
+        """Return the key of an uploaded image, which is kept until its chunk is done."""
         return f"pending/{job_id}/{number:06}"
 
     async def write(self, key: str, data: bytes) -> None:
-        """Keep an uploaded image."""
+        """Store an uploaded image."""
         await self._objects.write(key, data)
 
     async def read(self, item: Item) -> bytes | None:
-        """Return an image's bytes, or None if they are not there (any more).
+        """Return an image's bytes, or None if they are missing.
 
-        Raises InvalidRequest for a key that no storage holds, ImageDamaged for other bytes than were uploaded, and as
+        Raises InvalidRequest if the key is invalid, ImageDamaged if the bytes differ from the uploaded ones, and as
         `Objects.read_foreign`.
         """
         check_key(item.key)
@@ -72,7 +72,7 @@ class JobLedger:
         return data
 
     async def create(self, job_id: str, chunks: Sequence[Sequence[Item]], *, upload: str | None = None) -> None:
-        """Write a job down, as one of an `upload` where it has that label; from then on it exists."""
+        """Store a job, as part of an `upload` if it has a label; from then on it exists."""
         total = sum(map(len, chunks))
         if upload is not None:
             await self.uploads.begin(upload, job_id, total)
@@ -83,12 +83,12 @@ class JobLedger:
         await self._objects.write(f"jobs/{job_id}/job.json", orjson.dumps(header))
 
     async def get(self, job_id: str) -> Job:
-        """Return a job as it stands. Raises JobNotFound."""
+        """Return the current state of a job. Raises JobNotFound."""
         if not is_uuid(job_id):
             raise JobNotFound(f'There is no job "{job_id[:60]}".')
         entries = await self._objects.entries(f"jobs/{job_id}")
-        # Read after the listing: what is removed at the end is removed after this was written, so that a listing
-        # that misses something is never taken at its word.
+        # Read after the listing: documents are removed only after the job's end was written, so if they are missing in
+        # the listing, the end is found here.
         finished = await self._end(job_id, entries)
         if finished is not None:
             return records.finished_job(job_id, finished)
@@ -106,11 +106,11 @@ class JobLedger:
         )
 
     async def ids(self) -> list[str]:
-        """Return the ids of all jobs, oldest first: they are UUIDv7, whose order is that of their making."""
+        """Return the ids of all jobs, oldest first, because UUIDv7 sort by their time."""
         return await self._objects.folders("jobs")
 
     async def newest(self, limit: int) -> list[Job]:
-        """Return the jobs that were handed in last, newest first."""
+        """Return the jobs that were submitted last, newest first."""
         found: list[Job] = []
         ids = (await self.ids())[::-1]
         while ids and len(found) < limit:
@@ -132,7 +132,7 @@ class JobLedger:
         return left
 
     async def open_chunks(self, job_id: str) -> list[int] | None:
-        """Return the chunks of a job that are not done, or None where the job ended or was never there."""
+        """Return the chunks of a job that are not done, or None if the job has ended or never existed."""
         entries = await self._objects.entries(f"jobs/{job_id}")
         if await self._end(job_id, entries) is not None:
             return None
@@ -144,30 +144,30 @@ class JobLedger:
         return [number for number in range(chunks) if number not in done]
 
     async def is_dispatched(self, job_id: str) -> bool:
-        """Tell whether all of a job's chunks were given to the broker."""
+        """Return whether all of a job's chunks were sent to the broker."""
         return await self._objects.read(f"jobs/{job_id}/dispatched") is not None
 
     async def mark_dispatched(self, job_id: str) -> None:
-        """Note that they were."""
+        """Record that all of a job's chunks were sent to the broker."""
         await self._objects.write(f"jobs/{job_id}/dispatched", b"")
 
     async def is_begun(self, job_id: str) -> bool:
-        """Tell whether a chunk of it was begun."""
+        """Return whether a chunk of the job has begun."""
         return await self._objects.read(f"jobs/{job_id}/started") is not None
 
     async def idle_seconds(self, job_id: str) -> float:
-        """Return how long ago the last thing was written to a job's record."""
+        """Return the seconds since the last write to a job's documents."""
         entries = await self._objects.entries(f"jobs/{job_id}")
         newest = max((entry.modified.timestamp() for entry in entries), default=0.0)
         return datetime.now(UTC).timestamp() - newest
 
     async def begin(self, job_id: str, chunk: int) -> list[Item] | None:
-        """Return a chunk's images, or None where there is nothing to do: it is done, or the job has ended."""
+        """Return a chunk's images, or None if there is nothing to do: it is done, or the job has ended."""
         remaining = await self.open_chunks(job_id)
         if remaining is None:
             return None
         if chunk not in remaining:
-            # Done by a process that died before it could see whether that was the last one.
+            # The process that did it may have died before it checked whether this was the last chunk.
             await self._finish_if_done(job_id, remaining)
             return None
         document = await self._objects.read_json(f"jobs/{job_id}/chunks/{chunk:06}.json")
@@ -178,7 +178,7 @@ class JobLedger:
         return [Item(**fields) for fields in document]
 
     async def note_attempt(self, job_id: str, chunk: int) -> int:
-        """Note that an attempt at a chunk begins; returns how many began before it and never ended."""
+        """Record that an attempt at a chunk begins; return how many earlier attempts never ended."""
         prefix = f"{chunk:06}."
         entries = await self._objects.entries(f"jobs/{job_id}/attempts")
         before = sum(1 for entry in entries if entry.key.rpartition("/")[2].startswith(prefix))
@@ -186,13 +186,13 @@ class JobLedger:
         return before
 
     async def end_attempt(self, job_id: str, chunk: int, attempt: int) -> None:
-        """Note that an attempt ended, whatever came of it."""
+        """Record that an attempt ended, with or without success."""
         await self._objects.delete(f"jobs/{job_id}/attempts/{chunk:06}.{attempt}")
 
     async def complete(
         self, job_id: str, chunk: int, items: Sequence[Item], results: Sequence[IndexResult | Failure]
     ) -> None:
-        """Note what became of a chunk's images, remove its uploads, and finish the job where it was the last."""
+        """Record the results of a chunk's images, remove its uploads, and finish the job if it was the last chunk."""
         open_chunks = await self.open_chunks(job_id)
         if open_chunks is not None and chunk in open_chunks:
             counts = IndexCounts.of([result.outcome for result in results])
@@ -201,13 +201,13 @@ class JobLedger:
         await self._objects.delete(*(item.key for item in items if item.key.startswith("pending/")))
         remaining = await self.open_chunks(job_id)
         if remaining is None:
-            # The job ended meanwhile, and its clean-up may have been before this chunk's note.
+            # The job ended meanwhile, and its clean-up may have run before this chunk's note was written.
             await self._objects.delete_all(f"jobs/{job_id}/done")
         else:
             await self._finish_if_done(job_id, remaining)
 
     async def finish(self, job_id: str, state: JobState | None = None) -> Job:
-        """End a job, in `state` or in the one that its failures tell; the first ending is the one that counts.
+        """End a job in `state`, by default COMPLETED or COMPLETED_WITH_ERRORS; only the first end counts.
 
         Raises JobNotFound.
         """
@@ -223,12 +223,12 @@ class JobLedger:
         return job
 
     async def forget(self, job_id: str) -> None:
-        """Remove every trace of a job, its uploads included."""
+        """Remove all documents and uploaded images of a job."""
         await self._objects.delete_all(f"pending/{job_id}")
         await self._objects.delete_all(f"jobs/{job_id}")
 
     async def sweep(self, retention: float) -> None:
-        """Forget what ended longer ago than `retention` seconds, and uploads that were broken off."""
+        """Remove jobs that ended more than `retention` seconds ago, and uploads that were interrupted."""
         now = datetime.now(UTC).timestamp()
         for job_id in await self.ids():
             if now - made_at(job_id) > retention:
@@ -253,7 +253,7 @@ class JobLedger:
         return header
 
     async def _mend_header(self, job_id: str) -> dict[str, Any] | None:
-        """Write a job down again from its chunks, which were written before it; None if there are none."""
+        """Store a job's document again from its chunks, which were written before it; None if there are none."""
         keys = [entry.key for entry in await self._objects.entries(f"jobs/{job_id}/chunks")]
         if not keys:
             return None
@@ -264,9 +264,9 @@ class JobLedger:
         return header
 
     async def _end(self, job_id: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
-        """Return the document of a job's end, None before it; `entries` were listed before.
+        """Return the document of a job's end, None before it; `entries` must have been listed before.
 
-        If it is damaged, the job ends again from its notes of chunks, or as FAILED if they were removed by then.
+        If it is damaged, the job ends again, from the notes of its chunks, or as FAILED if they were removed by then.
         """
         key = f"jobs/{job_id}/finished.json"
         document: dict[str, Any] | None = await self._objects.read_json(key)
@@ -297,7 +297,7 @@ class JobLedger:
         if (known := self._failures.get(key)) is None:
             document = await self._objects.read_json(key)
             if document is None:
-                # Damaged, or removed since the listing, so the job has ended: whoever asks next is told of its end.
+                # Damaged, or removed since the listing because the job has ended; the next call then returns its end.
                 return ()
             known = self._failures[key] = tuple(Failure(**fields) for fields in document)
         return known

@@ -1,4 +1,4 @@
-"""The server's side of RabbitMQ: hands chunks over, and looks how the queues are."""
+"""The server's side of RabbitMQ: send chunks, and read the state of the queues."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.telemetry.tracing import carrier
 
 TIMEOUT = 5.0
-"""Seconds within which a broker answers, or is taken for away."""
+"""Seconds after which a broker that does not answer counts as away."""
 
 _GLANCE = 2.0
-"""Seconds for a look at the queues."""
+"""Timeout in seconds for reading the state of the queues."""
 
 _RECENT = 4.0
-"""Seconds that a look at the queues is good for: less than from one round of health checks to the next."""
+"""Seconds for which the state of the queues is cached: less than the interval of health checks."""
 
 STALLED_AFTER = 600.0
-"""Seconds without any progress, while the broker has nothing waiting, after which a job's chunks are sent again."""
+"""Seconds without progress, while no chunk waits in the broker, after which a job's chunks are sent again."""
 
 MAX_BACKOFF_SECONDS = 30.0
-"""Seconds between two tries to hand chunks over."""
+"""Most seconds between two tries to send chunks."""
 
 
 class BrokerQueue:
     """Implements `ChunkQueue` with RabbitMQ.
 
-    A job is in the ledger before its chunks are sent, and is marked there once the broker has confirmed them all.
-    So it is accepted while the broker is away, and sent by the next process where this one dies. And it is sent again
-    where the broker lost it: a broker that is killed within some two seconds of a queue's making forgets the queue,
-    confirmed messages and all. What is sent twice is done once.
+    A job is in the ledger before its chunks are sent, and is marked there when the broker has confirmed all of them.
+    So a job is accepted while the broker is away, and the next process sends it if this one dies. If the broker loses
+    the chunks, they are sent again: a broker that is killed within about two seconds after it created a queue loses the
+    queue with all confirmed messages. A chunk that is sent twice is counted once.
     """
 
     def __init__(
@@ -58,29 +58,29 @@ class BrokerQueue:
         self._outbox: asyncio.Queue[tuple[str, list[int], dict[str, str]]] = asyncio.Queue()
         self._stalled_after = stalled_after
         self._stuck: str | None = None
-        """What is told of jobs in which nothing moves, as of the last look at them."""
+        """Message about a job without progress, from the last check; None if there is none."""
         self._stuck_after = stuck_after
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take up the jobs that were never wholly sent. Raises StoreUnavailable."""
+        """Resume the jobs that were not sent completely. Raises StoreUnavailable."""
         for job_id, chunks in (await self._ledger.unfinished()).items():
             if not await self._ledger.is_dispatched(job_id):
                 await self.put(job_id, chunks or [0])
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._rescue())]
 
     async def put(self, job_id: str, chunks: Iterable[int]) -> None:
-        """Hand the chunks over as soon as the broker takes them."""
-        # Sent by a task that is in nobody's trace.
+        """Queue the chunks; they are sent as soon as the broker takes them."""
+        # The trace is passed along, because the sending task does not belong to the request's trace.
         self._outbox.put_nowait((job_id, list(chunks), carrier()))
 
     async def info(self) -> QueueInfo:
-        """Return how many chunks wait and were given up, as the broker said just now, and which job is stuck."""
+        """Return how many chunks wait and were given up, as the broker reported last, and which job is stuck."""
         queue = await self._queues.get()
         return replace(queue, problem=queue.problem or self._stuck)
 
     async def close(self) -> None:
-        """Stop; what has not been sent is sent by the next process."""
+        """Stop; the next process sends the chunks that have not been sent."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,7 +94,7 @@ class BrokerQueue:
                 try:
                     await asyncio.to_thread(self._publish, job_id, chunks, headers)
                     await self._ledger.mark_dispatched(job_id)
-                # Whatever it is, the job must be sent in the end: py-amqp lets errors of many kinds through.
+                # Retry after any error, because the job must be sent eventually: py-amqp raises errors of many kinds.
                 except Exception as error:
                     get_logger().warning("broker_unavailable", job_id=job_id, error=str(error), retry_in=pause)
                     await asyncio.sleep(pause)
@@ -105,7 +105,7 @@ class BrokerQueue:
     async def _rescue(self) -> None:
         while True:
             await asyncio.sleep(self._stalled_after / 2)
-            # A storage that is away now is asked again the next time.
+            # If the storage is away, the next round tries again.
             with suppress(StoreUnavailable):
                 jobs = await self._ledger.unfinished()
                 idle = {job_id: await self._ledger.idle_seconds(job_id) for job_id in jobs}
@@ -119,10 +119,10 @@ class BrokerQueue:
                         await self.put(job_id, chunks or [0])
 
     async def _told_of(self, idle: Mapping[str, float]) -> str | None:
-        """Say which job is stuck, of those that have not ended: how long nothing was written of each."""
+        """Return a message about a stuck job; `idle` has the seconds since the last write of each unfinished job."""
         nothing_moves = all(seconds > self._stuck_after for seconds in idle.values())
         for job_id, seconds in idle.items():
-            # One that was not begun waits for its turn, as long as others are worked on.
+            # A job that has not begun may wait for its turn, as long as other jobs make progress.
             if seconds > self._stuck_after and (nothing_moves or await self._ledger.is_begun(job_id)):
                 return f"Nothing has moved in job {job_id} for {seconds:.0f} s; the workers' logs say why."
         return None
@@ -131,18 +131,18 @@ class BrokerQueue:
         declare_queues(self._app)
         with self._app.connection_for_write() as connection, self._app.amqp.Producer(connection) as producer:
             for chunk in chunks:
-                # Each is confirmed: it is on the broker's disk when the call returns.
+                # Each message is confirmed: it is on the broker's disk when the call returns.
                 self._app.send_task(TASK, (job_id, chunk), producer=producer, retry=False, headers=headers)
 
 
 def queue_watch(url: str) -> Recent[QueueInfo]:
-    """Return what is known of the queues: a look is a connection of its own, which not every request may cost."""
+    """Return the cached state of the queues. Reading it opens a connection, which is too much for every request."""
     return Recent(lambda: asyncio.to_thread(read_queues, url), seconds=_RECENT)
 
 
 def read_queues(url: str) -> QueueInfo:
-    """Return the state of the queues; blocks for at most some seconds, never raises."""
-    # Celery writes the default virtual host as a second slash, which pika would take for a nameless one.
+    """Return the state of the queues; blocks for a few seconds at most, and never raises."""
+    # In Celery's URLs a second slash means the default virtual host; pika would take it for a nameless one.
     parameters = pika.URLParameters(url.removesuffix("//") + "/" if url.endswith("//") else url)
     parameters.connection_attempts = 1
     parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = _GLANCE
@@ -162,11 +162,11 @@ _CAUSES = {
     "refused": "it refuses connections",
     "timeout": "no answer in time",
     "timed out": "no answer in time",
-    "authentication": "it does not take the user or the password",
+    "authentication": "it refuses the user or the password",
     "vhost": "it does not know the virtual host",
     "gaierror": "its name is not known",
 }
-"""What is told of an error, by what pika says: in `/health`, which anybody may read."""
+"""Messages by a part of pika's error. They are ours, because `/health` shows them and anybody may read it."""
 
 
 def _why(error: Exception) -> str:
@@ -182,6 +182,6 @@ def _count(connection: pika.BlockingConnection, queue: str) -> tuple[int, int]:
     try:
         answer = channel.queue_declare(queue, passive=True).method
     except ChannelClosedByBroker:
-        # Nobody has sent or taken anything yet.
+        # The queue does not exist, because no chunk has been sent or taken yet.
         return 0, 0
     return answer.message_count, answer.consumer_count

@@ -1,4 +1,4 @@
-"""The documents of a job's record, read and written: what their names and their fields say."""
+"""Read and write the documents of a job: their keys and their fields."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from image_similarity.storage.objects import Entry
 
 
 def as_fields(item: Item) -> dict[str, Any]:
-    """Return what a chunk's document says of an image."""
+    """Return the fields of an image in a chunk's document."""
     fields = asdict(item)
     if item.task == Task.INDEX:
-        # A worker of an earlier version knows no other.
+        # A worker of an earlier version does not accept the field, and knows only this task.
         del fields["task"]
     return fields
 
 
 def done_notes(entries: Sequence[Entry]) -> dict[int, str]:
-    """Return the key of each done chunk's note; of several notes of one chunk always the same one."""
+    """Return the key of each done chunk's note; if a chunk has several notes, always the same one."""
     keys = (entry.key for entry in entries if "/done/" in entry.key)
     return {int(key.rpartition("/")[2].partition(".")[0]): key for key in sorted(keys, reverse=True)}
 
@@ -35,7 +35,7 @@ def done_key(job_id: str, chunk: int, counts: IndexCounts) -> str:
 
 
 def done_counts(key: str) -> IndexCounts:
-    """Return what the key of a done chunk's note says; its total is left at 0."""
+    """Return the counts in the key of a done chunk's note; the total is 0."""
     return IndexCounts.from_figures(0, key.rpartition("/")[2].partition(".")[2].removesuffix(".json"))
 
 
@@ -45,7 +45,7 @@ def counts_of(total: int, done: dict[int, str]) -> IndexCounts:
 
 
 def ended(job: Job, state: JobState) -> dict[str, Any]:
-    """Return the document of a job's end, in `state` and now."""
+    """Return the document of a job that ends now, in `state`."""
     return {
         "state": state,
         "counts": asdict(job.counts),
@@ -72,7 +72,7 @@ def finished_job(job_id: str, fields: dict[str, Any]) -> Job:
 
 
 def is_uuid(text: str) -> bool:
-    """Tell whether a text is a UUID as they are written."""
+    """Return whether a text is a UUID in its canonical form."""
     try:
         return str(UUID(text)) == text
     except ValueError:
@@ -80,5 +80,5 @@ def is_uuid(text: str) -> bool:
 
 
 def made_at(job_id: str) -> float:
-    """Return the moment in a UUIDv7, in seconds since the epoch; now for anything else, which is left alone."""
+    """Return the time in a UUIDv7, in seconds since the epoch; now for any other id, so that it is never swept."""
     return (time_of(job_id) if is_uuid(job_id) else datetime.now(UTC)).timestamp()

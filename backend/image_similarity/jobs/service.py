@@ -1,4 +1,4 @@
-"""Bulk jobs from a caller's point of view: hand in, look at, watch, cancel."""
+"""The use cases of bulk jobs: submit, get, watch, cancel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SWEEP_SECONDS = 3600.0
 
 
 class Draft:
-    """A job while its images arrive; `JobService.draft` makes one."""
+    """A job whose images are arriving; `JobService.draft` creates one."""
 
     def __init__(self, ledger: JobLedger, disk: DiskSpace, *, max_images: int, upload: str | None) -> None:
         self._disk = disk
@@ -42,8 +42,12 @@ class Draft:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def add(self, data: bytes, *, image_id: str | None = None, metadata: Metadata | None = None) -> None:
-        """Take an image. Raises InvalidRequest for its id, its metadata, or one image too many; StoreUnavailable."""
-        # An archive may be a thousand times larger once it is unpacked.
+        """Add an image.
+
+        Raises InvalidRequest if its id or its metadata is invalid or there are too many images; DiskFull,
+        StoreUnavailable.
+        """
+        # Checked per image, because an archive may be a thousand times larger when it is unpacked.
         await self._disk.check()
         image_id = self._check(image_id)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
@@ -54,7 +58,7 @@ class Draft:
         self._writing.add(asyncio.create_task(self._ledger.write(key, data)))
 
     def refer(self, key: str, *, image_id: str | None = None, metadata: Metadata | None = None) -> None:
-        """Take an image that is in the storage already, below `inbox/`. Raises InvalidRequest."""
+        """Add an image that is in the storage already, below `inbox/`. Raises InvalidRequest."""
         steps = key.split("/")
         if not key.startswith(INBOX) or not key.isprintable() or {"", ".", ".."} & set(steps):
             raise InvalidRequest(f'storage_key must be a plain path below "{INBOX}"; got {key[:120]!r}.')
@@ -63,9 +67,9 @@ class Draft:
         self._items.append(Item(image_id, key, None, check_metadata(metadata or {})))
 
     async def items(self, metadata: dict[str, Metadata] | None = None) -> list[Item]:
-        """Return all images once they are stored; `metadata`, by id, is given to those that have none yet.
+        """Wait until all images are stored and return them; `metadata`, by id, is for images that have none yet.
 
-        Raises InvalidRequest where there is no image, or metadata for one that is not there; StoreUnavailable.
+        Raises InvalidRequest if there is no image, or if there is metadata for an unknown id; StoreUnavailable.
         """
         while self._writing:
             await self._wait_for_one()
@@ -81,10 +85,10 @@ class Draft:
         ]
 
     async def discard(self) -> None:
-        """Remove what was stored."""
-        # Waited for and not cancelled, because a write that has begun goes on underneath and would be seen by nobody.
+        """Remove the images that were stored."""
+        # Wait instead of cancelling: a write that has begun goes on in its thread and would leave a file behind.
         await asyncio.gather(*self._writing, return_exceptions=True)
-        # What cannot be removed now is swept later, as an upload that was broken off.
+        # Files that cannot be removed now are swept later, like those of an interrupted upload.
         with suppress(StoreUnavailable):
             await self._ledger.forget(self.job_id)
 
@@ -104,7 +108,7 @@ class Draft:
 
 
 class JobService:
-    """The use cases. Every method may raise StoreUnavailable, those that take an id also JobNotFound."""
+    """The use cases. Every method may raise StoreUnavailable; methods that take an id also JobNotFound."""
 
     def __init__(
         self,
@@ -126,15 +130,15 @@ class JobService:
         self.uploads = Uploads(ledger)
 
     async def start(self) -> None:
-        """Begin to work on jobs, those included that an earlier process left unfinished."""
+        """Start to work on jobs, including those that an earlier process left unfinished."""
         await self._sweep()
         await self._queue.start()
 
     @asynccontextmanager
     async def draft(self, *, upload: str | None = None) -> AsyncIterator[Draft]:
-        """Open a job for its images to arrive; where the block ends in an error, nothing of it stays behind.
+        """Open a draft for the images of a job; if the block ends with an error, the draft is removed.
 
-        Jobs of one `upload` (lower-case letters and digits) are told of as one by `uploads`.
+        `uploads` shows jobs with the same `upload`, a label of lower-case letters and digits, as one.
         """
         draft = Draft(self._ledger, self._disk, max_images=self._max_images, upload=upload)
         try:
@@ -144,7 +148,7 @@ class JobService:
             raise
 
     async def submit(self, draft: Draft, metadata: dict[str, Metadata] | None = None) -> Job:
-        """Turn a draft into a job, and return it as it stands. Raises InvalidRequest as `Draft.items` does."""
+        """Turn a draft into a job, and return its state. Raises InvalidRequest as `Draft.items` does."""
         items = await draft.items(metadata)
         chunks = [items[start : start + self._chunk_size] for start in range(0, len(items), self._chunk_size)]
         await self._ledger.create(draft.job_id, chunks, upload=draft.upload)
@@ -153,16 +157,16 @@ class JobService:
         return await self._ledger.get(draft.job_id)
 
     async def tag(self, image_ids: Sequence[str]) -> str:
-        """Have the tagger look at indexed images, and return the job's id."""
+        """Start a job that runs the tagger on indexed images; return its id."""
         job_id = str(uuid7())
         await self._ledger.create(job_id, [[Item(image_id, "", None, task=Task.TAG) for image_id in image_ids]])
         await self._queue.put(job_id, [0])
         return job_id
 
     async def tag_later(self, result: IndexResult) -> str | None:
-        """Have the tagger look at an image that was just indexed, if it has still to; return the job's id.
+        """Start a job that runs the tagger on an image that was just indexed, if it needs it; return the job's id.
 
-        None if there is nothing to do, or if the job could not be written down. The image is indexed in any case: if
+        None if there is nothing to do, or if the job could not be stored. The image is indexed in any case: if
         the client sends the same request again, tagging is tried again.
         """
         if not result.untagged:
@@ -174,7 +178,7 @@ class JobService:
             return None
 
     async def get(self, job_id: str) -> Job:
-        """Return a job as it stands, with its dead letters."""
+        """Return the current state of a job, with its dead letters."""
         return await self._with_dead_letters(await self._ledger.get(job_id))
 
     async def newest(self, limit: int) -> list[Job]:
@@ -182,17 +186,17 @@ class JobService:
         return await self._ledger.newest(limit)
 
     async def cancel(self, job_id: str) -> Job:
-        """End a job; chunks under way are finished, the others never begun. One that has ended stays as it is."""
+        """Cancel a job: chunks in progress are finished, the others never begin. An ended job stays as it is."""
         return await self._with_dead_letters(await self._ledger.finish(job_id, JobState.CANCELLED))
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
-        """Return the job as it stands, then again whenever it has changed, until it has ended."""
+        """Yield the current state of a job, and again after each change, until the job has ended."""
         shown: Job | None = None
         while shown is None or not shown.state.ended:
             try:
                 job = await self._ledger.get(job_id)
             except JobNotFound:
-                # Ended, and its report forgotten meanwhile.
+                # The job has ended, and its report was deleted meanwhile.
                 if shown is None:
                     raise
                 return
@@ -217,6 +221,6 @@ class JobService:
         if self._swept_at and monotonic() - self._swept_at < _SWEEP_SECONDS:
             return
         self._swept_at = monotonic()
-        # The tidying is never a reason to refuse anyone.
+        # A failed sweep must not fail the request.
         with suppress(StoreUnavailable):
             await self._ledger.sweep(self._retention)

@@ -21,30 +21,30 @@ MAX_BACKOFF_SECONDS = 300
 """Seconds between two tries while the store or the storage is away."""
 
 _FAILED = "image_similarity_tries"
-"""Header of a chunk that comes again: how many tries of it neither store nor storage were to blame for."""
+"""Header of a retried chunk: the number of failed tries while store and storage answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A chunk as a worker gets it."""
+    """A chunk that was delivered to a worker."""
 
     job_id: str
     chunk: int
     attempt: int
-    """How often it came back because a process died over it."""
+    """How often it was delivered again because a process died during it."""
     give_up: bool
     last: bool
-    """Whether it is tried no more after this; see `ChunkProcessor.process`."""
+    """Whether this is the last try; see `ChunkProcessor.process`."""
 
 
 Work = Callable[[Delivery], None]
-"""Blocks; raises ImageSimilarityError if the chunk is to be tried again later."""
+"""Blocks; raises ImageSimilarityError if the chunk should be tried again later."""
 
 
 def register(app: Celery, work: Work, is_away: Callable[[], bool], tracing: Tracing | None = None) -> None:
-    """Add the task to an application; it does `work`, and tries again later if that says it is worth it.
+    """Add the task to an application: it calls `work`, and tries again later after an ImageSimilarityError.
 
-    `is_away` blocks, and tells whether store or storage do not answer; tries while they do not are not counted.
+    `is_away` blocks, and returns whether store or storage do not answer; failed tries at such times are not counted.
     """
 
     def trace(request: Any) -> AbstractContextManager[object]:
@@ -68,7 +68,7 @@ def register(app: Celery, work: Work, is_away: Callable[[], bool], tracing: Trac
                 raise Reject(error, requeue=False) from error
             pause = min(MAX_BACKOFF_SECONDS, 2 ** min(request.retries, 10))
             get_logger().warning("chunk_postponed", job_id=job_id, chunk=chunk, seconds=pause, reason=str(error))
-            # Jittered, so that all chunks do not come back in the same moment.
+            # With jitter, so that the chunks do not all come back at the same moment.
             countdown = pause + random.randint(0, pause)  # noqa: S311
             headers = {_FAILED: failed, "traceparent": request.get("traceparent") or ""}
             raise self.retry(kwargs={"give_up": give_up}, countdown=countdown, headers=headers) from error

@@ -1,9 +1,9 @@
-"""Which jobs were handed in under one label, and how each of them ended: names in the storage, and nothing to read.
+"""The jobs of each upload, and how each ended: empty objects in the storage, whose keys hold the information.
 
     uploads/LABEL/ID.32                     job ID, of 32 images, belongs to the upload LABEL
     uploads/LABEL/ID.32.completed.31.0.1.0  it ended: 31 indexed, 0 replaced, 1 unchanged, 0 failed
 
-An upload of ten thousand images is hundreds of jobs, and a page asks every other second: one listing tells of them all.
+An upload of ten thousand images is hundreds of jobs, and a page polls every other second: one listing serves them all.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _NOTE = re.compile(
 
 
 class UploadNotes:
-    """Writes and reads those notes. Every method raises StoreUnavailable."""
+    """Writes and reads these notes. Every method raises StoreUnavailable."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     async def begin(self, upload: str, job_id: str, total: int) -> None:
-        """Note that a job of `total` images belongs to an upload."""
+        """Record that a job of `total` images belongs to an upload."""
         await self._objects.write(f"uploads/{upload}/{job_id}.{total}", b"")
 
     async def end(self, job: Job) -> None:
-        """Note how a job of an upload ended; noting it twice changes nothing."""
+        """Record how a job of an upload ended; it is safe to repeat."""
         counts = job.counts
         await self._objects.write(f"uploads/{job.upload}/{job.job_id}.{counts.total}.{job.state}.{counts.figures}", b"")
 
     async def of(self, upload: str) -> list[Job]:
-        """Return the jobs of an upload, oldest first, without failures; one without an end counts as queued."""
+        """Return the jobs of an upload, oldest first, without failures; a job that has not ended counts as queued."""
         notes = await self._notes(f"uploads/{upload}")
-        # A note of an end comes after that of its job, and takes its place.
+        # The note of a job's end sorts after the note of its beginning, and replaces it.
         return list({note["id"]: _job_of(note, entry) for note, entry in notes}.values())
 
     async def labels(self) -> dict[str, str]:
-        """Return the uploads of all jobs that belong to one."""
+        """Return the upload of each job that belongs to one, by job id."""
         return {note["id"]: note["upload"] for note, _ in await self._notes("uploads")}
 
     async def sweep(self, jobs: Container[str], *, older_than: float) -> None:
-        """Forget notes of jobs that are not among `jobs` and were made more than `older_than` seconds ago."""
+        """Delete the notes of jobs that are not in `jobs` and are older than `older_than` seconds."""
         oldest = datetime.now(UTC).timestamp() - older_than
         notes = await self._notes("uploads")
         ids = {note["id"] for note, _ in notes}
@@ -59,7 +59,7 @@ class UploadNotes:
 
     async def _notes(self, prefix: str) -> list[tuple[re.Match[str], Entry]]:
         entries = await self._objects.entries(prefix)
-        # What somebody else put beside them is none of ours.
+        # Other objects under this prefix are not ours.
         return [(note, entry) for entry in entries if (note := _NOTE.fullmatch(entry.key)) is not None]
 
 

@@ -1,4 +1,4 @@
-"""Jobs as a person sees them: what was handed in together is one upload, however many jobs it came in."""
+"""Uploads: jobs that were submitted together under one label are shown as one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from image_similarity.jobs.base import Failure, Job, JobState
 from image_similarity.jobs.ledger import JobLedger
 
 LOOKED_AT = 64
-"""Jobs of one upload, at most, of which it is read how far they are: the oldest ones, which are worked on first."""
+"""Most jobs of one upload whose progress is read: the oldest ones, because they are processed first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The jobs of one label, or a job without a label by itself."""
+    """The jobs with one label, or a single job without a label."""
 
     upload: str
     """The label, or the job's id."""
@@ -27,7 +27,7 @@ class Upload:
 
     @property
     def state(self) -> JobState:
-        """Running until all jobs have ended; then the gravest of their ends."""
+        """RUNNING until all jobs have ended; then the worst of their states."""
         states = {job.state for job in self.jobs}
         if states == {JobState.QUEUED}:
             return JobState.QUEUED
@@ -43,7 +43,7 @@ class Upload:
 
 
 class Uploads:
-    """Looks at uploads. Every method raises StoreUnavailable."""
+    """Reads uploads. Every method raises StoreUnavailable."""
 
     def __init__(self, ledger: JobLedger) -> None:
         self._ledger = ledger
@@ -62,11 +62,11 @@ class Uploads:
         return Upload(upload, present)
 
     async def newest(self, limit: int) -> list[Upload]:
-        """Return the uploads whose latest jobs are the newest, newest first."""
+        """Return the latest uploads, by the time of their newest job, newest first."""
         labels = await self._ledger.uploads.labels()
         ids = reversed(await self._ledger.ids())
         found: list[Upload] = []
-        # In the order of their newest jobs, each once.
+        # Each upload once, in the order of its newest job.
         for upload in dict.fromkeys(labels.get(job_id, job_id) for job_id in ids):
             if len(found) == limit:
                 break
@@ -75,7 +75,7 @@ class Uploads:
         return found
 
     async def failures(self, upload: Upload, *, offset: int, limit: int) -> list[Failure]:
-        """Return `limit` of an upload's failures from number `offset` on; reads at most so many jobs."""
+        """Return `limit` of an upload's failures from number `offset` on; reads at most `limit` jobs."""
         found: list[Failure] = []
         for job in upload.jobs:
             if len(found) == limit:
@@ -87,13 +87,13 @@ class Uploads:
         return found
 
     async def _look(self, job_id: str) -> Job | None:
-        """Return a job as it stands; None for one that was never wholly handed in."""
+        """Return the current state of a job; None for a job that was never submitted completely."""
         try:
             job = await self._ledger.get(job_id)
         except JobNotFound:
             return None
         if job.state.ended and job.upload is not None:
-            # Whoever ended it died before it could note so; a note that cannot be written now is written next time.
+            # The process that ended the job died before it wrote this note. If this fails, the next call writes it.
             with suppress(StoreUnavailable):
                 await self._ledger.uploads.end(job)
         return job
@@ -102,5 +102,5 @@ class Uploads:
         try:
             return (await self._ledger.get(job.job_id)).failures
         except JobNotFound:
-            # Its report was forgotten a moment ago.
+            # Its report was deleted a moment ago.
             return ()
