@@ -1,15 +1,15 @@
-"""What an operator should do next about the collection."""
+"""Recommendations for the operator about the collection."""
 
 from __future__ import annotations
 
 from image_similarity.vectors.base import CollectionInfo
 
 EXACT_SEARCH_LIMIT = 200_000
-"""Images without a graph up to which exact search is quick enough (15 ms)."""
+"""Up to so many images without a graph, exact search is fast enough (15 ms)."""
 
 
 def recommend(collection: CollectionInfo) -> list[str]:
-    """Return what should be done, one sentence each; usually nothing."""
+    """Return one sentence per recommendation; usually none."""
     advice = []
     exact = collection.images - collection.indexed_vectors
     if not collection.builds_graph and exact > EXACT_SEARCH_LIMIT:

@@ -1,12 +1,11 @@
-"""Whether the parts answer, seen from the background, and whether this process may be sent requests.
+"""Check in the background whether the parts answer, and decide whether this process may get requests.
 
-The two are kept apart. What replicas share (a Qdrant server, the storage, the broker) is shown by `/health` and by the
-answer of each request that needs it. If it also decided `/ready`, one hiccup of the store would take every replica
-out of the balancer at once, cached results and images with it.
+The two are separate. Problems of shared parts (a Qdrant server, the storage, the broker) are shown by `/health`, and by
+the answer of each request that needs the part. If they also decided `/ready`, one short failure of the store would take
+every replica out of the balancer at once, and with them all cached results and images.
 
-No probe waits for a part, and no probe costs anything: a task looks at each part every few seconds, and probes and
-scrapers read what it found. What a month of an idle process costs on S3 (0.0004 dollars per 1,000 HEAD requests):
-518,000 HEADs, 21 cents.
+No probe waits for a part or causes work: a task checks each part every few seconds, and probes and scrapers read its
+last findings. An idle process costs 21 cents per month on S3: 518,000 HEAD requests at 0.0004 dollars per 1,000.
 """
 
 from __future__ import annotations
@@ -21,70 +20,70 @@ from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.telemetry.logging import get_logger
 
 EVERY = 5.0
-"""Seconds between two looks, on average: processes that started together do not go on looking together."""
+"""Seconds between two checks, on average, with jitter, so that processes that start together drift apart."""
 
-_RANDOM = Random()  # noqa: S311 - spreads looks; of its own, because Hypothesis watches the common one
+_RANDOM = Random()  # noqa: S311 - for jitter; a separate generator, because Hypothesis watches the common one
 
 _JITTER = 0.2
 """Share by which a pause may be longer or shorter."""
 
 LIMIT = 3.0
-"""Seconds within which a part answers, or is taken for away."""
+"""Seconds after which a part that does not answer counts as away."""
 
 STALE = 30.0
-"""Seconds after which nothing is known any more: the looks themselves have stopped."""
+"""Seconds after which a finding is too old: the checks themselves have stopped."""
 
 STORES = ("vector_store", "storage", "disk")
-"""The parts without which nothing can be written."""
+"""The parts that every write needs."""
 
 Look = Callable[[], Awaitable[str | None]]
-"""Returns what is wrong with a part, or None; raises an ImageSimilarityError for the same."""
+"""Returns the problem of a part, or None; may raise it as an ImageSimilarityError instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the last look at a part has found."""
+    """The result of the last check of a part."""
 
     problem: str | None
-    """None where all is well."""
+    """None if all is well."""
     at: float
-    """When, by `time.monotonic`."""
+    """Time of the check, by `time.monotonic`."""
     late: bool = False
-    """Whether all that is known is that it did not answer in time, as a part that is only busy does not."""
+    """Whether the only problem is that it did not answer in time, perhaps because it is busy."""
 
 
 class Monitor:
-    """Looks at the parts again and again; who wants to know how they are reads what it found last."""
+    """Checks the parts regularly, and keeps the last finding on each."""
 
     def __init__(self) -> None:
         self._looks: dict[str, Look] = {}
         self._found: dict[str, Finding] = {}
 
     def add(self, part: str, look: Look) -> None:
-        """Look at this part too, from the next round on."""
+        """Check this part too, from the next round on."""
         self._looks[part] = look
 
     async def look(self) -> None:
-        """Look at all parts once, side by side; takes `LIMIT` seconds at most, and never raises."""
+        """Check all parts once, concurrently; takes `LIMIT` seconds at most, and never raises."""
         await asyncio.gather(*(self._look_at(part, look) for part, look in self._looks.items()))
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Check regularly until cancelled."""
         while True:
             await asyncio.sleep(EVERY * _RANDOM.uniform(1 - _JITTER, 1 + _JITTER))
             await self.look()
 
     def findings(self) -> dict[str, Finding]:
-        """Return the last finding on each part that was looked at, by its name, in the order of `add`."""
+        """Return the last finding on each part that was checked, by name, in the order of `add`."""
         return {part: self._current(self._found[part]) for part in self._looks if part in self._found}
 
     def problem(self, part: str) -> str | None:
-        """Return what is wrong with a part; None where nothing is, or where nobody has looked."""
+        """Return the problem of a part; None if it has none, or was not checked yet."""
         found = self._found.get(part)
         return None if found is None else self._current(found).problem
 
     def failure(self, part: str) -> str | None:
-        """Return what a part itself said is wrong with it; None too where it was only late."""
+        """Return the problem that a part itself reported; also None if it was only late."""
         found = self._found.get(part)
         return None if found is None or found.late else found.problem
 
@@ -101,7 +100,7 @@ class Monitor:
             problem, late = f"No answer within {LIMIT:g} s.", True
         except ImageSimilarityError as error:
             problem = str(error)
-        # A mistake in one look must not end the others.
+        # A bug in one check must not end the others.
         except Exception as error:
             get_logger().error("health_check_failed", part=part, exc_info=error)
             problem = f"The check itself failed: {type(error).__name__}."
@@ -114,18 +113,18 @@ class Monitor:
 
 
 class Readiness:
-    """The facts about this process alone that decide whether requests may be sent to it.
+    """The facts about this process alone that decide whether it may get requests.
 
-    A fact that all replicas share does not belong here: the balancer would be left with nobody.
+    Facts that all replicas share do not belong here: the balancer would have no replica left.
     """
 
     def __init__(self) -> None:
         self._facts: dict[str, Callable[[], str | None]] = {}
 
     def add(self, name: str, problem: Callable[[], str | None]) -> None:
-        """Ask this too: `problem` returns at once, with what is wrong or None."""
+        """Add a fact: `problem` must return at once, with the problem or None."""
         self._facts[name] = problem
 
     def problems(self) -> dict[str, str]:
-        """Return what is wrong, by name; empty where requests may be sent here."""
+        """Return the problems by name; empty if this process may get requests."""
         return {name: found for name, problem in self._facts.items() if (found := problem()) is not None}

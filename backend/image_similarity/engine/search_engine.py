@@ -1,4 +1,4 @@
-"""What the product does, one method a use case; HTTP, the command line and jobs only translate to and from it."""
+"""The use cases of the product, one method per use case; HTTP, the command line and jobs only translate."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from image_similarity.vectors.base import CollectionInfo, VectorStore
 
 
 class SearchEngine:
-    """The use cases, over parts that `bootstrap` chose.
+    """The use cases, with parts that `bootstrap` chooses.
 
-    Every method may raise StoreUnavailable; those that take an image also what `ImageEmbedder` raises.
+    Every method may raise StoreUnavailable; methods that take an image also the errors of `ImageEmbedder`.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class SearchEngine:
         answer_settings: str = "",
         own_store: bool = False,
     ) -> None:
-        """`answer_settings` is what tells this configuration's answers from another's, the model's name aside.
+        """`answer_settings` distinguishes this configuration's cached answers from others, besides the model's name.
 
-        With `own_store` the vectors are this process's alone, and it is not ready while they fail.
+        With `own_store` this process alone has the vectors, and it is not ready while they fail.
         """
         self.model = model
         self.metrics = metrics
@@ -77,10 +77,10 @@ class SearchEngine:
         self._ids = KeyedLocks()
         self._filler = filler
         self.disk = disk
-        """Asked before something is written."""
+        """Checked before something is written."""
         self._indexing = Indexer(embedder, filler, vectors, storage, cache, self._writes, self._ids, disk)
         self.health = Monitor()
-        """Looks at the parts once it is told to; servers and workers have it run."""
+        """Checks the parts while it runs; servers and workers run it."""
         self.health.add("vector_store", self._look_at_vectors)
         self.health.add("storage", storage.check)
         self.health.add("disk", disk.look)
@@ -102,15 +102,15 @@ class SearchEngine:
         return await self.search(Query.of(ImageBytes(data)), options)
 
     async def search_by_text(self, text: str, options: SearchOptions, template: str | None = None) -> SearchResult:
-        """Find the images that a text describes. Raises TextSearchUnavailable where the model has no text tower."""
+        """Find the images that a text describes. Raises TextSearchUnavailable if the model has no text tower."""
         return await self.search(Query.of(Text(text, template)), options)
 
     async def search_by_keywords(self, text: str, options: SearchOptions) -> SearchResult:
-        """Find the images whose descriptions or tags have words of a text, best BM25 first."""
+        """Find the images whose descriptions or tags contain words of a text, best BM25 score first."""
         return await self.search(Query(mode=Mode.KEYWORDS, keywords=text), options)
 
     async def search_by_id(self, image_id: str, options: SearchOptions) -> SearchResult:
-        """Find the images that look like an indexed one, itself left out. Raises ImageNotFound."""
+        """Find the images that look like an indexed one, without that one. Raises ImageNotFound."""
         return await self.search(Query.of(IndexedImage(image_id)), options)
 
     async def index_image(
@@ -121,70 +121,70 @@ class SearchEngine:
         metadata: Metadata | None = None,
         request_key: str | None = None,
     ) -> IndexResult:
-        """Add an image, or replace the one of the same id; the very same image and metadata are left as they are.
+        """Add an image, or replace the one with the same id; if image and metadata are the same, nothing is written.
 
-        What the caller left out of description and tags a quick tagger fills; for one that is not, `untagged` is set.
-        Without an `image_id` it gets a new one; with a `request_key` the same one whenever the same bytes come under
-        the same key, so that a request may be sent again when its answer was lost.
+        A quick tagger fills in tags or description if the caller left them out; with a slow one, `untagged` is set.
+        Without an `image_id` the image gets a new id. With a `request_key`, the same bytes and the same key always give
+        the same id, so that a request can be repeated if its answer was lost.
 
-        Raises InvalidRequest for an image id or metadata beyond the limits.
+        Raises InvalidRequest if the image id or the metadata exceeds the limits.
         """
         return await self._indexing.index(data, image_id, metadata or {}, request_key)
 
     async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.
 
-        Raises ImageNotFound, InvalidRequest where the patch or what comes of it is beyond the limits, and Overloaded
-        where other processes change the image all the time.
+        Raises ImageNotFound, InvalidRequest if the patch or the result exceeds the limits, and Overloaded if other
+        processes change the image all the time.
         """
         return await self._indexing.patch(image_id, patch)
 
     async def tag_image(self, image_id: str) -> bool:
-        """Have the tagger look at an indexed image that it has not seen, and fill what the caller left out.
+        """Run the tagger on an indexed image that it has not processed; fill in the fields that the caller left out.
 
-        Tells whether anything was written. Raises ImageNotFound, ModelUnavailable, EncodingFailed, DecodeTimeout, and
-        Overloaded as `patch_metadata`, or where too many images wait for the tagger.
+        Returns whether anything was written. Raises ImageNotFound, ModelUnavailable, EncodingFailed, DecodeTimeout, and
+        Overloaded as `patch_metadata`, or if too many images wait for the tagger.
         """
         return await self._indexing.tag(image_id)
 
     async def load_tagger(self) -> None:
-        """Read the weights of the tagger, if there is one, before it is first needed. Raises ModelUnavailable."""
+        """Load the weights of the tagger, if there is one, before they are needed. Raises ModelUnavailable."""
         await self._filler.load()
 
     @property
     def tags_at_once(self) -> bool:
-        """Whether images are tagged while they are indexed, and not later."""
+        """Whether images are tagged while they are indexed, and not in a job afterwards."""
         return self._filler.quick
 
     async def delete_image(
         self, image_id: str, *, undo_seconds: float = 0, request_key: str | None = None
     ) -> datetime | None:
-        """Remove an image, for good unless it is restored within so many seconds; returns when they are over.
+        """Remove an image, which can be restored for `undo_seconds`; return until when, None if it cannot.
 
-        Its bytes go too where no other image has the same. Sent again under its `request_key`, a request that did it
-        is answered as it was to be; any other raises ImageNotFound.
+        Its bytes are dropped too, if no other image has the same. If a request is repeated with its `request_key`, it
+        returns the same as the first time. Raises ImageNotFound.
         """
         async with self._ids.of(image_id):
             return await uncancellable(self._writes.remove(image_id, undo_seconds, request_key))
 
     async def restore_image(self, image_id: str, *, request_key: str | None = None) -> ImageRecord:
-        """Bring a deleted image back as it was, its time of indexing included; `request_key` as for `delete_image`.
+        """Restore a deleted image unchanged, including its time of indexing; `request_key` as for `delete_image`.
 
-        Raises ImageExists where there is an image of that id, ImageNotFound where none can be restored (any more).
+        Raises ImageExists if there is an image with that id, ImageNotFound if no deletion of the id can be undone.
         """
         async with self._ids.of(image_id):
             return await uncancellable(self._writes.restore(image_id, request_key))
 
     async def get_image(self, image_id: str) -> ImageRecord:
-        """Return what is known of an image. Raises ImageNotFound."""
+        """Return the record of an image. Raises ImageNotFound."""
         return await self._reads.record(image_id)
 
     async def content_of(self, image_id: str) -> Content:
-        """Return which bytes an image has; see `Reads.content`. Raises ImageNotFound."""
+        """Return the digest of an image's bytes; see `Reads.content`. Raises ImageNotFound."""
         return await self._reads.content(image_id)
 
     async def original(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's bytes as they were sent. Raises ImageNotFound if originals are not kept, ImageDamaged."""
+        """Return an image's original bytes. Raises ImageNotFound if originals are not kept, ImageDamaged."""
         return await self._reads.original(content)
 
     async def thumbnail(self, content: Content | ImageRecord) -> bytes:
@@ -192,7 +192,7 @@ class SearchEngine:
         return await self._reads.thumbnail(content)
 
     async def preview(self, content: Content | ImageRecord) -> bytes:
-        """Return an image to look at, WebP; see `Reads.preview`, also for what it raises."""
+        """Return an image in screen size, WebP; see `Reads.preview`, also for its errors."""
         return await self._reads.preview(content)
 
     async def list_images(self, *, limit: int, cursor: str | None = None) -> Page:
@@ -200,12 +200,12 @@ class SearchEngine:
         return await self._reads.page(limit=limit, cursor=cursor)
 
     async def facets(self) -> Facets:
-        """Return the metadata fields that images have, and their values; kept until the next write."""
+        """Return the metadata fields of the images, and their values; cached until the next write."""
         answer, _ = await self._answers.to("facets", lambda: compute_facets(self._vectors), FACETS)
         return answer
 
     async def stats(self) -> EngineStats:
-        """Return the state of the parts in numbers, and what an operator should do next."""
+        """Return the figures of all parts, and recommendations for the operator."""
         collection = await self._collection()
         return EngineStats(
             model=self.model,
@@ -217,22 +217,22 @@ class SearchEngine:
         )
 
     async def warm(self, top: int) -> int:
-        """Bring up to `top` of the most asked embeddings into this process, and return how many were found."""
+        """Load up to `top` of the most used embeddings into this process; return how many were found."""
         return await self._cache.warm(top)
 
     def cache_failure(self) -> str | None:
-        """Return what is wrong with the cache, without which all still works, only slower; None where all is well."""
+        """Return the problem of the cache, None if it has none; without a cache the service works, only slower."""
         return self._cache.failure()
 
     async def bring_up_to_date(self) -> int:
-        """Make what an earlier version indexed searchable by all that this one offers; returns how many it was."""
+        """Update images that an earlier version indexed, so that all searches find them; return how many there were."""
         return await bring_up_to_date(self._vectors, self._cache)
 
     async def run_maintenance(self, stop: asyncio.Event) -> None:
-        """Look after the collection until told to stop; never raises.
+        """Maintain the collection until `stop` is set; never raises.
 
-        What an earlier version indexed is brought up to date; what deleted and replaced images have left, and what is
-        too old, is dropped as it becomes due; what landed late is mended.
+        Updates images that an earlier version indexed, drops bytes of deleted and replaced images and expired documents
+        when they are due, and repairs writes that came late.
         """
         await asyncio.gather(
             run_backfill(self._vectors, self._cache, stop),
@@ -257,7 +257,7 @@ class SearchEngine:
         return collection
 
     async def close(self) -> None:
-        """Finish what is under way, write out what is pending, let go of everything; raises as the store does."""
+        """Finish the work in progress, flush pending writes, and close all parts; raises the errors of the store."""
         for part in (self._embedder, self._texts, self._filler):
             await asyncio.to_thread(part.close)
         await self._urls.close()

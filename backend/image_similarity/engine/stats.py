@@ -1,4 +1,4 @@
-"""What the engine says of itself: its model, its collection, and what to do about them."""
+"""The engine's figures: its model, its collection, and recommendations."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from image_similarity.vectors.base import CollectionInfo
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model that is loaded, and why, where it is not the one that was asked for."""
+    """The loaded model, and the reason if it is not the requested one."""
 
     spec: ModelSpec
     device: str
     precision: str
     fallback_reason: str | None = None
     calibrations: Calibrations = field(default_factory=dict)
-    """What makes probabilities of its scores; empty where nobody has measured them."""
+    """Score calibrations; empty if the model was not calibrated."""
     duplicate_similarity: float = 0.95
     """Cosine from which on two images count as the same picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """The state of the parts in numbers."""
+    """The figures of all parts."""
 
     model: ModelInfo
     text_model: TextModelState | None
-    """None where the model reads no texts."""
+    """None if the model reads no texts."""
     collection: CollectionInfo
     queue_depth: int
     cache: list[TierStats]

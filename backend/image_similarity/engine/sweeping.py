@@ -1,4 +1,4 @@
-"""What every process does again and again, whatever fails."""
+"""Run a sweep periodically, in spite of failures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from random import Random
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.telemetry.logging import get_logger
 
-_RANDOM = Random()  # noqa: S311 - a generator of its own: the process's may be one that somebody has seeded
+_RANDOM = Random()  # noqa: S311 - a separate generator, because other code may have seeded the common one
 
 
 async def run_periodically(
     sweep: Callable[[], Awaitable[int]], stop: asyncio.Event, *, seconds: float, dropped: str, failed: str
 ) -> None:
-    """Sweep at once, and then every `seconds`, until told to stop.
+    """Sweep at once, and then every `seconds`, until `stop` is set.
 
-    Each pause is up to half as long again, so that processes that start together drift apart. `dropped` names the
-    event logged with the number of things that a sweep dropped, `failed` the one of a sweep that raised.
+    Each pause is up to half as long again, so that processes that start together drift apart. `dropped` is the name of
+    the log event with the number of items that a sweep dropped, `failed` the one for a sweep that raised an error.
     """
     while not stop.is_set():
         try:

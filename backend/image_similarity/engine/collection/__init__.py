@@ -1,1 +1,1 @@
-"""What a collection holds: indexing, writing, reading, deleting, and what is put right later."""
+"""The images of a collection: index, write, read and delete them, and repair and clean up later."""

@@ -1,4 +1,4 @@
-"""What an earlier version left out of its images, added while everything goes on."""
+"""Add, during normal operation, the data that an earlier version did not store with its images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import VectorStore
 
 _PAUSE = 30.0
-"""Seconds until it is tried again where the store does not answer."""
+"""Seconds until the next try if the store does not answer."""
 
 _SECOND_LOOK = 900.0
-"""Seconds until it is looked once more: replicas of the earlier version may go on writing while they are replaced."""
+"""Seconds until a second run, because replicas of the earlier version may go on writing while they are replaced."""
 
 
 async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Event | None = None) -> int:
-    """Give every image what searches read of it, until done or told to stop; returns how many lacked it.
+    """Add the missing data to every image, until done or `stop` is set; return how many images lacked it.
 
     Any number of processes may do so at once. Raises StoreUnavailable.
     """
@@ -29,14 +29,14 @@ async def bring_up_to_date(vectors: VectorStore, cache: Cache, stop: asyncio.Eve
             break
         changed += step
     if changed:
-        # What was searched meanwhile found too little.
+        # Searches that ran meanwhile may have missed images, so their cached results are dropped.
         await cache.advance_generation()
         get_logger().info("collection_brought_up_to_date", images=changed)
     return changed
 
 
 async def run_backfill(vectors: VectorStore, cache: Cache, stop: asyncio.Event) -> None:
-    """Bring the collection up to date, whenever the store comes to answer, and later once more; never raises."""
+    """Bring the collection up to date as soon as the store answers, and once more later; never raises."""
     looks = 0
     while not stop.is_set():
         pause = _PAUSE

@@ -1,9 +1,9 @@
-"""What a request is about to do, by its Idempotency-Key: sent again, it is answered as it was to be the first time.
+"""Notes of requests by Idempotency-Key: a repeated request gets the answer that the first one should have got.
 
-    requests/COLLECTION/SHA256   what a deletion or a restoration with that key is about to do to an image
+    requests/COLLECTION/SHA256   the planned change of a deletion or a restoration with that key
 
-The balancer sends a request again if a replica dies, or says 503, before it has answered; the first attempt may have
-done it by then. docs/decisions/0002-repeated-writes.md lists all requests.
+The balancer repeats a request if a replica dies or answers 503; the first attempt may have made the change before that.
+docs/decisions/0002-repeated-writes.md lists all requests.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from image_similarity.engine.sweeping import run_periodically
 from image_similarity.storage.objects import Objects
 
 KEEP_SECONDS = 900.0
-"""Longer than the balancer goes on: five attempts of at most two minutes each."""
+"""Longer than the balancer retries: five attempts of at most two minutes each."""
 
 SWEEP_SECONDS = 300.0
-"""Between two sweeps of a process, half as long again at most."""
+"""Between two sweeps of a process; up to half as long again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What names one change of one image, however often it is sent."""
+    """The identity of one change of one image, the same for each repetition."""
 
     action: str
     image_id: str
@@ -44,28 +44,28 @@ class Repeats:
         self._folder = f"requests/{collection}"
 
     async def begin(self, request: Request, doing: dict[str, Any]) -> bool:
-        """Note what the request is about to do; tells whether it is the first time that it comes this far."""
+        """Store the planned change of a request; return whether no earlier attempt has stored one."""
         return await self._objects.create(self._name(request), orjson.dumps(doing))
 
     async def find(self, request: Request) -> dict[str, Any] | None:
-        """Return what the request was about to do when it came before, None if it did not."""
+        """Return the planned change of an earlier attempt, None if there was none."""
         document: dict[str, Any] | None = await self._objects.read_json(self._name(request))
         return document
 
     async def sweep(self) -> int:
-        """Forget requests that nobody sends again; returns how many."""
+        """Remove notes that are too old for a retry; return how many."""
         oldest = datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS)
         old = [entry.key for entry in await self._objects.entries(self._folder) if entry.modified < oldest]
         await self._objects.delete(*old)
         return len(old)
 
     async def run_sweeps(self, stop: asyncio.Event) -> None:
-        """Sweep now and then, whatever fails, until told to stop."""
+        """Sweep regularly until `stop` is set; failures are logged."""
         await run_periodically(
             self.sweep, stop, seconds=SWEEP_SECONDS, dropped="old_requests_forgotten", failed="requests_not_forgotten"
         )
 
     def _name(self, request: Request) -> str:
-        # As JSON, so that no part can be taken for the end of another.
+        # As JSON, so that different parts never give the same text.
         text = orjson.dumps([request.action, request.image_id, request.key])
         return f"{self._folder}/{hashlib.sha256(text).hexdigest()}"

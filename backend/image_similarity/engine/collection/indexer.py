@@ -1,4 +1,4 @@
-"""Adding images and changing what is said of them: one change of an image at a time, and none that changes nothing."""
+"""Add images and change their metadata: one change per image at a time, and no write if nothing changes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from image_similarity.storage.images import ImageStorage
 from image_similarity.vectors.base import CHANGES, VectorStore
 
 MAX_BACKOFF_SECONDS = 0.2
-"""Seconds between two attempts, at most; they begin with a few milliseconds and double, so that others get done."""
+"""Most seconds between two attempts. Pauses begin with a few milliseconds and double, so that other writers finish."""
 
 _FIRST_PAUSE = 0.005
 
 
 class Indexer:
-    """All may raise StoreUnavailable; those that look at an image also what its embedder and its tagger raise."""
+    """Every method may raise StoreUnavailable; `index` and `tag` also the errors of the embedder and the tagger."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Indexer:
     ) -> IndexResult:
         """Add an image or replace it; see `SearchEngine.index_image`."""
         started = perf_counter()
-        # Also for jobs and commands, which no request stands behind; before a moment of the model is spent.
+        # Checked here too, because jobs and commands have no request; and before the model is used.
         await self._disk.check()
         metadata = check_metadata(metadata)
         digest = await self._embedder.digest(data)
@@ -77,7 +77,7 @@ class Indexer:
             return await self._change(image_id, patch_it)
 
     async def tag(self, image_id: str) -> bool:
-        """Have the tagger look at an indexed image; see `SearchEngine.tag_image`."""
+        """Run the tagger on an indexed image; see `SearchEngine.tag_image`."""
         record = await self._get(image_id)
         if not self._filler.lacks(caller_metadata(record), record.tagging):
             return False
@@ -86,7 +86,7 @@ class Indexer:
 
         def fill(before: ImageRecord) -> ImageRecord:
             nonlocal filled
-            # Unless it was replaced, or described by somebody, while the tagger thought.
+            # Not if the image was replaced or described while the tagger was running.
             filled = before.sha256 == record.sha256 and self._filler.lacks(caller_metadata(before), before.tagging)
             if not filled:
                 return before
@@ -98,7 +98,7 @@ class Indexer:
         return filled
 
     async def _put(self, data: bytes, digest: str, image_id: str, metadata: Metadata) -> tuple[bool, bool, bool]:
-        """Write an image, unless the very same is there; tells whether it was created, changed, and lacks tags."""
+        """Write an image, unless the same is there; return whether it was created, was changed, and lacks tags."""
         async for _ in _attempts(image_id):
             before = await self._vectors.get(image_id)
             same_bytes = before if before is not None and before.sha256 == digest else None
@@ -106,7 +106,7 @@ class Indexer:
             lacking = self._filler.lacks(metadata, same_bytes.tagging if same_bytes is not None else None)
             kept = same and not (lacking and self._filler.quick) and await self._storage.is_whole(digest)
             if kept and before is not None and not await self._writes.is_condemned(before):
-                # Whoever wrote it may have died, or been given up on, before it could make older results stale.
+                # The previous writer may have died, or its write may have timed out, before it invalidated the cache.
                 await self._cache.advance_generation(image_id)
                 return False, False, lacking
             image = await self._prepare(data, digest, image_id, metadata, same_bytes)
@@ -115,14 +115,15 @@ class Indexer:
         raise AssertionError("the attempts end with an error")
 
     async def _change(self, image_id: str, change: Callable[[ImageRecord], ImageRecord]) -> ImageRecord:
-        """Write what `change` makes of a record, beginning anew where another process wrote it in between.
+        """Write the record that `change` returns; start again if another process wrote it in between.
 
-        Anew even where the change was made and overwritten before this could be known, so it is as if it came later.
+        It also starts again if the change was applied but overwritten at once, as if this change came later. So
+        `change` must be idempotent.
         """
         async for _ in _attempts(image_id):
             before = await self._get(image_id)
             after = change(before)
-            # What nobody changed is not written, and leaves the answers in the cache as they are.
+            # An unchanged record is not written, and cached results stay valid.
             if after is before or await uncancellable(self._writes.set_metadata(before, after)):
                 return after
         raise AssertionError("the attempts end with an error")
@@ -130,7 +131,7 @@ class Indexer:
     async def _prepare(
         self, data: bytes, digest: str, image_id: str, metadata: Metadata, before: ImageRecord | None
     ) -> NewImage:
-        """Make what is to be written; `before` is the record of the very same bytes, where there is one."""
+        """Prepare an image for writing; `before` is the existing record with the same bytes, if there is one."""
         filled, tagging = self._filler.keep(metadata, before)
         tag_now = self._filler.quick and self._filler.lacks(metadata, tagging)
         prepared = await self._embedder.prepare(data, digest, self._filler.preprocess if tag_now else None)
@@ -139,7 +140,7 @@ class Indexer:
         return NewImage(image_id, digest, data, prepared, filled, tagging)
 
     async def _look(self, record: ImageRecord) -> Pixels:
-        # The thumbnail does where originals are not kept.
+        # If originals are not kept, the thumbnail is good enough.
         data = await self._storage.original(record.sha256) or await self._storage.thumbnail(record.sha256)
         if data is None:
             raise not_found(record.image_id)
@@ -153,10 +154,10 @@ class Indexer:
 
 
 async def _attempts(image_id: str) -> AsyncIterator[None]:
-    """Yield once for each attempt at a change, after a pause; raises Overloaded when there have been too many."""
+    """Yield once per attempt at a change, after a pause. Raises Overloaded after too many attempts."""
     for attempt in range(CHANGES):
         if attempt:
-            # At random, or two processes might keep each other from it for ever.
+            # Random, because otherwise two processes might block each other for ever.
             await asyncio.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
         yield
     raise Overloaded(

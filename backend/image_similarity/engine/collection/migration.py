@@ -1,4 +1,4 @@
-"""Copying a collection from one vector store to another: vectors are moved, not computed again."""
+"""Copy a collection from one vector store to another; vectors are copied, not recomputed."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from image_similarity.domain.records import Embedding
 from image_similarity.vectors.base import VectorStore
 
 BATCH = 256
-"""Images read and written at once; 256 vectors of 1,152 dimensions are 6 MB as JSON."""
+"""Images that are read and written at a time; 256 vectors of 1,152 dimensions are 6 MB as JSON."""
 
 SAMPLE = 200
-"""Images whose vectors are compared at the end."""
+"""Number of images whose vectors are compared at the end."""
 
 MIN_COSINE = 0.9999
-"""Below it a vector is not the one that was sent; float32 and normalising anew cost a millionth."""
+"""A copied vector with a lower cosine is wrong; float32 and repeated normalisation cost only a millionth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a migration is."""
+    """The progress of a migration."""
 
     done: int
-    """Images that are in the target, whoever brought them there."""
+    """Images that are in the target, copied by this run or before."""
     total: int
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a migration did."""
+    """The result of a migration."""
 
     images: int
     """In the source, and so in the target."""
     copied: int
-    """Those that were not in the target before."""
+    """Images that were not in the target before, or differed there."""
     sampled: int
     lowest_cosine: float
-    """Between a sampled vector in the source and in the target."""
+    """Lowest cosine between a sampled vector in the source and its copy."""
     surplus: int
     """Images in the target that are not in the source."""
 
 
 async def copy_collection(source: VectorStore, target: VectorStore, on_progress: Callable[[Progress], None]) -> Report:
-    """Copy what the target lacks, then compare.
+    """Copy the images that the target lacks, then compare.
 
-    The target itself tells what is left to do: a record that is there as it is in the source is passed over. So a
-    migration that was stopped goes on where it was, and one that is repeated picks up what changed meanwhile.
+    The target itself shows what is left to do: a record that is equal in both is skipped. So a migration that was
+    stopped continues at the next run, and a repeated one copies the changes made meanwhile.
 
-    Raises MigrationFailed where the target is not what the source is, StoreUnavailable.
+    Raises MigrationFailed if the target differs from the source, StoreUnavailable.
     """
     total = (await source.info()).images
     sample = _Sample(SAMPLE)
@@ -96,7 +96,7 @@ async def _verify(source: VectorStore, target: VectorStore, done: int, copied: i
 
 
 class _Sample:
-    """A fair choice of images from a stream of unknown length (reservoir sampling: Vitter's algorithm R, 1985)."""
+    """A uniform sample from a stream of unknown length (reservoir sampling: Vitter's algorithm R, 1985)."""
 
     def __init__(self, size: int) -> None:
         self.kept: list[tuple[str, Embedding]] = []

@@ -1,4 +1,4 @@
-"""What is read of single images: records from the store, bytes from the storage, those also while the store is away."""
+"""Read single images: records from the store, bytes from the storage (also while the store is away)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from image_similarity.vectors.base import VectorStore
 
 
 class Reads:
-    """All may raise StoreUnavailable."""
+    """Every method may raise StoreUnavailable."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Reads:
         embedder: ImageEmbedder,
         disk: DiskSpace,
     ) -> None:
-        """`embedder` makes thumbnails and previews of originals; without room on the disk no preview is kept."""
+        """`embedder` makes thumbnails and previews from originals; if the `disk` is full, previews are not stored."""
         self._vectors = vectors
         self._storage = storage
         self._cache = cache
@@ -54,7 +54,7 @@ class Reads:
         self._making = KeyedLocks()
 
     async def record(self, image_id: str) -> ImageRecord:
-        """Return what is known of an image. Raises ImageNotFound."""
+        """Return the record of an image. Raises ImageNotFound."""
         since = monotonic()
         record = await self._vectors.get(image_id)
         if record is None:
@@ -63,7 +63,7 @@ class Reads:
         return record
 
     async def page(self, *, limit: int, cursor: str | None) -> Page:
-        """Return a page of the collection, newest first. Raises InvalidCursor, and AnswerTooLarge as soon as it is."""
+        """Return a page of the collection, newest first. Raises InvalidCursor, AnswerTooLarge."""
         since = monotonic()
         records: list[ImageRecord] = []
         texts: list[bytes] = []
@@ -82,11 +82,11 @@ class Reads:
         return Page(tuple(records), cursor, tuple(texts))
 
     async def content(self, image_id: str) -> Content:
-        """Return which bytes an image has; while the store is away, which it had when one of the replicas read of it.
+        """Return the digest of an image's bytes; while the store is away, the last one that a replica has read.
 
         Raises ImageNotFound.
         """
-        # Known to be away, the store is not waited for first: a frozen one would take its whole time limit.
+        # If the store is known to be away, do not wait for it first: a frozen one would take its whole timeout.
         away = self._health.problem("vector_store") is not None
         if away and (known := await self._last(image_id)) is not None:
             return known
@@ -100,21 +100,21 @@ class Reads:
         return Content(image_id, record.sha256)
 
     async def original(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's bytes as they were sent. Raises ImageNotFound where originals are not kept."""
+        """Return an image's original bytes. Raises ImageNotFound if originals are not kept, ImageDamaged."""
         data = await self._storage.original(content.sha256)
         if data is None:
             raise ImageNotFound(f'The original of "{content.image_id}" is not kept (STORE_ORIGINALS=false).')
         return data
 
     async def thumbnail(self, content: Content | ImageRecord) -> bytes:
-        """Return an image's thumbnail, WebP; one that is lost or damaged is made anew of the original.
+        """Return an image's thumbnail, WebP; a lost or damaged one is made again from the original.
 
-        Raises ImageNotFound, ImageDamaged where the original is not kept; what making it raises.
+        Raises ImageNotFound or ImageDamaged if the original is not kept, and the errors of `ImageEmbedder.thumbnail`.
         """
         with suppress(ImageDamaged):
             if (stored := await self._storage.thumbnail(content.sha256)) is not None:
                 return stored
-        # One at a time: a page of results asks for it once for each visitor.
+        # One at a time, because each visitor of a page of results requests it.
         async with self._making.of(content.sha256):
             damage: ImageDamaged | None = None
             try:
@@ -133,32 +133,32 @@ class Reads:
         except (ImageTooLarge, ImageUndecodable, UnsupportedFormat) as error:
             raise damage or ImageDamaged("The thumbnail of the image is lost and cannot be made anew.") from error
         get_logger().warning("thumbnail_made_anew", sha256=content.sha256)
-        # It is in the log then, and made anew the next time.
+        # On an error the log has it, and the next request makes the thumbnail again.
         with suppress(StoreUnavailable):
             await self._storage.save_thumbnail(content.sha256, thumbnail)
         return thumbnail
 
     async def preview(self, content: Content | ImageRecord) -> bytes:
-        """Return an image to look at, WebP, made of the original when it is first asked for and kept beside it.
+        """Return an image in screen size, WebP, made from the original at the first request and stored beside it.
 
-        Raises ImageNotFound where originals are not kept, ImageDamaged, and what decoding raises.
+        Raises ImageNotFound if originals are not kept, ImageDamaged, and the errors of decoding.
         """
         sha256 = content.sha256
         # One at a time: several visitors may open the same image.
         async with self._making.of(f"{sha256}-preview"):
-            # A damaged one is in the log, and made anew.
+            # A damaged one is logged, and made again.
             with suppress(ImageDamaged):
                 if (stored := await self._storage.preview(sha256)) is not None:
                     return stored
             preview = await self._embedder.preview(await self.original(content))
-            # If it cannot be kept, the log or /health says why, and it is made anew the next time.
+            # If it cannot be stored, the log or /health shows why, and the next request makes it again.
             with suppress(StoreUnavailable):
                 async with self._disk.hold(len(preview)):
                     await self._storage.save_preview(sha256, preview)
         return preview
 
     def note(self, images: Iterable[ImageRecord | Match], since: float) -> None:
-        """Remember the contents of images that the store was asked for at `since`, by `time.monotonic`."""
+        """Remember the digests of images that were read from the store at `since`, by `time.monotonic`."""
         self._cache.note_contents({image.image_id: image.sha256 for image in images}, since)
 
     async def _last(self, image_id: str) -> Content | None:

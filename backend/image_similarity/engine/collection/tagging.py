@@ -1,4 +1,4 @@
-"""What a tagger may put into an image's metadata: only what the caller left out, and so that it is known again."""
+"""Fill in metadata with a tagger: only fields that the caller left out, and the record keeps which ones these are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class MetadataTagger:
-    """Runs a tagger in a thread of its own, one image at a time; with `NoTagger` it fills nothing.
+    """Runs a tagger in its own thread, one image at a time; with `NoTagger` it fills in nothing.
 
-    All that runs it raises ModelUnavailable and EncodingFailed, and Overloaded where `max_queue` images wait already.
+    `load` and `find` raise ModelUnavailable and EncodingFailed; `find` raises Overloaded if `max_queue` images wait.
     """
 
     def __init__(self, tagger: Tagger, metrics: Metrics, *, max_queue: int = 256) -> None:
@@ -32,32 +32,32 @@ class MetadataTagger:
 
     @property
     def quick(self) -> bool:
-        """Whether what is left out is filled while an image is indexed, and not later."""
+        """Whether the tagger runs while an image is indexed, and not in a job afterwards."""
         return self._tagger.spec.quick
 
     @property
     def min_side(self) -> int:
-        """Pixels that the shorter side of an image should have for the tagger."""
+        """Least length in pixels of an image's shorter side for the tagger."""
         return self._tagger.spec.min_side
 
     @property
     def preprocess(self) -> Preprocess:
-        """What makes the tagger's input of an upright RGB image."""
+        """The function that turns an upright RGB image into the tagger's input."""
         return self._tagger.preprocess
 
     async def load(self) -> None:
-        """Read the tagger's weights now."""
+        """Load the tagger's weights now."""
         await self._run(self._tagger.load)
 
     def lacks(self, metadata: Metadata, tagging: Tagging | None) -> bool:
-        """Tell whether the tagger has still to look at an image, of which the caller said `metadata`."""
+        """Return whether the tagger must still process an image; `metadata` is the caller's."""
         spec = self._tagger.spec
         if not spec.field or spec.field in metadata:
             return False
         return tagging is None or tagging.tagger != spec.name
 
     def keep(self, metadata: Metadata, before: ImageRecord | None) -> tuple[Metadata, Tagging | None]:
-        """Return the caller's metadata with what was filled for the very same bytes before, and what of it that is."""
+        """Return the caller's metadata, plus the fields that a tagger filled in for the same bytes, and its Tagging."""
         if before is None or before.tagging is None or not self._is_current(before.tagging):
             return metadata, None
         filled = tuple(name for name in before.tagging.filled if name not in metadata)
@@ -66,7 +66,7 @@ class MetadataTagger:
         return metadata | kept, Tagging(before.tagging.tagger, filled, confidence)
 
     async def find(self, pixels: Pixels) -> TaggerOutput:
-        """Have the tagger look at an image; `pixels` is what `preprocess` made of it."""
+        """Run the tagger on an image; `pixels` is the output of `preprocess`."""
 
         def look() -> TaggerOutput:
             with self._metrics.stage("tag"):
@@ -84,7 +84,7 @@ class MetadataTagger:
             self._waiting -= 1
 
     def add(self, metadata: Metadata, finding: TaggerOutput) -> tuple[Metadata, Tagging]:
-        """Return the caller's metadata with what was found, unless that is nothing or more than metadata may hold."""
+        """Return the caller's metadata with the tagger's finding; without it, if it is empty or exceeds the limits."""
         name, field = self._tagger.spec.name, self._tagger.spec.field
         if not finding.value:
             return metadata, Tagging(name, ())
@@ -94,11 +94,11 @@ class MetadataTagger:
             return metadata, Tagging(name, ())
 
     def close(self) -> None:
-        """Stop the thread, once it has finished what it is at."""
+        """Stop the thread after its current image."""
         self._thread.shutdown(cancel_futures=True)
 
     def _is_current(self, tagging: Tagging) -> bool:
-        # What one tagger filled stays while there is none, and makes room for another's.
+        # Fields of an earlier tagger stay if there is no tagger now; another tagger replaces them.
         return not self._tagger.spec.field or self._tagger.spec.name == tagging.tagger
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -106,13 +106,13 @@ class MetadataTagger:
 
 
 def caller_metadata(record: ImageRecord) -> Metadata:
-    """Return what the caller said of an image: its metadata without what a tagger has filled."""
+    """Return the caller's metadata of an image: without the fields that a tagger filled in."""
     filled = record.tagging.filled if record.tagging is not None else ()
     return {name: value for name, value in record.metadata.items() if name not in filled}
 
 
 def patched(tagging: Tagging | None, patch: Metadata) -> Tagging | None:
-    """Return what is still a tagger's after a caller's patch: fields that it names are the caller's from then on."""
+    """Return the tagging after a caller's patch: fields in the patch belong to the caller from then on."""
     if tagging is None:
         return None
     filled = tuple(name for name in tagging.filled if name not in patch)

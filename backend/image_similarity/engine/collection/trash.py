@@ -1,23 +1,23 @@
-"""What was deleted and can still be brought back, and the bytes that nothing needs any more.
+"""Deleted images that can still be restored, and bytes that are no longer needed.
 
-    trash/COLLECTION/bytes/SHA256/DUE.POINT.UUID  empty: some bytes that may be unused, when that is to be looked at
-                                                  (milliseconds since the epoch), and the deletion that it is of
+    trash/COLLECTION/bytes/SHA256/DUE.POINT.UUID  empty: bytes that may be unused, the time at which to check them
+                                                  (milliseconds since the epoch), and the deletion that caused it
     trash/COLLECTION/images/POINT/UUID            the record and the vector of a deletion that can be undone
     trash/COLLECTION/begun/UUID                   contents that are being written; see begun.py
 
-Every write that may be the last to need some bytes first leaves an entry below `bytes`. Nothing is written twice, UUIDs
-being new, and an entry is removed last by whoever has settled it, so that a kill at any moment leaves at most an entry
-more than is needed. Once all entries of a content are due, `sweep` drops the bytes, unless some record has them.
+Every write after which some bytes may be unused first stores an entry below `bytes`. No entry is written twice, because
+each has a new UUID. An entry is removed last, after it was settled, so a kill at any moment leaves at most one
+unnecessary entry. When all entries of a content are due, `sweep` drops the bytes, unless a record has them.
 
-**Many processes** may write and sweep at once, and no lock reaches over them all. Content is *needed* while a record
-has it or an entry that is not due. Who writes a record saves the bytes, then the record, and then looks whether the
-bytes are still there, and if not saves them again. Who sweeps keeps a copy of the bytes, drops them, and then looks
-whether they are needed, and if so puts them back. Let the two meet: either the record was there when the sweeper
-looked, which then puts the bytes back, or the record came later, hence after the bytes were dropped, and then its
-writer sees that they are missing. In a collection that is **alone** in its process, a lock per content does instead.
+**Many processes** may write and sweep at once, without a common lock. A content is *needed* if a record or an entry
+that is not due has it. A writer saves the bytes, then the record, then checks whether the bytes are still there, and if
+not saves them again. A sweeper copies the bytes to memory, drops them, then checks whether they are needed, and if so
+puts them back. If both work on the same content, there are two cases: either the sweeper finds the record and puts the
+bytes back, or the record was written later, after the bytes were dropped, and then its writer finds that they are
+missing. If this process is **alone** with the collection, a lock per content is used instead.
 
-**Several collections** may have one storage, and so the same bytes, and none can count the records of another. So each
-says in the storage that it uses it, and where there are several, no bytes are dropped.
+**Several collections** may share a storage, and so the same bytes, but none can count the records of another. So each
+collection registers in the storage, and if there are several, no bytes are dropped.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from image_similarity.telemetry.logging import get_logger
 from image_similarity.vectors.base import VectorStore, point_id
 
 SETTLE_SECONDS = 60.0
-"""What entries of several processes are kept beyond their time: longer than a request that met the end of it takes, and
-than clocks are apart."""
+"""Extra time for entries if several processes share the collection: longer than a request that began just before the
+entry was due, and than the difference of clocks."""
 
 SWEEP_SECONDS = 30.0
 """Between two sweeps of a process."""
@@ -59,12 +59,12 @@ _NAME = re.compile(r"([0-9a-f]{64})/(\d+)\.(-|[0-9a-f-]{36})\.([0-9a-f-]{36})$")
 
 @dataclass(frozen=True, slots=True)
 class DeletedImage:
-    """An image that can be brought back."""
+    """An image that can be restored."""
 
     record: ImageRecord
     vector: Embedding
     keys: tuple[str, str]
-    """Of this and of its entry."""
+    """Keys of its document and of its entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Entry:
 
 
 class Trash:
-    """Entries of one collection. Every method raises StoreUnavailable where storage or store do not answer."""
+    """The trash of one collection. Every method raises StoreUnavailable if storage or store do not answer."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class Trash:
         alone: bool,
         neighbours: Collection[str] = (),
     ) -> None:
-        """`alone` says that no other process writes to the collection or sweeps it.
+        """`alone`: no other process writes to the collection or sweeps it.
 
-        `neighbours` are other collections that may have images in the storage, beside those that say so there.
+        `neighbours` are other collections that may have images in the storage, in addition to the registered ones.
         """
         self.alone = alone
         self.contents = KeyedLocks()
-        """Held by whoever writes a record of a content, or drops it, in this process."""
+        """Locks of this process by content, for writing a record with it or dropping it."""
         self._objects = objects
         self._storage = storage
         self._vectors = vectors
@@ -109,12 +109,12 @@ class Trash:
         self._claimed = False
         self._told_of: set[str] = set()
         self.begun = Begun(objects, collection=collection, alone=alone)
-        """For whoever writes a content."""
+        """Notes for writers of contents."""
 
     async def put(self, record: ImageRecord, vector: Embedding | None, seconds: float) -> datetime | None:
-        """Note that an image is about to be deleted; returns until when it can be restored, given its vector.
+        """Record that an image is about to be deleted; return until when it can be restored.
 
-        Without one, no earlier deletion of the id can be undone either.
+        Without a `vector`, neither this nor any earlier deletion of the id can be undone, and None is returned.
         """
         folder = f"{self._images}/{point_id(record.image_id)}"
         if vector is None:
@@ -125,7 +125,7 @@ class Trash:
         deletion = str(uuid7())
         entry = await self._write(record.sha256, f"{point_id(record.image_id)}.{deletion}", seconds)
         fields = asdict(record)
-        # What is restored gets a revision of its own, and earlier versions know of none.
+        # A restored record gets a new revision, and earlier versions of the program do not know the field.
         del fields["revision"]
         document = {
             "entry": entry,
@@ -138,18 +138,18 @@ class Trash:
         return until
 
     async def note(self, sha256: str, seconds: float = 0) -> None:
-        """Note that a record is about to lose these bytes, or may never have them; keep them for so many seconds."""
+        """Record that these bytes may become unused; keep them for so many seconds."""
         await self._write(sha256, f"{_NOBODY}.{uuid7()}", seconds)
 
     async def find(self, image_id: str) -> DeletedImage | None:
-        """Return the image as it was when it was last deleted, or None where it is too late to restore it."""
+        """Return the image of the last deletion, or None if it is too late to restore it."""
         deletions = await self._objects.entries(f"{self._images}/{point_id(image_id)}")
         if not deletions:
             return None
-        # By key, and UUIDv7s grow with time.
+        # Entries are sorted by key, and UUIDv7s by time.
         key = deletions[-1].key
         fields: dict[str, Any] = await self._objects.read_json(key) or {}
-        # A collection may have been made anew with another model, whose vectors are others.
+        # The collection may have been created again with another model; then the vector is useless.
         if fields.get("model") != self._model or datetime.fromisoformat(fields["until"]).timestamp() < time():
             return None
         raw: dict[str, Any] = fields["record"]
@@ -160,13 +160,13 @@ class Trash:
         )
 
     async def take_out(self, deleted: DeletedImage) -> None:
-        """Forget a deletion, once its image is restored."""
+        """Remove a deletion after its image was restored."""
         await self._objects.delete(*deleted.keys)
 
     async def settle(self, sha256: str) -> None:
-        """Drop these bytes where nothing needs them; for a collection alone, which may do so at once.
+        """Drop these bytes if they are not needed; only if `alone`, because it drops them at once.
 
-        What fails here does not undo the write that came before, and is left to `sweep`.
+        An error here does not undo the write before it; `sweep` tries again.
         """
         async with self.contents.of(sha256):
             try:
@@ -175,13 +175,13 @@ class Trash:
                 get_logger().warning("unused_bytes_kept", sha256=sha256, reason=str(error))
 
     async def claim(self) -> None:
-        """Say in the storage that the collection may have images there, before it has any."""
+        """Register the collection in the storage, before it has images there."""
         if not self._claimed:
             await self._storage.claim(self._collection)
             self._claimed = True
 
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
-        """Settle everything that is due, or what `stop` leaves time for; returns how many contents were dropped."""
+        """Settle all due entries, or stop early if `stop` is set; return how many contents were dropped."""
         await self.claim()
         dropped = await self._settle_left(stop)
         contents: defaultdict[str, list[_Entry]] = defaultdict(list)
@@ -196,13 +196,13 @@ class Trash:
         return dropped
 
     async def run_sweeps(self, stop: asyncio.Event) -> None:
-        """Sweep now and then, whatever fails, until told to stop."""
+        """Sweep regularly until `stop` is set; failures are logged."""
         await run_periodically(
             lambda: self.sweep(stop), stop, seconds=SWEEP_SECONDS, dropped="unused_bytes_dropped", failed="sweep_failed"
         )
 
     async def _settle_left(self, stop: asyncio.Event | None) -> int:
-        """Settle what killed processes were writing; returns how many contents were dropped."""
+        """Settle the contents that killed processes were writing; return how many were dropped."""
         dropped = 0
         for key, left in (await self.begun.left()).items():
             if stop is not None and stop.is_set():
@@ -214,8 +214,8 @@ class Trash:
         return dropped
 
     async def _settle(self, sha256: str, entries: Sequence[_Entry]) -> bool:
-        """Remove the due entries of a content, and the content where it is not needed; tells whether it was dropped."""
-        # One moment for all: an entry that becomes due meanwhile is neither removed here nor passed over.
+        """Remove the due entries of a content, and drop it if it is not needed; return whether it was dropped."""
+        # One time for all checks: an entry that becomes due meanwhile still counts as not due, and is not removed.
         now = time()
         dropped = not await self._is_needed(sha256, now) and await self._drop(sha256, now)
         due = [entry for entry in entries if entry.due <= now]
@@ -224,13 +224,13 @@ class Trash:
         return dropped
 
     async def _is_needed(self, sha256: str, now: float) -> bool:
-        # In this order: who deletes a record writes the entry first.
+        # In this order, because a deletion writes its entry before it removes the record.
         if await self._vectors.count_content(sha256):
             return True
         return any(entry.due > now for entry in await self._entries(sha256))
 
     async def _is_shared(self) -> bool:
-        """Tell whether other collections use the storage, whose records nobody can count here; logs which."""
+        """Return whether other collections, whose records cannot be counted here, use the storage; log their names."""
         others = {*await self._storage.claimed_by(), *self._neighbours} - {self._collection}
         if others > self._told_of:
             self._told_of = others
@@ -245,21 +245,21 @@ class Trash:
             return True
         copy = await self._storage.copy(sha256)
         if copy.is_empty:
-            # Nothing is there to drop, or to put back where someone saves it at this moment.
+            # There is nothing to drop, and nothing to put back if another process is saving it at this moment.
             return False
         needed = True
         try:
             await self._storage.delete(sha256)
             needed = await self._is_needed(sha256, now)
         finally:
-            # Also where it could not be found out; its entries are still there then.
+            # Also if the check failed; the entries are still there then.
             if needed:
                 await self._storage.put_back(sha256, copy)
         return not needed
 
     async def _write(self, sha256: str, deletion: str, seconds: float) -> str:
         due = time() + seconds + (0 if self.alone else SETTLE_SECONDS)
-        # Rounded down, so that what is due at once is.
+        # Rounded down, so that an entry with 0 seconds is due at once.
         key = f"{self._bytes}/{sha256}/{int(due * 1000):014}.{deletion}"
         await self._objects.write(key, b"")
         return key

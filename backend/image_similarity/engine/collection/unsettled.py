@@ -1,17 +1,17 @@
-"""Writes that were given up and may land later: noted where all replicas see it, and looked after until they cannot.
+"""Writes that were given up but may still be applied later: recorded for all replicas, and watched until they cannot.
 
-    unsettled/COLLECTION/POINT/REVISION.given-up   an attempt that makes this revision, or removes it, may still land
-    unsettled/COLLECTION/POINT/REVISION.condemned  the image was deleted after that: if this revision is seen, it landed
+    unsettled/COLLECTION/POINT/REVISION.given-up   an attempt that makes this revision, or removes it, may come late
+    unsettled/COLLECTION/POINT/REVISION.condemned  the image was deleted after that: if this revision appears, it came
                                                    late, and is deleted
 
-How what landed late is told from what somebody wrote since: each write makes a revision of its own, and no write makes
-that one again. A deletion condemns the revisions that notes name at that moment, and nothing else is ever removed; the
-removal itself is under the condition that the image has that revision. So a newer write of any replica wins, whenever
-it comes. A writer that is about to acknowledge a revision that it may have written twice looks here first; if it is
-condemned, the image is written anew under another one. Nothing else needs mending, because no write overwrites or
-deletes what it has not read (`vectors/qdrant_server/writes.py`).
+A late write can be distinguished from a newer write: each write makes a revision of its own, and no other write makes
+the same one. A deletion condemns the revisions of the notes that exist at that moment, and nothing else is ever
+removed. The removal itself has the condition that the image has that revision. So a newer write of any replica always
+wins. A writer that is about to acknowledge a revision that it may have written twice checks here first; if the revision
+is condemned, the image is written again under a new one. Nothing else needs repair, because no write overwrites or
+deletes a revision that it has not read (`vectors/qdrant_server/writes.py`).
 
-docs/decisions/0002-repeated-writes.md says why, and which cases are left.
+docs/decisions/0002-repeated-writes.md explains why, and which cases remain.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.base import VectorStore, point_id
 
 KEEP_SECONDS = 3600.0
-"""Longer than an attempt lives that was given up. Qdrant ends it within about six minutes: a node calls the leader of a
-shard, and that one the other copies, each for 62 s and three times at most (`transport_channel_pool.rs`). But a node
-that is frozen keeps it in a socket until it goes on; so this is how long a node may be frozen and come back."""
+"""Longer than a given-up attempt can take. Qdrant ends it within about six minutes: a node calls the leader of a shard,
+and the leader the other copies, each for 62 s and at most three times (`transport_channel_pool.rs`). But a frozen node
+keeps it in a socket until it continues; so this is how long a node may be frozen and come back."""
 
 SWEEP_SECONDS = 10.0
-"""Between two sweeps of a process, half as long again at most: how long an image that came back may be seen."""
+"""Between two sweeps of a process, up to half as long again: so long an image that came back may be visible."""
 
 PATIENCE = 5.0
-"""Seconds that a writer waits for the storage to take a note."""
+"""Seconds that a writer waits for the storage of a note."""
 
 _AT_ONCE = 64
 _NAME = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36}|none)\.(given-up|condemned)$")
@@ -58,7 +58,7 @@ class Notes:
         self._folder = f"unsettled/{collection}"
 
     async def note(self, image_id: str, revision: str | None) -> None:
-        """Note an attempt; if the storage cannot take the note, say so in the log and the metrics, and go on."""
+        """Record an attempt; if the storage fails, log and count that, and go on."""
         key = f"{self._folder}/{point_id(image_id)}/{revision or 'none'}.given-up"
         try:
             async with asyncio.timeout(PATIENCE):
@@ -67,7 +67,10 @@ class Notes:
             self._lost("write_not_noted", image_id, error)
 
     async def is_condemned(self, image_id: str, revision: str) -> bool:
-        """Tell whether a deletion condemned this revision; no if the storage does not answer, to deletions neither."""
+        """Return whether a deletion condemned this revision; False if the storage does not answer.
+
+        Deletions cannot condemn a revision at such times either.
+        """
         key = f"{self._folder}/{point_id(image_id)}/{revision}.condemned"
         try:
             async with asyncio.timeout(PATIENCE):
@@ -77,7 +80,7 @@ class Notes:
             return False
 
     async def condemn(self, image_id: str) -> set[str]:
-        """Condemn what was given up of an image that was deleted, or is not there; returns the revisions."""
+        """Condemn the given-up revisions of an image that was deleted or is missing; return the condemned revisions."""
         try:
             async with asyncio.timeout(PATIENCE):
                 entries = await self._objects.entries(f"{self._folder}/{point_id(image_id)}")
@@ -110,15 +113,15 @@ class Notes:
 
 
 class Dropping(Protocol):
-    """What of `Trash` is needed here."""
+    """The part of `Trash` that is used here."""
 
     async def note(self, sha256: str) -> None:
-        """Note that a record is about to lose these bytes."""
+        """Record that these bytes may become unused."""
         ...
 
 
 class Settler:
-    """Looks after the notes; any number of processes may do so at once."""
+    """Processes the notes; any number of processes may do so at once."""
 
     def __init__(self, notes: Notes, vectors: VectorStore, cache: Cache, trash: Dropping, metrics: Metrics) -> None:
         self._notes = notes
@@ -128,22 +131,22 @@ class Settler:
         self._metrics = metrics
         self._images: dict[str, str] = {}
         self._states: dict[str, str | None] = {}
-        """Revision of each image with notes when it was last looked at, by point; absent before the first look."""
+        """Revision of each image with notes at the last check, by point; absent before the first check."""
 
     async def is_condemned(self, record: ImageRecord) -> bool:
-        """Tell whether an image that is there was deleted before, landed late, and is about to be removed."""
+        """Return whether an existing image was deleted before, came back late, and is about to be removed."""
         return record.revision is not None and await self._notes.is_condemned(record.image_id, record.revision)
 
     async def condemn(self, image_id: str) -> bool:
-        """See to it that an image stays deleted, also if an attempt to write it lands later; tells whether one had.
+        """Keep an image deleted even if an earlier write attempt is applied later; return whether one had come back.
 
-        To be called after a deletion, before it is acknowledged. Raises StoreUnavailable.
+        Call it after a deletion, before the deletion is acknowledged. Raises StoreUnavailable.
         """
-        # What landed before it was condemned, and may be acknowledged by now, is deleted before the deletion is told.
+        # A write that came late, but before it was condemned, is removed before the deletion is acknowledged.
         return any([await self._remove(image_id, revision) for revision in await self._notes.condemn(image_id)])
 
     async def sweep(self, stop: asyncio.Event | None = None) -> int:
-        """Look at all images with notes once; returns how many had come back and were deleted.
+        """Check all images with notes once; return how many had come back and were deleted.
 
         Raises StoreUnavailable.
         """
@@ -163,7 +166,7 @@ class Settler:
         return mended
 
     async def run_sweeps(self, stop: asyncio.Event) -> None:
-        """Sweep now and then, whatever fails, until told to stop."""
+        """Sweep regularly until `stop` is set; failures are logged."""
         await run_periodically(
             lambda: self.sweep(stop),
             stop,
@@ -187,13 +190,13 @@ class Settler:
                 mended += await self._remove(image_id, record.revision)
                 record = None
             state = record.revision if record is not None else None
-            # At the first look as well: it may have landed since the writer made older results stale.
+            # Also at the first check, because the write may have been applied after the writer invalidated the cache.
             if point not in self._states or self._states[point] != state:
                 changed.append(image_id)
             self._states[point] = state
         if changed:
             await self._cache.advance_generation(*changed)
-        # Last, so that a note that is too old has been looked at once more.
+        # Last, so that an expired note has been checked once more.
         oldest = datetime.now(UTC) - timedelta(seconds=KEEP_SECONDS)
         seen = [entry for notes in points.values() for entry, _ in notes]
         await self._notes.forget([entry.key for entry in seen if entry.modified < oldest])

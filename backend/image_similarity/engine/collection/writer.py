@@ -1,4 +1,4 @@
-"""What changes a collection, each change as the one order of steps that is safe to be cut off anywhere."""
+"""Changes of a collection. The order of the steps of each change makes it safe if the process dies between any two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from image_similarity.vectors.base import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """What is to be written of an image."""
+    """An image to write."""
 
     image_id: str
     sha256: str
@@ -34,10 +34,10 @@ class NewImage:
 
 
 class CollectionWriter:
-    """The caller holds a lock on the image's id and awaits each to its end. All raise StoreUnavailable.
+    """The caller must hold a lock on the image's id and must not cancel a change. All methods raise StoreUnavailable.
 
-    Each makes older results stale before it returns: also where nothing changed, for whoever wrote before may have
-    died, or been given up on, before it could.
+    Each change invalidates cached results before it returns, even if nothing changed: the previous writer may have
+    died, or its write may have timed out, before it could do so.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CollectionWriter:
         repeats: Repeats,
         settler: Settler | None,
     ) -> None:
-        """`settler` is None for a store whose writes never land late."""
+        """`settler` is None for a store whose writes are never applied late."""
         self._repeats = repeats
         self._settler = settler
         self._vectors = vectors
@@ -61,16 +61,16 @@ class CollectionWriter:
         self._last_indexed = datetime.min.replace(tzinfo=UTC)
 
     async def run_sweeps(self, stop: asyncio.Event) -> None:
-        """Drop what is no longer needed, and mend what landed late, until told to stop; never raises."""
+        """Drop data that is no longer needed, and repair late writes, until `stop` is set; never raises."""
         sweeps = [self._trash.run_sweeps(stop), self._repeats.run_sweeps(stop)]
         if self._settler is not None:
             sweeps.append(self._settler.run_sweeps(stop))
         await asyncio.gather(*sweeps)
 
     async def put(self, image: NewImage, before: ImageRecord | None) -> bool:
-        """Store the bytes, then the vector, so that an image that is found can be shown; drop what it replaces.
+        """Store the bytes, then the vector, so that an image that is found can be shown; drop the replaced bytes.
 
-        Tells whether it stands (see `VectorStore`).
+        Returns whether the write won (see `VectorStore`).
         """
         await self._trash.claim()
         async with self._trash.begun.writing(image.sha256):
@@ -97,7 +97,7 @@ class CollectionWriter:
                 with span("store"):
                     stands = await self._vectors.put(record, image.prepared.embedding, before)
                 if not self._trash.alone and not await self._storage.has(image.sha256):
-                    # Dropped by another process, which had looked for records a moment before; see trash.py.
+                    # Another process dropped the bytes, because it checked for records a moment before; see trash.py.
                     await self._storage.save(image.sha256, image.data, image.prepared.thumbnail)
         except Exception as error:
             lands_later = isinstance(error, WriteOutcomeUnknown)
@@ -117,20 +117,20 @@ class CollectionWriter:
         return True
 
     async def is_condemned(self, record: ImageRecord) -> bool:
-        """Tell whether an image that is there is about to be removed: it was deleted, and landed late."""
+        """Return whether an existing image is about to be removed, because it was deleted and came back late."""
         return self._settler is not None and await self._settler.is_condemned(record)
 
     async def set_metadata(self, before: ImageRecord, after: ImageRecord) -> bool:
-        """Replace the metadata, and what of it is a tagger's; tells whether it stands (see `VectorStore`)."""
+        """Replace metadata and tagging; return False if another writer won (see `VectorStore`)."""
         changed = not same_metadata(before.metadata, after.metadata) or before.tagging != after.tagging
         stands = not changed or await self._vectors.set_metadata(before, after.metadata, after.tagging)
         await self._cache.advance_generation()
         return stands
 
     async def remove(self, image_id: str, undo_seconds: float, request_key: str | None = None) -> datetime | None:
-        """Remove an image; returns until when it can be restored, None where it cannot.
+        """Remove an image; return until when it can be restored, None if it cannot.
 
-        Raises ImageNotFound, but not if the request came before under its key and may have done it then.
+        Raises ImageNotFound, except if an earlier attempt with the same key may have removed the image.
         """
         request = None if request_key is None else Request("delete", image_id, request_key)
         record = await self._vectors.get(image_id)
@@ -141,7 +141,7 @@ class CollectionWriter:
             removed = await self._vectors.delete(image_id)
             came_back = self._settler is not None and await self._settler.condemn(image_id)
         finally:
-            # Also if it is not known: what may be deleted is looked for in the store from now on.
+            # Also if the outcome is unknown: searches must read the store from now on.
             await self._cache.advance_generation(image_id)
         if removed is None:
             before = await self._repeats.find(request) if request is not None and repeated else None
@@ -150,17 +150,17 @@ class CollectionWriter:
             return None if before is None or before["until"] is None else datetime.fromisoformat(before["until"])
         self._metrics.deleted.inc()
         if record is None or removed.sha256 != record.sha256:
-            # Indexed anew by another process in between.
+            # Another process indexed the image again in between.
             await self._trash.note(removed.sha256)
         if until is None:
             await self._settle(removed.sha256)
         return until
 
     async def restore(self, image_id: str, request_key: str | None = None) -> ImageRecord:
-        """Bring a deleted image back as it was.
+        """Restore a deleted image unchanged.
 
-        Raises ImageExists where there is an image of that id, unless the request came before under its key and restored
-        it then; ImageNotFound where none can be restored (any more).
+        Raises ImageExists if there is an image with that id, unless an earlier attempt with the same key restored it;
+        ImageNotFound if no deletion of the id can be undone.
         """
         request = None if request_key is None else Request("restore", image_id, request_key)
         there = await self._vectors.get(image_id)
@@ -177,27 +177,27 @@ class CollectionWriter:
                     await self._repeats.begin(request, _named(record))
                 if not await self._vectors.put(record, deleted.vector, None):
                     raise _exists(image_id)
-                # Unless another process has just dropped it; see trash.py.
+                # Another process may have just dropped the bytes; see trash.py.
                 kept = self._trash.alone or await self._storage.has_any(record.sha256)
                 if not kept:
                     await self._vectors.delete(image_id)
         await self._cache.advance_generation(image_id)
         if not kept:
             raise ImageNotFound(f'The image "{image_id}" was deleted too long ago: its bytes are dropped.')
-        # What is left there does no harm, and is swept.
+        # If this fails, the entry does no harm and is swept later.
         with suppress(StoreUnavailable):
             await self._trash.take_out(deleted)
         return record
 
     async def _restored_before(self, there: ImageRecord, request: Request | None) -> ImageRecord:
-        """Return the image if it is the one that this very request has restored, else raise ImageExists."""
+        """Return the image if an earlier attempt of this request restored it, else raise ImageExists."""
         if request is None or await self._repeats.find(request) != _named(there):
             raise _exists(there.image_id)
         await self._cache.advance_generation(there.image_id)
         return there
 
     async def _settle(self, sha256: str) -> None:
-        # Elsewhere it has to wait for the sweep, for another process may be about to use the same bytes.
+        # If the process is not alone, only the sweep may drop them: another process may be about to use the same bytes.
         if self._trash.alone:
             await self._trash.settle(sha256)
 

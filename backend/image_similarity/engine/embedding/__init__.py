@@ -1,1 +1,1 @@
-"""Images and texts -> embeddings, with caches and in batches."""
+"""Embed images and texts, with caches and in batches."""

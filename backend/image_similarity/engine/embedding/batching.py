@@ -1,4 +1,4 @@
-"""Greedy dynamic batching: whoever waits when the model is free is encoded together."""
+"""Greedy dynamic batching: all items that wait when the model becomes free are encoded together."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _Job(Generic[Item, Outcome]):
 
 
 class DynamicBatcher(Generic[Item, Outcome]):
-    """A queue before a model, and one thread that takes from it.
+    """A queue for a model, and one thread that processes it.
 
-    The thread takes all that waits, up to `batch_size`, the moment the model is free: a lone request is not
-    delayed, and a crowd fills the batches by itself. Whoever wants something encoded first takes a place, so that
-    a crowd is turned away before its images are decoded. One event loop at a time uses it.
+    When the model becomes free, the thread takes all waiting items, up to `batch_size`: a single request is not
+    delayed, and many requests fill the batches. A caller must take a place first, so that under overload requests are
+    refused before their images are decoded. Only one event loop at a time may use it.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class DynamicBatcher(Generic[Item, Outcome]):
 
     @property
     def depth(self) -> int:
-        """How many have a place: images being decoded, and what waits or is in the model."""
+        """How many places are taken: by images being decoded, and by items that wait for the model or are in it."""
         return self._taken
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold one of the `max_queue` places; call it from the event loop. Raises Overloaded when all are taken."""
+        """Hold one of the `max_queue` places; call it from the event loop. Raises Overloaded if all are taken."""
         if self._taken >= self._max_queue:
             self._metrics.shed.inc()
             raise Overloaded(
@@ -80,10 +80,10 @@ class DynamicBatcher(Generic[Item, Outcome]):
             self._metrics.depth.set(self._taken)
 
     async def encode(self, item: Item) -> Outcome:
-        """Return what the model makes of one item.
+        """Return the model's output for one item.
 
-        A caller that is cancelled leaves the queue. Raises EncodingFailed, what else of ours the model raises, and
-        Overloaded after `close`.
+        If the caller is cancelled, its item leaves the queue. Raises EncodingFailed, any other ImageSimilarityError of
+        the model, and Overloaded after `close`.
         """
         job = _Job[Item, Outcome](item, asyncio.get_running_loop().create_future())
         with self._changed:
@@ -99,7 +99,7 @@ class DynamicBatcher(Generic[Item, Outcome]):
             raise
 
     def close(self) -> None:
-        """Finish what is in the queue, then stop the thread."""
+        """Finish the queue, then stop the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -111,7 +111,7 @@ class DynamicBatcher(Generic[Item, Outcome]):
             try:
                 with self._metrics.stage():
                     outcomes: Sequence[Outcome | ImageSimilarityError] = self._outcomes(batch)
-            # The thread must outlive whatever a model throws (out of memory, a lost device).
+            # The thread must survive any error of a model, such as out of memory or a lost device.
             except Exception as error:
                 outcomes = self._one_by_one(batch, _as_ours(error))
             self._metrics.batch_size.observe(len(batch))
@@ -119,7 +119,7 @@ class DynamicBatcher(Generic[Item, Outcome]):
             self._rate = len(batch) / max(1e-6, monotonic() - started)
 
     def _next_batch(self) -> list[_Job[Item, Outcome]]:
-        """Wait for work and take it; an empty list means the end."""
+        """Wait for items and take them; an empty list means that the queue is closed."""
         batch: list[_Job[Item, Outcome]] = []
         with self._changed:
             while not batch:
@@ -141,7 +141,7 @@ class DynamicBatcher(Generic[Item, Outcome]):
     ) -> list[Outcome | ImageSimilarityError]:
         if len(batch) == 1:
             return [error]
-        # One bad image must not cost its neighbours theirs: each is tried on its own.
+        # Encode the items one by one, so that a bad one does not spoil the others.
         outcomes: list[Outcome | ImageSimilarityError] = []
         for job in batch:
             try:
@@ -154,11 +154,11 @@ class DynamicBatcher(Generic[Item, Outcome]):
 def batch_images(
     encoder: ImageEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
 ) -> DynamicBatcher[Pixels, Embedding]:
-    """Return the queue before an image tower: of pixels, shape (input_size, input_size, 3), into unit vectors."""
+    """Return the queue of an image tower: pixels, shape (input_size, input_size, 3), to unit vectors, (dimension,)."""
 
     def encode(images: list[Pixels]) -> list[Embedding]:
         vectors = encoder.encode_images(np.stack(images))
-        # The one gate to the store, whatever the model: a vector that is not finite would be found by no search.
+        # All vectors pass this check before the store; no search would find a vector that is not finite.
         if not np.isfinite(vectors).all():
             raise EncodingFailed("The model did not return a finite vector for each image.")
         return [*vectors]
@@ -169,7 +169,7 @@ def batch_images(
 def batch_texts(
     encoder: TextEncoder, *, batch_size: int, max_queue: int, metrics: Metrics
 ) -> DynamicBatcher[str, EncodedText]:
-    """Return the queue before a text tower, whose weights are read once for all texts of a batch."""
+    """Return the queue of a text tower, whose weights are read from memory once per batch of texts."""
 
     def encode(texts: list[str]) -> list[EncodedText]:
         encoded = encoder.encode_texts(texts)
@@ -181,7 +181,7 @@ def batch_texts(
 
 
 def _deliver(batch: list[_Job[Item, Outcome]], outcomes: Sequence[Outcome | ImageSimilarityError]) -> None:
-    """Hand a batch's outcomes to the event loop with one wake-up; one an image costs the loop 2 % of its time."""
+    """Pass a batch's outcomes to the event loop with one wake-up; one per image would cost the loop 2 % of its time."""
 
     def settle() -> None:
         for job, outcome in zip(batch, outcomes, strict=True):
@@ -192,7 +192,7 @@ def _deliver(batch: list[_Job[Item, Outcome]], outcomes: Sequence[Outcome | Imag
             else:
                 job.future.set_result(outcome)
 
-    # A loop that is closed has nobody left who waits.
+    # If the loop is closed, no caller waits any more.
     with suppress(RuntimeError):
         batch[0].future.get_loop().call_soon_threadsafe(settle)
 

@@ -1,4 +1,4 @@
-"""How the settings have images decoded."""
+"""Create the image decoders that the settings choose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from image_similarity.telemetry.metrics import Metrics
 
 
 def open_decoders(settings: Settings, metrics: Metrics, *preprocess: Preprocess) -> Decoders:
-    """Return what decodes images and applies any of `preprocess`. Raises InvalidRequest for processes without Linux."""
+    """Return decoders that can apply any of `preprocess`. Raises InvalidRequest for processes on other than Linux."""
     return Decoders(
         preprocess,
         metrics,

@@ -1,4 +1,4 @@
-"""From the bytes of an image to its embedding: the first half of the road, with its short-cuts."""
+"""Embed images: decode and encode them, with a cache and in batches."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 from image_similarity.telemetry.tracing import span
 
 PREVIEW_SIDE = 1440
-"""Longest side of a preview, in pixels: sharp on most screens, and a twentieth of a photograph's bytes."""
+"""Longest side of a preview in pixels: sharp on most screens, with a twentieth of a photograph's bytes."""
 
 _LARGE = 256 * 1024
-"""Bytes above which hashing (0.5 ms a megabyte) is worth a hop to another thread."""
+"""Bytes above which hashing (0.5 ms per megabyte) is moved to another thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """All that indexing an image needs to know of it."""
+    """The results of decoding and encoding an image for indexing."""
 
     embedding: Embedding
     thumbnail: bytes
@@ -36,11 +36,11 @@ class PreparedImage:
     height: int
     format: str
     for_tagger: Pixels | None = None
-    """What a tagger looks at, where it was asked for."""
+    """The tagger's input, if requested."""
 
 
 class ImageEmbedder:
-    """Has images decoded, encodes in batches, remembers embeddings by content, and does identical work once.
+    """Decodes images, encodes them in batches, caches embeddings by content, and does identical work once.
 
     `embed` and `prepare` raise ImageUndecodable, ImageTooLarge, UnsupportedFormat, DecodeTimeout, Overloaded and
     EncodingFailed.
@@ -55,7 +55,7 @@ class ImageEmbedder:
         *,
         max_pixels: int,
     ) -> None:
-        """Take decoders that know the encoder's `preprocess`, and whatever the other methods are given."""
+        """`decoders` must know the encoder's `preprocess`, and those that the other methods are given."""
         self._batching = batching
         self._model = f"{encoder.spec.name}@{encoder.fingerprint}"
         self._cache = cache
@@ -65,11 +65,11 @@ class ImageEmbedder:
 
     @property
     def queue_depth(self) -> int:
-        """How many images are being decoded or wait for the model."""
+        """How many images are being decoded, wait for the model, or are in it."""
         return self._batching.depth
 
     def failure(self) -> str | None:
-        """Return why no image can be decoded now; None where all is well."""
+        """Return why no image can be decoded now; None if decoding works."""
         return self._decoders.failure()
 
     async def digest(self, data: bytes) -> str:
@@ -79,7 +79,7 @@ class ImageEmbedder:
         return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
     def count_query(self, digest: str) -> None:
-        """Note that a search asked for this embedding, so that a new replica can start with the popular ones."""
+        """Count a search with this embedding, so that a new replica can load the popular ones at its start."""
         self._cache.count_query(self._key(digest))
 
     async def embed(self, data: bytes, digest: str) -> Embedding:
@@ -89,7 +89,7 @@ class ImageEmbedder:
         return await self._embedding.run(digest, lambda: self._compute(data, digest))
 
     async def prepare(self, data: bytes, digest: str, for_tagger: Preprocess | None = None) -> PreparedImage:
-        """Return an image's embedding and, from the same decoding, its thumbnail, size and a tagger's input."""
+        """Return an image's embedding and, from the same decoding, its thumbnail, its size and the tagger's input."""
         wanted = self._recipe.preprocess if for_tagger is None else (*self._recipe.preprocess, for_tagger)
         recipe = replace(self._recipe, preprocess=wanted, thumbnail_side=THUMBNAIL_SIDE)
         with self._batching.place():
@@ -108,18 +108,18 @@ class ImageEmbedder:
         )
 
     async def decode_for(self, data: bytes, preprocess: Preprocess, *, min_side: int) -> Pixels:
-        """Return what `preprocess` makes of an image, decoded to no fewer pixels than `min_side` a side."""
+        """Return the output of `preprocess` for an image, decoded with at least `min_side` pixels per side."""
         short_side = max(min_side, self._recipe.min_short_side)
         recipe = replace(self._recipe, preprocess=(preprocess,), min_short_side=short_side)
         with self._batching.place(), span("decode"):
             return (await self._decoders.run(data, recipe)).pixels[0]
 
     async def thumbnail(self, data: bytes) -> bytes:
-        """Return an image's thumbnail alone, the same as `prepare` makes."""
+        """Return only an image's thumbnail, the same as `prepare` makes."""
         return await self._small(data, THUMBNAIL_SIDE)
 
     async def preview(self, data: bytes) -> bytes:
-        """Return an image with at most `PREVIEW_SIDE` pixels a side, WebP."""
+        """Return an image with at most `PREVIEW_SIDE` pixels per side, WebP."""
         return await self._small(data, PREVIEW_SIDE)
 
     async def _small(self, data: bytes, side: int) -> bytes:
@@ -128,7 +128,7 @@ class ImageEmbedder:
             return (await self._decoders.run(data, recipe)).thumbnail
 
     def close(self) -> None:
-        """Finish what is in the model, and stop; what is being decoded is not waited for."""
+        """Finish the model's queue and stop, without waiting for images that are being decoded."""
         self._decoders.close()
         self._batching.close()
 
@@ -139,7 +139,7 @@ class ImageEmbedder:
             return await self._encode(prepared.pixels[0], digest)
 
     async def _encode(self, pixels: Pixels, digest: str) -> Embedding:
-        # The wait for the model included; the batch itself is many traces' and in the metrics.
+        # The span includes the wait for the model. The batch belongs to many traces, so its time is in the metrics.
         with span("encode"):
             embedding = await self._batching.encode(pixels)
         await self._cache.set(Kind.EMBEDDING, self._key(digest), embedding.tobytes())
@@ -155,5 +155,5 @@ class ImageEmbedder:
 
 
 def recipe_for(encoder: ImageEncoder, *, max_pixels: int) -> Recipe:
-    """Return how to decode for a model: alike wherever it is done, so that an image finds itself with a score of 1."""
+    """Return how to decode for a model; the same everywhere, so that an image finds itself with a score of 1."""
     return Recipe(max_pixels, encoder.spec.input_size, THUMBNAIL_SIDE, (encoder.preprocess,))

@@ -1,4 +1,4 @@
-"""From a text to its embedding, remembered like those of images."""
+"""Embed texts, with a cache and in batches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from image_similarity.telemetry.metrics import Metrics
 from image_similarity.telemetry.tracing import span
 
 MAX_TEXT = 2000
-"""Characters: many times what any text tower reads."""
+"""Most characters of a text, many times more than any text tower reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextModelState:
-    """The text tower, as an operator wants to know it."""
+    """The state of the text tower, for the operator."""
 
     name: str
     loaded: bool
@@ -32,7 +32,7 @@ class TextModelState:
 
 
 class TextEmbedder:
-    """Encodes in batches and in a thread of its own, so that a text never waits behind a batch of images."""
+    """Encodes texts in batches and in its own thread, so that a text never waits behind a batch of images."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class TextEmbedder:
         max_queue: int,
         template: str | None = None,
     ) -> None:
-        """`template` is the prompt template for texts that bring none of their own."""
+        """`template` is the prompt template for texts without one of their own."""
         self._template = template
         self._encoder = encoder
         self._model = f"{encoder.name}@{encoder.fingerprint}"
@@ -53,14 +53,14 @@ class TextEmbedder:
         self._embedding = SingleFlight[EncodedText]()
 
     def state(self) -> TextModelState:
-        """Return which text tower runs, and whether it is loaded."""
+        """Return the name of the text tower, whether it is loaded, and how much it reads."""
         return TextModelState(self._encoder.name, self._encoder.loaded, self._encoder.max_tokens)
 
     async def embed(self, text: str, template: str | None = None) -> EncodedText:
         """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.
 
-        Raises InvalidRequest for a text that is empty or too long and for a template without a place for it,
-        TextSearchUnavailable where there is no text tower or it cannot be loaded, EncodingFailed, Overloaded.
+        Raises InvalidRequest if the text is empty or too long or the template has no place for it,
+        TextSearchUnavailable if there is no text tower or it cannot be loaded, EncodingFailed, Overloaded.
         """
         text = apply_template(self._template if template is None else template, check_text(text))
         key = f"{self._model}:text:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -72,7 +72,7 @@ class TextEmbedder:
         return await self._embedding.run(key, lambda: self._compute(text, key))
 
     def close(self) -> None:
-        """Finish what is under way and stop the thread."""
+        """Finish the queue and stop the thread."""
         self._batching.close()
 
     async def _compute(self, text: str, key: str) -> EncodedText:
@@ -85,7 +85,7 @@ class TextEmbedder:
 def check_text(text: str) -> str:
     """Return the text without space at its ends.
 
-    Raises InvalidRequest where nothing is left, where it is too long, and where it is not Unicode.
+    Raises InvalidRequest if nothing is left, if it is too long, or if it is not valid Unicode.
     """
     text = text.strip()
     if any("\ud800" <= character <= "\udfff" for character in text):

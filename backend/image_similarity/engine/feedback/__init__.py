@@ -1,1 +1,1 @@
-"""What users think of results: kept, exported, and asked whether it would have helped."""
+"""Users' verdicts on results: store and export them."""

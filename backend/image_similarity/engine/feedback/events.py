@@ -1,4 +1,4 @@
-"""A verdict on a result, and its JSON; nothing in it says who gave it."""
+"""A verdict on a result, and its JSON; it does not contain who gave the verdict."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from image_similarity.domain.uuids import time_of
 
 
 class Verdict(StrEnum):
-    """What a user thinks of a result."""
+    """A user's opinion of a result."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
     CLEAR = "clear"
-    """Nothing any more: takes back what was said before."""
+    """Withdraws the previous verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackEvent:
-    """One verdict, at its time. Of several on one image for one query, the last one counts."""
+    """One verdict with its time. Of several verdicts on one image for one query, the last one counts."""
 
     event_id: str
-    """A UUIDv7: the time is in it, and the order."""
+    """A UUIDv7, which contains the time and gives the order."""
     model: str
-    """That answered the query."""
+    """The model that answered the query."""
     query_id: str | None
-    """Of the answer, where the caller said it."""
+    """Of the answer, if the caller sent it."""
     query: Query | None
-    """What was asked, of indexed images and texts; None where that is unknown, or was an image sent along."""
+    """The query of indexed images and texts; None if it is unknown, or was an image that the caller sent."""
     image_id: str
     verdict: Verdict
 
     @property
     def at(self) -> datetime:
-        """When it was received, UTC, in milliseconds."""
+        """When it was received: UTC, with a resolution of milliseconds."""
         return time_of(self.event_id)
 
     def same_verdict(self, other: FeedbackEvent) -> bool:
-        """Tell whether both are the same verdict of the same query on the same image."""
+        """Return whether both are the same verdict on the same image for the same query."""
         return (self.query_id, self.query, self.image_id, self.verdict) == (
             other.query_id,
             other.query,
@@ -54,7 +54,7 @@ class FeedbackEvent:
 
 
 def to_json(event: FeedbackEvent) -> dict[str, Any]:
-    """Return an event as it is stored, listed and exported."""
+    """Return an event in the form in which it is stored, listed and exported."""
     return {
         "event_id": event.event_id,
         "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -67,7 +67,7 @@ def to_json(event: FeedbackEvent) -> dict[str, Any]:
 
 
 def from_json(document: dict[str, Any]) -> FeedbackEvent:
-    """Read what `to_json` wrote; more than it wrote is passed over. Raises InvalidRequest for anything else."""
+    """Read the output of `to_json`; unknown fields are ignored. Raises InvalidRequest if it is no event."""
     try:
         query = document["query"]
         event = FeedbackEvent(
@@ -84,7 +84,7 @@ def from_json(document: dict[str, Any]) -> FeedbackEvent:
 
 
 def asked(query: Query) -> dict[str, Any]:
-    """Return a query of indexed images and texts as `POST /search` takes it. Raises InvalidRequest for any other."""
+    """Return a query of indexed images and texts as JSON for `POST /search`; other sources raise InvalidRequest."""
     parts = [_part(part) for part in query.parts]
     if len(parts) == 1 and parts[0]["weight"] == 1:
         return {name: value for name, value in parts[0].items() if name != "weight"}
@@ -92,7 +92,7 @@ def asked(query: Query) -> dict[str, Any]:
 
 
 def query_from_json(fields: dict[str, Any]) -> Query:
-    """Read what `asked` wrote. Raises InvalidRequest, KeyError and TypeError for anything else."""
+    """Read the output of `asked`. Raises InvalidRequest, KeyError or TypeError if it is no such query."""
     return Query(tuple(_read_part(part) for part in fields.get("query") or [fields]))
 
 

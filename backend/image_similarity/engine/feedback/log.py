@@ -1,11 +1,11 @@
-"""Feedback events in the storage of the deployment, one object each, never written twice.
+"""Feedback events in the storage of the deployment, one object per event, never overwritten.
 
-    feedback/COLLECTION/events/2026-11-21/UUID   an event, under the day and the UUIDv7 that its time makes
-    feedback/COLLECTION/requests/SHA256          the event that a request with that Idempotency-Key was given
+    feedback/COLLECTION/events/2026-11-21/UUID   an event; the day and the UUIDv7 come from its time
+    feedback/COLLECTION/requests/SHA256          the event of the first request with that Idempotency-Key
 
-Any number of processes may write at once: each makes objects of its own, so nothing that was acknowledged is lost or
-overwritten. Names are in the order of time, which is that of the listing; clocks of processes that differ may put an
-event before one that came a moment earlier.
+Any number of processes may write at once: each creates its own objects, so no acknowledged event is lost or
+overwritten. Listings are sorted by name, and so by time. If the clocks of processes differ, an event may come before
+one that was received a moment earlier.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from image_similarity.storage.objects import Objects
 from image_similarity.telemetry.logging import get_logger
 
 REPEATED_WITHIN = 86_400.0
-"""Seconds that a request may be sent again under its key."""
+"""Seconds in which a request may be repeated with its key."""
 
 SWEEP_SECONDS = 3600.0
-"""Between two sweeps of a process; half as long again at most."""
+"""Between two sweeps of a process; up to half as long again."""
 
 _AT_ONCE = 64
-"""Objects read together."""
+"""Objects that are read at a time."""
 
 
 class FeedbackLog:
-    """The events of one collection. Every method raises StoreUnavailable where the storage does not answer."""
+    """The events of one collection. Every method raises StoreUnavailable if the storage does not answer."""
 
     def __init__(self, objects: Objects, *, collection: str, model: str, retention: float) -> None:
-        """`retention` is in seconds, 0 for ever; `model` is noted with what is added."""
+        """`retention` is in seconds, 0 means for ever; new events are stored with the name of the `model`."""
         self._objects = objects
         self._events = f"feedback/{collection}/events"
         self._requests = f"feedback/{collection}/requests"
@@ -57,14 +57,14 @@ class FeedbackLog:
         query: Query | None = None,
         request_key: str | None = None,
     ) -> FeedbackEvent:
-        """Keep a verdict; under a `request_key` that came before, nothing is added and the first event is returned.
+        """Store a verdict; if the `request_key` came before, store nothing and return the first event.
 
-        Raises InvalidRequest where that was another verdict.
+        Raises InvalidRequest if the first event was another verdict.
         """
         event = FeedbackEvent(str(uuid7()), self._model, query_id, query, image_id, verdict)
         if request_key is not None:
             event = await self._first(event, request_key)
-        # Also where it was said to have happened: whoever said so may have died before it had.
+        # Also for a repeated request: the process of the first one may have died before it stored the event.
         await self._objects.create(self._key(event.event_id), orjson.dumps(to_json(event)))
         return event
 
@@ -76,7 +76,7 @@ class FeedbackLog:
         first, _, last = _read_cursor(cursor).partition("/") if cursor is not None else ("", "", "")
         keys: list[str] = []
         for day in await self._days():
-            # One more than asked for tells whether there is a next page.
+            # One more than requested shows whether there is a next page.
             if len(keys) > limit:
                 break
             if day >= first:
@@ -88,7 +88,7 @@ class FeedbackLog:
         return events, keys[limit - 1].rpartition("/")[2] if len(keys) > limit else None
 
     async def export(self) -> AsyncIterator[FeedbackEvent]:
-        """Yield all events, oldest first, a few in memory at a time."""
+        """Yield all events, oldest first; only a few are in memory at a time."""
         for day in await self._days():
             keys = await self._of_day(day)
             for start in range(0, len(keys), _AT_ONCE):
@@ -96,7 +96,7 @@ class FeedbackLog:
                     yield event
 
     async def delete_all(self) -> int:
-        """Remove every event, and return how many there were."""
+        """Remove all events; return how many there were."""
         await self._objects.delete_all(self._requests)
         deleted = 0
         for day in await self._days():
@@ -106,7 +106,7 @@ class FeedbackLog:
         return deleted
 
     async def sweep(self) -> int:
-        """Remove what is older than the retention, and return how many events that were."""
+        """Remove events that are older than the retention; return how many."""
         now = datetime.now(UTC)
         repeatable = now - timedelta(seconds=REPEATED_WITHIN)
         requests = await self._objects.entries(self._requests)
@@ -124,7 +124,7 @@ class FeedbackLog:
         return deleted
 
     async def run_sweeps(self, stop: asyncio.Event) -> None:
-        """Sweep now and then, whatever fails, until told to stop."""
+        """Sweep regularly until `stop` is set; failures are logged."""
         await run_periodically(
             self.sweep, stop, seconds=SWEEP_SECONDS, dropped="old_feedback_removed", failed="feedback_sweep_failed"
         )
@@ -135,7 +135,7 @@ class FeedbackLog:
             return event
         document = await self._objects.read_json(name)
         if document is None:
-            # Damaged, or swept in this very moment, a day after it was made: too old to count.
+            # Damaged, or swept at this moment because it is a day old, and so no longer counts.
             return event
         first = from_json(document)
         if not first.same_verdict(event):
@@ -146,7 +146,7 @@ class FeedbackLog:
         return await self._objects.folders(self._events)
 
     async def _of_day(self, day: str) -> list[str]:
-        """Return the keys of a day's events below `events/`, in order."""
+        """Return the keys of a day's events, relative to `events/`, in order."""
         entries = await self._objects.entries(f"{self._events}/{day}")
         return [entry.key.removeprefix(f"{self._events}/") for entry in entries]
 
@@ -156,7 +156,7 @@ class FeedbackLog:
             some = keys[start : start + _AT_ONCE]
             documents = await asyncio.gather(*(self._objects.read(f"{self._events}/{key}") for key in some))
             for key, document in zip(some, documents, strict=True):
-                # What is missing was removed since the listing.
+                # A missing object was removed after the listing.
                 if document is not None and (event := _read_event(key, document)) is not None:
                     found.append(event)
         return found
@@ -166,7 +166,7 @@ class FeedbackLog:
 
 
 def _read_event(key: str, document: bytes) -> FeedbackEvent | None:
-    """Read an event; one that is damaged, or of a later version, must not hide the others."""
+    """Return an event; None, logged, if it is damaged or of a later version, so that others can still be read."""
     try:
         return from_json(orjson.loads(document))
     except (InvalidRequest, orjson.JSONDecodeError) as error:
@@ -182,4 +182,4 @@ def _read_cursor(cursor: str) -> str:
     try:
         return _place(str(UUID(cursor)))
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidCursor("The cursor is not one that this server handed out; start without one.") from error
+        raise InvalidCursor("The cursor does not come from this server; start without one.") from error

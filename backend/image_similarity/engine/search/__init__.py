@@ -1,1 +1,1 @@
-"""What is made of a ranking before it is an answer: where it ends, what is alike, what belongs together."""
+"""Search: build the query, rank, cut, diversify, collapse duplicates, group, and add confidences; and facets."""

@@ -1,24 +1,24 @@
-"""Where a ranking stops to be about the query: `threshold: "auto"`.
+"""Find the score below which results are no longer about the query: `threshold: "auto"`.
 
-Two questions, each answered by what is known of it:
+Two questions, each answered with a known method:
 
 *Where is the gap?* Otsu's method (N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions
 on Systems, Man, and Cybernetics 9(1), 1979): of all ways to divide the best `WINDOW` scores in two, the one with the
-greatest variance between the parts, n1 * n2 * (mean1 - mean2)^2. As it is, it favours parts of about the same size;
-raising the number of the upper part to `UPPER_WEIGHT` instead of 1 lets few hits stand apart from many others.
+greatest variance between the parts, n1 * n2 * (mean1 - mean2)^2. This favours parts of about the same size; with n1,
+the size of the upper part, raised to the power `UPPER_WEIGHT` instead of 1, few hits can be separated from many others.
 
-*Is anything apart at all?* A ranking of noise has its widest gap too. So the best hit must be better than chance would
-have it, in the sense of a-contrario detection (A. Desolneux, L. Moisan, J.-M. Morel, "Meaningful alignments",
-International Journal of Computer Vision 40(1), 2000): among as many images as the collection has, each with a score
-drawn from the normal distribution of the background, fewer than `FALSE_ALARMS` would be expected to score as high. The
-background is what the query scores with images of the collection picked blindly; some of those may be what the query is
-about, and pull the mean up. So the distribution is taken from the lower half alone: its centre is the median, its
-deviation that of the scores below.
+*Is there any good hit at all?* A ranking of noise has a widest gap too. So the best hit must be better than chance, in
+the sense of a-contrario detection (A. Desolneux, L. Moisan, J.-M. Morel, "Meaningful alignments", International Journal
+of Computer Vision 40(1), 2000): among as many images as the collection has, each with a score drawn from the normal
+distribution of the background, fewer than `FALSE_ALARMS` would be expected to score as high. The background is the
+scores of the query with randomly chosen images of the collection. Some of them may match the query and raise the mean,
+so the distribution is estimated from the lower half alone: its centre is the median, its deviation the one of the
+scores below the median.
 
-Queries of texts alone are granted more false alarms: what a text is about stands out from the background by less than
-what an image is like, and every third answer would be empty where there is something to find.
+Queries of texts alone are allowed more false alarms: the matches of a text stand out from the background less than the
+matches of an image, and otherwise every third answer would be empty although there is something to find.
 
-How the numbers were chosen, and what they come to, is in docs/QUALITY-LAB.md.
+docs/QUALITY-LAB.md explains how the numbers were chosen, and shows the results.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 64
-"""Best candidates among which the gap is looked for."""
+"""Best candidates in which the gap is searched."""
 
 UPPER_WEIGHT = 0.8
 
 FALSE_ALARMS = 0.01
 
 FALSE_ALARMS_OF_TEXTS = 0.1
-"""Where the query is texts alone."""
+"""If the query consists of texts alone."""
 
 FEWEST = 8
-"""Scores of the background, or candidates, below which nothing can be said."""
+"""With fewer background scores, or candidates, there is no cut."""
 
 _TIE = 1e-6
-"""Share of a score that rounding can come to; no cut runs through a smaller step."""
+"""Largest rounding error as a share of a score; smaller steps are never cut."""
 
 
 def score_cut(
@@ -55,13 +55,13 @@ def score_cut(
     alike: float | None = None,
     false_alarms: float = FALSE_ALARMS,
 ) -> float | None:
-    """Return the score at which a ranking is to be cut, or None where there is too little to tell by.
+    """Return the score at which to cut a ranking, or None if there are too few scores to decide.
 
     `scores` are those of the best candidates (at least `WINDOW` of them, or all there are), best first; `background`
-    those of images picked blindly, shape (n,), in any order, or None where they cannot be had: then the best hit is
-    never questioned. `images` is the size of the collection; fewer than `false_alarms` of them, a positive number,
+    those of randomly chosen images, shape (n,), in any order, or None if they are not available: then the best hit
+    always counts as good. `images` is the size of the collection; fewer than `false_alarms` of them, a positive number,
     would be expected to score as high as the best hit by chance. A hit that scores `alike` is the same picture, and is
-    never cut off, however ordinary it is here. Where nothing is apart, the cut lies above the best score.
+    never cut off, however ordinary its score is here. If there is no good hit, the cut is above the best score.
     """
     window = np.asarray(scores[:WINDOW], np.float64)
     if not len(window):
@@ -74,14 +74,14 @@ def score_cut(
         return None
     chance = _chance(np.asarray(background, np.float64), false_alarms / max(1, images))
     tolerance = _tolerance(window)
-    # Where even the last candidate is better than chance, the background is out of sight, and so is the gap to it.
+    # If even the last candidate is better than chance, the window does not reach the background, nor the gap before it.
     out_of_sight = window[-1] > chance + tolerance
     cut = chance if out_of_sight or window[0] < chance - tolerance else gap
     return min(cut, alike) if alike is not None and window[0] >= alike else cut
 
 
 def _chance(background: NDArray[np.float64], share: float) -> float:
-    """Return the score that this share of images would have by chance, or a higher one."""
+    """Return the score that this share of images would reach or exceed by chance."""
     centre = float(np.median(background))
     lower = background[background < centre]
     deviation = math.sqrt(float(np.mean((lower - centre) ** 2))) if len(lower) else 0.0
@@ -89,7 +89,7 @@ def _chance(background: NDArray[np.float64], share: float) -> float:
 
 
 def _upper_part(scores: NDArray[np.float64]) -> int:
-    """Return how many of the scores, best first, are above the gap: all of them where there is no step between any."""
+    """Return how many of the scores, best first, are above the gap: all of them if there is no step between any two."""
     steps = scores[:-1] - scores[1:] > _tolerance(scores)
     if not steps.any():
         return len(scores)

@@ -1,4 +1,4 @@
-"""How likely a hit shows what was searched for: a score, which means something else in each model, as a probability."""
+"""Convert scores, whose meaning depends on the model, to probabilities that a hit matches the query."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from image_similarity.domain.records import Match
 
 
 class QueryKind(StrEnum):
-    """What is searched with; images are always what is found. Each kind has scores of its own."""
+    """The kind of a query. Results are always images; each kind has its own distribution of scores."""
 
     IMAGE = "image"
     TEXT = "text"
 
     @classmethod
     def of(cls, query: Query) -> QueryKind | None:
-        """Return the kind of a query; None for words, several parts or examples: nobody calibrated such scores."""
+        """Return the kind of a query; None for keywords, several parts or examples, which have no calibration."""
         if query.mode is not Mode.VECTOR or len(query.parts) != 1 or query.positive or query.negative:
             return None
         return cls.TEXT if isinstance(query.parts[0].source, Text) else cls.IMAGE
@@ -39,23 +39,23 @@ class Calibration:
     intercept: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a curve that does not rise or is not finite."""
+        """Raise ValueError if the curve does not rise or is not finite."""
         if not (0 < self.slope < np.inf and np.isfinite(self.intercept)):
             raise ValueError(f"a slope of {self.slope} and an intercept of {self.intercept} are no calibration")
 
     def apply(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability for each cosine similarity; any shape. A higher score never has a lower one."""
+        """Return the probability of each cosine similarity, in the same shape; it never falls with the score."""
         values = self.slope * np.asarray(scores, dtype=np.float64) + self.intercept
-        # tanh, unlike exp, does not overflow.
+        # Unlike exp, tanh does not overflow.
         return 0.5 * (1 + np.tanh(values / 2))
 
 
 Calibrations = Mapping[QueryKind, Calibration]
-"""Those of one model; a kind of query may have none."""
+"""The calibrations of one model; a kind of query may have none."""
 
 
 def add_confidence(query: Query, matches: Sequence[Match], calibrations: Calibrations) -> tuple[Match, ...]:
-    """Return the matches with their probabilities, where there is a calibration for such a query."""
+    """Return the matches with their probabilities; unchanged if there is no calibration for such a query."""
     kind = QueryKind.of(query)
     calibration = calibrations.get(kind) if kind is not None else None
     if calibration is None:
@@ -67,10 +67,10 @@ def add_confidence(query: Query, matches: Sequence[Match], calibrations: Calibra
 
 
 def read_calibrations(path: Path, model: str, text_model: str | None = None) -> Calibrations:
-    """Read what `image-similarity evaluate --calibrate` wrote for a model.
+    """Read the file that `image-similarity evaluate --calibrate` wrote for a model.
 
-    A curve for texts that was made with another text tower than `text_model` is left out: its scores are others.
-    Raises InvalidRequest where the file cannot be read, is none, or was made for another model.
+    A curve for texts that was made with another text tower than `text_model` is left out, because its scores differ.
+    Raises InvalidRequest if the file cannot be read, is no calibration, or was made for another model.
     """
     try:
         document = orjson.loads(path.read_bytes())

@@ -1,7 +1,7 @@
-"""Results that are unlike each other: maximal marginal relevance (MMR), the same over every store.
+"""Select results that differ from each other: maximal marginal relevance (MMR), the same for every store.
 
 Carbonell & Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing summaries",
-SIGIR 1998: results are chosen one after the other, each the one with the greatest
+SIGIR 1998: results are chosen one after the other; each is the one with the greatest
 (1 - diversity) * (cosine to the query) - diversity * (greatest cosine to a result chosen before).
 """
 
@@ -18,7 +18,7 @@ FEWEST_CANDIDATES = 100
 
 
 def candidate_count(top_k: int) -> int:
-    """Return how many of the nearest `top_k` results are chosen from."""
+    """Return how many of the nearest images MMR chooses `top_k` results from."""
     return max(FEWEST_CANDIDATES, min(4 * top_k, 2 * MAX_DIVERSE))
 
 
@@ -28,23 +28,23 @@ def diversify(
     """Return up to `top_k` of the nearest in the order in which MMR chooses them.
 
     `query` is a unit vector, shape (dimension,), float32, and so are `vectors`, by image id; a match without one is
-    left out, because its image was deleted meanwhile. The first is the nearest. Of several that are equally good, the
-    nearer one is chosen, then the one whose id comes first. Scores stay as they are and are not looked at: the answer
-    depends on the vectors alone, not on the order in which a store found them.
+    left out, because its image was deleted meanwhile. The first is the nearest. Of equally good ones, the nearer one is
+    chosen, then the one whose id comes first. Scores are neither changed nor used: the answer depends only on the
+    vectors, not on the order in which a store returned them.
     """
     found = sorted((match for match in nearest if match.image_id in vectors), key=lambda match: match.image_id)
     if not found:
         return []
     rows = np.stack([vectors[match.image_id] for match in found])
-    # `vecdot` and not `@`: the same vectors give the same number in whatever row they are, and no threads wait for each
-    # other, which beside a model that computes took 50 ms instead of 0.5.
+    # `vecdot` and not `@`: a vector gives the same number in any row, and no threads wait for each other, which took
+    # 50 ms instead of 0.5 while a model was computing.
     cosines = np.vecdot(rows, query)
     ranking = np.argsort(-cosines, kind="stable")
     rows, relevance = rows[ranking], (1 - diversity) * cosines[ranking]
     redundancy = np.full(len(found), -1, np.float32)
     chosen: list[int] = []
     while len(chosen) < min(top_k, len(found)):
-        # Of the greatest, the first.
+        # argmax returns the first of equal values.
         best = int((relevance - diversity * redundancy).argmax())
         chosen.append(best)
         relevance[best] = -np.inf

@@ -1,4 +1,4 @@
-"""Near-identical hits, put together under the best of them."""
+"""Merge near-identical hits into the best of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from image_similarity.domain.records import Embedding, Match
 
 
 def collapse(matches: Sequence[Match], vectors: Mapping[str, Embedding], *, alike: float) -> list[Match]:
-    """Return the matches, best first, without those that are the same picture as a better one, which names them.
+    """Return the matches, best first, without duplicates of better ones; `duplicates` of the better one names them.
 
-    The same picture has the same bytes, or a cosine of at least `alike` to the better one. `vectors` are unit vectors,
-    shape (dimension,), by image id; where one is missing (the image was deleted meanwhile), only bytes are compared.
-    A picture is compared with those that lead, never with their duplicates, so that no chain of small steps joins
-    what is not alike.
+    A duplicate has the same bytes, or a cosine of at least `alike` to the better match. `vectors` are unit vectors,
+    shape (dimension,), by image id; if one is missing because the image was deleted meanwhile, only bytes are compared.
+    A match is compared with the kept ones, never with their duplicates, so that a chain of small differences does not
+    merge pictures that are not alike.
     """
     if not matches:
         return []

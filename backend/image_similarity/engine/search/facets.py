@@ -1,8 +1,8 @@
-"""Which metadata fields a collection has, and their values: exact where it is small, else from a sample and indexes.
+"""The metadata fields of a collection, and their values: exact if it is small, else from a sample and from indexes.
 
-Metadata has no schema, and a registry of fields would have to be right over all replicas, replacements and deletions.
-So the newest images are read, as many as a second allows. Where that is not all of them, the indexes of fields that
-were filtered on, which cover the whole collection, put in what they know, and other counts are projected.
+Metadata has no schema, and a registry of fields would have to be kept correct across replicas, replacements and
+deletions. So the newest images are read, as many as possible in a second. If that is not all of them, the indexes of
+fields that were filtered on give exact counts, because they cover the whole collection; other counts are projected.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from image_similarity.domain.records import ImageRecord
 from image_similarity.vectors.base import IndexedFacet, VectorStore
 
 MOST_FIELDS = 100
-"""Fields that are told of, the most used ones."""
+"""Most fields to return, the most frequent ones."""
 
 MOST_VALUES = 100
-"""Values that are told of a field, the most frequent ones."""
+"""Most values to return per field, the most frequent ones."""
 
 MAX_TEXT = 256
-"""Characters above which a text is no value to choose from, but is still counted as one that the field has."""
+"""Longer texts, in characters, are not listed as values, but still counted."""
 
 SAMPLE = 5_000
-"""Images read; 35 ms of the embedded store's time."""
+"""Most images to read; it takes 35 ms of the embedded store's time."""
 
 SAMPLE_SECONDS = 1.0
-"""What reading them may take: metadata may be 64 KiB an image."""
+"""Most seconds for reading them, because metadata may have 64 KiB per image."""
 
 _PAGE = 250
-"""Images read at a time: 2 ms of the interpreter's lock in the embedded store, between which searches come."""
+"""Images to read at a time: the embedded store holds the GIL for 2 ms per page, and searches run in between."""
 
 _MOST_TRACKED = 2_000
-"""Fields looked at; more are some mistake, such as ids for keys."""
+"""Most fields to count; more are probably a mistake, such as ids used as keys."""
 
 
 async def compute_facets(vectors: VectorStore) -> Facets:
-    """Return the fields of a collection with up to MOST_VALUES values each. Raises StoreUnavailable."""
+    """Return the fields of a collection with up to MOST_VALUES values per field. Raises StoreUnavailable."""
     sample = Sample()
     cursor: str | None = None
     deadline = monotonic() + SAMPLE_SECONDS
     while True:
         page = await vectors.scroll(limit=_PAGE, cursor=cursor)
-        # In a thread, for the event loop has searches to answer meanwhile.
+        # In a thread, so that the event loop can answer searches meanwhile.
         await asyncio.to_thread(sample.add, page.records)
         cursor = page.next_cursor
         if cursor is None:
             return sample.facets(sample.images, ())
         if sample.images >= SAMPLE or monotonic() > deadline:
             break
-    # One more tells whether there are more.
+    # One more shows whether there are more.
     indexed = await vectors.indexed_facets(values=MOST_VALUES + 1)
     return sample.facets((await vectors.info()).images, indexed)
 
@@ -73,11 +73,11 @@ def _load(stored: bytes) -> Facets:
 
 
 FACETS: Codec[Facets] = Codec(orjson.dumps, _load)
-"""Reads back what `compute_facets` returned."""
+"""Converts the result of `compute_facets` to bytes for the cache, and back."""
 
 
 class Sample:
-    """Counts the values of images' metadata, as a filter sees them."""
+    """Counts the values in images' metadata, as a filter sees them."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -86,13 +86,13 @@ class Sample:
         self._kinds: defaultdict[str, Counter[FieldKind]] = defaultdict(Counter)
         """Images that have a value of a kind, by field."""
         self._values: defaultdict[tuple[str, FieldKind], Counter[Scalar]] = defaultdict(Counter)
-        """Images that have a value. Apart by kind, for Python holds 1 and True for equal."""
+        """Images that have a value, by field and kind, because in Python 1 equals True."""
 
     def add(self, records: Sequence[ImageRecord]) -> None:
         """Count some images."""
         for record in records:
             self.images += 1
-            # As sets: an image that says a thing twice has it once.
+            # As sets: a value that an image has twice counts once.
             found = set(self._fields(record.metadata))
             self._having.update({field for field, _, _ in found})
             for field, kind in {(field, kind) for field, kind, _ in found}:
@@ -101,7 +101,7 @@ class Sample:
                 self._values[field, kind][value] += 1
 
     def facets(self, images: int, indexed: Sequence[IndexedFacet]) -> Facets:
-        """Return what the sample says of so many images, with what indexes know where it is not all of them."""
+        """Return the facets of a collection of `images` images; values from indexes replace projected ones."""
         known = {(facet.field, facet.kind): facet for facet in indexed}
         kinds = {field: self._kind(field) for field in self._having}
         for facet in sorted(indexed, key=lambda facet: -facet.images):
@@ -144,7 +144,7 @@ class Sample:
 
     def _kind(self, field: str) -> FieldKind:
         kinds = self._kinds[field]
-        # A text where they are even, which any value can be taken for.
+        # TEXT if two kinds are equally frequent, because any value can be read as text.
         return max(FieldKind, key=lambda kind: (kinds[kind], kind is FieldKind.TEXT))
 
     def _project(self, count: int, images: int) -> int:

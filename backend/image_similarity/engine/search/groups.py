@@ -1,8 +1,8 @@
-"""Hits sorted by the value of a metadata field.
+"""Group hits by the value of a metadata field.
 
-Done here and not by a server's own grouping, which knows texts and whole numbers only, and which a store in this
-process does not have: a search means the same on every store. Like a server's, it puts an image that has several values
-into the group of each.
+Not with the grouping of a Qdrant server, which supports only texts and whole numbers and does not exist in the embedded
+store: a search must mean the same with every store. Like the server's, it puts an image with several values into the
+group of each.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from image_similarity.domain.queries import GroupStep, Period
 from image_similarity.domain.records import Match
 
 _DATE_LENGTHS: dict[Period, int] = {"day": 10, "month": 7, "year": 4}
-"""Characters of an ISO 8601 date that say so much."""
+"""Characters of an ISO 8601 date that name the period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The best hits by value; groups are in the order of their best hit."""
+    """The best hits by value; groups are in the order of their best hits."""
 
     size: int
-    """Most hits of a group."""
+    """Most hits per group."""
     hits: dict[tuple[bool, Scalar], list[Match]] = field(default_factory=dict)
 
     @property
@@ -35,14 +35,14 @@ class Groups:
 
     @property
     def matches(self) -> list[Match]:
-        """The hits of all groups, those of a group beside each other, each naming its group."""
+        """The hits of all groups, group by group; each has the name of its group."""
         return [hit for hits in self.hits.values() for hit in hits]
 
 
 def group(matches: Sequence[Match], by: str, *, top_k: int, size: int, step: GroupStep | None = None) -> Groups:
     """Put matches, best first, into up to `top_k` groups of up to `size` by a metadata field, named as in a filter.
 
-    Matches must have their metadata. Those without the field are left out; one with a list of values is in the group
+    Matches must have their metadata. Matches without the field are left out; one with a list of values is in the group
     of each. 1 and 1.0 are the same value; true is another one. With a `step`, a group is a range of numbers, named by
     its lower bound, or a day, month or year, named as in ISO 8601; images without a number, or a time, are left out.
     """
@@ -53,7 +53,7 @@ def group(matches: Sequence[Match], by: str, *, top_k: int, size: int, step: Gro
                 continue
             hits = groups.hits.setdefault(key, [])
             if len(hits) < size:
-                # The group has one name, be the value of this hit 1 or 1.0.
+                # The group has one name, whether the value of this hit is 1 or 1.0.
                 hits.append(replace(match, group=hits[0].group if hits else value))
     return groups
 
@@ -64,7 +64,7 @@ def has_group(match: Match, by: str, step: GroupStep | None = None) -> bool:
 
 
 def _values(match: Match, by: str, step: GroupStep | None) -> Iterator[tuple[tuple[bool, Scalar], Scalar]]:
-    """Yield each value of a field once, after what tells it from others: Python holds 1 and True for equal."""
+    """Yield a unique key and the value for each value of a field; the key has the type, because 1 equals True."""
     seen = set()
     for name, value in flatten_metadata(match.metadata or {}):
         if name != by or not isinstance(value, str | int | float | bool):
@@ -78,12 +78,12 @@ def _values(match: Match, by: str, step: GroupStep | None) -> Iterator[tuple[tup
 
 
 def _bound(value: Scalar, step: GroupStep) -> Scalar | None:
-    """Return what all values of a range have in common; None for a value that is in none."""
+    """Return the name of the range that contains a value; None if no range can contain it."""
     if isinstance(step, str):
         moment = read_time(value) if isinstance(value, str) else None
         return None if moment is None else moment.isoformat()[: _DATE_LENGTHS[step]]
     if isinstance(value, str | bool):
         return None
     number = value / step
-    # Digits that binary fractions cannot hold are cut off, or 0.3 in steps of 0.1 would be 0.30000000000000004.
+    # Rounded to 12 digits; otherwise 0.3 in steps of 0.1 would be 0.30000000000000004.
     return float(f"{math.floor(number) * step:.12g}") if math.isfinite(number) else None

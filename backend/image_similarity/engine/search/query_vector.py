@@ -1,4 +1,4 @@
-"""From a query's vector and its examples to what the store is asked for."""
+"""Combine a query's vectors and its examples into the query for the store."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _TINY = 1e-6
 def combine(vectors: Sequence[Embedding], weights: Sequence[float]) -> Embedding:
     """Return the weighted sum of unit vectors, each of shape (dimension,), as a unit vector, float32.
 
-    Raises InvalidRequest where nothing is left of it.
+    Raises InvalidRequest if the vectors cancel each other out.
     """
     if len(vectors) == 1:
         return vectors[0]
-    # float64: the sum of nearly opposite vectors loses digits.
+    # In float64, because the sum of nearly opposite vectors loses digits.
     return _unit(np.dot(np.asarray(weights, np.float64), np.asarray(vectors, np.float64)))
 
 
 def shape(
     vector: Embedding | None, positive: Sequence[Embedding], negative: Sequence[Embedding], strategy: Strategy
 ) -> VectorQuery:
-    """Return what to ask the store for; all vectors are unit vectors of shape (dimension,), float32.
+    """Return the query for the store; all vectors are unit vectors of shape (dimension,), float32.
 
-    The query's own vector, where there is one, counts as a positive example; for relevance feedback it is the target,
-    which else is the middle of the positive ones. Raises InvalidRequest where nothing is left of it all.
+    The query's own vector, if there is one, counts as a positive example; for relevance feedback it is the target, by
+    default the mean of the positive examples. Raises InvalidRequest if the vectors cancel each other out.
     """
     if vector is not None and not positive and not negative:
         return vector
@@ -52,7 +52,7 @@ def shape(
 
 
 def _average(liked: Sequence[Embedding], negative: Sequence[Embedding]) -> Embedding:
-    """As Qdrant's `average_vector`, which takes no vector that is not an example."""
+    """Return the same as Qdrant's `average_vector`, which accepts examples only and not the query's vector."""
     mean = np.mean(np.asarray(liked, np.float64), axis=0)
     return _unit(2 * mean - np.mean(np.asarray(negative, np.float64), axis=0) if negative else mean)
 

@@ -1,7 +1,7 @@
-"""From what is wanted to the matches that are answered with.
+"""Turn a query for the store into the matches of the answer.
 
-The order is: candidates from the store that reach the threshold, diverse ones where that is asked for; near-identical
-ones collapsed; grouped; the best of what is left.
+The order: get candidates that reach the threshold from the store, diversified if requested; collapse near-identical
+ones; group; take the best.
 """
 
 from __future__ import annotations
@@ -26,36 +26,35 @@ from image_similarity.vectors.base import StoreQuery, VectorStore, is_cosine
 from image_similarity.vectors.examples import direction_of
 
 BACKGROUND = 256
-"""Images picked blindly to know what a query scores with any image."""
+"""Randomly chosen images whose scores show how a query scores with any image."""
 
 MOST_CANDIDATES = 2000
-"""That are looked through for distinct pictures or for groups."""
+"""Most candidates in which distinct pictures or groups are searched."""
 
 _FEWEST_CANDIDATES = 64
 _GROWTH = 4
-"""More candidates each time that too few were left of them."""
+"""Factor by which the number of candidates grows if too few results were left."""
 
 _FETCHED_AT_ONCE = 64
-"""Embeddings: reading a store's answer takes 50 microseconds each, for which the event loop waits."""
+"""Embeddings to fetch at a time: reading one from a store's answer blocks the event loop for 50 microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What is left of a ranking."""
+    """The selected matches of a ranking."""
 
     matches: list[Match]
     threshold: float | None
-    """The lowest score that was let in; None where all were."""
+    """The lowest score that was allowed; None if any was."""
     texts: Sequence[bytes] | None = None
-    """The metadata of each match as JSON; None where none is wanted."""
+    """The metadata of each match as JSON; None if it was not requested."""
 
 
 class Ranker:
-    """Asks a store, and makes of its ranking what the options ask for.
+    """Queries a store, and applies the search options to its ranking.
 
-    `alike` is the cosine from which on two images count as the same picture. Raises InvalidRequest for diversity of
-    what is ranked by anything but one vector, for an automatic threshold where keywords have a say, and
-    StoreUnavailable.
+    `alike` is the cosine from which on two images count as the same picture. Raises InvalidRequest for diversity with a
+    ranking by anything but one vector, and for an automatic threshold with keywords; AnswerTooLarge, StoreUnavailable.
     """
 
     def __init__(self, vectors: VectorStore, *, alike: float) -> None:
@@ -65,9 +64,9 @@ class Ranker:
     async def of(
         self, wanted: StoreQuery, options: SearchOptions, *, exclude: Sequence[str], by_texts: bool = False
     ) -> Selected:
-        """Return the matches; a search without options is one question to the store.
+        """Return the matches; a search without options takes one request to the store.
 
-        `by_texts` says that what is wanted comes from texts alone: an automatic threshold is more lenient then.
+        `by_texts`: the query consists of texts alone, so an automatic threshold is more lenient.
         """
         selected = await self._select(wanted, options, exclude, by_texts=by_texts)
         if not options.with_metadata:
@@ -77,7 +76,7 @@ class Ranker:
         return await self._with_metadata(selected)
 
     async def _with_metadata(self, selected: Selected) -> Selected:
-        """Return what is still indexed with its metadata as JSON. Raises AnswerTooLarge as soon as that is too much."""
+        """Return the matches that still exist with their metadata as JSON. Raises AnswerTooLarge before all is read."""
         matches: list[Match] = []
         texts: list[bytes] = []
         read = size = 0
@@ -100,13 +99,13 @@ class Ranker:
             return Selected(await self._choose(search, options.threshold), options.threshold)
         nearest, threshold = await self._gap(search, FALSE_ALARMS_OF_TEXTS if by_texts else FALSE_ALARMS)
         if search.plain and (options.top_k <= len(nearest) or len(nearest) < WINDOW):
-            # They are all that can be answered with.
+            # No further candidate can be part of the answer.
             kept = [match for match in nearest if threshold is None or match.score >= threshold]
             return Selected(kept[: options.top_k], threshold)
         return Selected(await self._choose(search, threshold), threshold)
 
     async def _gap(self, search: _Search, false_alarms: float) -> tuple[list[Match], float | None]:
-        """Return the nearest, and where their scores are to be cut."""
+        """Return the nearest images, and the score at which to cut them."""
         wanted = search.wanted
         if not is_cosine(wanted):
             raise InvalidRequest(f'A threshold "{AUTO}" goes with a search by looks alone, not with keywords.')
@@ -123,7 +122,7 @@ class Ranker:
         return nearest, cut
 
     async def _choose(self, search: _Search, threshold: float | None) -> list[Match]:
-        """Look through more and more candidates until enough distinct ones, or groups, are among them."""
+        """Return the matches, from more and more candidates until there are enough distinct ones, or groups."""
         options = search.options
         if not options.collapse_duplicates and options.group_by is None:
             return await search.ask(options.top_k, threshold)
@@ -135,7 +134,7 @@ class Ranker:
             chosen = candidates
             if options.collapse_duplicates:
                 vectors = await search.embeddings.of(candidates)
-                # Tens of milliseconds for a thousand candidates, which the event loop cannot spare.
+                # In a thread, because a thousand candidates take tens of milliseconds.
                 chosen = await asyncio.to_thread(collapse, candidates, vectors, alike=self._alike)
             matches, enough = _best(chosen, options)
             if enough or len(candidates) < size:
@@ -149,14 +148,14 @@ class Ranker:
 
 
 class _Embeddings:
-    """Those of the candidates of one search, each fetched once."""
+    """The embeddings of the candidates of one search, each fetched once."""
 
     def __init__(self, vectors: VectorStore) -> None:
         self._vectors = vectors
         self._known: dict[str, Embedding] = {}
 
     async def of(self, matches: Sequence[Match]) -> dict[str, Embedding]:
-        """Return those of the matches, unless their image was deleted meanwhile, and maybe others."""
+        """Return the embeddings by image id: of all matches that still exist, and perhaps of others."""
         unknown = [match.image_id for match in matches if match.image_id not in self._known]
         for start in range(0, len(unknown), _FETCHED_AT_ONCE):
             self._known |= await self._vectors.get_vectors(unknown[start : start + _FETCHED_AT_ONCE])
@@ -165,7 +164,7 @@ class _Embeddings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Search:
-    """A question that is asked again with other limits."""
+    """A search that is repeated with different limits."""
 
     vectors: VectorStore
     wanted: StoreQuery
@@ -173,26 +172,26 @@ class _Search:
     exclude: Sequence[str]
     embeddings: _Embeddings
     only_grouped: bool = False
-    """Whether only images are asked for that have the field to group by. It saves candidates, and costs a look at the
+    """Whether to query only images that have the field to group by. This saves candidates, but the store must read the
     metadata of every image."""
 
     @property
     def plain(self) -> bool:
-        """Whether the answer is what the store answers."""
+        """Whether the store's ranking is the answer, without further steps."""
         options = self.options
         return not options.diversity and not options.collapse_duplicates and options.group_by is None
 
     async def ask(self, size: int, threshold: float | None) -> list[Match]:
-        """Return up to `size` candidates, in the order in which they are to be answered."""
+        """Return up to `size` candidates, in the order of the answer."""
         diversity = self.options.diversity
         if not diversity:
             return await self._query(self.wanted, size, threshold)
         direction = direction_of(self.wanted)
         if direction is None:
-            raise InvalidRequest("Diversity goes with a search for what is nearest, not with this way of ranking.")
+            raise InvalidRequest("Diversity works only with a search for the nearest images, not with this ranking.")
         nearest = await self._query(direction, candidate_count(size), threshold)
         vectors = await self.embeddings.of(nearest)
-        # Milliseconds, which the event loop cannot spare.
+        # In a thread, because it takes milliseconds.
         return await asyncio.to_thread(diversify, nearest, vectors, direction, diversity=diversity, top_k=size)
 
     async def nearest(self, size: int) -> list[Match]:
@@ -215,7 +214,7 @@ class _Search:
         )
 
     def mostly_ungrouped(self, candidates: Sequence[Match]) -> bool:
-        """Tell whether most candidates lack the field to group by, which a filter would change."""
+        """Return whether most candidates lack the field to group by, so that a filter on the field helps."""
         by = self.options.group_by
         return (
             by is not None
@@ -225,11 +224,11 @@ class _Search:
 
 
 def _best(matches: list[Match], options: SearchOptions) -> tuple[list[Match], bool]:
-    """Return what is answered with of the candidates, and whether others could not add to it."""
+    """Return the matches of the answer, and whether more candidates could not add to it."""
     if options.group_by is None:
         return matches[: options.top_k], len(matches) >= options.top_k
     by, step = options.group_by, options.group_step
     groups = group(matches, by, top_k=options.top_k, size=options.group_size, step=step)
-    # Only the field is there.
+    # The metadata is incomplete: it holds only the field to group by.
     answered = [replace(match, metadata=None) for match in groups.matches]
     return answered, groups.full and len(groups.hits) == options.top_k

@@ -1,4 +1,4 @@
-"""What is kept of a search: its hits, their metadata as JSON text, and the bytes that a cache keeps of both."""
+"""The cached part of a search's result: its hits, their metadata as JSON text, and their form in the cache."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from image_similarity.domain.records import Match
 from image_similarity.engine.search.ranker import Selected
 
 _KEPT = tuple(field.name for field in fields_of(Match) if field.name not in ("metadata", "confidence"))
-"""Fields of a hit that are kept as they are: the metadata is kept as text, and confidence is computed anew."""
+"""Fields of a hit that are cached unchanged. The metadata is cached as text, and the confidence is computed again."""
 
 FORMAT = f"3 {' '.join(_KEPT)}"
-"""Part of each result's key, because replicas of different versions may share a cache, and must not read what the
-other one has written. It follows the fields, so that a new one needs no thought of this."""
+"""Part of each cache key, because replicas of different versions may share a cache, and must not read each other's
+results. It contains the names of the fields, so that it changes with them."""
 
 _SIZE_OF_A_HIT = 120
-"""Bytes of a hit in an answer beside its id and metadata: mostly its sha256."""
+"""Bytes of a hit in an answer in addition to its id and metadata: mostly its sha256."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptResult:
-    """The result of a search, without what differs from one request to the next."""
+    """The result of a search, without the parts that differ between requests."""
 
     hits: tuple[Match, ...]
     """Without metadata."""
@@ -36,20 +36,20 @@ class KeptResult:
 
     @classmethod
     def of(cls, selected: Selected, *, truncated: bool) -> KeptResult:
-        """Return what is kept of a selection."""
+        """Return the cached part of a selection."""
         hits = tuple(hit if hit.metadata is None else replace(hit, metadata=None) for hit in selected.matches)
         texts = (None,) * len(hits) if selected.texts is None else tuple(selected.texts)
         return cls(hits, texts, truncated, selected.threshold)
 
     @property
     def size(self) -> int:
-        """Roughly how many bytes it makes in an answer."""
+        """Approximate size in bytes in an answer."""
         names = sum(len(name) for hit in self.hits for name in (hit.image_id, *hit.duplicates))
         return names + sum(map(len, filter(None, self.texts))) + _SIZE_OF_A_HIT * len(self.hits)
 
 
 def _dump(result: KeptResult) -> bytes:
-    """Return a line of JSON, in which the metadata are lengths, and behind it the metadata."""
+    """Return one line of JSON with the lengths of the metadata, and the metadata after it."""
     rows = [[getattr(hit, name) for name in _KEPT] for hit in result.hits]
     lengths = [None if text is None else len(text) for text in result.texts]
     head = orjson.dumps((rows, lengths, result.truncated, result.threshold))
@@ -68,7 +68,7 @@ def _load(stored: bytes) -> KeptResult:
 
 
 def _hit(row: list[Any]) -> Match:
-    # JSON has no tuples, which is what a field of several values is.
+    # JSON has no tuples, so fields with several values come back as lists.
     values = (tuple(value) if isinstance(value, list) else value for value in row)
     fields: dict[str, Any] = dict(zip(_KEPT, values, strict=True))
     return Match(**fields, metadata=None)

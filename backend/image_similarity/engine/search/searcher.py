@@ -1,4 +1,4 @@
-"""From a query to its answer: embed its parts, ask the store, remember what came of it."""
+"""Answer a query: embed its parts, query the store, cache the result."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ S = TypeVar("S", Source, Example)
 
 
 class Searcher:
-    """Answers queries; an answer is kept until the next write.
+    """Answers queries; results are cached until the next write.
 
-    All that takes a query raises what `ImageEmbedder`, `TextEmbedder` and `UrlFetcher` raise, ImageNotFound, and
+    Methods that take a query raise the errors of `ImageEmbedder`, `TextEmbedder` and `UrlFetcher`, ImageNotFound, and
     StoreUnavailable.
     """
 
@@ -88,7 +88,7 @@ class Searcher:
         subject = [_subject(source, digest) for source, digest in zip(query.sources, digests, strict=True)]
         weights = [part.weight for part in query.parts], len(query.positive), query.strategy
         words = query.mode, "" if query.mode is Mode.VECTOR else query.words
-        # Frozen dataclasses of plain values: their text tells any two apart, 1 from 1.0 and from True included.
+        # Frozen dataclasses of plain values: different ones have different texts; even 1, 1.0 and True differ.
         question = f"{FORMAT}\n{subject!r}\n{weights!r}\n{words!r}\n{options!r}"
         found, cached = await self._answers.to(question, compute, KEPT_RESULT)
         previews = await self._previews_of(fetched) if query.previews else {}
@@ -104,12 +104,12 @@ class Searcher:
         return digest
 
     async def _fetch(self, query: Query) -> dict[str, bytes]:
-        """Return the images that the query names by URL; there are MAX_URLS at most."""
+        """Return the bytes of the images that the query names by URL; there are MAX_URLS at most."""
         urls = [source.url for source in query.sources if isinstance(source, ImageUrl)]
         return await self._urls.fetch_all(urls) if urls else {}
 
     async def _previews_of(self, fetched: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return a thumbnail of each, so that a page can show them without asking where they come from."""
+        """Return a thumbnail of each image by URL, so that a page can show it without fetching the URL."""
         made = await asyncio.gather(*map(self._images.thumbnail, fetched.values()))
         return dict(zip(fetched, made, strict=True))
 
@@ -139,7 +139,7 @@ class Searcher:
             case Text(text, template):
                 return await self._texts.embed(text, template)
             case ImageUrl():
-                raise AssertionError("what is embedded was fetched before")
+                raise AssertionError("URLs are fetched before anything is embedded")
 
     async def _indexed(self, image_id: str) -> Embedding:
         vector = await self._vectors.get_vector(image_id)
@@ -161,7 +161,7 @@ def _kept(selected: Selected, *, truncated: bool) -> KeptResult:
 
 
 def _with_images(query: Query, fetched: Mapping[str, bytes]) -> Query:
-    """Return the query with the images themselves in place of their URLs."""
+    """Return the query with the images themselves instead of their URLs."""
     if not fetched:
         return query
 
@@ -185,4 +185,4 @@ def _subject(source: Source, digest: str) -> tuple[str, str]:
         case Text(text, template):
             return "text" if template is None else f"text in {template}", text
         case ImageUrl():
-            raise AssertionError("what a URL leads to may be another image tomorrow")
+            raise AssertionError("a URL is no cache key, because it may lead to another image tomorrow")
