@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -75,3 +75,26 @@ FetchTargets = Annotated[CommaSeparated, AfterValidator(_check_targets)]
 PromptTemplate = Annotated[str, AfterValidator(_check_prompt)]
 QdrantUrl = Annotated[str, AfterValidator(_check_qdrant_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
+KeywordLanguage = Literal[
+    "arabic",
+    "armenian",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hungarian",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "none",
+]
+"""Languages whose word forms and stop words Qdrant knows; `none` for neither."""

@@ -15,6 +15,7 @@ from image_similarity.setting_types import (
     CommaSeparated,
     FetchTargets,
     HostNames,
+    KeywordLanguage,
     Networks,
     PromptTemplate,
     QdrantUrl,
@@ -161,28 +162,7 @@ class Settings(BaseSettings):
     )
     qdrant_rescore: bool = Field(True, description="Score the best of a quantized search with their full vectors.")
     qdrant_oversampling: float = Field(2, ge=1, description="Candidates rescored, as a multiple of `top_k`.")
-    keyword_language: Literal[
-        "arabic",
-        "armenian",
-        "danish",
-        "dutch",
-        "english",
-        "finnish",
-        "french",
-        "german",
-        "greek",
-        "hungarian",
-        "italian",
-        "norwegian",
-        "portuguese",
-        "romanian",
-        "russian",
-        "spanish",
-        "swedish",
-        "tamil",
-        "turkish",
-        "none",
-    ] = Field(
+    keyword_language: KeywordLanguage = Field(
         "english",
         description="Language of keyword search, for word forms and stop words: `english`, `german`, …, `none`.",
     )
