@@ -57,8 +57,7 @@ class Server:
 @contextmanager
 def serving(environment: dict[str, str], log: Path) -> Iterator[Server]:
     """Start a server on a free port of this machine; it has answered once when the block begins."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(_COMMAND), "serve", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=_clean(environment), stdout=output, stderr=output)
@@ -71,6 +70,25 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[Server]:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a program takes connections. Raises RuntimeError if it ends, or takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{process.args!r} does not listen on port {port}.")
 
 
 def index_rate(environment: dict[str, str], folder: Path) -> float:
@@ -87,8 +105,8 @@ def index_rate(environment: dict[str, str], folder: Path) -> float:
     return float(rates[-1])
 
 
-def fill(settings: Any, encoder: Any, count: int) -> None:
-    """Write `count` records with random vectors straight into the collection of `settings`."""
+def fill(settings: Any, encoder: Any, count: int, kind: Any = "embedded") -> None:
+    """Write `count` records with random vectors straight into the collection of `settings`; `kind` is a StoreKind."""
     import asyncio
 
     from image_similarity.bootstrap.stores import StoreKind, open_collection
@@ -100,7 +118,7 @@ def fill(settings: Any, encoder: Any, count: int) -> None:
 
     async def write() -> None:
         meta = CollectionMeta(encoder.spec.name, encoder.spec.dimension)
-        store = await open_collection(settings, StoreKind.EMBEDDED, meta)
+        store = await open_collection(settings, StoreKind(kind), meta)
         try:
             for first in range(0, count, 1000):
                 vectors = random.standard_normal((min(1000, count - first), encoder.spec.dimension), dtype=np.float32)
