@@ -11,7 +11,7 @@ from PIL import Image
 
 from image_similarity.domain.errors import EncodingFailed
 from image_similarity.domain.records import Embedding, Pixels
-from image_similarity.encoders.base import EncodedText, ModelSpec
+from image_similarity.encoders.base import EncodedText, ModelSpec, TextEncoderSpec
 
 WAIT = 10.0
 """Seconds after which a test that waits for an event has failed; no passing test comes near it."""
@@ -97,10 +97,7 @@ class StrictColourEncoder(ColourEncoder):
 class ColourWords:
     """Implements `TextEncoder` for `ColourEncoder`: knows the names of a few colours, and reads four words."""
 
-    name = "colour-words"
-    dimension = DIMENSION
-    fingerprint = "as ever"
-    max_tokens = 4
+    spec = TextEncoderSpec("colour-words", "as ever", DIMENSION, max_tokens=4)
     loaded = True
     _COLOURS: ClassVar = {"red": (250, 0, 0), "orange": (250, 90, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 
@@ -112,7 +109,7 @@ class ColourWords:
         return [self._encode(text.lower().split()) for text in texts]
 
     def _encode(self, words: list[str]) -> EncodedText:
-        read = words[: self.max_tokens]
+        read = words[: self.spec.max_tokens]
         known = [self._COLOURS[word] for word in read if word in self._COLOURS] or [(128, 128, 128)]
         pixels = np.array(known, dtype=np.uint8).reshape(1, -1, 3)
         vector = _histogram(pixels)

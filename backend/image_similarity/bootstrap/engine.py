@@ -137,8 +137,8 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
         answer_settings=repr(
             (
                 encoder.fingerprint,
-                model.text.name,
-                model.text.fingerprint,
+                model.text.spec.name,
+                model.text.spec.fingerprint,
                 settings.prompt_template,
                 settings.keyword_language,
                 duplicate_similarity,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from image_similarity.bootstrap.stores import StoreKind, store_kind
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
-from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder
+from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder, TextEncoderSpec
 from image_similarity.encoders.mini.image import CALIBRATION as MINI_CALIBRATION
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.alignment import check_alignment, check_known
@@ -31,7 +31,7 @@ class LoadedTowers:
     def spec(self) -> ModelSpec:
         """The image tower's description; it includes the text tower of another model, if there is one."""
         spec = self.image.spec
-        return spec if self.text.name == spec.name else replace(spec, towers=spec.towers | {"text"})
+        return spec if self.text.spec.name == spec.name else replace(spec, towers=spec.towers | {"text"})
 
 
 def load_model(settings: Settings, found: ExistingCollection | None = None) -> LoadedTowers:
@@ -101,8 +101,8 @@ def load_calibrations(model: LoadedTowers, settings: Settings) -> Calibrations:
     """
     spec = model.image.spec
     if settings.calibration_file is not None and model.fallback_reason is None:
-        return read_calibrations(settings.calibration_file, spec.name, model.text.name)
-    return read_calibrations(MINI_CALIBRATION, MINI.name, model.text.name) if spec.name == MINI.name else {}
+        return read_calibrations(settings.calibration_file, spec.name, model.text.spec.name)
+    return read_calibrations(MINI_CALIBRATION, MINI.name, model.text.spec.name) if spec.name == MINI.name else {}
 
 
 def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
@@ -110,22 +110,14 @@ def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
     if spec.name == MINI.name:
         from image_similarity.encoders.mini import text as mini_text
 
-        return LazyTextEncoder(
-            spec.name,
-            fingerprint=mini_text.fingerprint(),
-            dimension=spec.dimension,
-            max_tokens=mini_text.MAX_TOKENS,
-            load=lambda: mini_text.load(device=device),
-        )
+        text = TextEncoderSpec(spec.name, mini_text.fingerprint(), spec.dimension, mini_text.MAX_TOKENS)
+        return LazyTextEncoder(text, lambda: mini_text.load(device=device))
     from image_similarity.encoders.clip import text as clip_text
 
-    return LazyTextEncoder(
-        spec.name,
-        fingerprint=encoder.fingerprint,  # one checkpoint holds both towers
-        dimension=spec.dimension,
-        max_tokens=clip_text.max_tokens(hub.locate(spec.name), spec.name),
-        load=lambda: clip_text.load(spec.name, device=device),
-    )
+    # One checkpoint holds both towers, so they have one fingerprint.
+    max_tokens = clip_text.max_tokens(hub.locate(spec.name), spec.name)
+    text = TextEncoderSpec(spec.name, encoder.fingerprint, spec.dimension, max_tokens)
+    return LazyTextEncoder(text, lambda: clip_text.load(spec.name, device=device))
 
 
 def _load_image_tower(settings: Settings, found: ExistingCollection | None) -> tuple[ImageEncoder, str | None]:

@@ -41,27 +41,26 @@ class EncodedText:
     """Whether the text had more tokens than the tower takes, so that its end was ignored."""
 
 
+@dataclass(frozen=True, slots=True)
+class TextEncoderSpec:
+    """A text tower described by data, whether or not it is loaded."""
+
+    name: str
+    """Name of the model."""
+    fingerprint: str
+    """Identifies it among towers of the same name; both are in the key of cached embeddings."""
+    dimension: int
+    """Length of its embeddings."""
+    max_tokens: int
+    """Maximum number of tokens per text, including start and end tokens."""
+
+
 class TextEncoder(Protocol):
     """A text tower whose embeddings can be compared with those of an image tower."""
 
     @property
-    def name(self) -> str:
-        """Name of the model."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies its weights among others of the same name; both are in the key of cached embeddings."""
-        ...
-
-    @property
-    def dimension(self) -> int:
-        """Length of its embeddings."""
-        ...
-
-    @property
-    def max_tokens(self) -> int:
-        """Maximum number of tokens per text, including start and end tokens."""
+    def spec(self) -> TextEncoderSpec:
+        """The tower's description."""
         ...
 
     @property

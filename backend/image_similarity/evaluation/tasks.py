@@ -99,7 +99,7 @@ def images_by_name(
     cut = (f"{truncated} texts are longer than the model reads; their ends were ignored.",) if truncated else ()
     return Task(
         kind=QueryKind.TEXT,
-        text_model=tower.name,
+        text_model=tower.spec.name,
         retrieval=RetrievalTask(vectors, shelves.vectors, np.arange(len(names)), shelves.groups, itself=False),
         files=shelves.files,
         labels=shelves.labels,
@@ -136,7 +136,7 @@ def images_by_caption(
         warnings.append(f"{truncated} captions are longer than the model reads; their ends were ignored.")
     return Task(
         kind=QueryKind.TEXT,
-        text_model=tower.name,
+        text_model=tower.spec.name,
         retrieval=RetrievalTask(
             vectors,
             embedded.embeddings[rows],

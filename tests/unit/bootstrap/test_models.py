@@ -28,7 +28,7 @@ def pretended_mini() -> ImageEncoder:
 def test_the_models_own_text_tower_waits_for_the_first_text(tmp_path: Path) -> None:
     text = models.load_text_encoder(pretended_mini(), make_settings(tmp_path, "mini"))
     assert isinstance(text, LazyTextEncoder)
-    assert (text.name, text.dimension, text.max_tokens) == ("mini", 512, 256)
+    assert (text.spec.name, text.spec.dimension, text.spec.max_tokens) == ("mini", 512, 256)
 
 
 def test_a_text_model_known_to_be_another_models_is_refused_before_it_is_looked_for(tmp_path: Path) -> None:
@@ -57,5 +57,5 @@ def test_the_stand_in_reads_texts_with_its_own_tower(tmp_path: Path, monkeypatch
 
     loaded = models.load_model(settings)
 
-    assert (loaded.image.spec.name, loaded.text.name) == ("mini", "mini")
+    assert (loaded.image.spec.name, loaded.text.spec.name) == ("mini", "mini")
     assert loaded.fallback_reason == "There are no weights of openai/clip-vit-base-patch32."

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
+from image_similarity.encoders.base import TextEncoderSpec
 from image_similarity.encoders.checkpoint import FAMILIES, load_tower, quiet_transformers, read_config, why
 from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text.tower import TextTower, Tokens
@@ -64,11 +65,9 @@ def load(name_or_path: str, *, device: str) -> TextTower:
         tokenizer = _load_tokenizer(checkpoint, name_or_path)
     limit = max_tokens(checkpoint, name_or_path)
     config = model.config
+    dimension = config.projection_dim if family == "clip" else getattr(config, "projection_size", config.hidden_size)
     return TextTower(
-        name_or_path,
-        fingerprint=fingerprint(checkpoint),
-        dimension=config.projection_dim if family == "clip" else getattr(config, "projection_size", config.hidden_size),
-        max_tokens=limit,
+        TextEncoderSpec(name_or_path, fingerprint(checkpoint), dimension, limit),
         tokenise=_Tokenizer(tokenizer, limit, family),
         network=_Network(model, family),
         device=device,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.encoders.base import TextEncoderSpec
 from image_similarity.encoders.fingerprint import digest
 from image_similarity.encoders.mini.pip_weights import PipWeights
 
@@ -71,11 +72,9 @@ def load(*, device: str) -> TextTower:
 
     tokenise, sentence = load_sentence_encoder(device=device)
     head = _load_head(device)
+    spec = TextEncoderSpec(NAME, fingerprint(), DIMENSION, MAX_TOKENS)
     return TextTower(
-        NAME,
-        fingerprint=fingerprint(),
-        dimension=DIMENSION,
-        max_tokens=MAX_TOKENS,
+        spec,
         tokenise=tokenise,
         network=lambda ids, mask: project(sentence(ids, mask), head),
         device=device,

@@ -62,27 +62,28 @@ def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, tr
     A tower that is not in `KNOWN` fits if it places English sentences as `own` does: each one nearest to the same
     sentence of `own`, for most of them. `own` is used only then. With `trusted` only the dimension is checked.
     """
-    if text.dimension != image.dimension:
+    name = text.spec.name
+    if text.spec.dimension != image.dimension:
         raise ModelMismatch(
-            f"The text model {text.name} makes embeddings of {text.dimension} numbers, the model {image.name} of "
+            f"The text model {name} makes embeddings of {text.spec.dimension} numbers, the model {image.name} of "
             f"{image.dimension}. Choose a TEXT_MODEL_NAME that was aligned to {image.name}."
         )
     if trusted:
         return
-    check_known(text.name, image)
-    if text.name in KNOWN:
+    check_known(name, image)
+    if name in KNOWN:
         return
     try:
         expected = own.encode_texts(SENTENCES)
     except TextSearchUnavailable as error:
         raise ModelMismatch(
-            f"Whether the text model {text.name} was aligned to {image.name} cannot be checked, for there is no text "
+            f"Whether the text model {name} was aligned to {image.name} cannot be checked, for there is no text "
             f"tower to compare it with ({error}). If you know that it was, set TEXT_MODEL_TRUSTED=true."
         ) from error
     right = _twins_found(text, np.stack([encoded.embedding for encoded in expected]))
     if right < _LEAST_RIGHT:
         raise ModelMismatch(
-            f"The text model {text.name} was not aligned to {image.name}: of {len(SENTENCES)} English sentences it "
+            f"The text model {name} was not aligned to {image.name}: of {len(SENTENCES)} English sentences it "
             f"places {right} where that model's own text tower does. If you know better, set TEXT_MODEL_TRUSTED=true."
         )
 

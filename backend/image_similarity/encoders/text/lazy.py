@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from image_similarity.domain.errors import ModelUnavailable, TextSearchUnavailable
-from image_similarity.encoders.base import EncodedText, TextEncoder
+from image_similarity.encoders.base import EncodedText, TextEncoder, TextEncoderSpec
 
 
 class LazyTextEncoder:
@@ -16,36 +16,11 @@ class LazyTextEncoder:
     tower whose fingerprint differs from the announced one, because embeddings are cached under that one already.
     """
 
-    def __init__(
-        self, name: str, *, fingerprint: str, dimension: int, max_tokens: int, load: Callable[[], TextEncoder]
-    ) -> None:
-        self._name = name
-        self._fingerprint = fingerprint
-        self._dimension = dimension
-        self._max_tokens = max_tokens
+    def __init__(self, spec: TextEncoderSpec, load: Callable[[], TextEncoder]) -> None:
+        self.spec = spec
         self._load = load
         self._loaded: TextEncoder | None = None
         self._refusal: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells it from others under the same name."""
-        return self._fingerprint
-
-    @property
-    def dimension(self) -> int:
-        """Length of its embeddings."""
-        return self._dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Maximum number of tokens per text."""
-        return self._max_tokens
 
     @property
     def loaded(self) -> bool:
@@ -71,6 +46,6 @@ class LazyTextEncoder:
         return self.warm().encode_texts(texts)
 
     def _announced(self, tower: TextEncoder) -> TextEncoder:
-        if tower.fingerprint != self._fingerprint:
-            raise ModelUnavailable(f'The files of "{self._name}" were replaced while this program ran; restart it.')
+        if tower.spec.fingerprint != self.spec.fingerprint:
+            raise ModelUnavailable(f'The files of "{self.spec.name}" were replaced while this program ran; restart it.')
         return tower

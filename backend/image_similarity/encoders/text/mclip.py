@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from image_similarity.domain.errors import ModelUnavailable
+from image_similarity.encoders.base import TextEncoderSpec
 from image_similarity.encoders.checkpoint import quiet_transformers, read_config, read_weights, why
 from image_similarity.encoders.fingerprint import fingerprint
 from image_similarity.encoders.text.tokenizer import FileTokenizer, positions_of
@@ -48,11 +49,9 @@ def load(folder: Path, name: str, *, device: str) -> TextTower:
         hidden = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
         return functional.linear(masked_mean(hidden, mask), weight, bias)
 
+    spec = TextEncoderSpec(name, fingerprint(folder), len(weight), limit)
     return TextTower(
-        name,
-        fingerprint=fingerprint(folder),
-        dimension=len(weight),
-        max_tokens=limit,
+        spec,
         tokenise=tokenizer,
         network=network,
         device=device,

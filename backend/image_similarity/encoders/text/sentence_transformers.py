@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.encoders import hub
+from image_similarity.encoders.base import TextEncoderSpec
 from image_similarity.encoders.checkpoint import FAMILIES, quiet_transformers, read_config, read_json, read_weights, why
 from image_similarity.encoders.clip import text as clip_text
 from image_similarity.encoders.fingerprint import fingerprint
@@ -78,11 +79,9 @@ def _load_modules(folder: Path, name: str, device: str) -> TextTower:
             pooled = step(pooled)
         return pooled
 
+    spec = TextEncoderSpec(name, fingerprint(folder), width, tokenizer.limit)
     return TextTower(
-        name,
-        fingerprint=fingerprint(folder),
-        dimension=width,
-        max_tokens=tokenizer.limit,
+        spec,
         tokenise=tokenizer,
         network=network,
         device=device,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from image_similarity.domain.errors import EncodingFailed
-from image_similarity.encoders.base import EncodedText
+from image_similarity.encoders.base import EncodedText, TextEncoderSpec
 
 _CHUNK = 32
 """Texts per run of the network; longer lists are split, so that memory stays bounded."""
@@ -38,44 +38,11 @@ class TextTower:
     embedding of a text is then the same on all machines that share a cache.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        fingerprint: str,
-        dimension: int,
-        max_tokens: int,
-        tokenise: Tokenise,
-        network: Network,
-        device: str,
-    ) -> None:
-        self._name = name
-        self._fingerprint = fingerprint
-        self._dimension = dimension
-        self._max_tokens = max_tokens
+    def __init__(self, spec: TextEncoderSpec, *, tokenise: Tokenise, network: Network, device: str) -> None:
+        self.spec = spec
         self._tokenise = tokenise
         self._network = network
         self._device = torch.device(device)
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells it from others under the same name; see `fingerprint.py`."""
-        return self._fingerprint
-
-    @property
-    def dimension(self) -> int:
-        """Length of its embeddings."""
-        return self._dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Maximum number of tokens per text, including start and end tokens."""
-        return self._max_tokens
 
     @property
     def loaded(self) -> bool:
@@ -97,14 +64,14 @@ class TextTower:
         try:
             tokens = self._tokenise(texts)
         except Exception as error:  # for example, a lone surrogate raises TypeError or UnicodeEncodeError
-            raise EncodingFailed(f'The tokenizer of "{self._name}" cannot read the text: {error}') from error
+            raise EncodingFailed(f'The tokenizer of "{self.spec.name}" cannot read the text: {error}') from error
         with torch.inference_mode():
             features = self._network(tokens.ids.to(self._device), tokens.mask.to(self._device)).float()
             norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
             unit = (features / norms).cpu()  # NaN also if the norm is zero or infinite
         if not torch.isfinite(unit).all() or not torch.isfinite(norms).all():
             raise EncodingFailed(
-                f'The text tower "{self._name}" returned numbers that are not finite: its weights are damaged.'
+                f'The text tower "{self.spec.name}" returned numbers that are not finite: its weights are damaged.'
             )
         rows = unit.numpy()
         return [EncodedText(row, cut) for row, cut in zip(rows, tokens.truncated, strict=True)]

@@ -47,14 +47,14 @@ class TextEmbedder:
         """`template` is the prompt template for texts without one of their own."""
         self._template = template
         self._encoder = encoder
-        self._model = f"{encoder.name}@{encoder.fingerprint}"
+        self._model = f"{encoder.spec.name}@{encoder.spec.fingerprint}"
         self._batching = batch_texts(encoder, batch_size=batch_size, max_queue=max_queue, metrics=metrics)
         self._cache = cache
         self._embedding = SingleFlight[EncodedText]()
 
     def state(self) -> TextModelState:
         """Return the name of the text tower, whether it is loaded, and how much it reads."""
-        return TextModelState(self._encoder.name, self._encoder.loaded, self._encoder.max_tokens)
+        return TextModelState(self._encoder.spec.name, self._encoder.loaded, self._encoder.spec.max_tokens)
 
     async def embed(self, text: str, template: str | None = None) -> EncodedText:
         """Return the unit vector, shape (dimension,), of a text in its template, and whether its end was ignored.
@@ -67,7 +67,7 @@ class TextEmbedder:
         self._cache.count_query(key)
         with span("cache"):
             stored = await self._cache.get(Kind.EMBEDDING, key)
-        if stored is not None and len(stored) == 1 + 4 * self._encoder.dimension:
+        if stored is not None and len(stored) == 1 + 4 * self._encoder.spec.dimension:
             return EncodedText(np.frombuffer(stored, np.float32, offset=1), stored[0] == 1)
         return await self._embedding.run(key, lambda: self._compute(text, key))
 

@@ -93,7 +93,7 @@ def test_embeddings_of_the_full_architecture_equal_the_reference(full: Checkpoin
     tower: TextEncoder = clip_text.load(str(full.path), device="cpu")
     encoded = tower.encode_texts(TEXTS)
 
-    assert (tower.name, tower.dimension, tower.max_tokens) == (str(full.path), 512, 77)
+    assert (tower.spec.name, tower.spec.dimension, tower.spec.max_tokens) == (str(full.path), 512, 77)
     assert least_cosine(rows(encoded), full.reference(TEXTS)) >= 0.9999
     assert [each.truncated for each in encoded] == [False] * 6 + [True]
 

@@ -39,15 +39,15 @@ def rows(tower: TextEncoder, *texts: str) -> Embedding:
 
 
 def test_it_says_what_it_is(tower: TextEncoder) -> None:
-    assert (tower.name, tower.dimension, tower.max_tokens) == (MINI.name, MINI.dimension, 256)
+    assert (tower.spec.name, tower.spec.dimension, tower.spec.max_tokens) == (MINI.name, MINI.dimension, 256)
     assert MINI.towers == {"image", "text"}
 
 
 def test_another_head_is_another_tower(tower: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tower.fingerprint == mini_text.fingerprint()
+    assert tower.spec.fingerprint == mini_text.fingerprint()
     monkeypatch.setattr(mini_text, "HEAD", tmp_path / "head")
     (tmp_path / "head").write_bytes(b"trained for longer")
-    assert tower.fingerprint != mini_text.fingerprint()
+    assert tower.spec.fingerprint != mini_text.fingerprint()
 
 
 def test_embeddings_are_float32_unit_vectors(tower: TextEncoder) -> None:

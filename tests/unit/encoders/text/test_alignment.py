@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from image_similarity.domain.errors import ModelMismatch, TextSearchUnavailable
-from image_similarity.encoders.base import EncodedText
+from image_similarity.encoders.base import EncodedText, TextEncoderSpec
 from image_similarity.encoders.catalog import DEFAULT_MODEL, describe
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.alignment import KNOWN, SENTENCES, check_alignment
@@ -21,18 +21,15 @@ MINE = replace(MINI, name="my-clip", dimension=32)
 class Tower:
     """Places each of the sentences at random, and so does every tower of the same `seed`."""
 
-    fingerprint = "as ever"
-    max_tokens = 77
     loaded = True
 
     def __init__(self, name: str = "my-words", *, dimension: int = 32, seed: int = 0, noise: float = 0.0) -> None:
-        self.name = name
-        self.dimension = dimension
+        self.spec = TextEncoderSpec(name, "as ever", dimension, max_tokens=77)
         self._noise = noise
         self._seed = seed
 
     def encode_texts(self, texts: Sequence[str]) -> list[EncodedText]:
-        places = np.random.default_rng(self._seed).normal(size=(len(texts), self.dimension))
+        places = np.random.default_rng(self._seed).normal(size=(len(texts), self.spec.dimension))
         # Into a cone, as real towers do: any two texts are rather alike.
         places = places + 2 + self._noise * np.random.default_rng(99).normal(size=places.shape)
         unit = (places / np.linalg.norm(places, axis=1, keepdims=True)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from image_similarity.domain.errors import ModelUnavailable, TextSearchUnavailable
-from image_similarity.encoders.base import TextEncoder
+from image_similarity.encoders.base import TextEncoder, TextEncoderSpec
 from image_similarity.encoders.text.lazy import LazyTextEncoder
 from tests.support.encoders import DIMENSION, ColourWords
 
@@ -24,15 +24,15 @@ class Shelf:
         return ColourWords()
 
 
-def lazy(shelf: Shelf, fingerprint: str = ColourWords.fingerprint) -> LazyTextEncoder:
-    return LazyTextEncoder("words", fingerprint=fingerprint, dimension=DIMENSION, max_tokens=4, load=shelf.take)
+def lazy(shelf: Shelf, fingerprint: str = ColourWords.spec.fingerprint) -> LazyTextEncoder:
+    return LazyTextEncoder(TextEncoderSpec("words", fingerprint, DIMENSION, 4), shelf.take)
 
 
 def test_it_is_described_before_it_is_loaded() -> None:
     shelf = Shelf()
     tower: TextEncoder = lazy(shelf)
 
-    assert (tower.name, tower.dimension, tower.max_tokens) == ("words", DIMENSION, 4)
+    assert (tower.spec.name, tower.spec.dimension, tower.spec.max_tokens) == ("words", DIMENSION, 4)
     assert shelf.asked == 0
 
 

@@ -110,8 +110,8 @@ def test_it_says_what_it_is_and_where_it_cuts(tmp_path: Path, teacher: TextEncod
 
     whole, cut = tower.encode_texts(["dogs " * (limit - 2), "dogs " * (limit - 1)])
 
-    assert (tower.name, tower.dimension, tower.max_tokens) == (str(folder), 64, limit)
-    assert tower.fingerprint == fingerprint(folder)
+    assert (tower.spec.name, tower.spec.dimension, tower.spec.max_tokens) == (str(folder), 64, limit)
+    assert tower.spec.fingerprint == fingerprint(folder)
     assert (whole.truncated, cut.truncated) == (False, True)
     np.testing.assert_allclose(whole.embedding, cut.embedding, atol=1e-6)
 
