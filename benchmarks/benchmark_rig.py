@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,11 +83,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until a program takes connections. Raises RuntimeError if it ends, or takes too long."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
             return
-        except OSError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise RuntimeError(f"{process.args!r} does not listen on port {port}.")
 
 

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import benchmark_rig as rig
 from benchmark import DEFAULT_CHECKPOINT
@@ -51,6 +51,7 @@ SEARCHES = {
     "auto, diverse": SearchOptions(top_k=10, threshold="auto", diversity=0.5),
 }
 ARMS = ("result", "embedding", "nothing")
+TRIES = 20
 
 
 class NoResults(ResultCache):
@@ -113,21 +114,26 @@ async def measure(settings: Settings, photos: Sequence[bytes], queries: int) -> 
 
 
 async def timed(engine: SearchEngine, query: bytes, options: SearchOptions, arm: str) -> float:
-    """Return the seconds of a search on a replica that has just started, with all others' work in Redis."""
+    """Return the seconds of a search on a replica that has just started, with all others' work in Redis.
+
+    Again if the replica was out of touch with Redis for a moment, as it is on a machine that has too much to do.
+    """
     cache = cast(TieredCache, engine._cache)
-    cache._near = LocalCache(max_entries=1000, max_bytes=10**8, ttl=600, metrics=Metrics())
-    results: Any = engine._searches._answers
+    results = engine._searches._answers
     if arm == "embedding":
         engine._searches._answers = NoResults(cache, engine.model.spec.name)
     try:
-        started = time.perf_counter()
-        answer = await engine.search_by_image(query, options)
-        taken = time.perf_counter() - started
+        for _ in range(TRIES):
+            cache._near = LocalCache(max_entries=1000, max_bytes=10**8, ttl=600, metrics=Metrics())
+            started = time.perf_counter()
+            answer = await engine.search_by_image(query, options)
+            taken = time.perf_counter() - started
+            if answer.cached == (arm == "result"):
+                return taken
+            await asyncio.sleep(0.5)
     finally:
         engine._searches._answers = results
-    if answer.cached != (arm == "result"):
-        raise RuntimeError(f"The result was {'' if answer.cached else 'not '}cached: nothing was measured.")
-    return taken
+    raise RuntimeError("The result did not come from Redis where it should: is the machine too busy?")
 
 
 def model_name(model: str) -> str:
