@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_had_is_told_of_in_words(cli: Cli, env: Env, monk
 
     monkeypatch.setattr(models, "load_encoder", only_mini)
     told = cli("stats", "--json", **{**env, "MODEL_NAME": "minni"})
-    assert "mini stands in for minni" in told.stderr
+    assert "mini replaces minni" in told.stderr
     assert 'The model "minni" is not on this machine.' in told.stderr
     assert '{"' not in told.stderr
 

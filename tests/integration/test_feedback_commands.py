@@ -71,7 +71,7 @@ def test_verdicts_are_exported_reported_and_cleared(server: RunningServer, cli: 
     document = json.loads(reported.stdout)
     assert (document["queries"], document["pairs"]) == (4, 8)
     assert (document["applied_positive"], document["applied_negative"]) == (2, 1)
-    assert document["left_out"] == {"what was asked is unknown": 1, "fewer than two liked images are there": 1}
+    assert document["left_out"] == {"the query is unknown": 1, "fewer than two liked images are there": 1}
     # With twelve images all that is left is among the first ten.
     assert {recall["mean"] for recall in document["recall"].values()} == {1.0}
     table = cli("feedback", "report", "--url", server.url)

@@ -77,4 +77,4 @@ def _service(
 
 def _describe(model: ModelInfo) -> str:
     text = f"{model.spec.name} on {model.device} in {model.precision}"
-    return f"{text}, in place of the model asked for: {model.fallback_reason}" if model.fallback_reason else text
+    return f"{text}, instead of the requested model: {model.fallback_reason}" if model.fallback_reason else text

@@ -109,7 +109,7 @@ async def open_client(settings: Settings, server: Server | None) -> AsyncIterato
         err.print("Loading the model …", style="dim")
     async with connect(settings, server) as client:
         if isinstance(client, LocalClient) and client.fallback_reason:
-            warn(f"The small offline model mini stands in for {settings.model_name}. {client.fallback_reason}")
+            warn(f"The small offline model mini replaces {settings.model_name}. {client.fallback_reason}")
         yield client
 
 

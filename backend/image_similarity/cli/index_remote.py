@@ -26,7 +26,7 @@ UPLOAD_BYTES = 16 * 2**20
 UPLOAD_FILES = 512
 
 _SUCCESSES = (Outcome.INDEXED, Outcome.REPLACED, Outcome.UNCHANGED)
-"""What a job's counts are read for; its failures come one by one, at its end."""
+"""The outcomes that are read from a job's counts; its failures arrive one by one at its end."""
 
 
 @dataclass(slots=True)

@@ -266,12 +266,12 @@ def _read_metadata(path: Path, files: list[ImageFile]) -> dict[str, Metadata]:
     metadata = read_metadata(path)
     if lost := unmatched(metadata, files):
         names = ", ".join(lost[:NAMED_KEYS]) + (", …" if len(lost) > NAMED_KEYS else "")
-        told = f"{len(lost)} of {len(metadata)} entries of {path} name no image: {names}."
+        message = f"{len(lost)} of {len(metadata)} entries of {path} name no image: {names}."
         if len(lost) == len(metadata):
             raise InvalidRequest(
-                f"{told} Keys are paths within the folder that is indexed, such as {files[0].relative}, or file names."
+                f"{message} Keys are paths within the indexed folder, such as {files[0].relative}, or file names."
             )
-        warn(told)
+        warn(message)
     return metadata
 
 

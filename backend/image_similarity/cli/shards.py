@@ -87,8 +87,8 @@ def _refuse_what_is_not_ours(placement: Placement) -> None:
     for copy in placement.copies:
         if copy.state in _NOT_OURS:
             raise InvalidRequest(
-                f"The copy of shard {copy.shard} on {placement.name(copy.node)} is {copy.state}, which somebody has "
-                "set up on purpose. Finish or undo that first; --balance does not touch such a collection."
+                f"The copy of shard {copy.shard} on {placement.name(copy.node)} is {copy.state}, which an "
+                "operator has set up on purpose. Finish or undo that first; --balance does not touch such a collection."
             )
 
 

@@ -30,7 +30,7 @@ def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "filtered by", ", ".join(collection["field_indexes"]) or "no field so far"
     yield "model", f"{model['name']}, {model['dimension']} dimensions, on {model['device']} in {model['precision']}"
     if model["fallback_reason"]:
-        yield "", f"It stands in for another. {model['fallback_reason']}"
+        yield "", f"It replaces the requested model. {model['fallback_reason']}"
     if text is not None:
         yield "text model", f"{text['name']}, {'loaded' if text['loaded'] else 'loaded at the first text'}"
     yield "queue", f"{figures['queue']['depth']:,} of {figures['queue']['limit']:,} places taken"

@@ -31,7 +31,7 @@ APPLIED = 3
 
 PLAIN = "plain"
 
-_UNKNOWN = "what was asked is unknown"
+_UNKNOWN = "the query is unknown"
 _TOO_FEW = "fewer than two liked images are there"
 _REFUSED = "the search was refused"
 
@@ -162,8 +162,8 @@ async def measure(
         on_step(number)
     if not trials:
         raise InvalidRequest(
-            "There is no query with two or more positive verdicts that can be asked again, so nothing to measure. "
-            "Send `query` with `POST /feedback`, and come back when there is more."
+            "There is no query with two or more positive verdicts that can be run again, so there is nothing to "
+            "measure. Send `query` with `POST /feedback`, and try again when there are more verdicts."
         )
     return _report(trials, np.array(rows), dict(+left_out))
 

@@ -42,7 +42,7 @@ def test_what_is_wrong_is_said() -> None:
     figures["recommendations"] = ["Run optimize."]
     table = shown(figures)
     for text in (
-        "It stands in for another. The hub [cannot] be reached.",
+        "It replaces the requested model. The hub [cannot] be reached.",
         "RabbitMQ does not answer.",
         "Run optimize.",
     ):

@@ -193,7 +193,7 @@ async def test_a_query_that_cannot_be_asked_any_more_is_counted(crowd: Crowd) ->
         [verdicts_of(number) for number in range(3)], search, always, unknown=4, on_step=steps.append
     )
     assert report.queries == 2
-    assert report.left_out == {"what was asked is unknown": 4, "the search was refused": 1}
+    assert report.left_out == {"the query is unknown": 4, "the search was refused": 1}
     assert steps == [1, 2, 3]
 
 

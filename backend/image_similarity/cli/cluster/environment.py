@@ -31,8 +31,8 @@ def passed_on(shell: Mapping[str, str], source: Source) -> tuple[dict[str, str],
     }
     own = _OWN | (_OF_GIVEN_NODES if source.url else _OF_STARTED_NODES)
     # Not reported if the caller named the server: the caller knows that this one is used.
-    told = own - (_OF_GIVEN_NODES if source.url else set())
+    reported = own - (_OF_GIVEN_NODES if source.url else set())
     return (
         {name: value for name, value in given.items() if name not in own},
-        sorted(name for name in given if name in told),
+        sorted(name for name in given if name in reported),
     )

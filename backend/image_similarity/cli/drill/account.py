@@ -79,13 +79,13 @@ class Findings:
     @property
     def problems(self) -> list[str]:
         """Return one sentence per problem; empty if there is none."""
-        told = [
+        checks = [
             (self.lost, "acknowledged images are lost"),
             (self.came_back, "deleted images came back"),
             (self.not_found, "images are there but not found by their own picture"),
             (self.unchecked, "images could not be checked, because the service gave no answer"),
         ]
-        found = [f"{len(ids)} {what}, such as {ids[0]}." for ids, what in told if ids]
+        found = [f"{len(ids)} {what}, such as {ids[0]}." for ids, what in checks if ids]
         return found + (self.copies.problems if self.copies else [])
 
 

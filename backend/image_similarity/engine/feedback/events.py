@@ -102,7 +102,7 @@ def _part(part: QueryPart) -> dict[str, Any]:
             return {"image_id": image_id, "weight": part.weight}
         case Text(text):
             return {"text": text, "weight": part.weight}
-    raise InvalidRequest("Feedback remembers indexed images and texts that were searched with, and no other images.")
+    raise InvalidRequest("Feedback can store queries of indexed images and texts, but no images that were sent along.")
 
 
 def _read_part(part: dict[str, Any]) -> QueryPart:
