@@ -157,7 +157,7 @@ class BoundedRequests(HttpToolsProtocol):
         self._body_bytes = 0
         if self._timer is None:
             self._timer = self.loop.call_later(seconds, self._check_time)
-        # A timer that is already running fires before the new deadline; `_check_time` then waits for the rest.
+        # A running timer is not replaced: when it fires, `_check_time` compares the time with the new deadline.
 
     def _check_time(self) -> None:
         self._timer = None
