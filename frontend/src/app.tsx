@@ -7,7 +7,7 @@ import { Problem, Unreachable } from "@/api/problem";
 import { chunks } from "@/chunks";
 import { count } from "@/format";
 import { UploadsProvider, useUploadProgress } from "@/library/uploads-context";
-import { QueryLost } from "@/query/use-search";
+import { MissingQueryImage } from "@/query/use-search";
 import { SearchPage } from "@/search/page";
 import { Boundary } from "@/shell/boundary";
 import { DropAnywhere } from "@/shell/drop-anywhere";
@@ -24,15 +24,15 @@ const StatusPage = lazy(chunks.status);
 const JobPage = lazy(chunks.job);
 
 /** What another try may mend: a server that is busy or away for a moment. Everything else is the answer. */
-function mayPass(failures: number, error: unknown): boolean {
-  if (error instanceof QueryLost || error instanceof Unreachable) return false;
+function retryQuery(failures: number, error: unknown): boolean {
+  if (error instanceof MissingQueryImage || error instanceof Unreachable) return false;
   return error instanceof Problem && error.status === 503 && failures < 2;
 }
 
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      retry: mayPass,
+      retry: retryQuery,
       retryDelay: (_, error) => (error instanceof Problem ? (error.retryAfter ?? 1) * 1000 : 1000),
       // The browser's idea of being online says nothing about a server on this very machine.
       networkMode: "always",
@@ -52,7 +52,7 @@ export function App() {
               <Shell />
             </DropAnywhere>
             <Suspense fallback={null}>
-              <AskForKey />
+              <KeyPrompt />
             </Suspense>
           </UploadsProvider>
         </ToastProvider>
@@ -61,7 +61,7 @@ export function App() {
   );
 }
 
-function AskForKey() {
+function KeyPrompt() {
   const wanted = useKeyWanted();
   const queries = useQueryClient();
   const key = useApiKey();

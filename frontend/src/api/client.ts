@@ -27,7 +27,7 @@ export const api = createClient<paths>({
 api.use(errors);
 
 /** What a call returned; failures were thrown by then. */
-export async function answer<T>(call: Promise<{ data?: T }>): Promise<T> {
+export async function unwrap<T>(call: Promise<{ data?: T }>): Promise<T> {
   const { data } = await call;
   if (data === undefined) throw new Error("The server's answer is empty.");
   return data;

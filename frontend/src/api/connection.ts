@@ -1,20 +1,20 @@
 import { hashKey, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { answer, api } from "@/api/client";
+import { unwrap, api } from "@/api/client";
 import { Unreachable } from "@/api/problem";
 import type { Health } from "@/api/types";
 
 /** Query keys are arrays of anything; their hash is a plain text. */
 const HEALTH_HASH = hashKey(["health"]);
-const CALM_MS = 10_000;
-const ANXIOUS_MS = 1_500;
+const POLL_MS = 10_000;
+const POLL_WHILE_DOWN_MS = 1_500;
 
 /** Asks now and then whether the server is well, and more often while it is not. */
 export function useHealth() {
   return useQuery<Health>({
     queryKey: ["health"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/health", { signal })),
-    refetchInterval: (query) => (query.state.status === "error" ? ANXIOUS_MS : CALM_MS),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/health", { signal })),
+    refetchInterval: (query) => (query.state.status === "error" ? POLL_WHILE_DOWN_MS : POLL_MS),
     retry: false,
     staleTime: 0,
   });

@@ -27,7 +27,7 @@ export async function* parseEvents(chunks: AsyncIterable<string>): AsyncGenerato
   }
 }
 
-async function* textOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+async function* decodeText(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   try {
@@ -55,7 +55,7 @@ export async function followJob(
     try {
       const response = await fetchRaw(`/api/v1/jobs/${encodeURIComponent(jobId)}/events`, { signal });
       if (response.body) {
-        for await (const { event, data } of parseEvents(textOf(response.body))) {
+        for await (const { event, data } of parseEvents(decodeText(response.body))) {
           if (event === "finished") return JSON.parse(data) as JobDocument;
           onProgress(JSON.parse(data) as JobSummary);
         }

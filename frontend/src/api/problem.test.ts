@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { mayPass, Problem, readProblem, Unreachable } from "@/api/problem";
+import { isRetryable, Problem, readProblem, Unreachable } from "@/api/problem";
 
 describe("what an answer says went wrong", () => {
   it("is the document's own text", () => {
@@ -24,11 +24,11 @@ describe("what an answer says went wrong", () => {
   });
 
   it.each([404, 413, 415, 422])("is the answer, with status %i: another try brings no other", (status) => {
-    expect(mayPass(new Problem(status, "code", "No."))).toBe(false);
+    expect(isRetryable(new Problem(status, "code", "No."))).toBe(false);
   });
 
   it.each([401, 429, 500, 503])("may be mended by another try, with status %i", (status) => {
-    expect(mayPass(new Problem(status, "code", "Not now."))).toBe(true);
-    expect(mayPass(new Unreachable())).toBe(true);
+    expect(isRetryable(new Problem(status, "code", "Not now."))).toBe(true);
+    expect(isRetryable(new Unreachable())).toBe(true);
   });
 });

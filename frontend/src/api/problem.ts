@@ -33,10 +33,10 @@ const FINAL_CODES = [
 ];
 
 /** Whether another try may end otherwise; what a job says of one image has a code and no status. */
-export const codeMayPass = (code: string): boolean => !FINAL_CODES.includes(code);
+export const isRetryableCode = (code: string): boolean => !FINAL_CODES.includes(code);
 
 /** Whether another try may end otherwise: not where the server understood the request and refused it. */
-export function mayPass(error: unknown): boolean {
+export function isRetryable(error: unknown): boolean {
   if (!(error instanceof Problem)) return true;
   return error.status >= 500 || error.status === 429 || error.status === 408 || error.status === 401;
 }
@@ -64,6 +64,6 @@ export async function problemOf(response: Response): Promise<Problem | Unreachab
 }
 
 /** What to show a person of any error. */
-export function textOf(error: unknown): string {
+export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

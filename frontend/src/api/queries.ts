@@ -1,5 +1,5 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { answer, api } from "@/api/client";
+import { unwrap, api } from "@/api/client";
 import type { Facets, ImageDocument, ImagePage, Stats, UploadDocument, UploadList } from "@/api/types";
 
 export const PAGE_SIZE = 200;
@@ -10,7 +10,7 @@ export const FAILURES = 50;
 export function useStats(refetchInterval: number | false = false) {
   return useQuery<Stats>({
     queryKey: ["stats"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/stats", { signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/stats", { signal })),
     refetchInterval,
   });
 }
@@ -18,7 +18,7 @@ export function useStats(refetchInterval: number | false = false) {
 export function useFacets(enabled: boolean) {
   return useQuery<Facets>({
     queryKey: ["facets"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/facets", { params: { query: { values: 30 } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/facets", { params: { query: { values: 30 } }, signal })),
     enabled,
     staleTime: 60_000,
   });
@@ -28,7 +28,7 @@ export function useImage(id: string | null) {
   return useQuery<ImageDocument>({
     queryKey: ["image", id],
     queryFn: ({ signal }) =>
-      answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: id ?? "" } }, signal })),
+      unwrap(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: id ?? "" } }, signal })),
     enabled: id !== null,
     staleTime: 60_000,
   });
@@ -38,7 +38,7 @@ export function useLibrary() {
   return useInfiniteQuery({
     queryKey: ["library", "all"],
     queryFn: ({ pageParam, signal }): Promise<ImagePage> =>
-      answer(
+      unwrap(
         api.GET("/api/v1/images", {
           params: { query: { limit: PAGE_SIZE, ...(pageParam !== null && { cursor: pageParam }) } },
           signal,
@@ -53,7 +53,7 @@ export function useLibrary() {
 export function useNewest(limit: number) {
   return useQuery<ImagePage>({
     queryKey: ["library", "newest", limit],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/images", { params: { query: { limit } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/images", { params: { query: { limit } }, signal })),
   });
 }
 
@@ -61,7 +61,7 @@ export function useNewest(limit: number) {
 export function useJobs(refetchInterval: number) {
   return useQuery<UploadList>({
     queryKey: ["jobs"],
-    queryFn: ({ signal }) => answer(api.GET("/api/v1/uploads", { params: { query: { limit: 5 } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/uploads", { params: { query: { limit: 5 } }, signal })),
     refetchInterval,
   });
 }
@@ -71,7 +71,7 @@ export function useJob(upload: string, offset: number, refetchInterval: number) 
   return useQuery<UploadDocument>({
     queryKey: ["jobs", upload, offset],
     queryFn: ({ signal }) =>
-      answer(
+      unwrap(
         api.GET("/api/v1/uploads/{upload}", {
           params: { path: { upload }, query: { offset, limit: FAILURES } },
           signal,

@@ -19,7 +19,7 @@ export function AddImages() {
   };
   return (
     <div className="flex flex-wrap gap-2">
-      <Button look="primary" icon="upload" onClick={() => files.current?.click()}>
+      <Button variant="primary" icon="upload" onClick={() => files.current?.click()}>
         Add images
       </Button>
       <Button icon="folder" onClick={() => folder.current?.click()}>

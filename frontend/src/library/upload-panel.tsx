@@ -1,7 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { bytes, count, duration, plural } from "@/format";
-import type { Choice, Upload, UploadState } from "@/library/upload";
+import type { NameClashChoice, Upload, UploadState } from "@/library/upload";
 import { useUploadProgress, useUploads } from "@/library/uploads-context";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
@@ -71,7 +71,7 @@ export function UploadPanel() {
                 Stop
               </Button>
             ) : (
-              <Button look="quiet" icon="check" onClick={() => queue.clear()}>
+              <Button variant="quiet" icon="check" onClick={() => queue.clear()}>
                 Clear
               </Button>
             )}
@@ -109,7 +109,7 @@ export function UploadPanel() {
   );
 }
 
-const CHOICES: { choice: Choice; label: string }[] = [
+const CHOICES: { choice: NameClashChoice; label: string }[] = [
   { choice: "keep", label: "Keep both" },
   { choice: "replace", label: "Replace" },
   { choice: "skip", label: "Skip" },
@@ -134,7 +134,7 @@ function Clashes({ held }: { held: Upload[] }) {
         {CHOICES.map(({ choice, label }) => (
           <Button
             key={choice}
-            look={choice === "keep" ? "primary" : "plain"}
+            variant={choice === "keep" ? "primary" : "plain"}
             onClick={() => void queue.settle(held, choice)}
           >
             {label}

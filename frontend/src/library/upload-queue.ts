@@ -1,15 +1,15 @@
-import { codeMayPass, mayPass, Problem, textOf } from "@/api/problem";
+import { isRetryableCode, isRetryable, Problem, errorText } from "@/api/problem";
 import { nameWithDigest } from "@/image-names";
-import { nameOf } from "@/library/files";
-import { waitFor } from "@/library/patience";
+import { imageName } from "@/library/files";
+import { retryDelay } from "@/library/retry-delay";
 import { TakenNames } from "@/library/taken-names";
 import { newLabel, newUpload } from "@/library/upload";
-import type { Choice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
+import type { NameClashChoice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
 const BATCH_FILES = 32;
 const BATCH_BYTES = 32e6;
 /** Batches under way: one is sent while the one before is indexed. */
-const LANES = 2;
+const MAX_PARALLEL_BATCHES = 2;
 const NOTIFY_MS = 100;
 const CANCELLED = "Cancelled.";
 const REFUSALS_OF_ONE_FILE = [413, 415, 422];
@@ -24,7 +24,7 @@ const REFUSALS_OF_ONE_FILE = [413, 415, 422];
 export class UploadQueue {
   #uploads: Upload[] = [];
   #waiting: Upload[] = [];
-  #lanes = 0;
+  #running = 0;
   #replaced = 0;
   #unchanged = 0;
   #startedAt = 0;
@@ -34,7 +34,7 @@ export class UploadQueue {
   #stalled = false;
   #abort = new AbortController();
   #rate: number | null = null;
-  #snapshot: Snapshot = this.#look();
+  #snapshot: Snapshot = this.#buildSnapshot();
   #notifying = false;
   readonly #listeners = new Set<() => void>();
   #nextId = 0;
@@ -48,44 +48,44 @@ export class UploadQueue {
     if (!this.#snapshot.active) this.#beginAnew();
     const prefix = folder.replace(/^\/+|\/+$/g, "");
     const added = files.map((file) =>
-      newUpload(this.#nextId++, prefix ? `${prefix}/${nameOf(file)}` : nameOf(file), file),
+      newUpload(this.#nextId++, prefix ? `${prefix}/${imageName(file)}` : imageName(file), file),
     );
     this.#uploads = [...this.#uploads, ...added];
     this.#waiting.push(...added);
-    this.#pump();
+    this.#startBatches();
   }
 
   /** Sends the failed files again for which that may help. */
   retryFailed(): void {
     // What is sent a second time is a bulk job by itself: the report of the first stays as it was.
     if (!this.#snapshot.active) this.#beginUpload();
-    const failed = this.#uploads.filter((upload) => upload.state === "failed" && upload.mayPass);
-    for (const upload of failed) this.#set(upload, "waiting", null);
+    const failed = this.#uploads.filter((upload) => upload.state === "failed" && upload.retryable);
+    for (const upload of failed) this.#setState(upload, "waiting", null);
     this.#waiting.push(...failed);
-    this.#pump();
+    this.#startBatches();
   }
 
   /** Goes on with files that are held: under a name of their own, in place of what has the name, or not at all. */
-  async settle(uploads: readonly Upload[], choice: Choice): Promise<void> {
+  async settle(uploads: readonly Upload[], choice: NameClashChoice): Promise<void> {
     const held = uploads.filter(({ state }) => state === "held");
     if (choice === "skip") this.#uploads = this.#uploads.filter((upload) => !held.includes(upload));
     else {
       if (!this.#snapshot.active) this.#startClock();
       for (const upload of held) {
-        this.#set(upload, "waiting", null);
+        this.#setState(upload, "waiting", null);
         if (choice === "keep") upload.name = await nameWithDigest(upload.name, upload.file);
         else upload.replaces = true;
       }
       this.#waiting.push(...held);
     }
-    this.#pump();
+    this.#startBatches();
   }
 
   /** Sends no more; what the server has begun it finishes. */
   cancel(): void {
     this.#abort.abort();
     this.#abort = new AbortController();
-    for (const upload of this.#waiting) this.#set(upload, "failed", CANCELLED);
+    for (const upload of this.#waiting) this.#setState(upload, "failed", CANCELLED);
     this.#waiting = [];
     for (const jobId of this.#indexedInJobs.keys()) void this.transport.cancel(jobId).catch(() => undefined);
     this.#changed();
@@ -121,12 +121,12 @@ export class UploadQueue {
     this.#settledBefore = this.#uploads.filter(({ state }) => state === "failed" || state === "done").length;
   }
 
-  #pump(): void {
-    while (this.#lanes < LANES && this.#waiting.length > 0) {
-      this.#lanes += 1;
+  #startBatches(): void {
+    while (this.#running < MAX_PARALLEL_BATCHES && this.#waiting.length > 0) {
+      this.#running += 1;
       void this.#deliver(this.#nextBatch(), this.#abort.signal).finally(() => {
-        this.#lanes -= 1;
-        this.#pump();
+        this.#running -= 1;
+        this.#startBatches();
         this.#changed();
       });
     }
@@ -159,13 +159,13 @@ export class UploadQueue {
         await Promise.allSettled(asked);
         const taken = await Promise.all(asked);
         for (const upload of batch.filter((_, index) => taken[index])) {
-          this.#set(upload, "held", "Another image has this name.");
+          this.#setState(upload, "held", "Another image has this name.");
         }
         const free = batch.filter((_, index) => !taken[index]);
         if (free.length > 0) await this.#run(free, signal);
         return;
       } catch (error) {
-        if (await this.#mayTryAgain(error, signal)) continue;
+        if (await this.#waitToRetry(error, signal)) continue;
         this.#fail(batch, error, signal);
         return;
       }
@@ -173,8 +173,8 @@ export class UploadQueue {
   }
 
   /** Waits out what passes by itself; false for everything else. */
-  async #mayTryAgain(error: unknown, signal: AbortSignal): Promise<boolean> {
-    const wait = signal.aborted ? null : waitFor(error);
+  async #waitToRetry(error: unknown, signal: AbortSignal): Promise<boolean> {
+    const wait = signal.aborted ? null : retryDelay(error);
     if (wait === null) return false;
     this.#stalled = true;
     this.#changed();
@@ -184,20 +184,20 @@ export class UploadQueue {
 
   async #run(batch: Upload[], signal: AbortSignal): Promise<void> {
     for (;;) {
-      for (const upload of batch) this.#set(upload, "sending", null);
+      for (const upload of batch) this.#setState(upload, "sending", null);
       try {
         const jobId = await this.transport.send(
           batch,
           this.#upload,
-          (bytes) => this.#sent(batch, bytes),
+          (bytes) => this.#updateProgress(batch, bytes),
           signal,
         );
         this.#stalled = false;
-        for (const upload of batch) this.#set(upload, "indexing", null);
+        for (const upload of batch) this.#setState(upload, "indexing", null);
         await this.#follow(jobId, batch, signal);
         return;
       } catch (error) {
-        if (await this.#mayTryAgain(error, signal)) continue;
+        if (await this.#waitToRetry(error, signal)) continue;
         if (
           !signal.aborted &&
           batch.length > 1 &&
@@ -231,7 +231,12 @@ export class UploadQueue {
       for (const upload of batch) {
         const failure = failures.get(upload.name);
         const reason = failure?.reason ?? (unfinished ? "The job was stopped before this image." : null);
-        this.#set(upload, reason === null ? "done" : "failed", reason, !failure || codeMayPass(failure.code));
+        this.#setState(
+          upload,
+          reason === null ? "done" : "failed",
+          reason,
+          !failure || isRetryableCode(failure.code),
+        );
       }
       this.#replaced += job.counts.replaced;
       this.#unchanged += job.counts.unchanged;
@@ -242,7 +247,7 @@ export class UploadQueue {
   }
 
   /** The parts of a multipart body leave in order, so the sum tells of each. */
-  #sent(batch: Upload[], bytes: number): void {
+  #updateProgress(batch: Upload[], bytes: number): void {
     for (const upload of batch) {
       const size = Math.max(1, upload.file.size);
       upload.sent = Math.min(1, Math.max(0, bytes / size));
@@ -253,16 +258,16 @@ export class UploadQueue {
 
   #fail(batch: Upload[], error: unknown, signal: AbortSignal): void {
     for (const upload of batch) {
-      if (signal.aborted) this.#set(upload, "failed", CANCELLED);
-      else this.#set(upload, "failed", textOf(error), mayPass(error));
+      if (signal.aborted) this.#setState(upload, "failed", CANCELLED);
+      else this.#setState(upload, "failed", errorText(error), isRetryable(error));
     }
   }
 
-  #set(upload: Upload, state: UploadState, reason: string | null, again = true): void {
+  #setState(upload: Upload, state: UploadState, reason: string | null, again = true): void {
     if (state === "done" || state === "failed") this.#taken.giveBack(upload);
     upload.state = state;
     upload.reason = reason;
-    upload.mayPass = again;
+    upload.retryable = again;
     upload.sent = state === "indexing" || state === "done" ? 1 : 0;
   }
 
@@ -272,14 +277,14 @@ export class UploadQueue {
     this.#notifying = true;
     setTimeout(() => {
       this.#notifying = false;
-      this.#snapshot = this.#look();
+      this.#snapshot = this.#buildSnapshot();
       this.#listeners.forEach((listener) => listener());
     }, NOTIFY_MS);
   }
 
-  #look(): Snapshot {
+  #buildSnapshot(): Snapshot {
     const tally = { done: 0, failed: 0, retryable: 0, held: 0, bytes: 0, sentBytes: 0 };
-    for (const { state, file, sent, mayPass: again } of this.#uploads) {
+    for (const { state, file, sent, retryable: again } of this.#uploads) {
       if (state === "done" || state === "failed" || state === "held") tally[state] += 1;
       if (state === "failed" && again) tally.retryable += 1;
       tally.bytes += file.size;
@@ -289,7 +294,7 @@ export class UploadQueue {
     const settled = tally.done + tally.failed - this.#settledBefore + inJobs;
     const left = this.#uploads.length - tally.done - tally.failed - tally.held - inJobs;
     const seconds = (performance.now() - this.#startedAt) / 1000;
-    const active = this.#lanes > 0 || this.#waiting.length > 0;
+    const active = this.#running > 0 || this.#waiting.length > 0;
     // The last figure stays in sight when all is done.
     if (active || this.#rate === null) this.#rate = settled > 0 && seconds > 0 ? settled / seconds : null;
     const rate = this.#rate;

@@ -12,7 +12,7 @@ export interface Upload {
   sent: number;
   reason: string | null;
   /** Where it failed: whether another try may end otherwise. */
-  mayPass: boolean;
+  retryable: boolean;
   /** Whether a person has said that it may replace the image that has its name. */
   replaces: boolean;
 }
@@ -24,7 +24,7 @@ export const newUpload = (id: number, name: string, file: File): Upload => ({
   state: "waiting",
   sent: 0,
   reason: null,
-  mayPass: true,
+  retryable: true,
   replaces: false,
 });
 
@@ -33,7 +33,7 @@ export const newLabel = () =>
   [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** What to do with a file whose name another image has. */
-export type Choice = "keep" | "replace" | "skip";
+export type NameClashChoice = "keep" | "replace" | "skip";
 
 export interface Snapshot {
   uploads: readonly Upload[];

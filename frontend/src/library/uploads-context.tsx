@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import { followJob } from "@/api/events";
-import { answer, api } from "@/api/client";
+import { unwrap, api } from "@/api/client";
 import { Problem } from "@/api/problem";
 import { sendBatch } from "@/api/uploads";
 import type { Snapshot } from "@/library/upload";
@@ -23,7 +23,7 @@ export function useUploadProgress(): Snapshot {
 async function shaOf(name: string, signal: AbortSignal): Promise<string | null> {
   try {
     const params = { path: { image_id: name } };
-    return (await answer(api.GET("/api/v1/images/{image_id}", { params, signal }))).sha256;
+    return (await unwrap(api.GET("/api/v1/images/{image_id}", { params, signal }))).sha256;
   } catch (error) {
     // A name that no image can have is refused with the file, in the server's own words.
     if (error instanceof Problem && [404, 422].includes(error.status)) return null;
@@ -41,7 +41,7 @@ export function UploadsProvider({ children }: { children: ReactNode }) {
         follow: followJob,
         lookUp: shaOf,
         cancel: (jobId) =>
-          answer(api.DELETE("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } } })).then(
+          unwrap(api.DELETE("/api/v1/jobs/{job_id}", { params: { path: { job_id: jobId } } })).then(
             () => undefined,
           ),
         onIndexed: () => {

@@ -1,7 +1,7 @@
 import { MAX_MARKS, type SearchState } from "@/query/search-state";
 
 /** What somebody says of a result: more like this, or not like this. */
-export type Mark = "up" | "down";
+export type Mark = "positive" | "negative";
 
 /** How results are marked. */
 export interface Marking {
@@ -10,26 +10,26 @@ export interface Marking {
 }
 
 /** The keys that say it. */
-export const MARK_KEYS: Readonly<Record<string, Mark>> = { "+": "up", "-": "down" };
+export const MARK_KEYS: Readonly<Record<string, Mark>> = { "+": "positive", "-": "negative" };
 
 /** What an image's mark becomes when one says it: the same once more takes it back. */
-export const toggled = (before: Mark | null, said: Mark): Mark | null => (before === said ? null : said);
+export const nextMark = (before: Mark | null, said: Mark): Mark | null => (before === said ? null : said);
 
-type Marks = Pick<SearchState, "liked" | "disliked">;
+type Marks = Pick<SearchState, "positive" | "negative">;
 
-export function markOf({ liked, disliked }: Marks, id: string): Mark | null {
-  if (liked.includes(id)) return "up";
-  return disliked.includes(id) ? "down" : null;
+export function markOf({ positive, negative }: Marks, id: string): Mark | null {
+  if (positive.includes(id)) return "positive";
+  return negative.includes(id) ? "negative" : null;
 }
 
 /** The marks after one more; null takes back what was said of the image. The oldest give way to too many. */
-export function withMark({ liked, disliked }: Marks, id: string, mark: Mark | null): Marks {
+export function withMark({ positive, negative }: Marks, id: string, mark: Mark | null): Marks {
   const rest = (ids: string[]) => ids.filter((other) => other !== id);
   const added = (ids: string[]) => [...rest(ids), id].slice(-MAX_MARKS);
   return {
-    liked: mark === "up" ? added(liked) : rest(liked),
-    disliked: mark === "down" ? added(disliked) : rest(disliked),
+    positive: mark === "positive" ? added(positive) : rest(positive),
+    negative: mark === "negative" ? added(negative) : rest(negative),
   };
 }
 
-export const NO_MARKS: Marks = { liked: [], disliked: [] };
+export const NO_MARKS: Marks = { positive: [], negative: [] };

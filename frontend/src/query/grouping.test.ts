@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Facet } from "@/api/types";
-import { groupings, readStep, titleOf } from "@/query/grouping";
+import { groupings, readStep, groupTitle } from "@/query/grouping";
 
 const facet = (field: string, kind: Facet["kind"], counts: number[], more: Partial<Facet> = {}): Facet => ({
   field,
@@ -45,14 +45,14 @@ it("numbers and times whose values do not repeat are offered in ranges", () => {
 });
 
 it("a group is called by its value, or by its range", () => {
-  expect(titleOf({ field: "place", step: null }, "Lisbon")).toBe("Lisbon");
-  expect(titleOf({ field: "sold", step: null }, false)).toBe("sold: no");
-  expect(titleOf({ field: "price", step: 50 }, 1000)).toBe("1000 – 1050");
-  expect(titleOf({ field: "price", step: 5000 }, 10_000)).toBe("10,000 – 15,000");
-  expect(titleOf({ field: "price", step: 0.1 }, 0.2)).toBe("0.2 – 0.3");
-  expect(titleOf({ field: "taken", step: "month" }, "2026-11")).toBe("November 2026");
-  expect(titleOf({ field: "taken", step: "day" }, "2026-11-27")).toBe("27 November 2026");
-  expect(titleOf({ field: "taken", step: "year" }, "2026")).toBe("2026");
+  expect(groupTitle({ field: "place", step: null }, "Lisbon")).toBe("Lisbon");
+  expect(groupTitle({ field: "sold", step: null }, false)).toBe("sold: no");
+  expect(groupTitle({ field: "price", step: 50 }, 1000)).toBe("1000 – 1050");
+  expect(groupTitle({ field: "price", step: 5000 }, 10_000)).toBe("10,000 – 15,000");
+  expect(groupTitle({ field: "price", step: 0.1 }, 0.2)).toBe("0.2 – 0.3");
+  expect(groupTitle({ field: "taken", step: "month" }, "2026-11")).toBe("November 2026");
+  expect(groupTitle({ field: "taken", step: "day" }, "2026-11-27")).toBe("27 November 2026");
+  expect(groupTitle({ field: "taken", step: "year" }, "2026")).toBe("2026");
 });
 
 it("a step is read out of the address if it is one", () => {

@@ -60,7 +60,7 @@ export function readStep(text: string | null): Step | null {
 }
 
 /** Returns what a group is called: the value that its images share, or the range of it. */
-export function titleOf({ field, step }: Grouping, value: Hit["group"]): string {
+export function groupTitle({ field, step }: Grouping, value: Hit["group"]): string {
   if (typeof value === "boolean") return `${field}: ${value ? "yes" : "no"}`;
   if (typeof step === "number" && typeof value === "number") {
     return `${number(value)} – ${number(value + step)}`;

@@ -89,7 +89,7 @@ export const showBound = (value: number | string | null, isTime: boolean): strin
   value === null ? "" : isTime ? String(value).slice(0, 10) : String(value);
 
 /** A rule as a person would say it. */
-export function describe(rule: Rule): string {
+export function describeRule(rule: Rule): string {
   switch (rule.test) {
     case "any":
       return rule.values.length > 0 ? `${rule.field}: ${rule.values.join(" or ")}` : `${rule.field}: any`;

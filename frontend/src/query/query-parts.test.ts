@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  entered,
+  queryFromText,
   isSearchable,
   readTyped,
   withImage,
@@ -32,13 +32,13 @@ describe("what is typed", () => {
 
 describe("the query", () => {
   it("takes the words of the box in place of its own, which keep their weight", () => {
-    expect(entered([image("a"), text("dogs", 0.5)], "cats")).toEqual([image("a"), text("cats", 0.5)]);
-    expect(entered([image("a"), text("dogs")], " ")).toEqual([image("a")]);
-    expect(entered([], "cats")).toEqual([text("cats")]);
+    expect(queryFromText([image("a"), text("dogs", 0.5)], "cats")).toEqual([image("a"), text("cats", 0.5)]);
+    expect(queryFromText([image("a"), text("dogs")], " ")).toEqual([image("a")]);
+    expect(queryFromText([], "cats")).toEqual([text("cats")]);
   });
 
   it("takes an address of the box in place of its pictures", () => {
-    expect(entered([image("a"), text("dogs")], "http://b.org/c.png dogs")).toEqual([
+    expect(queryFromText([image("a"), text("dogs")], "http://b.org/c.png dogs")).toEqual([
       url("http://b.org/c.png"),
       text("dogs"),
     ]);

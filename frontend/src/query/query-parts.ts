@@ -20,7 +20,7 @@ export function readTyped(typed: string): { urls: string[]; words: string } {
 export const wordsOf = (parts: Part[]): string => parts.find((part) => part.kind === "text")?.text ?? "";
 
 /** The query after something was entered in the box: other words, and other pictures where it names some. */
-export function entered(parts: Part[], typed: string): Part[] {
+export function queryFromText(parts: Part[], typed: string): Part[] {
   const { urls, words } = readTyped(typed);
   const at = parts.findIndex((part) => part.kind === "text");
   const others = parts.filter((part, index) => index !== at && (urls.length === 0 || part.kind === "text"));
@@ -44,7 +44,7 @@ export const withImage = (parts: Part[], id: string, weight: number): Part[] => 
 export const isSearchable = (parts: Part[]): boolean => parts.some(({ weight }) => weight > 0);
 
 /** What to call a part whose name is not the browser's own. */
-export function nameOf(part: Exclude<Part, { kind: "upload" }>): string {
+export function partName(part: Exclude<Part, { kind: "upload" }>): string {
   switch (part.kind) {
     case "image":
       return shortName(part.id);
@@ -72,7 +72,7 @@ export function hostOf(url: string): string {
 }
 
 /** What a query is called, in the title of the page. */
-export function titleOf(parts: Part[]): string {
+export function queryTitle(parts: Part[]): string {
   const [first] = parts;
   if (!first) return "";
   const words = wordsOf(parts);

@@ -1,47 +1,47 @@
 import { describe, expect, it } from "vitest";
-import { modeOf, modesFor, seenParts } from "@/query/search-mode";
+import { effectiveMode, availableModes, vectorParts } from "@/query/search-mode";
 import type { Part } from "@/query/search-state";
 
 const words: Part = { kind: "text", text: "dogs", weight: 1 };
 const picture: Part = { kind: "image", id: "a", weight: 1 };
-const marks = { liked: ["b"], disliked: [] };
-const none = { liked: [], disliked: [] };
+const marks = { positive: ["b"], negative: [] };
+const none = { positive: [], negative: [] };
 
 describe("what images can be ranked by", () => {
   it("is looks where there are no words", () => {
-    expect(modesFor({ parts: [picture], ...none }, true)).toEqual(["look"]);
-    expect(modesFor({ parts: [picture], ...marks }, false)).toEqual(["look"]);
+    expect(availableModes({ parts: [picture], ...none }, true)).toEqual(["vector"]);
+    expect(availableModes({ parts: [picture], ...marks }, false)).toEqual(["vector"]);
   });
 
   it("is everything for words alone", () => {
-    expect(modesFor({ parts: [words], ...none }, true)).toEqual(["look", "words", "both"]);
+    expect(availableModes({ parts: [words], ...none }, true)).toEqual(["vector", "keywords", "hybrid"]);
   });
 
   it("is not words alone beside a picture or a mark", () => {
-    expect(modesFor({ parts: [words, picture], ...none }, true)).toEqual(["look", "both"]);
-    expect(modesFor({ parts: [words], ...marks }, true)).toEqual(["look", "both"]);
+    expect(availableModes({ parts: [words, picture], ...none }, true)).toEqual(["vector", "hybrid"]);
+    expect(availableModes({ parts: [words], ...marks }, true)).toEqual(["vector", "hybrid"]);
   });
 
   it("is descriptions and tags where the model reads no words", () => {
-    expect(modesFor({ parts: [words], ...none }, false)).toEqual(["words"]);
-    expect(modesFor({ parts: [words, picture], ...none }, false)).toEqual(["both"]);
-    expect(modesFor({ parts: [words], ...marks }, false)).toEqual(["both"]);
-    expect(modesFor({ parts: [words, { ...picture, weight: -0.5 }], ...marks }, false)).toEqual([]);
+    expect(availableModes({ parts: [words], ...none }, false)).toEqual(["keywords"]);
+    expect(availableModes({ parts: [words, picture], ...none }, false)).toEqual(["hybrid"]);
+    expect(availableModes({ parts: [words], ...marks }, false)).toEqual(["hybrid"]);
+    expect(availableModes({ parts: [words, { ...picture, weight: -0.5 }], ...marks }, false)).toEqual([]);
   });
 });
 
 describe("the mode", () => {
   it("is the chosen one where it is possible, else what comes nearest", () => {
-    expect(modeOf({ parts: [words], mode: "words", ...none }, true)).toBe("words");
-    expect(modeOf({ parts: [words], mode: "look", ...none }, false)).toBe("words");
-    expect(modeOf({ parts: [words, picture], mode: "words", ...none }, true)).toBe("both");
-    expect(modeOf({ parts: [picture], mode: "words", ...none }, true)).toBe("look");
+    expect(effectiveMode({ parts: [words], mode: "keywords", ...none }, true)).toBe("keywords");
+    expect(effectiveMode({ parts: [words], mode: "vector", ...none }, false)).toBe("keywords");
+    expect(effectiveMode({ parts: [words, picture], mode: "keywords", ...none }, true)).toBe("hybrid");
+    expect(effectiveMode({ parts: [picture], mode: "keywords", ...none }, true)).toBe("vector");
   });
 
   it("decides what is looked at", () => {
-    expect(seenParts([words, picture], "both", true)).toEqual([words, picture]);
-    expect(seenParts([words, picture], "both", false)).toEqual([picture]);
-    expect(seenParts([words], "words", true)).toEqual([]);
-    expect(seenParts([words], "look", true)).toEqual([words]);
+    expect(vectorParts([words, picture], "hybrid", true)).toEqual([words, picture]);
+    expect(vectorParts([words, picture], "hybrid", false)).toEqual([picture]);
+    expect(vectorParts([words], "keywords", true)).toEqual([]);
+    expect(vectorParts([words], "vector", true)).toEqual([words]);
   });
 });

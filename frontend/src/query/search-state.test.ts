@@ -1,44 +1,55 @@
 import { describe, expect, it } from "vitest";
-import { describe as say, type Rule, toFilter } from "@/query/metadata-filter";
+import { describeRule as say, type Rule, toFilter } from "@/query/metadata-filter";
 import {
-  COUNTS,
-  format,
-  likeThis,
+  COUNT_RANGE,
+  searchParams,
+  similarUrl,
   MAX_PARTS,
-  NOTHING,
-  parse,
+  EMPTY_SEARCH,
+  parseSearch,
   type SearchState,
-  taggedWith,
+  tagSearchUrl,
 } from "@/query/search-state";
 
-const upload = { kind: "upload", key: "abc", twin: null, weight: 1 } as const;
+const upload = { kind: "upload", key: "abc", indexedCopy: null, weight: 1 } as const;
 
 describe("the search in the address bar", () => {
   const states: SearchState[] = [
-    NOTHING,
+    EMPTY_SEARCH,
     {
-      ...NOTHING,
+      ...EMPTY_SEARCH,
       parts: [{ kind: "image", id: "cats/tom & kim.jpg", weight: 1 }],
       count: 7,
-      least: 0.35,
+      threshold: 0.35,
     },
-    { ...NOTHING, parts: [upload] },
-    { ...NOTHING, parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }], mode: "both" },
-    { ...NOTHING, parts: [upload], auto: true, variety: 0.3, fold: true, group: "camera.model" },
-    { ...NOTHING, parts: [upload], liked: ["a&b", "c"], disliked: ["ä/ö"], strategy: "nearest" },
+    { ...EMPTY_SEARCH, parts: [upload] },
     {
-      ...NOTHING,
+      ...EMPTY_SEARCH,
+      parts: [{ kind: "text", text: "two dogs & a cat = 100 %", weight: 1 }],
+      mode: "hybrid",
+    },
+    {
+      ...EMPTY_SEARCH,
+      parts: [upload],
+      autoThreshold: true,
+      diversity: 0.3,
+      collapseDuplicates: true,
+      groupBy: "camera.model",
+    },
+    { ...EMPTY_SEARCH, parts: [upload], positive: ["a&b", "c"], negative: ["ä/ö"], strategy: "best_score" },
+    {
+      ...EMPTY_SEARCH,
       parts: [
         { kind: "url", url: "https://example.org/a.jpg?size=2&b#c", weight: 1 },
-        { ...upload, twin: "ä/ö?.png", weight: 2 },
+        { ...upload, indexedCopy: "ä/ö?.png", weight: 2 },
         { kind: "text", text: "at night", weight: 0.5 },
         { kind: "image", id: "kim.jpg", weight: -0.5 },
         { ...upload, key: "def" },
       ],
     },
     {
-      ...NOTHING,
-      parts: [{ ...upload, twin: "ä/ö?.png" }],
+      ...EMPTY_SEARCH,
+      parts: [{ ...upload, indexedCopy: "ä/ö?.png" }],
       rules: [
         { field: "species", test: "any", values: ["cat", 7, true] },
         { field: "year", test: "between", from: 2000, to: null },
@@ -48,11 +59,11 @@ describe("the search in the address bar", () => {
   ];
 
   it.each(states)("comes back as it was written: %j", (state) => {
-    expect(parse(format(state))).toEqual(state);
+    expect(parseSearch(searchParams(state))).toEqual(state);
   });
 
   it("is empty where nothing is asked", () => {
-    expect(format(NOTHING)).toBe("");
+    expect(searchParams(EMPTY_SEARCH)).toBe("");
   });
 
   it.each([
@@ -67,15 +78,15 @@ describe("the search in the address bar", () => {
     '?where={"a":1}',
     "?where=[7,null]",
   ])("makes sense of %s", (address) => {
-    const { count, least, rules, variety, fold, group } = parse(address);
-    expect(variety).toBeGreaterThanOrEqual(0);
-    expect(variety).toBeLessThanOrEqual(1);
-    expect(fold).toBe(false);
-    expect(group).toBeNull();
-    expect(count).toBeGreaterThanOrEqual(COUNTS.min);
-    expect(count).toBeLessThanOrEqual(COUNTS.max);
-    expect(least).toBeGreaterThanOrEqual(0);
-    expect(least).toBeLessThanOrEqual(1);
+    const { count, threshold, rules, diversity, collapseDuplicates, groupBy } = parseSearch(address);
+    expect(diversity).toBeGreaterThanOrEqual(0);
+    expect(diversity).toBeLessThanOrEqual(1);
+    expect(collapseDuplicates).toBe(false);
+    expect(groupBy).toBeNull();
+    expect(count).toBeGreaterThanOrEqual(COUNT_RANGE.min);
+    expect(count).toBeLessThanOrEqual(COUNT_RANGE.max);
+    expect(threshold).toBeGreaterThanOrEqual(0);
+    expect(threshold).toBeLessThanOrEqual(1);
     expect(rules).toEqual([]);
   });
 
@@ -85,34 +96,70 @@ describe("the search in the address bar", () => {
     ["?text=dogs&weight=99", [{ kind: "text", text: "dogs", weight: 10 }]],
     ["?text=+&like=&toString=1", []],
   ])("takes no harm from the parts of %s", (address, parts) => {
-    expect(parse(address).parts).toEqual(parts);
+    expect(parseSearch(address).parts).toEqual(parts);
   });
 
-  it.each(["?mode=", "?mode=all", "?mode=toString"])("knows no such mode as %s", (address) => {
-    expect(parse(address).mode).toBeNull();
-  });
-
-  it.each(["?marks=", "?marks=average", "?marks=toString"])(
-    "knows no such way to count marks as %s",
+  it.each(["?mode=", "?mode=all", "?mode=vector", "?mode=toString"])(
+    "knows no such mode as %s",
     (address) => {
-      expect(parse(address).strategy).toBe("blend");
+      expect(parseSearch(address).mode).toBeNull();
     },
   );
 
+  it.each(["?marks=", "?marks=sum_scores", "?marks=toString"])(
+    "knows no such way to count marks as %s",
+    (address) => {
+      expect(parseSearch(address).strategy).toBe("average");
+    },
+  );
+
+  it.each([
+    ["?mode=look", { mode: "vector" }],
+    ["?mode=words", { mode: "keywords" }],
+    ["?mode=both", { mode: "hybrid" }],
+    ["?marks=nudge", { strategy: "relevance_feedback" }],
+    ["?marks=nearest", { strategy: "best_score" }],
+    ["?marks=tally", { strategy: "sum_scores" }],
+    ["?show=7", { count: 7 }],
+    ["?least=0.35", { threshold: 0.35 }],
+    ["?least=auto", { autoThreshold: true }],
+    ["?variety=0.3", { diversity: 0.3 }],
+    ["?fold=1", { collapseDuplicates: true }],
+    ["?group=year&step=month", { groupBy: "year", groupStep: "month" }],
+    ["?more=a&less=b", { positive: ["a"], negative: ["b"] }],
+    [
+      "?where=%5B%7B%22field%22%3A%22a%22%2C%22test%22%3A%22there%22%7D%5D",
+      { rules: [{ field: "a", test: "there" }] },
+    ],
+    ["?like=a.png", { parts: [{ kind: "image", id: "a.png", weight: 1 }] }],
+    ["?query=abc&twin=b.png", { parts: [{ ...upload, indexedCopy: "b.png" }] }],
+    [
+      "?url=https%3A%2F%2Fexample.org%2Fa.jpg",
+      { parts: [{ kind: "url", url: "https://example.org/a.jpg", weight: 1 }] },
+    ],
+    ["?text=dogs&weight=0.5", { parts: [{ kind: "text", text: "dogs", weight: 0.5 }] }],
+  ])("keeps the meaning of a link with %s, and its words", (address, change) => {
+    expect(parseSearch(address)).toEqual({ ...EMPTY_SEARCH, ...change });
+    expect(searchParams(parseSearch(address))).toBe(address);
+  });
+
   it("has a mark of an image once", () => {
-    expect(parse("?more=a&more=a&less=a&less=b&more=")).toMatchObject({ liked: ["a"], disliked: ["b"] });
+    expect(parseSearch("?more=a&more=a&less=a&less=b&more=")).toMatchObject({
+      positive: ["a"],
+      negative: ["b"],
+    });
   });
 
   it("has no more parts than a query may have", () => {
-    expect(parse("?" + "like=a&".repeat(40)).parts).toHaveLength(MAX_PARTS);
+    expect(parseSearch("?" + "like=a&".repeat(40)).parts).toHaveLength(MAX_PARTS);
   });
 
   it("names a tag that is searched for", () => {
-    expect(taggedWith("red bus")).toBe("/?text=red+bus&mode=words");
+    expect(tagSearchUrl("red bus")).toBe("/?text=red+bus&mode=words");
   });
 
   it("names an indexed image by its encoded id", () => {
-    expect(likeThis("a/b c.png")).toBe("/?like=a%2Fb+c.png");
+    expect(similarUrl("a/b c.png")).toBe("/?like=a%2Fb+c.png");
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { fitted, type Redraw, shrunk } from "@/query/shrink-image";
+import { fitted, type Redraw, shrinkImage } from "@/query/shrink-image";
 
 const blob = (bytes: number) => new Blob([new Uint8Array(bytes)]);
 const PHOTO = 10_500_000;
@@ -17,14 +17,14 @@ describe("what is sent of a picture that is searched with", () => {
     const photo = blob(PHOTO);
     const small = blob(98_000);
     const redraw = vi.fn<Redraw>(() => Promise.resolve(small));
-    expect(await shrunk(photo, redraw)).toBe(small);
-    expect(await shrunk(photo, redraw)).toBe(small);
+    expect(await shrinkImage(photo, redraw)).toBe(small);
+    expect(await shrinkImage(photo, redraw)).toBe(small);
     expect(redraw).toHaveBeenCalledTimes(1);
   });
 
   it("is the picture itself where it is light already", async () => {
     const light = blob(100_000);
-    expect(await shrunk(light, () => Promise.reject(new Error("not to be asked")))).toBe(light);
+    expect(await shrinkImage(light, () => Promise.reject(new Error("not to be asked")))).toBe(light);
   });
 
   it.each<[string, Redraw]>([
@@ -34,6 +34,6 @@ describe("what is sent of a picture that is searched with", () => {
     ["would be empty as a copy", () => Promise.resolve(blob(0))],
   ])("is the picture itself where it %s", async (_, redraw) => {
     const photo = blob(PHOTO);
-    expect(await shrunk(photo, redraw)).toBe(photo);
+    expect(await shrinkImage(photo, redraw)).toBe(photo);
   });
 });

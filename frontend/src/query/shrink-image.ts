@@ -24,7 +24,7 @@ export type Redraw = (blob: Blob, sizeOf: (full: Size) => Size) => Promise<Blob 
 const copies = new WeakMap<Blob, Promise<Blob>>();
 
 /** What to send of a picture that is searched with: a small copy, or itself where that is no more to send. */
-export function shrunk(blob: Blob, redraw: Redraw = redrawn): Promise<Blob> {
+export function shrinkImage(blob: Blob, redraw: Redraw = redrawn): Promise<Blob> {
   if (blob.size <= LIGHT_BYTES) return Promise.resolve(blob);
   let copy = copies.get(blob);
   if (!copy) copies.set(blob, (copy = smaller(blob, redraw)));

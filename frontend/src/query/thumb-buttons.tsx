@@ -1,4 +1,4 @@
-import { type Mark, toggled } from "@/query/feedback-marks";
+import { type Mark, nextMark } from "@/query/feedback-marks";
 import { Icon } from "@/ui/icons";
 
 interface Props {
@@ -9,16 +9,16 @@ interface Props {
   tabIndex?: number;
   onFocus?: () => void;
   /** Classes of a button, by whether it is pressed. */
-  look: (pressed: boolean) => string;
+  buttonClass: (pressed: boolean) => string;
 }
 
 const THUMBS = [
-  { mark: "up", label: "More like this", key: "+" },
-  { mark: "down", label: "Less like this", key: "-" },
+  { mark: "positive", icon: "up", label: "More like this", key: "+" },
+  { mark: "negative", icon: "down", label: "Less like this", key: "-" },
 ] as const;
 
 /** The two marks of an image, as buttons: pressed once more, one takes its mark back. */
-export function Thumbs({ name, mark, onMark, look, ...rest }: Props) {
+export function ThumbButtons({ name, mark, onMark, buttonClass, ...rest }: Props) {
   return THUMBS.map((thumb) => (
     <button
       key={thumb.mark}
@@ -26,11 +26,11 @@ export function Thumbs({ name, mark, onMark, look, ...rest }: Props) {
       aria-label={`${thumb.label}: ${name}`}
       title={`${thumb.label} (${thumb.key})`}
       aria-pressed={mark === thumb.mark}
-      onClick={() => onMark(toggled(mark, thumb.mark))}
-      className={look(mark === thumb.mark)}
+      onClick={() => onMark(nextMark(mark, thumb.mark))}
+      className={buttonClass(mark === thumb.mark)}
       {...rest}
     >
-      <Icon name={thumb.mark} className="size-[1.125rem]" />
+      <Icon name={thumb.icon} className="size-[1.125rem]" />
     </button>
   ));
 }

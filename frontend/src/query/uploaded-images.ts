@@ -11,13 +11,13 @@ export interface StoredQuery {
   usedAt: number;
 }
 
-const KEPT = 40;
+const MAX_STORED = 40;
 const PREFIX = "query:";
 
 /** Where a browser keeps nothing (a private window), queries live as long as the page does. */
 const memory = new Map<string, StoredQuery>();
 
-export async function store(blob: Blob, name: string): Promise<string> {
+export async function storeImage(blob: Blob, name: string): Promise<string> {
   const key = await digest(blob);
   const query = { blob, name, usedAt: Date.now() };
   memory.set(key, query);
@@ -30,7 +30,7 @@ export async function store(blob: Blob, name: string): Promise<string> {
   return key;
 }
 
-export async function load(key: string): Promise<StoredQuery | null> {
+export async function loadImage(key: string): Promise<StoredQuery | null> {
   const held = memory.get(key);
   if (held) return held;
   try {
@@ -44,6 +44,6 @@ export async function load(key: string): Promise<StoredQuery | null> {
 
 async function dropOldest(): Promise<void> {
   const all = (await entries<string, StoredQuery>()).filter(([name]) => name.startsWith(PREFIX));
-  const old = all.sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(KEPT);
+  const old = all.sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(MAX_STORED);
   await Promise.all(old.map(([name]) => del(name)));
 }

@@ -1,14 +1,12 @@
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { answer, api } from "@/api/client";
-import { textOf } from "@/api/problem";
+import { unwrap, api } from "@/api/client";
+import { errorText } from "@/api/problem";
 import type { Mark } from "@/query/feedback-marks";
 import type { Part } from "@/query/search-state";
 import { useToast } from "@/ui/toasts";
 
-const VERDICTS = { up: "positive", down: "negative" } as const;
-
-interface Said {
+interface FeedbackEvent {
   queryId: string;
   parts: Part[];
   id: string;
@@ -22,18 +20,18 @@ interface Said {
 export function useFeedback(parts: Part[], queryId: string | undefined) {
   const toast = useToast();
   const { mutate } = useMutation({
-    mutationFn: ({ queryId: id, parts: asked, id: imageId, mark }: Said) =>
-      answer(
+    mutationFn: ({ queryId: id, parts: asked, id: imageId, mark }: FeedbackEvent) =>
+      unwrap(
         api.POST("/api/v1/feedback", {
           body: {
             query_id: id,
-            ...namesOf(asked),
+            ...repeatableQuery(asked),
             image_id: imageId,
-            verdict: mark === null ? "clear" : VERDICTS[mark],
+            verdict: mark ?? "clear",
           },
         }),
       ),
-    onError: (error) => toast({ text: `Your mark was not kept: ${textOf(error)}`, icon: "warning" }),
+    onError: (error) => toast({ text: `Your mark was not kept: ${errorText(error)}`, icon: "warning" }),
   });
 
   const first = useRef({ what: "", queryId: "" });
@@ -54,7 +52,7 @@ interface NamedPart {
 }
 
 /** What was asked, where it can be asked again: images of one's own are not kept. */
-function namesOf(parts: Part[]) {
+function repeatableQuery(parts: Part[]) {
   const query = parts.flatMap((part): NamedPart[] => {
     if (part.kind === "image") return [{ image_id: part.id, weight: part.weight }];
     return part.kind === "text" ? [{ text: part.text, weight: part.weight }] : [];

@@ -1,6 +1,6 @@
 import { useCallback, useLayoutEffect, useMemo, useRef } from "react";
 import { useLocation, useSearch as useAddress } from "wouter";
-import { format, parse, type SearchState } from "@/query/search-state";
+import { searchParams, parseSearch, type SearchState } from "@/query/search-state";
 
 /** An address with another image in the viewer, or none. */
 function viewing(path: string, search: string, id: string | null): string {
@@ -18,11 +18,11 @@ function viewing(path: string, search: string, id: string | null): string {
 export function useSearchState() {
   const address = useAddress();
   const [, navigate] = useLocation();
-  const state = useMemo(() => parse(address), [address]);
+  const state = useMemo(() => parseSearch(address), [address]);
   const update = useCallback(
     (change: Partial<SearchState>) => {
-      const before = format(parse(location.search));
-      const after = format({ ...parse(location.search), ...change });
+      const before = searchParams(parseSearch(location.search));
+      const after = searchParams({ ...parseSearch(location.search), ...change });
       if (after === before) return;
       const viewed = new URLSearchParams(location.search).get("view");
       if (change.parts !== undefined) navigate(`/${after}`);
@@ -56,7 +56,7 @@ export function useViewed() {
 }
 
 /** "Back" closes the viewer and leads to the address from before; what was marked while it was open is to stay there. */
-export function useStayingMarks() {
+export function useKeepMarksOnBack() {
   const address = useAddress();
   const [, navigate] = useLocation();
   const before = useRef(addressOf(null));

@@ -1,13 +1,13 @@
 import { useCallback } from "react";
 import { useLocation } from "wouter";
 import { withPicture } from "@/query/query-parts";
-import { format, NOTHING, type Part, parse, type Source } from "@/query/search-state";
-import { store } from "@/query/uploaded-images";
+import { searchParams, EMPTY_SEARCH, type Part, parseSearch, type Source } from "@/query/search-state";
+import { storeImage } from "@/query/uploaded-images";
 import { useToast } from "@/ui/toasts";
 
 /** Keeps an image in this browser, as something to search with. */
-export async function kept(file: File): Promise<Source> {
-  return { kind: "upload", key: await store(file, file.name || "Pasted image"), twin: null };
+export async function storeUpload(file: File): Promise<Source> {
+  return { kind: "upload", key: await storeImage(file, file.name || "Pasted image"), indexedCopy: null };
 }
 
 /**
@@ -19,9 +19,9 @@ export function useSearchWith() {
   const toast = useToast();
   return useCallback(
     async (file: File) => {
-      const source = await kept(file);
-      const { parts: before, mode } = location.pathname === "/" ? parse(location.search) : NOTHING;
-      const go = (parts: Part[]) => navigate(`/${format({ ...NOTHING, parts, mode })}`);
+      const source = await storeUpload(file);
+      const { parts: before, mode } = location.pathname === "/" ? parseSearch(location.search) : EMPTY_SEARCH;
+      const go = (parts: Part[]) => navigate(`/${searchParams({ ...EMPTY_SEARCH, parts, mode })}`);
       const after = withPicture(before, source);
       go(after);
       if (after.length <= before.length) {

@@ -1,19 +1,19 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { answer, api, asBinary, asForm, fetchRaw } from "@/api/client";
+import { unwrap, api, asBinary, asForm, fetchRaw } from "@/api/client";
 import { imageUrl } from "@/api/images";
 import { Problem } from "@/api/problem";
 import type { SearchAnswer, SearchOptions } from "@/api/types";
-import { API_MODES, API_STRATEGIES, type Mode, type Strategy } from "@/query/modes";
+import { type Mode, type Strategy } from "@/query/modes";
 import { toFilter } from "@/query/metadata-filter";
-import { modeOf, seenParts } from "@/query/search-mode";
+import { effectiveMode, vectorParts } from "@/query/search-mode";
 import { isSearchable } from "@/query/query-parts";
-import { shrunk } from "@/query/shrink-image";
-import { COUNTS, type Part, type SearchState } from "@/query/search-state";
-import { load, store, type StoredQuery } from "@/query/uploaded-images";
-import { canVary, strategyOf } from "@/query/strategy";
+import { shrinkImage } from "@/query/shrink-image";
+import { COUNT_RANGE, type Part, type SearchState } from "@/query/search-state";
+import { loadImage, storeImage, type StoredQuery } from "@/query/uploaded-images";
+import { supportsDiversity, effectiveStrategy } from "@/query/strategy";
 
 /** The link names an image that only another browser has. */
-export class QueryLost extends Error {
+export class MissingQueryImage extends Error {
   override name = "QueryLost";
 
   constructor() {
@@ -27,21 +27,21 @@ export class QueryLost extends Error {
 /** The bytes of an uploaded query: from this browser, or from the indexed image that has the same. */
 export async function queryImage(
   key: string,
-  twin: string | null,
+  indexedCopy: string | null,
   signal?: AbortSignal,
 ): Promise<StoredQuery> {
-  const stored = await load(key);
+  const stored = await loadImage(key);
   if (stored) return stored;
-  if (twin === null) throw new QueryLost();
+  if (indexedCopy === null) throw new MissingQueryImage();
   try {
-    const response = await fetchRaw(imageUrl("file", { image_id: twin }), signal ? { signal } : {});
+    const response = await fetchRaw(imageUrl("file", { image_id: indexedCopy }), signal ? { signal } : {});
     const blob = await response.blob();
-    const name = twin.split("/").at(-1) ?? twin;
-    // The twin may have been replaced by another image meanwhile.
-    if ((await store(blob, name)) !== key) throw new QueryLost();
+    const name = indexedCopy.split("/").at(-1) ?? indexedCopy;
+    // The copy may have been replaced by another image meanwhile.
+    if ((await storeImage(blob, name)) !== key) throw new MissingQueryImage();
     return { blob, name, usedAt: Date.now() };
   } catch (error) {
-    throw error instanceof Problem && error.status === 404 ? new QueryLost() : error;
+    throw error instanceof Problem && error.status === 404 ? new MissingQueryImage() : error;
   }
 }
 
@@ -53,13 +53,13 @@ export async function queryImage(
 export function useSearch(state: SearchState, readsText: boolean | undefined) {
   const { parts } = state;
   const known = readsText !== undefined || parts.every(({ kind }) => kind !== "text");
-  const mode = modeOf(state, readsText ?? true);
-  const seen = seenParts(parts, mode, readsText ?? true);
-  const options = optionsOf(state, mode, strategyOf(state, readsText ?? true));
-  const what = [mode, ...whatOf(parts)];
+  const mode = effectiveMode(state, readsText ?? true);
+  const seen = vectorParts(parts, mode, readsText ?? true);
+  const options = searchOptions(state, mode, effectiveStrategy(state, readsText ?? true));
+  const what = [mode, ...queryIdentity(parts)];
   return useQuery<SearchAnswer>({
     queryKey: ["search", what, parts.map(({ weight }) => weight), options],
-    queryFn: ({ signal }) => run(seen, options, signal),
+    queryFn: ({ signal }) => sendSearch(seen, options, signal),
     enabled: known && isSearchable(parts),
     // While an option, a weight or a mark changes the results stay; those of another query would be a lie.
     placeholderData: (previous, last) =>
@@ -72,33 +72,43 @@ export function useSearch(state: SearchState, readsText: boolean | undefined) {
 const GROUP_SIZE = 12;
 
 /** All of a request but what is searched with. */
-function optionsOf(state: SearchState, mode: Mode, strategy: Strategy | null): SearchOptions {
-  const { parts, rules, liked, disliked, auto, variety, fold, group, step } = state;
+function searchOptions(state: SearchState, mode: Mode, strategy: Strategy | null): SearchOptions {
+  const {
+    parts,
+    rules,
+    positive,
+    negative,
+    autoThreshold,
+    diversity,
+    collapseDuplicates,
+    groupBy,
+    groupStep,
+  } = state;
   const filter = toFilter(rules);
   const words = parts.flatMap((part) => (part.kind === "text" && part.weight > 0 ? [part.text] : []));
   return {
-    top_k: COUNTS.max,
-    ...(mode !== "look" && { mode: API_MODES[mode], keywords: words.join(" ") }),
+    top_k: COUNT_RANGE.max,
+    ...(mode !== "vector" && { mode, keywords: words.join(" ") }),
     ...(filter && { filter }),
     // What follows from looks alone.
-    ...(mode === "look" && auto && { threshold: "auto" }),
-    ...(mode === "look" && variety > 0 && canVary(strategy) && { diversity: variety }),
-    ...(fold && { collapse_duplicates: true }),
-    ...(group !== null && {
-      group_by: group,
+    ...(mode === "vector" && autoThreshold && { threshold: "auto" }),
+    ...(mode === "vector" && diversity > 0 && supportsDiversity(strategy) && { diversity }),
+    ...(collapseDuplicates && { collapse_duplicates: true }),
+    ...(groupBy !== null && {
+      group_by: groupBy,
       group_size: GROUP_SIZE,
-      ...(step !== null && { group_step: step }),
+      ...(groupStep !== null && { group_step: groupStep }),
     }),
-    ...(liked.length > 0 && { positive: liked }),
-    ...(disliked.length > 0 && { negative: disliked }),
+    ...(positive.length > 0 && { positive }),
+    ...(negative.length > 0 && { negative }),
     // The browser itself asks foreign addresses for nothing.
     ...(parts.some(({ kind }) => kind === "url") && { query_previews: true }),
-    ...(strategy !== null && { strategy: API_STRATEGIES[strategy] }),
+    ...(strategy !== null && { strategy }),
   };
 }
 
 /** What makes a query another one: neither how much each part counts, nor which indexed image is the same. */
-const whatOf = (parts: Part[]) =>
+const queryIdentity = (parts: Part[]) =>
   parts.map((part) =>
     part.kind === "upload"
       ? part.key
@@ -109,7 +119,7 @@ const whatOf = (parts: Part[]) =>
           : { url: part.url },
   );
 
-async function run(parts: Part[], options: SearchOptions, signal: AbortSignal): Promise<SearchAnswer> {
+async function sendSearch(parts: Part[], options: SearchOptions, signal: AbortSignal): Promise<SearchAnswer> {
   const uploads = parts.filter((part) => part.kind === "upload");
   const [file] = uploads;
   if (file && uploads.length === 1 && file.weight === 1) {
@@ -119,7 +129,7 @@ async function run(parts: Part[], options: SearchOptions, signal: AbortSignal): 
     const query = others.length > 0 && {
       query: await Promise.all(others.map((part) => asJson(part, signal))),
     };
-    return answer(
+    return unwrap(
       api.POST("/api/v1/search", {
         body: { image: asBinary(image), ...query, ...options },
         bodySerializer: asForm,
@@ -128,15 +138,15 @@ async function run(parts: Part[], options: SearchOptions, signal: AbortSignal): 
     );
   }
   const query = await Promise.all(parts.map((part) => asJson(part, signal)));
-  return answer(api.POST("/api/v1/search", { body: { query, ...options }, signal }));
+  return unwrap(api.POST("/api/v1/search", { body: { query, ...options }, signal }));
 }
 
-/** An uploaded part as it is sent. Its twin is found by the hash of the whole file, which is in the address. */
+/** An uploaded part as it is sent. Its indexed copy is found by the hash of the whole file, which is in the address. */
 async function queryBytes(
-  { key, twin }: { key: string; twin: string | null },
+  { key, indexedCopy }: { key: string; indexedCopy: string | null },
   signal: AbortSignal,
 ): Promise<Blob> {
-  return shrunk((await queryImage(key, twin, signal)).blob);
+  return shrinkImage((await queryImage(key, indexedCopy, signal)).blob);
 }
 
 async function asJson(part: Part, signal: AbortSignal) {

@@ -1,8 +1,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useLocation } from "wouter";
-import { answer, api, asBinary, asForm } from "@/api/client";
-import { Problem, textOf } from "@/api/problem";
+import { unwrap, api, asBinary, asForm } from "@/api/client";
+import { Problem, errorText } from "@/api/problem";
 import type { Hit } from "@/api/types";
 import { nameWithDigest } from "@/image-names";
 import { queryImage } from "@/query/use-search";
@@ -18,7 +18,7 @@ interface Props {
 
 /** Offers to keep an image that is searched with and is not in the collection; by a filter it may only be hidden. */
 export function AddToCollection({ parts, hits, filtered }: Props) {
-  const part = parts.find((one) => one.kind === "upload" && one.twin === null);
+  const part = parts.find((one) => one.kind === "upload" && one.indexedCopy === null);
   if (part?.kind !== "upload" || !hits || filtered) return null;
   if (hits.some((hit) => hit.sha256 === part.key)) return null;
   return (
@@ -38,7 +38,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
     try {
       const { blob, name } = await queryImage(uploadKey, null);
       const imageId = await freeName(name, blob);
-      await answer(
+      await unwrap(
         api.POST("/api/v1/index", {
           body: { image: asBinary(blob), image_id: imageId },
           bodySerializer: asForm,
@@ -50,12 +50,12 @@ function Add({ uploadKey }: { uploadKey: string }) {
         action: { label: "Show", run: () => navigate(`/library?view=${encodeURIComponent(imageId)}`) },
       });
     } catch (error) {
-      toast({ text: textOf(error), icon: "warning" });
+      toast({ text: errorText(error), icon: "warning" });
     }
     setBusy(false);
   };
   return (
-    <Button look="quiet" icon="plus" disabled={busy} onClick={() => void add()}>
+    <Button variant="quiet" icon="plus" disabled={busy} onClick={() => void add()}>
       Add to the collection
     </Button>
   );
@@ -64,7 +64,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
 /** The file's name where no other image has it; else with a piece of the hash, so that nothing is replaced. */
 async function freeName(name: string, bytes: Blob): Promise<string> {
   try {
-    await answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: name } } }));
+    await unwrap(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: name } } }));
   } catch (error) {
     if (error instanceof Problem && error.status === 404) return name;
     throw error;

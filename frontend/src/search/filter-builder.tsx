@@ -3,7 +3,7 @@ import type { Facet } from "@/api/types";
 import { count as formatCount } from "@/format";
 import { readRange, type Rule, type Scalar, showBound } from "@/query/metadata-filter";
 import { IconButton } from "@/ui/button";
-import { useSettled } from "@/ui/hooks";
+import { useDebounced } from "@/ui/hooks";
 
 interface Props {
   fields: Facet[];
@@ -165,8 +165,8 @@ function Range({ rule, facet, onChange }: RangeProps) {
   const isTime = facet?.kind === "time";
   const [from, setFrom] = useState(showBound(rule.from, isTime));
   const [to, setTo] = useState(showBound(rule.to, isTime));
-  const settledFrom = useSettled(from, 400);
-  const settledTo = useSettled(to, 400);
+  const settledFrom = useDebounced(from, 400);
+  const settledTo = useDebounced(to, 400);
   useEffect(() => {
     const next = readRange(settledFrom, settledTo, isTime);
     if (next.from !== rule.from || next.to !== rule.to) onChange(next.from, next.to);

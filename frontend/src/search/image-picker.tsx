@@ -3,7 +3,7 @@ import { useSearchWith } from "@/query/use-search-with-file";
 import { Button, IconButton } from "@/ui/button";
 
 /** The ways to bring an image that are no dragging and no pasting. */
-function Pick({ children }: { children: (choose: () => void, photograph: () => void) => ReactNode }) {
+function ImagePicker({ children }: { children: (choose: () => void, photograph: () => void) => ReactNode }) {
   const file = useRef<HTMLInputElement>(null);
   const camera = useRef<HTMLInputElement>(null);
   const searchWith = useSearchWith();
@@ -43,11 +43,11 @@ function Pick({ children }: { children: (choose: () => void, photograph: () => v
 }
 
 /** With words on them, where there is room and nothing else to do. */
-export const PickButtons = () => (
-  <Pick>
+export const ImagePickerButtons = () => (
+  <ImagePicker>
     {(choose, photograph) => (
       <>
-        <Button look="primary" icon="image" onClick={choose}>
+        <Button variant="primary" icon="image" onClick={choose}>
           Choose an image
         </Button>
         <Button icon="camera" className="pointer-fine:hidden" onClick={photograph}>
@@ -55,12 +55,12 @@ export const PickButtons = () => (
         </Button>
       </>
     )}
-  </Pick>
+  </ImagePicker>
 );
 
 /** Small, in the search box. */
-export const PickIcons = () => (
-  <Pick>
+export const ImagePickerIcons = () => (
+  <ImagePicker>
     {(choose, photograph) => (
       <>
         <IconButton icon="image" label="Search with an image" onClick={choose} />
@@ -72,5 +72,5 @@ export const PickIcons = () => (
         />
       </>
     )}
-  </Pick>
+  </ImagePicker>
 );

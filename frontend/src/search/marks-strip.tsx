@@ -1,29 +1,29 @@
 import type { ReactNode } from "react";
 import { shortName } from "@/format";
 import type { Mark } from "@/query/feedback-marks";
-import { IndexedThumbnail } from "@/search/parts-tray";
+import { IndexedThumbnail } from "@/search/query-chips";
 import { Icon } from "@/ui/icons";
 
 interface Props {
-  liked: string[];
-  disliked: string[];
-  onTakeBack: (id: string) => void;
+  positive: string[];
+  negative: string[];
+  onUndo: (id: string) => void;
   onClear: () => void;
   /** How they count. */
   children: ReactNode;
 }
 
 /** What was marked, always in sight: the results leave it out, since it is no longer to be found. */
-export function MarksStrip({ liked, disliked, onTakeBack, onClear, children }: Props) {
-  if (liked.length + disliked.length === 0) return null;
+export function MarksStrip({ positive, negative, onUndo, onClear, children }: Props) {
+  if (positive.length + negative.length === 0) return null;
   return (
     <section
       aria-label="Marked images"
       className="-my-1 flex min-w-0 flex-1 animate-fade items-center gap-x-3 gap-y-1 max-xl:order-last max-xl:w-full max-xl:flex-none max-sm:flex-wrap"
     >
       <div className="flex min-w-0 items-center gap-3 overflow-x-auto p-1 max-sm:w-full">
-        <Marked mark="up" ids={liked} onTakeBack={onTakeBack} />
-        <Marked mark="down" ids={disliked} onTakeBack={onTakeBack} />
+        <Marked mark="positive" ids={positive} onUndo={onUndo} />
+        <Marked mark="negative" ids={negative} onUndo={onUndo} />
       </div>
       {children}
       <button
@@ -37,24 +37,24 @@ export function MarksStrip({ liked, disliked, onTakeBack, onClear, children }: P
   );
 }
 
-const LOOK = {
-  up: { label: "More like these", colours: "bg-accent-soft text-accent" },
-  down: { label: "Less like these", colours: "bg-danger-soft text-danger" },
+const MARKED = {
+  positive: { icon: "up", label: "More like these", colours: "bg-accent-soft text-accent" },
+  negative: { icon: "down", label: "Less like these", colours: "bg-danger-soft text-danger" },
 } as const;
 
 interface MarkedProps {
   mark: Mark;
   ids: string[];
-  onTakeBack: (id: string) => void;
+  onUndo: (id: string) => void;
 }
 
-function Marked({ mark, ids, onTakeBack }: MarkedProps) {
+function Marked({ mark, ids, onUndo }: MarkedProps) {
   if (ids.length === 0) return null;
-  const { label, colours } = LOOK[mark];
+  const { icon, label, colours } = MARKED[mark];
   return (
     <ul role="list" aria-label={label} className={`flex items-center gap-1 rounded-full p-1 ${colours}`}>
       <li aria-hidden className="px-1.5">
-        <Icon name={mark} className="size-4" />
+        <Icon name={icon} className="size-4" />
       </li>
       {ids.map((id) => (
         <li key={id}>
@@ -62,7 +62,7 @@ function Marked({ mark, ids, onTakeBack }: MarkedProps) {
             type="button"
             aria-label={`Take back the mark of ${shortName(id)}`}
             title={`Take back the mark of ${shortName(id)}`}
-            onClick={() => onTakeBack(id)}
+            onClick={() => onUndo(id)}
             className="group relative flex size-8 items-center justify-center overflow-hidden rounded-full bg-surface"
           >
             <IndexedThumbnail id={id} />

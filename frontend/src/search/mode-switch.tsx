@@ -1,13 +1,13 @@
 import { useStats } from "@/api/queries";
 import { type Mode, MODES } from "@/query/modes";
-import { modeOf, modesFor } from "@/query/search-mode";
+import { effectiveMode, availableModes } from "@/query/search-mode";
 import type { SearchState } from "@/query/search-state";
 import { Segments } from "@/ui/segments";
 
-const LOOK: Record<Mode, { label: string; hint: string }> = {
-  look: { label: "Look", hint: "What the pictures show" },
-  words: { label: "Words", hint: "Descriptions and tags" },
-  both: { label: "Both", hint: "What the pictures show, and their descriptions and tags" },
+const LABELS: Record<Mode, { label: string; hint: string }> = {
+  vector: { label: "Look", hint: "What the pictures show" },
+  keywords: { label: "Words", hint: "Descriptions and tags" },
+  hybrid: { label: "Both", hint: "What the pictures show, and their descriptions and tags" },
 };
 
 interface Props {
@@ -20,8 +20,8 @@ export function ModeSwitch({ state, update }: Props) {
   const model = useStats().data?.model;
   if (!state.parts.some(({ kind }) => kind === "text")) return null;
   const readsText = model?.towers.includes("text") ?? true;
-  const possible = modesFor(state, readsText);
-  const mode = modeOf(state, readsText);
+  const possible = availableModes(state, readsText);
+  const mode = effectiveMode(state, readsText);
   return (
     <div className="mt-3 flex flex-wrap items-center gap-x-4 gap-y-1.5">
       {possible.length > 1 && (
@@ -30,7 +30,7 @@ export function ModeSwitch({ state, update }: Props) {
           value={mode}
           options={MODES.map((value) => ({
             value,
-            label: LOOK[value].label,
+            label: LABELS[value].label,
             disabled: !possible.includes(value),
           }))}
           onChange={(chosen) => update({ mode: chosen })}
@@ -38,7 +38,7 @@ export function ModeSwitch({ state, update }: Props) {
       )}
       <p className={`text-sm text-pretty text-muted ${readsText ? "max-sm:hidden" : ""}`}>
         {readsText
-          ? LOOK[mode].hint
+          ? LABELS[mode].hint
           : `The running model (${model?.name ?? "?"}) reads no words: they are looked for in descriptions and tags.`}
       </p>
     </div>

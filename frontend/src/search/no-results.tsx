@@ -1,12 +1,12 @@
 import { Problem } from "@/api/problem";
-import { Placeholders } from "@/search/results";
+import { ResultPlaceholders } from "@/search/results";
 import type { useSearch } from "@/query/use-search";
-import { QueryLost } from "@/query/use-search";
+import { MissingQueryImage } from "@/query/use-search";
 import { isSearchable } from "@/query/query-parts";
 import { NO_MARKS } from "@/query/feedback-marks";
 import type { Mode } from "@/query/modes";
-import { modesFor } from "@/query/search-mode";
-import { PickButtons } from "@/search/image-picker";
+import { availableModes } from "@/query/search-mode";
+import { ImagePickerButtons } from "@/search/image-picker";
 import { isOfTheQuery } from "@/search/query-notes";
 import type { SearchState } from "@/query/search-state";
 import { useReadsText } from "@/query/use-text-model";
@@ -17,13 +17,13 @@ interface Props {
   state: SearchState;
   search: ReturnType<typeof useSearch>;
   mode: Mode;
-  least: number;
-  onLeast: (least: number) => void;
+  threshold: number;
+  onThreshold: (threshold: number) => void;
   update: (change: Partial<SearchState>) => void;
 }
 
 /** What stands where the results would be: why there are none, and what to do. */
-export function NoResults({ state, search, mode, least, onLeast, update }: Props) {
+export function NoResults({ state, search, mode, threshold, onThreshold, update }: Props) {
   const { error } = search;
   const readsText = useReadsText() ?? true;
   const best = search.data?.results[0];
@@ -34,9 +34,9 @@ export function NoResults({ state, search, mode, least, onLeast, update }: Props
       </Note>
     );
   }
-  if (error instanceof QueryLost) {
+  if (error instanceof MissingQueryImage) {
     return (
-      <Note icon="link" title="The image of this link is elsewhere" actions={<PickButtons />}>
+      <Note icon="link" title="The image of this link is elsewhere" actions={<ImagePickerButtons />}>
         {error.message}
       </Note>
     );
@@ -52,47 +52,47 @@ export function NoResults({ state, search, mode, least, onLeast, update }: Props
           error instanceof Problem &&
           error.status < 500 && (
             <>
-              {state.liked.length + state.disliked.length > 0 && (
+              {state.positive.length + state.negative.length > 0 && (
                 <Button onClick={() => update(NO_MARKS)}>Search without the marks</Button>
               )}
-              <PickButtons />
+              <ImagePickerButtons />
             </>
           )
         }
       />
     );
   }
-  if (search.isPending) return <Placeholders />;
+  if (search.isPending) return <ResultPlaceholders />;
   if (best !== undefined) {
     return (
       <Note
         icon="filter"
-        title={`Nothing scores ${least.toFixed(2)} or more`}
-        actions={<Button onClick={() => onLeast(0)}>Show all</Button>}
+        title={`Nothing scores ${threshold.toFixed(2)} or more`}
+        actions={<Button onClick={() => onThreshold(0)}>Show all</Button>}
       >
         The best has {best.score.toFixed(2)}. Lower the least score to see it.
       </Note>
     );
   }
-  if (state.auto && mode === "look") {
+  if (state.autoThreshold && mode === "vector") {
     return (
       <Note
         icon="search"
         title="Nothing stands out"
-        actions={<Button onClick={() => update({ auto: false })}>Show all</Button>}
+        actions={<Button onClick={() => update({ autoThreshold: false })}>Show all</Button>}
       >
         No image is more like this than any other images are by chance.
       </Note>
     );
   }
-  if (mode === "words") {
+  if (mode === "keywords") {
     return (
       <Note
         icon="text"
         title="No description or tag has these words"
         actions={
-          modesFor(state, readsText).includes("look") && (
-            <Button icon="image" onClick={() => update({ mode: "look" })}>
+          availableModes(state, readsText).includes("vector") && (
+            <Button icon="image" onClick={() => update({ mode: "vector" })}>
               Look at the pictures instead
             </Button>
           )
@@ -104,12 +104,12 @@ export function NoResults({ state, search, mode, least, onLeast, update }: Props
       </Note>
     );
   }
-  if (state.group !== null) {
+  if (state.groupBy !== null) {
     return (
       <Note
         icon="filter"
-        title={`No image has “${state.group}”`}
-        actions={<Button onClick={() => update({ group: null, step: null })}>Do not group</Button>}
+        title={`No image has “${state.groupBy}”`}
+        actions={<Button onClick={() => update({ groupBy: null, groupStep: null })}>Do not group</Button>}
       >
         Grouping leaves out images without the field.
       </Note>

@@ -3,30 +3,30 @@ import { useLocation } from "wouter";
 import type { Hit } from "@/api/types";
 import { useSearchState, useViewed } from "@/query/use-search-state";
 import { SearchBox } from "@/search/search-box";
-import { Controls } from "@/search/ranking-controls";
+import { RankingControls } from "@/search/ranking-controls";
 import { useFeedback } from "@/query/use-feedback";
 import { type Mark, type Marking, markOf, NO_MARKS, withMark } from "@/query/feedback-marks";
 import { MarksStrip } from "@/search/marks-strip";
-import { modeOf, modesFor } from "@/query/search-mode";
+import { effectiveMode, availableModes } from "@/query/search-mode";
 import { ModeSwitch } from "@/search/mode-switch";
 import { NoResults } from "@/search/no-results";
-import { isSearchable, titleOf, withImage } from "@/query/query-parts";
+import { isSearchable, queryTitle, withImage } from "@/query/query-parts";
 import { useProgress } from "@/search/progress";
 import { QueryNotes } from "@/search/query-notes";
 import { QueryPreview } from "@/search/query-preview";
 import { Results } from "@/search/results";
 import { useSearch } from "@/query/use-search";
-import { scaleOf } from "@/query/score-scale";
-import { firstOf, picturesOf, sectionsOf } from "@/search/result-sections";
-import { Start } from "@/search/start-page";
-import { format, likeThis, type SearchState } from "@/query/search-state";
-import { strategyOf } from "@/query/strategy";
+import { scoreScale } from "@/query/score-scale";
+import { takeGroups, viewerPictures, buildSections } from "@/search/result-sections";
+import { StartPage } from "@/search/start-page";
+import { searchParams, similarUrl, type SearchState } from "@/query/search-state";
+import { effectiveStrategy } from "@/query/strategy";
 import { StrategyChoice } from "@/search/strategy-choice";
 import { Summary } from "@/search/summary";
-import { likelyOf } from "@/search/tail";
+import { likelyCount } from "@/search/tail";
 import { useReadsText } from "@/query/use-text-model";
 import { Button } from "@/ui/button";
-import { useResting, useTitle } from "@/ui/hooks";
+import { useDebouncedControl, useTitle } from "@/ui/hooks";
 import type { IconName } from "@/ui/icons";
 import type { MenuItem } from "@/ui/menu";
 import { LazyViewer } from "@/viewer/lazy-viewer";
@@ -35,50 +35,55 @@ export function SearchPage() {
   const [state, update] = useSearchState();
   const { open } = useViewed();
   const { parts } = state;
-  useTitle(titleOf(parts));
+  useTitle(queryTitle(parts));
 
   // These sliders act on what is there at once; the address bar follows when they rest.
-  const [count, setCount] = useResting(state.count, (rested) => update({ count: rested }));
-  const [least, setLeast] = useResting(state.least, (rested) => update({ least: rested }));
-  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
+  const [count, setCount] = useDebouncedControl(state.count, (rested) => update({ count: rested }));
+  const [threshold, setThreshold] = useDebouncedControl(state.threshold, (rested) =>
+    update({ threshold: rested }),
+  );
+  const [expanded, setExpanded] = useState<ReadonlySet<string>>(new Set());
 
   const known = useReadsText();
   const readsText = known ?? true;
-  const mode = modeOf(state, readsText);
-  const strategy = strategyOf(state, readsText);
-  const scale = scaleOf(mode, strategy);
+  const mode = effectiveMode(state, readsText);
+  const strategy = effectiveStrategy(state, readsText);
+  const scale = scoreScale(mode, strategy);
   const search = useSearch(state, known);
   const hits = search.data?.results;
   const { stale, note } = useProgress(search);
   const shown = useMemo(() => {
     // Other modes have other scores, which say nothing by themselves.
-    const all = mode !== "look" || state.auto || least === 0;
-    const enough = (hits ?? []).filter((hit) => all || hit.score >= least);
-    return firstOf(enough, count, state.group !== null);
-  }, [hits, mode, state.auto, state.group, least, count]);
+    const all = mode !== "vector" || state.autoThreshold || threshold === 0;
+    const enough = (hits ?? []).filter((hit) => all || hit.score >= threshold);
+    return takeGroups(enough, count, state.groupBy !== null);
+  }, [hits, mode, state.autoThreshold, state.groupBy, threshold, count]);
   // In groups the last one may hold the likeliest hit; there nothing is folded.
-  const likely = state.group === null ? likelyOf(shown) : shown.length;
+  const likely = state.groupBy === null ? likelyCount(shown) : shown.length;
   const query = JSON.stringify([parts, mode]);
   const [unfolded, setUnfolded] = useState("");
   const tailShown = unfolded === query;
-  const { group, step } = state;
-  const grouping = useMemo(() => (group === null ? null : { field: group, step }), [group, step]);
-  const sections = useMemo(
-    () => sectionsOf(tailShown ? shown : shown.slice(0, likely), grouping, opened),
-    [shown, likely, tailShown, grouping, opened],
+  const { groupBy, groupStep } = state;
+  const grouping = useMemo(
+    () => (groupBy === null ? null : { field: groupBy, step: groupStep }),
+    [groupBy, groupStep],
   );
-  const shareable = useTwins(state, hits);
+  const sections = useMemo(
+    () => buildSections(tailShown ? shown : shown.slice(0, likely), grouping, expanded),
+    [shown, likely, tailShown, grouping, expanded],
+  );
+  const shareable = useIndexedCopies(state, hits);
   const menuOf = useMenu(state, update);
-  const tell = useFeedback(parts, search.data?.query_id);
+  const sendFeedback = useFeedback(parts, search.data?.query_id);
   const onMark = (id: string, mark: Mark | null) => {
     update(withMark(state, id, mark));
-    tell(id, mark);
+    sendFeedback(id, mark);
   };
 
   if (parts.length === 0) {
     return (
       <>
-        <Start />
+        <StartPage />
         <LazyViewer pictures={[]} />
       </>
     );
@@ -97,15 +102,15 @@ export function SearchPage() {
         className="flex flex-col gap-5 lg:sticky lg:top-24 lg:max-h-[calc(100dvh-7rem)] lg:self-start lg:overflow-y-auto"
       >
         <QueryPreview parts={parts} fetched={search.data?.query_previews} />
-        <Controls
+        <RankingControls
           state={state}
           update={update}
           mode={mode}
           strategy={strategy}
           count={count}
           onCount={setCount}
-          least={least}
-          onLeast={setLeast}
+          threshold={threshold}
+          onThreshold={setThreshold}
           cut={search.data?.threshold}
         />
         {/* Says that there is more below; at the end there is nothing below it that it could cover. */}
@@ -119,19 +124,19 @@ export function SearchPage() {
           answer={search.data}
           scale={scale}
           shown={shown.length}
-          groups={state.group === null ? null : sections.length}
+          groups={state.groupBy === null ? null : sections.length}
           fetching={search.isFetching}
           stale={stale}
           note={note}
           shareable={shareable}
         >
           <MarksStrip
-            liked={state.liked}
-            disliked={state.disliked}
-            onTakeBack={(id) => onMark(id, null)}
+            positive={state.positive}
+            negative={state.negative}
+            onUndo={(id) => onMark(id, null)}
             onClear={() => {
               update(NO_MARKS);
-              for (const id of [...state.liked, ...state.disliked]) tell(id, null);
+              for (const id of [...state.positive, ...state.negative]) sendFeedback(id, null);
             }}
           >
             {strategy !== null && (
@@ -144,12 +149,14 @@ export function SearchPage() {
             <Results
               sections={sections}
               scale={scale}
-              // Words and a picture are never the same, so their cosines stay far from 1; "nearest" has no cosines.
-              bounded={mode === "look" && strategy !== "nearest" && parts.some(({ kind }) => kind !== "text")}
+              // Words and a picture are never the same, so their cosines stay far from 1; "best_score" has no cosines.
+              bounded={
+                mode === "vector" && strategy !== "best_score" && parts.some(({ kind }) => kind !== "text")
+              }
               marking={marking}
               menuOf={menuOf}
-              opened={opened}
-              onUnfold={(id) => setOpened((before) => toggled(before, id))}
+              expanded={expanded}
+              onExpand={(id) => setExpanded((before) => withToggled(before, id))}
               onOpen={open}
             />
             {likely < shown.length && (
@@ -167,18 +174,18 @@ export function SearchPage() {
             state={state}
             search={search}
             mode={mode}
-            least={least}
-            onLeast={setLeast}
+            threshold={threshold}
+            onThreshold={setThreshold}
             update={update}
           />
         )}
       </section>
-      <LazyViewer pictures={picturesOf(sections)} scale={scale} marking={marking} />
+      <LazyViewer pictures={viewerPictures(sections)} scale={scale} marking={marking} />
     </div>
   );
 }
 
-const toggled = (ids: ReadonlySet<string>, id: string): ReadonlySet<string> =>
+const withToggled = (ids: ReadonlySet<string>, id: string): ReadonlySet<string> =>
   ids.has(id) ? new Set([...ids].filter((other) => other !== id)) : new Set([...ids, id]);
 
 type Update = (change: Partial<SearchState>) => void;
@@ -191,11 +198,11 @@ function useMenu(state: SearchState, update: Update): (id: string) => MenuItem[]
     const weigh = (label: string, icon: IconName, weight: number): MenuItem[] => {
       const parts = withImage(state.parts, id, weight);
       // A model that reads no words cannot search for words and against an image.
-      const possible = isSearchable(parts) && modesFor({ ...state, parts }, readsText).length > 0;
+      const possible = isSearchable(parts) && availableModes({ ...state, parts }, readsText).length > 0;
       return possible ? [{ label, icon, run: () => update({ parts }) }] : [];
     };
     return [
-      { label: "Search with this only", icon: "search", run: () => navigate(likeThis(id)) },
+      { label: "Search with this only", icon: "search", run: () => navigate(similarUrl(id)) },
       ...weigh("Add to the search", "plus", 1),
       ...weigh("Not like this", "ban", -0.5),
     ];
@@ -206,23 +213,25 @@ function useMenu(state: SearchState, update: Update): (id: string) => MenuItem[]
  * An indexed image with the very same bytes makes the address one that works for others too: it is added as soon as it
  * is found. Returns whether the address works for others.
  */
-function useTwins(state: SearchState, hits: Hit[] | undefined): boolean {
+function useIndexedCopies(state: SearchState, hits: Hit[] | undefined): boolean {
   const { viewed } = useViewed();
   const { parts } = state;
   const known = useMemo(
     () =>
       parts.map((part) => {
-        const twin =
-          part.kind === "upload" && part.twin === null && hits?.find(({ sha256 }) => sha256 === part.key);
-        return twin ? { ...part, twin: twin.image_id } : part;
+        const copy =
+          part.kind === "upload" &&
+          part.indexedCopy === null &&
+          hits?.find(({ sha256 }) => sha256 === part.key);
+        return copy ? { ...part, indexedCopy: copy.image_id } : part;
       }),
     [parts, hits],
   );
   useEffect(() => {
     if (known.every((part, index) => part === parts[index])) return;
-    const address = format({ ...state, parts: known });
+    const address = searchParams({ ...state, parts: known });
     const view = viewed === null ? "" : `&view=${encodeURIComponent(viewed)}`;
     history.replaceState(history.state, "", `/${address}${view}`);
   }, [known, parts, state, viewed]);
-  return known.every((part) => part.kind !== "upload" || part.twin !== null);
+  return known.every((part) => part.kind !== "upload" || part.indexedCopy !== null);
 }

@@ -3,7 +3,7 @@ import { useObjectUrl } from "@/api/images";
 import { useImage } from "@/api/queries";
 import { bytes } from "@/format";
 import { fileOf, hostOf } from "@/query/query-parts";
-import { useUpload } from "@/search/parts-tray";
+import { useUpload } from "@/search/query-chips";
 import type { Part } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
 import { Thumbnail } from "@/ui/picture";

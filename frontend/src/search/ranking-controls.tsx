@@ -3,13 +3,13 @@ import { useFacets } from "@/api/queries";
 import type { Facet } from "@/api/types";
 import { percent } from "@/format";
 import type { Mode, Strategy } from "@/query/modes";
-import { describe } from "@/query/metadata-filter";
+import { describeRule } from "@/query/metadata-filter";
 import { FilterBuilder } from "@/search/filter-builder";
 import { groupings } from "@/query/grouping";
-import { COUNTS, type SearchState } from "@/query/search-state";
-import { canVary } from "@/query/strategy";
+import { COUNT_RANGE, type SearchState } from "@/query/search-state";
+import { supportsDiversity } from "@/query/strategy";
 import { Button } from "@/ui/button";
-import { useResting } from "@/ui/hooks";
+import { useDebouncedControl } from "@/ui/hooks";
 import { Icon } from "@/ui/icons";
 import { Slider } from "@/ui/slider";
 import { Toggle } from "@/ui/toggle";
@@ -23,14 +23,14 @@ interface Props {
   /** These two act on what is there at once. */
   count: number;
   onCount: (count: number) => void;
-  least: number;
-  onLeast: (least: number) => void;
+  threshold: number;
+  onThreshold: (threshold: number) => void;
   /** Where the server let the results end, if it was to. */
   cut: number | null | undefined;
 }
 
 /** What of the results is shown and how; on a phone behind a button, beside the results where there is room. */
-export function Controls(props: Props) {
+export function RankingControls(props: Props) {
   const { state, update } = props;
   const { rules } = state;
   const [open, setOpen] = useState(false);
@@ -44,7 +44,7 @@ export function Controls(props: Props) {
         </Button>
         {rules.map((rule, index) => (
           <span key={index} className="rounded-full bg-accent-soft px-3 py-1 text-sm text-accent">
-            {describe(rule)}
+            {describeRule(rule)}
           </span>
         ))}
       </div>
@@ -58,79 +58,89 @@ export function Controls(props: Props) {
             <FilterBuilder fields={fields} rules={rules} onChange={(changed) => update({ rules: changed })} />
           </section>
         )}
-        <HowMany {...props} />
-        <HowArranged {...props} fields={fields} />
+        <CountControls {...props} />
+        <ArrangeControls {...props} fields={fields} />
       </div>
     </>
   );
 }
 
-function HowMany({ state, update, mode, count, onCount, least, onLeast, cut }: Props) {
+function CountControls({ state, update, mode, count, onCount, threshold, onThreshold, cut }: Props) {
   const found = cut === undefined ? "" : cut === null ? "nothing to cut by" : cut.toFixed(2);
   return (
     <div className="card space-y-4 p-4">
       <Slider
-        label={state.group === null ? "Results" : "Groups"}
-        min={COUNTS.min}
-        max={COUNTS.max}
+        label={state.groupBy === null ? "Results" : "Groups"}
+        min={COUNT_RANGE.min}
+        max={COUNT_RANGE.max}
         step={1}
         value={count}
-        shown={`at most ${count}`}
+        valueText={`at most ${count}`}
         onChange={onCount}
       />
       {/* The scores of the other modes say nothing by themselves. */}
-      {mode === "look" && (
+      {mode === "vector" && (
         <>
           <Slider
             label="Least score"
             min={0}
             max={1}
             step={0.01}
-            value={state.auto ? (cut ?? 0) : least}
-            shown={state.auto ? found : least === 0 ? "any" : least.toFixed(2)}
-            disabled={state.auto}
-            onChange={onLeast}
+            value={state.autoThreshold ? (cut ?? 0) : threshold}
+            valueText={state.autoThreshold ? found : threshold === 0 ? "any" : threshold.toFixed(2)}
+            disabled={state.autoThreshold}
+            onChange={onThreshold}
           />
-          <Toggle label="Stop where scores drop" checked={state.auto} onChange={(auto) => update({ auto })} />
+          <Toggle
+            label="Stop where scores drop"
+            checked={state.autoThreshold}
+            onChange={(autoThreshold) => update({ autoThreshold })}
+          />
         </>
       )}
     </div>
   );
 }
 
-function HowArranged({ state, update, mode, strategy, fields }: Props & { fields: Facet[] }) {
-  const [variety, setVariety] = useResting(state.variety, (rested) => update({ variety: rested }));
+function ArrangeControls({ state, update, mode, strategy, fields }: Props & { fields: Facet[] }) {
+  const [diversity, setDiversity] = useDebouncedControl(state.diversity, (rested) =>
+    update({ diversity: rested }),
+  );
   const groups = groupings(fields);
-  const varied = canVary(strategy);
-  const others = state.group !== null && !groups.some(({ field }) => field === state.group);
+  const canDiversify = supportsDiversity(strategy);
+  const others = state.groupBy !== null && !groups.some(({ field }) => field === state.groupBy);
   return (
     <div className="card space-y-4 p-4">
-      {mode === "look" && (
+      {mode === "vector" && (
         <Slider
           label="Variety"
           min={0}
           max={1}
           step={0.05}
-          value={varied ? variety : 0}
-          shown={!varied ? "not with “Nearest”" : variety === 0 ? "none" : percent(variety)}
-          disabled={!varied}
-          onChange={setVariety}
+          value={canDiversify ? diversity : 0}
+          valueText={!canDiversify ? "not with “Nearest”" : diversity === 0 ? "none" : percent(diversity)}
+          disabled={!canDiversify}
+          onChange={setDiversity}
         />
       )}
-      <Toggle label="Fold near-duplicates" checked={state.fold} onChange={(fold) => update({ fold })} />
+      <Toggle
+        label="Fold near-duplicates"
+        checked={state.collapseDuplicates}
+        onChange={(collapseDuplicates) => update({ collapseDuplicates })}
+      />
       {(groups.length > 0 || others) && (
         <label className="flex items-center justify-between gap-3 text-sm">
           <span className="shrink-0">Group by</span>
           <select
             className="field max-w-40 min-w-0"
-            value={state.group ?? ""}
+            value={state.groupBy ?? ""}
             onChange={({ target: { value } }) => {
-              const step = groups.find(({ field }) => field === value)?.step ?? null;
-              update({ group: value || null, step });
+              const groupStep = groups.find(({ field }) => field === value)?.step ?? null;
+              update({ groupBy: value || null, groupStep });
             }}
           >
             <option value="">nothing</option>
-            {others && <option value={state.group ?? ""}>{state.group}</option>}
+            {others && <option value={state.groupBy ?? ""}>{state.groupBy}</option>}
             {groups.map(({ field }) => (
               <option key={field} value={field}>
                 {field}

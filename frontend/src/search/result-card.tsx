@@ -2,9 +2,9 @@ import type { MouseEvent } from "react";
 import type { Hit } from "@/api/types";
 import { percent, plural, shortName } from "@/format";
 import type { Mark } from "@/query/feedback-marks";
-import type { Scale } from "@/query/score-scale";
+import type { ScoreScale } from "@/query/score-scale";
 import type { Entry } from "@/search/result-sections";
-import { Thumbs } from "@/query/thumb-buttons";
+import { ThumbButtons } from "@/query/thumb-buttons";
 import { Icon } from "@/ui/icons";
 import { Menu, type MenuItem } from "@/ui/menu";
 import { Thumbnail } from "@/ui/picture";
@@ -19,9 +19,9 @@ export function heightBelow(hit: Hit, coarsePointer: boolean): number {
 
 export interface CardProps {
   entry: Entry;
-  scale: Scale;
+  scale: ScoreScale;
   /** The score of a full bar; where that is not 1 by itself, a confidence says more. */
-  full: number;
+  maxScore: number;
   href: string;
   /** One card is in the tab order, and so are its buttons. */
   tabIndex: number;
@@ -31,14 +31,14 @@ export interface CardProps {
   onFocus: () => void;
   onOpen: (id: string) => void;
   /** Whether those that are nearly the same are shown behind it. */
-  unfolded: boolean;
-  onUnfold: () => void;
-  hold: (element: HTMLAnchorElement | null) => void;
+  expanded: boolean;
+  onExpand: () => void;
+  itemRef: (element: HTMLAnchorElement | null) => void;
 }
 
 /** One result: the picture, what is known of it, and what can be said of it. */
-export function Card(props: CardProps) {
-  const { entry, scale, full, href, tabIndex, onFocus, onOpen, hold } = props;
+export function ResultCard(props: CardProps) {
+  const { entry, scale, maxScore, href, tabIndex, onFocus, onOpen, itemRef } = props;
   const { hit, rank } = entry;
   const description = descriptionOf(hit.metadata);
   const open = (event: MouseEvent) => {
@@ -50,7 +50,7 @@ export function Card(props: CardProps) {
   return (
     <div className="group flex h-full flex-col">
       <a
-        ref={hold}
+        ref={itemRef}
         href={href}
         tabIndex={tabIndex}
         onFocus={onFocus}
@@ -88,7 +88,7 @@ export function Card(props: CardProps) {
             <span className="text-muted">nearly the same</span>
           ) : (
             <span className="flex items-center gap-2">
-              <ScoreBar value={full === 1 ? hit.score : (hit.confidence ?? hit.score / full)} />
+              <ScoreBar value={maxScore === 1 ? hit.score : (hit.confidence ?? hit.score / maxScore)} />
               {hit.confidence !== null && (
                 <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
                   <span className="sr-only">, </span>
@@ -108,28 +108,28 @@ export function Card(props: CardProps) {
           </span>
         )}
       </a>
-      <Alike {...props} />
-      <Actions {...props} raised={description !== null} />
+      <DuplicatesBadge {...props} />
+      <Actions {...props} aboveDescription={description !== null} />
     </div>
   );
 }
 
 /** How many images are nearly the same as this one; shows them behind it. */
-function Alike({ entry: { hit, rank }, tabIndex, onFocus, unfolded, onUnfold }: CardProps) {
+function DuplicatesBadge({ entry: { hit, rank }, tabIndex, onFocus, expanded, onExpand }: CardProps) {
   const count = hit.duplicates.length;
   if (rank === null || count === 0) return null;
   return (
     <button
       type="button"
-      aria-expanded={unfolded}
+      aria-expanded={expanded}
       tabIndex={tabIndex}
       onFocus={onFocus}
-      onClick={onUnfold}
+      onClick={onExpand}
       className="group/alike absolute top-0 right-0 flex items-center p-2 pointer-coarse:min-h-11 focus-visible:outline-none"
     >
       <span className="flex items-center gap-1.5 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums transition-colors group-hover/alike:bg-black/85 group-focus-visible/alike:outline-2 group-focus-visible/alike:outline-white">
         <Icon name="copies" className="size-3.5" />
-        {unfolded ? "fold" : `+${count} alike`}
+        {expanded ? "fold" : `+${count} alike`}
         <span className="sr-only">
           : {plural(count, "image")} nearly the same as {shortName(hit.image_id)}
         </span>
@@ -146,22 +146,22 @@ function Actions({
   menu,
   onMark,
   onFocus,
-  raised,
-}: CardProps & { raised: boolean }) {
+  aboveDescription,
+}: CardProps & { aboveDescription: boolean }) {
   const name = shortName(hit.image_id);
   return (
     <div
       className={`flex items-center pointer-coarse:h-11 pointer-coarse:justify-between pointer-fine:absolute pointer-fine:right-2 pointer-fine:gap-0.5 pointer-fine:rounded-full pointer-fine:bg-black/65 pointer-fine:p-0.5 pointer-fine:transition-opacity pointer-fine:group-hover:opacity-100 pointer-fine:focus-within:opacity-100 ${
-        raised ? "pointer-fine:bottom-[5.5rem]" : "pointer-fine:bottom-[3.25rem]"
+        aboveDescription ? "pointer-fine:bottom-[5.5rem]" : "pointer-fine:bottom-[3.25rem]"
       } ${mark === null ? "pointer-fine:opacity-0" : ""}`}
     >
-      <Thumbs
+      <ThumbButtons
         name={name}
         mark={mark}
         onMark={onMark}
         tabIndex={tabIndex}
         onFocus={onFocus}
-        look={(pressed) => `${BUTTON} ${pressed ? "bg-accent text-on-accent" : PLAIN}`}
+        buttonClass={(pressed) => `${BUTTON} ${pressed ? "bg-accent text-on-accent" : PLAIN}`}
       />
       <Menu
         label={`What to do with ${name}`}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Hit } from "@/api/types";
-import { firstOf, picturesOf, sectionsOf } from "@/search/result-sections";
+import { takeGroups, viewerPictures, buildSections } from "@/search/result-sections";
 
 const hit = (id: string, more: Partial<Hit> = {}): Hit => ({
   image_id: id,
@@ -15,30 +15,30 @@ const hit = (id: string, more: Partial<Hit> = {}): Hit => ({
   ...more,
 });
 
-const ids = (sections: ReturnType<typeof sectionsOf>) =>
+const ids = (sections: ReturnType<typeof buildSections>) =>
   sections.map(({ title, entries }) => [title, entries.map(({ hit: { image_id } }) => image_id)]);
 
 describe("the results as they are shown", () => {
   it("are one section without a title where they are not grouped", () => {
-    const sections = sectionsOf([hit("a"), hit("b")], null, new Set());
+    const sections = buildSections([hit("a"), hit("b")], null, new Set());
     expect(ids(sections)).toEqual([[null, ["a", "b"]]]);
     expect(sections[0]?.entries.map(({ rank }) => rank)).toEqual([1, 2]);
   });
 
   it("have behind an opened hit those that are nearly the same, of which nothing else is known", () => {
     const hits = [hit("a", { duplicates: ["a1", "a2"] }), hit("b", { duplicates: ["b1"] })];
-    const sections = sectionsOf(hits, null, new Set(["a"]));
+    const sections = buildSections(hits, null, new Set(["a"]));
     expect(ids(sections)).toEqual([[null, ["a", "a1", "a2", "b"]]]);
     expect(sections[0]?.entries[1]).toMatchObject({
       rank: null,
       hit: { width: 4, height: 3, sha256: "", metadata: null, confidence: null, duplicates: [] },
     });
-    expect(picturesOf(sections).map(({ score }) => score)).toEqual([0.5, undefined, undefined, 0.5]);
+    expect(viewerPictures(sections).map(({ score }) => score)).toEqual([0.5, undefined, undefined, 0.5]);
   });
 
   it("stand under what they have in common where they are grouped", () => {
     const hits = [hit("a", { group: "cat" }), hit("b", { group: "cat" }), hit("c", { group: true })];
-    expect(ids(sectionsOf(hits, { field: "species", step: null }, new Set()))).toEqual([
+    expect(ids(buildSections(hits, { field: "species", step: null }, new Set()))).toEqual([
       ["cat", ["a", "b"]],
       ["species: yes", ["c"]],
     ]);
@@ -46,12 +46,12 @@ describe("the results as they are shown", () => {
 
   it("are leafed through once each", () => {
     const hits = [hit("a", { group: "cat" }), hit("a", { group: "pet" })];
-    expect(picturesOf(sectionsOf(hits, { field: "tags", step: null }, new Set()))).toHaveLength(1);
+    expect(viewerPictures(buildSections(hits, { field: "tags", step: null }, new Set()))).toHaveLength(1);
   });
 
   it("are the first so many hits, or groups", () => {
     const hits = [hit("a", { group: 1 }), hit("b", { group: 1 }), hit("c", { group: 2 })];
-    expect(firstOf(hits, 1, false).map(({ image_id }) => image_id)).toEqual(["a"]);
-    expect(firstOf(hits, 1, true).map(({ image_id }) => image_id)).toEqual(["a", "b"]);
+    expect(takeGroups(hits, 1, false).map(({ image_id }) => image_id)).toEqual(["a"]);
+    expect(takeGroups(hits, 1, true).map(({ image_id }) => image_id)).toEqual(["a", "b"]);
   });
 });

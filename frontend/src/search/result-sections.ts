@@ -1,5 +1,5 @@
 import type { Hit, Picture } from "@/api/types";
-import { type Grouping, titleOf } from "@/query/grouping";
+import { type Grouping, groupTitle } from "@/query/grouping";
 
 /** One place in the results: a hit, or one of the images that are nearly the same as the hit before it. */
 export interface Entry {
@@ -15,21 +15,25 @@ export interface Section {
 }
 
 /** The results in the order in which they are shown; behind an opened hit come those that are nearly the same. */
-export function sectionsOf(hits: Hit[], grouping: Grouping | null, opened: ReadonlySet<string>): Section[] {
+export function buildSections(
+  hits: Hit[],
+  grouping: Grouping | null,
+  opened: ReadonlySet<string>,
+): Section[] {
   const sections: Section[] = [];
   hits.forEach((hit, index) => {
-    const title = grouping === null ? null : titleOf(grouping, hit.group);
+    const title = grouping === null ? null : groupTitle(grouping, hit.group);
     let section = sections.at(-1);
     if (section?.title !== title) sections.push((section = { title, entries: [] }));
     section.entries.push({ hit, rank: index + 1 });
     if (!opened.has(hit.image_id)) return;
-    section.entries.push(...hit.duplicates.map((id) => ({ hit: alike(hit, id), rank: null })));
+    section.entries.push(...hit.duplicates.map((id) => ({ hit: duplicateOf(hit, id), rank: null })));
   });
   return sections;
 }
 
 /** What is known of an image of which only the id came: that it is nearly the same as a hit. */
-const alike = (hit: Hit, id: string): Hit => ({
+const duplicateOf = (hit: Hit, id: string): Hit => ({
   ...hit,
   image_id: id,
   sha256: "",
@@ -39,14 +43,14 @@ const alike = (hit: Hit, id: string): Hit => ({
 });
 
 /** The first so many groups, or hits where there are no groups. */
-export function firstOf(hits: Hit[], count: number, grouped: boolean): Hit[] {
+export function takeGroups(hits: Hit[], count: number, grouped: boolean): Hit[] {
   if (!grouped) return hits.slice(0, count);
   const groups = [...new Set(hits.map(({ group }) => group))].slice(0, count);
   return hits.filter(({ group }) => groups.includes(group));
 }
 
 /** What one leafs through: each image once, with its score where it has one of its own. */
-export function picturesOf(sections: Section[]): (Picture & { score?: number })[] {
+export function viewerPictures(sections: Section[]): (Picture & { score?: number })[] {
   const pictures = new Map<string, Picture & { score?: number }>();
   for (const { hit, rank } of sections.flatMap(({ entries }) => entries)) {
     const { image_id, sha256, width, height, score } = hit;

@@ -1,16 +1,16 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useViewed } from "@/query/use-search-state";
-import { Card, heightBelow } from "@/search/result-card";
-import { MARK_KEYS, type Marking, toggled } from "@/query/feedback-marks";
-import type { Scale } from "@/query/score-scale";
+import { ResultCard, heightBelow } from "@/search/result-card";
+import { MARK_KEYS, type Marking, nextMark } from "@/query/feedback-marks";
+import type { ScoreScale } from "@/query/score-scale";
 import type { Entry, Section } from "@/search/result-sections";
 import { useCoarsePointer, useWidth } from "@/ui/hooks";
 import { type Box, columnsFor, type Direction, masonry, neighbour } from "@/ui/layout";
 import type { MenuItem } from "@/ui/menu";
 
 const HEADING = 44;
-const BETWEEN = 28;
+const SECTION_GAP = 28;
 const ARROWS: Record<string, Direction> = {
   ArrowLeft: "left",
   ArrowRight: "right",
@@ -21,15 +21,15 @@ const ARROWS: Record<string, Direction> = {
 interface Props {
   sections: Section[];
   /** What the scores are. */
-  scale: Scale;
+  scale: ScoreScale;
   /** Whether 1 is the best score there can be; else the best there is measures the others. */
   bounded: boolean;
   marking: Marking;
   menuOf: (id: string) => MenuItem[];
   onOpen: (id: string) => void;
   /** Hits behind which those that are nearly the same are shown. */
-  opened: ReadonlySet<string>;
-  onUnfold: (id: string) => void;
+  expanded: ReadonlySet<string>;
+  onExpand: (id: string) => void;
 }
 
 /**
@@ -43,8 +43,8 @@ export function Results({
   marking: { markOf, onMark },
   menuOf,
   onOpen,
-  opened,
-  onUnfold,
+  expanded,
+  onExpand,
 }: Props) {
   const [measure, width] = useWidth();
   const [active, setActive] = useState(0);
@@ -57,9 +57,9 @@ export function Results({
     [sections, width, coarse],
   );
   const entries = useMemo(() => sections.flatMap((section) => section.entries), [sections]);
-  const full = bounded ? 1 : Math.max(Number.EPSILON, ...entries.map(({ hit }) => hit.score));
+  const maxScore = bounded ? 1 : Math.max(Number.EPSILON, ...entries.map(({ hit }) => hit.score));
   const current = Math.min(active, Math.max(0, entries.length - 1));
-  const watchFocus = useKeptFocus(entries, () => items.current.get(current)?.focus());
+  const watchFocus = useRestoreFocus(entries, () => items.current.get(current)?.focus());
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -67,7 +67,7 @@ export function Results({
     const mark = MARK_KEYS[event.key];
     if (mark && here) {
       event.preventDefault();
-      onMark(here.hit.image_id, toggled(markOf(here.hit.image_id), mark));
+      onMark(here.hit.image_id, nextMark(markOf(here.hit.image_id), mark));
       return;
     }
     const direction = ARROWS[event.key];
@@ -122,10 +122,10 @@ export function Results({
                         animationDelay: `${Math.min(index * 18, 360)}ms`,
                       }}
                     >
-                      <Card
+                      <ResultCard
                         entry={entry}
                         scale={scale}
-                        full={full}
+                        maxScore={maxScore}
                         href={hrefOf(id)}
                         tabIndex={index === current ? 0 : -1}
                         mark={markOf(id)}
@@ -133,9 +133,9 @@ export function Results({
                         onMark={(mark) => onMark(id, mark)}
                         onFocus={() => setActive(index)}
                         onOpen={onOpen}
-                        unfolded={opened.has(id)}
-                        onUnfold={() => onUnfold(id)}
-                        hold={(element) => {
+                        expanded={expanded.has(id)}
+                        onExpand={() => onExpand(id)}
+                        itemRef={(element) => {
                           if (element) items.current.set(index, element);
                           else items.current.delete(index);
                         }}
@@ -153,7 +153,7 @@ export function Results({
 }
 
 /** Where the results will be. */
-export function Placeholders() {
+export function ResultPlaceholders() {
   const [measure, width] = useWidth();
   const shapes = Array.from({ length: 3 * columnsFor(width) }, (_, i) => ({
     width: 4 + (i % 3),
@@ -191,7 +191,7 @@ function arrange(sections: Section[], width: number, coarse: boolean) {
   const boxes: Box[] = [];
   let top = 0;
   for (const section of sections) {
-    if (placed.length > 0) top += BETWEEN;
+    if (placed.length > 0) top += SECTION_GAP;
     placed.push({ section, top, first: boxes.length });
     if (section.title !== null) top += HEADING;
     const shapes = section.entries.map(({ hit }) => ({
@@ -210,7 +210,7 @@ function arrange(sections: Section[], width: number, coarse: boolean) {
  * A result that the keyboard is on may leave when it is marked, here or in the viewer, which closes later; then the one
  * in its place has the focus.
  */
-function useKeptFocus(entries: Entry[], restore: () => void) {
+function useRestoreFocus(entries: Entry[], restore: () => void) {
   const inside = useRef(false);
   const { viewed } = useViewed();
   useEffect(() => {

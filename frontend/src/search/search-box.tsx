@@ -2,9 +2,9 @@ import { type SyntheticEvent, useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import type { SearchAnswer } from "@/api/types";
 import { NO_MARKS } from "@/query/feedback-marks";
-import { entered, readTyped, wordsOf } from "@/query/query-parts";
-import { PartsTray } from "@/search/parts-tray";
-import { PickIcons } from "@/search/image-picker";
+import { queryFromText, readTyped, wordsOf } from "@/query/query-parts";
+import { QueryChips } from "@/search/query-chips";
+import { ImagePickerIcons } from "@/search/image-picker";
 import type { Part, SearchState } from "@/query/search-state";
 import { TypedHint } from "@/search/query-notes";
 import { useReadsText } from "@/query/use-text-model";
@@ -33,7 +33,7 @@ export function SearchBox({ state, update, answer }: Props) {
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (typed.trim() === "" && words === "") return;
-    const next = entered(parts, typed);
+    const next = queryFromText(parts, typed);
     // What was said of the results of another search is about that.
     if (next.length === 0) navigate("/");
     else update({ parts: next, ...NO_MARKS });
@@ -70,7 +70,7 @@ export function SearchBox({ state, update, answer }: Props) {
               }}
             />
           )}
-          {parts.length > 0 && <PickIcons />}
+          {parts.length > 0 && <ImagePickerIcons />}
           <button
             type="submit"
             aria-label={urls.length > 0 ? "Search with this picture" : "Search"}
@@ -79,7 +79,7 @@ export function SearchBox({ state, update, answer }: Props) {
             <Icon name="go" />
           </button>
         </div>
-        <PartsTray parts={parts} answer={answer} filtered={state.rules.length > 0} onChange={change} />
+        <QueryChips parts={parts} answer={answer} filtered={state.rules.length > 0} onChange={change} />
       </form>
       {typed !== words && <TypedHint typed={typed} />}
     </div>

@@ -3,8 +3,8 @@ import { useNewest, useStats } from "@/api/queries";
 import { plural } from "@/format";
 import { useSearchState } from "@/query/use-search-state";
 import { SearchBox } from "@/search/search-box";
-import { PickButtons } from "@/search/image-picker";
-import { likeThis } from "@/query/search-state";
+import { ImagePickerButtons } from "@/search/image-picker";
+import { similarUrl } from "@/query/search-state";
 import { buttonClass } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
@@ -12,7 +12,7 @@ import { shortcutKey } from "@/ui/keys";
 import { ratioOf } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
 
-export function Start() {
+export function StartPage() {
   const [state, update] = useSearchState();
   const stats = useStats();
   const newest = useNewest(18);
@@ -35,9 +35,9 @@ export function Start() {
           <SearchBox state={state} update={update} />
         </div>
         <div className="mt-4 rounded-[2rem] border-2 border-dashed border-line bg-surface px-6 py-8 transition-colors hover:border-accent sm:py-10">
-          <Stack />
+          <Illustration />
           <div className="mt-6 flex flex-wrap justify-center gap-2">
-            <PickButtons />
+            <ImagePickerButtons />
           </div>
           <p className="mt-4 text-sm text-muted pointer-coarse:hidden">
             or drop one anywhere on this page, or paste it with <Key>{shortcutKey(navigator.userAgent)}</Key>{" "}
@@ -71,7 +71,7 @@ export function Start() {
                 style={{ aspectRatio: ratioOf(image) }}
               >
                 <Link
-                  href={likeThis(image.image_id)}
+                  href={similarUrl(image.image_id)}
                   aria-label={`More like ${image.image_id}`}
                   title={image.image_id}
                   className="absolute inset-0 overflow-hidden rounded-2xl transition-transform duration-300 hover:-translate-y-1"
@@ -88,7 +88,7 @@ export function Start() {
 }
 
 /** Three overlapping cards: what this is about, without a word. */
-function Stack() {
+function Illustration() {
   return (
     <svg viewBox="0 0 160 96" className="mx-auto h-24" aria-hidden>
       <g className="fill-accent-soft stroke-accent" strokeWidth="2">

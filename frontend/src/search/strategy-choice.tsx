@@ -1,13 +1,16 @@
 import { STRATEGIES, type Strategy } from "@/query/modes";
 import type { SearchState } from "@/query/search-state";
-import { strategiesFor } from "@/query/strategy";
+import { availableStrategies } from "@/query/strategy";
 import { Choice } from "@/ui/choice";
 
-const WORDS: Record<Strategy, { label: string; hint: string }> = {
-  blend: { label: "Blend", hint: "Heads for the middle of all you like, away from what you do not" },
-  nudge: { label: "Nudge", hint: "Keeps to the search, and leans towards what you like" },
-  nearest: { label: "Nearest", hint: "Judges each image by the one picture that it is nearest to" },
-  tally: { label: "Tally", hint: "Every mark counts as much as the search: likes add, dislikes take away" },
+const LABELS: Record<Strategy, { label: string; hint: string }> = {
+  average: { label: "Blend", hint: "Heads for the middle of all you like, away from what you do not" },
+  relevance_feedback: { label: "Nudge", hint: "Keeps to the search, and leans towards what you like" },
+  best_score: { label: "Nearest", hint: "Judges each image by the one picture that it is nearest to" },
+  sum_scores: {
+    label: "Tally",
+    hint: "Every mark counts as much as the search: likes add, dislikes take away",
+  },
 };
 
 interface Props {
@@ -20,7 +23,7 @@ interface Props {
 
 /** How marks shape the ranking. */
 export function StrategyChoice({ state, strategy, readsText, update }: Props) {
-  const possible = strategiesFor(state, readsText);
+  const possible = availableStrategies(state, readsText);
   return (
     <Choice
       label="Marks"
@@ -28,7 +31,7 @@ export function StrategyChoice({ state, strategy, readsText, update }: Props) {
       value={strategy}
       options={STRATEGIES.map((value) => {
         const can = possible.includes(value);
-        const { label, hint } = WORDS[value];
+        const { label, hint } = LABELS[value];
         return {
           value,
           label,

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { SearchAnswer } from "@/api/types";
 import { milliseconds, plural } from "@/format";
-import type { Scale } from "@/query/score-scale";
+import type { ScoreScale } from "@/query/score-scale";
 import { useToast } from "@/ui/toasts";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
@@ -9,7 +9,7 @@ import { Icon } from "@/ui/icons";
 interface Props {
   answer: SearchAnswer | undefined;
   /** What the scores are. */
-  scale: Scale;
+  scale: ScoreScale;
   shown: number;
   /** How many groups they are in; null where they are not grouped. */
   groups: number | null;

@@ -11,7 +11,7 @@ const SHORTEST_TAIL = 3;
  * How many of the hits, best first, to show before the fold: all but the tail of those that are probably not what was
  * meant. Hits without a confidence are never folded.
  */
-export function likelyOf(hits: Pick<Hit, "confidence">[]): number {
+export function likelyCount(hits: Pick<Hit, "confidence">[]): number {
   // By hand: a browser of 2021 has no findLastIndex.
   let shown = hits.length;
   while (shown > AT_LEAST && (hits[shown - 1]?.confidence ?? 1) < LIKELY) shown -= 1;

@@ -1,6 +1,6 @@
 import { Component, type ReactNode, useEffect, useState } from "react";
 import { useHealth } from "@/api/connection";
-import { textOf } from "@/api/problem";
+import { errorText } from "@/api/problem";
 import { isChunkFailure, reloadOnce } from "@/shell/chunk-failures";
 import { Button } from "@/ui/button";
 import { Note } from "@/ui/notes";
@@ -48,7 +48,7 @@ function Broken({ error }: { error: unknown }) {
           </Button>
         }
       >
-        {textOf(error)}
+        {errorText(error)}
       </Note>
     </div>
   );

@@ -47,7 +47,7 @@ export default function KeyDialog() {
                 The server does not accept this key.
               </p>
             )}
-            <Button type="submit" look="primary" className="w-full">
+            <Button type="submit" variant="primary" className="w-full">
               Continue
             </Button>
           </form>

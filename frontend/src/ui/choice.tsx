@@ -20,7 +20,7 @@ interface Props<T extends string> {
 
 /** In pixels; w-80 below. */
 const WIDTH = 320;
-const EDGE = 8;
+const EDGE_MARGIN = 8;
 
 /**
  * One of a few that want explaining: a button that says what is chosen and opens the choice below it. It stays open
@@ -37,7 +37,7 @@ export function Choice<T extends string>({ label, title, value, options, onChang
     if (event.newState !== "open" || !button.current || !list.current) return;
     const { left, bottom } = button.current.getBoundingClientRect();
     // Placed on the page, with which it scrolls, and within the window in any case.
-    list.current.style.left = `${Math.max(EDGE, Math.min(left, document.body.clientWidth - WIDTH - EDGE)) + scrollX}px`;
+    list.current.style.left = `${Math.max(EDGE_MARGIN, Math.min(left, document.body.clientWidth - WIDTH - EDGE_MARGIN)) + scrollX}px`;
     list.current.style.top = `${bottom + 6 + scrollY}px`;
   };
   const toggled = (event: ToggleEvent) => {

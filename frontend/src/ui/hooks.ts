@@ -15,7 +15,7 @@ export function useWidth(): [RefCallback<HTMLElement>, number] {
 }
 
 /** The value once it has been the same for a while. */
-export function useSettled<T>(value: T, delayMs: number): T {
+export function useDebounced<T>(value: T, delayMs: number): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {
     const timer = setTimeout(() => setSettled(value), delayMs);
@@ -25,10 +25,10 @@ export function useSettled<T>(value: T, delayMs: number): T {
 }
 
 /** A value that a slider changes at once, and that is handed on when it rests. */
-export function useResting<T>(value: T, onRest: (value: T) => void): [T, (value: T) => void] {
+export function useDebouncedControl<T>(value: T, onRest: (value: T) => void): [T, (value: T) => void] {
   const [current, setCurrent] = useState(value);
   useEffect(() => setCurrent(value), [value]);
-  const settled = useSettled(current, 300);
+  const settled = useDebounced(current, 300);
   useEffect(() => {
     if (settled !== value) onRest(settled);
     // Only when the slider has moved: not because the value has been changed by something else.

@@ -14,7 +14,7 @@ interface Props {
   tabIndex: number;
 }
 
-const EDGE = 8;
+const EDGE_MARGIN = 8;
 
 /** A button that opens a list of things to do. The browser's own popover: above everything, and closed by Escape. */
 export function Menu({ label, items, className, tabIndex }: Props) {
@@ -27,8 +27,8 @@ export function Menu({ label, items, className, tabIndex }: Props) {
     if (event.newState !== "open" || !button.current || !list.current) return;
     const { top, right } = button.current.getBoundingClientRect();
     // Above the button, its right edge with the button's, and within the window in any case.
-    list.current.style.right = `${Math.min(innerWidth - right, innerWidth - WIDTH - EDGE)}px`;
-    list.current.style.bottom = `${Math.max(EDGE, Math.min(innerHeight - top + 4, innerHeight - 44 * items.length - 80))}px`;
+    list.current.style.right = `${Math.min(innerWidth - right, innerWidth - WIDTH - EDGE_MARGIN)}px`;
+    list.current.style.bottom = `${Math.max(EDGE_MARGIN, Math.min(innerHeight - top + 4, innerHeight - 44 * items.length - 80))}px`;
   };
   const toggled = (event: ToggleEvent) => {
     setOpen(event.newState === "open");

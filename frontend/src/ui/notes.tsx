@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { mayPass, Problem, textOf, Unreachable } from "@/api/problem";
+import { isRetryable, Problem, errorText, Unreachable } from "@/api/problem";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
 
@@ -60,7 +60,7 @@ export function Failure({
         title={title}
         actions={
           <>
-            {onRetry && mayPass(error) && (
+            {onRetry && isRetryable(error) && (
               <Button icon="retry" onClick={onRetry}>
                 Try again
               </Button>
@@ -69,7 +69,7 @@ export function Failure({
           </>
         }
       >
-        {textOf(error)}
+        {errorText(error)}
       </Note>
     </div>
   );

@@ -3,7 +3,7 @@ import { type CSSProperties, useId } from "react";
 interface Props {
   label: string;
   value: number;
-  shown: string;
+  valueText: string;
   min: number;
   max: number;
   step: number;
@@ -11,7 +11,7 @@ interface Props {
   onChange: (value: number) => void;
 }
 
-export function Slider({ label, value, shown, min, max, step, disabled = false, onChange }: Props) {
+export function Slider({ label, value, valueText, min, max, step, disabled = false, onChange }: Props) {
   const id = useId();
   const filled = { "--filled": `${((value - min) / (max - min)) * 100}%` } as CSSProperties;
   return (
@@ -21,7 +21,7 @@ export function Slider({ label, value, shown, min, max, step, disabled = false, 
           {label}
         </label>
         <output htmlFor={id} className="font-medium tabular-nums">
-          {shown}
+          {valueText}
         </output>
       </div>
       <input
@@ -34,7 +34,7 @@ export function Slider({ label, value, shown, min, max, step, disabled = false, 
         step={step}
         value={value}
         disabled={disabled}
-        aria-valuetext={shown}
+        aria-valuetext={valueText}
         onChange={(event) => onChange(event.target.valueAsNumber)}
       />
     </div>

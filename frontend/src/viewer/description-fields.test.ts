@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Metadata } from "@/api/types";
-import { joinWords, readTags, splitWords, writeTags } from "@/viewer/description-fields";
+import { joinDescription, readTags, splitDescription, writeTags } from "@/viewer/description-fields";
 
 describe("the words of an image", () => {
   it("are its description and tags, apart from the other fields", () => {
     const metadata = { year: 2020, description: "A cat.", tags: ["cat", "red sofa"] };
-    const { words, others } = splitWords(metadata);
+    const { words, others } = splitDescription(metadata);
     expect(words).toEqual({ description: "A cat.", tags: ["cat", "red sofa"] });
     expect(others).toEqual({ year: 2020 });
-    expect(joinWords(words, others)).toEqual(metadata);
+    expect(joinDescription(words, others)).toEqual(metadata);
   });
 
   const others: Metadata[] = [
@@ -19,11 +19,11 @@ describe("the words of an image", () => {
     { tags: [" a"] },
   ];
   it.each(others)("are no fields of another shape: %j", (metadata) => {
-    expect(splitWords(metadata)).toEqual({ words: { description: "", tags: [] }, others: metadata });
+    expect(splitDescription(metadata)).toEqual({ words: { description: "", tags: [] }, others: metadata });
   });
 
   it("are not there where nothing is said", () => {
-    expect(joinWords({ description: " ", tags: [] }, { year: 1 })).toEqual({ year: 1 });
+    expect(joinDescription({ description: " ", tags: [] }, { year: 1 })).toEqual({ year: 1 });
   });
 
   it("come back from a line of tags", () => {

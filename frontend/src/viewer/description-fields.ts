@@ -1,7 +1,7 @@
 import type { Json, Metadata } from "@/api/types";
 
 /** What is said of an image in words: by convention two fields of its metadata, which keywords search. */
-export interface Words {
+export interface DescriptionFields {
   description: string;
   tags: string[];
 }
@@ -9,9 +9,9 @@ export interface Words {
 const isText = (value: Json | undefined): value is string => typeof value === "string";
 
 /** The words of an image's metadata, and the fields that are none: a "tags" of another shape is a field like any other. */
-export function splitWords(metadata: Metadata): { words: Words; others: Metadata } {
+export function splitDescription(metadata: Metadata): { words: DescriptionFields; others: Metadata } {
   const { description, tags, ...others } = metadata;
-  const words: Words = { description: "", tags: [] };
+  const words: DescriptionFields = { description: "", tags: [] };
   if (isText(description)) words.description = description;
   else if (description !== undefined) others["description"] = description;
   if (Array.isArray(tags) && tags.every((tag) => isText(tag) && isTag(tag))) words.tags = tags as string[];
@@ -30,7 +30,7 @@ export function readTags(line: string): string[] {
 }
 
 /** The metadata with the words in it; without any, the fields are not there. */
-export function joinWords({ description, tags }: Words, others: Metadata): Metadata {
+export function joinDescription({ description, tags }: DescriptionFields, others: Metadata): Metadata {
   return {
     ...others,
     ...(description.trim() !== "" && { description: description.trim() }),

@@ -1,12 +1,12 @@
 import { Link } from "wouter";
 import type { Tagging } from "@/api/types";
 import { percent } from "@/format";
-import { taggedWith } from "@/query/search-state";
+import { tagSearchUrl } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
-import type { Words } from "@/viewer/description-fields";
+import type { DescriptionFields } from "@/viewer/description-fields";
 
 /** What is said of an image: its description, and its tags, each of which leads to others that have it. */
-export function Said({ words, tagging }: { words: Words; tagging: Tagging | null }) {
+export function Description({ words, tagging }: { words: DescriptionFields; tagging: Tagging | null }) {
   const { description, tags } = words;
   const found = (field: string) => tagging?.filled.includes(field) ?? false;
   return (
@@ -52,7 +52,7 @@ function Tag({ tag, found, confidence }: TagProps) {
   const sure = confidence === undefined ? "" : `, ${percent(confidence)} sure`;
   return (
     <Link
-      href={taggedWith(tag)}
+      href={tagSearchUrl(tag)}
       title={found ? `Found by a model${sure}` : `Search for ${tag}`}
       className={`inline-flex min-h-8 items-center gap-1.5 rounded-full px-3 text-sm transition-colors hover:bg-accent-soft hover:text-accent ${
         found ? "border border-dashed border-line-strong" : "border border-transparent bg-sunken"

@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type SyntheticEvent, useEffect, useState } from "react";
-import { answer, api } from "@/api/client";
-import { textOf } from "@/api/problem";
+import { unwrap, api } from "@/api/client";
+import { errorText } from "@/api/problem";
 import type { ImageDocument, Metadata } from "@/api/types";
 import { shortName } from "@/format";
 import { useToast } from "@/ui/toasts";
@@ -9,7 +9,7 @@ import { Button, IconButton } from "@/ui/button";
 import type { Draft } from "@/viewer/draft";
 import { keptDrafts } from "@/viewer/kept-drafts";
 import { mergePatch, readValue, writeValue } from "@/viewer/merge-patch";
-import { joinWords, readTags, splitWords, writeTags } from "@/viewer/description-fields";
+import { joinDescription, readTags, splitDescription, writeTags } from "@/viewer/description-fields";
 
 interface Field {
   id: number;
@@ -33,12 +33,12 @@ export function MetadataEditor({
   const kept = keptDrafts.of(image.image_id);
   const [words, setWords] = useState(() => {
     if (kept) return kept.words;
-    const { description, tags } = splitWords(before).words;
+    const { description, tags } = splitDescription(before).words;
     return { description, tags: writeTags(tags) };
   });
   const [fields, setFields] = useState<Field[]>(() => {
     if (kept) return kept.fields;
-    const known = Object.entries(splitWords(before).others).map(([name, value], id) => ({
+    const known = Object.entries(splitDescription(before).others).map(([name, value], id) => ({
       id,
       name,
       text: writeValue(value),
@@ -50,7 +50,7 @@ export function MetadataEditor({
 
   const save = useMutation({
     mutationFn: (patch: Metadata) =>
-      answer(
+      unwrap(
         api.PATCH("/api/v1/images/{image_id}", {
           params: { path: { image_id: image.image_id } },
           body: { metadata: patch },
@@ -75,7 +75,7 @@ export function MetadataEditor({
   const others: Metadata = {};
   for (const { name, text } of fields) if (name.trim()) others[name.trim()] = readValue(text);
   const said = { description: words.description, tags: readTags(words.tags) };
-  const patch = mergePatch(before, joinWords(said, others));
+  const patch = mergePatch(before, joinDescription(said, others));
   const changed = Object.keys(patch).length > 0;
   const { setUnsaved } = draft;
   useEffect(() => {
@@ -150,7 +150,7 @@ export function MetadataEditor({
         </div>
       ))}
       <Button
-        look="quiet"
+        variant="quiet"
         icon="plus"
         className="-ml-4"
         onClick={() =>
@@ -173,7 +173,7 @@ export function MetadataEditor({
       )}
       {save.isError && (
         <p role="alert" className="text-sm text-danger">
-          {textOf(save.error)}
+          {errorText(save.error)}
         </p>
       )}
       {draft.asked ? (
@@ -181,8 +181,13 @@ export function MetadataEditor({
           <p className="mb-3 text-sm text-warn">You have unsaved changes. Save them?</p>
           <div className="flex flex-wrap gap-2">
             {/* The question has come up because the person wanted to go on; Enter answers it. */}
-            {/* eslint-disable-next-line jsx-a11y/no-autofocus */}
-            <Button type="submit" look="primary" autoFocus disabled={save.isPending || twice !== undefined}>
+            <Button
+              type="submit"
+              variant="primary"
+              // eslint-disable-next-line jsx-a11y/no-autofocus
+              autoFocus
+              disabled={save.isPending || twice !== undefined}
+            >
               Save
             </Button>
             <Button
@@ -198,7 +203,7 @@ export function MetadataEditor({
         </div>
       ) : (
         <div className="flex gap-2 pt-2">
-          <Button type="submit" look="primary" disabled={save.isPending || twice !== undefined}>
+          <Button type="submit" variant="primary" disabled={save.isPending || twice !== undefined}>
             Save
           </Button>
           <Button onClick={finish}>Cancel</Button>

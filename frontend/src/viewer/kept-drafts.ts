@@ -8,7 +8,7 @@ export interface KeptDraft {
 }
 
 /** The oldest goes when there are more. */
-const MOST = 20;
+const MAX_DRAFTS = 20;
 
 export class KeptDrafts {
   readonly #drafts = new Map<string, KeptDraft>();
@@ -25,7 +25,7 @@ export class KeptDrafts {
     this.#drafts.delete(imageId);
     this.#drafts.set(imageId, draft);
     const oldest = this.#drafts.keys().next();
-    if (this.#drafts.size > MOST && !oldest.done) this.#drafts.delete(oldest.value);
+    if (this.#drafts.size > MAX_DRAFTS && !oldest.done) this.#drafts.delete(oldest.value);
   }
 
   /** What was kept of an image; null where nothing was. It stays until it is forgotten. */

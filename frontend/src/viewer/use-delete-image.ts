@@ -1,16 +1,16 @@
 import { type InfiniteData, useQueryClient } from "@tanstack/react-query";
 import { useCallback } from "react";
-import { answer, api } from "@/api/client";
-import { textOf } from "@/api/problem";
+import { unwrap, api } from "@/api/client";
+import { errorText } from "@/api/problem";
 import type { ImagePage, SearchAnswer } from "@/api/types";
 import { shortName } from "@/format";
 import { useToast } from "@/ui/toasts";
 
 /** How long the offer to undo stays, where the server does not forget the image before (UNDO_SECONDS). */
-const OFFER_MS = 10_000;
+const UNDO_TOAST_MS = 10_000;
 
 /** Deletes an image at once, takes it out of everything shown, and offers to bring it back. */
-export function useDelete() {
+export function useDeleteImage() {
   const client = useQueryClient();
   const toast = useToast();
 
@@ -22,16 +22,16 @@ export function useDelete() {
       };
       const restore = async () => {
         try {
-          await answer(api.POST("/api/v1/images/{image_id}/restore", { params }));
+          await unwrap(api.POST("/api/v1/images/{image_id}/restore", { params }));
           toast({ text: `${shortName(id)} is back` });
         } catch (error) {
-          toast({ text: textOf(error), icon: "warning" });
+          toast({ text: errorText(error), icon: "warning" });
         }
         refresh("library", "stats", "facets", "search");
       };
       const remove = async () => {
         try {
-          const { restorable_until } = await answer(api.DELETE("/api/v1/images/{image_id}", { params }));
+          const { restorable_until } = await unwrap(api.DELETE("/api/v1/images/{image_id}", { params }));
           client.setQueriesData<SearchAnswer>(
             { queryKey: ["search"] },
             (answer) => answer && without(answer, id),
@@ -41,12 +41,12 @@ export function useDelete() {
             (data) => data && withoutInPages(data, id),
           );
           client.removeQueries({ queryKey: ["image", id] });
-          const offer = { action: { label: "Undo", run: () => void restore() }, ms: OFFER_MS };
+          const offer = { action: { label: "Undo", run: () => void restore() }, ms: UNDO_TOAST_MS };
           toast({ text: `Deleted ${shortName(id)}`, icon: "trash", ...(restorable_until !== null && offer) });
           refresh("stats", "facets");
           void client.invalidateQueries({ queryKey: ["library", "newest"] });
         } catch (error) {
-          toast({ text: textOf(error), icon: "warning" });
+          toast({ text: errorText(error), icon: "warning" });
         }
       };
       void remove();

@@ -2,28 +2,28 @@ import * as Dialog from "@radix-ui/react-dialog";
 import { type KeyboardEvent, lazy, Suspense, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { download } from "@/api/images";
-import { textOf } from "@/api/problem";
+import { errorText } from "@/api/problem";
 import { useImage } from "@/api/queries";
 import type { Metadata, Picture } from "@/api/types";
 import { moment, shortName } from "@/format";
-import { useStayingMarks, useViewed } from "@/query/use-search-state";
-import { MARK_KEYS, type Marking, toggled } from "@/query/feedback-marks";
-import type { Scale } from "@/query/score-scale";
-import { likeThis } from "@/query/search-state";
-import { Thumbs } from "@/query/thumb-buttons";
+import { useKeepMarksOnBack, useViewed } from "@/query/use-search-state";
+import { MARK_KEYS, type Marking, nextMark } from "@/query/feedback-marks";
+import type { ScoreScale } from "@/query/score-scale";
+import { similarUrl } from "@/query/search-state";
+import { ThumbButtons } from "@/query/thumb-buttons";
 import { useToast } from "@/ui/toasts";
 import { Button, buttonClass, IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
 import { loadEditor } from "@/viewer/chunks";
-import { useDelete } from "@/viewer/use-delete-image";
+import { useDeleteImage } from "@/viewer/use-delete-image";
 import { type Draft, useDraft } from "@/viewer/draft";
 import { FullImage } from "@/viewer/full-image";
 import { keptDrafts } from "@/viewer/kept-drafts";
 import { useNeighbours } from "@/viewer/use-neighbours";
 import { MetadataTable } from "@/viewer/metadata";
-import { Said } from "@/viewer/description";
-import { splitWords } from "@/viewer/description-fields";
+import { Description } from "@/viewer/description";
+import { splitDescription } from "@/viewer/description-fields";
 import { Zoomable } from "@/viewer/zoomable";
 
 const Editor = lazy(() => loadEditor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
@@ -34,7 +34,7 @@ export interface Props {
   /** What arrow keys leaf through. */
   pictures: Scored[];
   /** What the scores are, where there are any. */
-  scale?: Scale;
+  scale?: ScoreScale;
   /** Where the images are results. */
   marking?: Marking;
 }
@@ -42,7 +42,7 @@ export interface Props {
 /** One image, whole, with all that is known of it and all that can be done with it. */
 export default function Viewer({ pictures, scale, marking }: Props) {
   const { viewed, turn, close } = useViewed();
-  useStayingMarks();
+  useKeepMarksOnBack();
   const { previous, next } = useNeighbours(pictures, viewed);
   const draft = useDraft();
   const shut = () => draft.leave(close);
@@ -55,7 +55,7 @@ export default function Viewer({ pictures, scale, marking }: Props) {
     if (event.key === "ArrowLeft" && previous) go(previous);
     if (event.key === "ArrowRight" && next) go(next);
     const mark = MARK_KEYS[event.key];
-    if (mark && marking && viewed !== null) marking.onMark(viewed, toggled(marking.markOf(viewed), mark));
+    if (mark && marking && viewed !== null) marking.onMark(viewed, nextMark(marking.markOf(viewed), mark));
   };
 
   return (
@@ -87,10 +87,10 @@ export default function Viewer({ pictures, scale, marking }: Props) {
               known={pictures.find(({ image_id }) => image_id === viewed)}
               scale={scale}
               marking={marking}
-              leaf={
+              turnButtons={
                 <>
-                  {previous && <Leaf side="left" label="Previous image" onClick={() => go(previous)} />}
-                  {next && <Leaf side="right" label="Next image" onClick={() => go(next)} />}
+                  {previous && <TurnButton side="left" label="Previous image" onClick={() => go(previous)} />}
+                  {next && <TurnButton side="right" label="Next image" onClick={() => go(next)} />}
                 </>
               }
               draft={draft}
@@ -98,7 +98,7 @@ export default function Viewer({ pictures, scale, marking }: Props) {
                 const image = towards === "next" ? next : previous;
                 if (image) go(image);
               }}
-              onGone={() => {
+              onDeleted={() => {
                 const beside = next ?? previous;
                 if (beside) turn(beside.image_id);
                 else close();
@@ -118,7 +118,15 @@ export default function Viewer({ pictures, scale, marking }: Props) {
   );
 }
 
-function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string; onClick: () => void }) {
+function TurnButton({
+  side,
+  label,
+  onClick,
+}: {
+  side: "left" | "right";
+  label: string;
+  onClick: () => void;
+}) {
   return (
     <IconButton
       icon={side}
@@ -132,18 +140,18 @@ function Leaf({ side, label, onClick }: { side: "left" | "right"; label: string;
 interface ContentsProps {
   id: string;
   known: Scored | undefined;
-  scale: Scale | undefined;
+  scale: ScoreScale | undefined;
   marking: Marking | undefined;
-  leaf: React.ReactNode;
+  turnButtons: React.ReactNode;
   draft: Draft;
   onSwipe: (towards: "previous" | "next") => void;
-  onGone: () => void;
+  onDeleted: () => void;
 }
 
-function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: ContentsProps) {
+function Contents({ id, known, scale, marking, turnButtons, draft, onSwipe, onDeleted }: ContentsProps) {
   const toast = useToast();
   const [, navigate] = useLocation();
-  const remove = useDelete();
+  const remove = useDeleteImage();
   const [edited, setEdited] = useState<string | null>(null);
   // What "back" has closed without asking is there again.
   const editing = edited === id || keptDrafts.has(id);
@@ -175,7 +183,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
             <FullImage picture={picture} format={data?.format} />
           </Zoomable>
         )}
-        {leaf}
+        {turnButtons}
       </div>
       <div className="flex flex-col gap-5 p-5 md:w-80 md:shrink-0 md:overflow-y-auto md:p-6 lg:w-96">
         <div className="pr-10">
@@ -185,11 +193,11 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
           {shortName(id) !== id && <p className="mt-0.5 text-sm wrap-anywhere text-muted">{id}</p>}
           <div className="mt-2 flex flex-wrap items-center gap-2 empty:hidden">
             {marking && (
-              <Thumbs
+              <ThumbButtons
                 name={shortName(id)}
                 mark={marking.markOf(id)}
                 onMark={(mark) => marking.onMark(id, mark)}
-                look={thumbLook}
+                buttonClass={thumbLook}
               />
             )}
             {/* After the thumbs, which stay where they are when a marked image is a result no longer. */}
@@ -201,16 +209,16 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
           </div>
         </div>
         {data && !editing && (
-          <Said words={splitWords(data.metadata as Metadata).words} tagging={data.tagging} />
+          <Description words={splitDescription(data.metadata as Metadata).words} tagging={data.tagging} />
         )}
         <div className="flex flex-wrap gap-2">
           <Link
-            href={likeThis(id)}
+            href={similarUrl(id)}
             className={buttonClass("primary", "w-full")}
             onClick={(event) => {
               if (event.ctrlKey || event.metaKey || !draft.unsaved()) return;
               event.preventDefault();
-              draft.leave(() => navigate(likeThis(id)));
+              draft.leave(() => navigate(similarUrl(id)));
             }}
           >
             <Icon name="sparkle" className="size-[1.125rem]" />
@@ -223,7 +231,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
             onClick={() => {
               if (picture)
                 download(picture).catch((failure: unknown) =>
-                  toast({ text: textOf(failure), icon: "warning" }),
+                  toast({ text: errorText(failure), icon: "warning" }),
                 );
             }}
           >
@@ -239,7 +247,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
               Metadata
             </h3>
             {!editing && data && (
-              <Button look="quiet" icon="edit" className="-mr-3" onClick={() => setEdited(id)}>
+              <Button variant="quiet" icon="edit" className="-mr-3" onClick={() => setEdited(id)}>
                 Edit
               </Button>
             )}
@@ -249,7 +257,7 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
               <Editor key={id} image={data} draft={draft} onDone={() => setEdited(null)} />
             </Suspense>
           ) : (
-            <MetadataTable metadata={data && splitWords(data.metadata as Metadata).others} />
+            <MetadataTable metadata={data && splitDescription(data.metadata as Metadata).others} />
           )}
         </section>
         {data && (
@@ -265,13 +273,13 @@ function Contents({ id, known, scale, marking, leaf, draft, onSwipe, onGone }: C
           </dl>
         )}
         <Button
-          look="danger"
+          variant="danger"
           icon="trash"
           className="self-start md:-ml-4"
           onClick={() => {
             remove(id);
             keptDrafts.forget(id);
-            onGone();
+            onDeleted();
           }}
         >
           Delete

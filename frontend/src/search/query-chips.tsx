@@ -4,7 +4,7 @@ import { useObjectUrl } from "@/api/images";
 import { useImage } from "@/api/queries";
 import type { SearchAnswer } from "@/api/types";
 import { AddToCollection } from "@/search/add-to-collection";
-import { isSearchable, LEVELS, nameOf } from "@/query/query-parts";
+import { isSearchable, LEVELS, partName } from "@/query/query-parts";
 import { queryImage } from "@/query/use-search";
 import type { Part } from "@/query/search-state";
 import { IconButton } from "@/ui/button";
@@ -19,7 +19,7 @@ interface Props {
 }
 
 /** The parts of a query as chips: what they are, how much each counts, and a way to be rid of it. */
-export function PartsTray({ parts, answer, filtered, onChange }: Props) {
+export function QueryChips({ parts, answer, filtered, onChange }: Props) {
   if (parts.every(({ kind }) => kind === "text") && parts.length < 2) return null;
   return (
     <ul
@@ -30,7 +30,7 @@ export function PartsTray({ parts, answer, filtered, onChange }: Props) {
       {parts.map((part, index) => {
         const others = parts.filter((_, at) => at !== index);
         return (
-          <PartChip
+          <QueryChip
             key={index}
             part={part}
             fetched={part.kind === "url" ? answer?.query_previews[part.url] : undefined}
@@ -57,9 +57,9 @@ interface ChipProps {
   onRemove: () => void;
 }
 
-function PartChip({ part, fetched, levels, onWeight, onRemove }: ChipProps) {
+function QueryChip({ part, fetched, levels, onWeight, onRemove }: ChipProps) {
   const upload = useUpload(part);
-  const name = part.kind === "upload" ? (upload?.name ?? "Your image") : nameOf(part);
+  const name = part.kind === "upload" ? (upload?.name ?? "Your image") : partName(part);
   const against = part.weight < 0;
   const known = levels.some(({ weight }) => weight === part.weight);
   return (
@@ -141,7 +141,7 @@ export function useUpload(part: Part | undefined) {
   const upload = part?.kind === "upload" ? part : null;
   const { data } = useQuery({
     queryKey: ["query-image", upload?.key],
-    queryFn: ({ signal }) => queryImage(upload?.key ?? "", upload?.twin ?? null, signal),
+    queryFn: ({ signal }) => queryImage(upload?.key ?? "", upload?.indexedCopy ?? null, signal),
     enabled: upload !== null,
     staleTime: Infinity,
     retry: false,
