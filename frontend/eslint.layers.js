@@ -3,7 +3,7 @@
  * folders of one floor share belongs to a floor below them. A name without a slash is a folder or a file of src/.
  */
 const FLOORS = [
-  ["digest", "api"],
+  ["digest", "paths", "api"],
   ["format", "image-names"],
   ["ui"],
   ["query", "status"],

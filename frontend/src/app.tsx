@@ -17,6 +17,7 @@ import { StandInBanner } from "@/shell/stand-in";
 import { ToastProvider, useToast } from "@/ui/toasts";
 import { buttonClass } from "@/ui/button";
 import { Note } from "@/ui/notes";
+import { PATHS } from "@/paths";
 
 const LibraryPage = lazy(chunks.library);
 const KeyDialog = lazy(chunks.key);
@@ -89,17 +90,17 @@ function Shell() {
         <Boundary place={place}>
           <Suspense fallback={null}>
             <Switch>
-              <Route path="/" component={SearchPage} />
-              <Route path="/library" component={LibraryPage} />
-              <Route path="/status" component={StatusPage} />
-              <Route path="/jobs/:upload" component={JobPage} />
+              <Route path={PATHS.search} component={SearchPage} />
+              <Route path={PATHS.library} component={LibraryPage} />
+              <Route path={PATHS.status} component={StatusPage} />
+              <Route path={PATHS.job} component={JobPage} />
               <Route>
                 <h1 className="sr-only">Page not found</h1>
                 <Note
                   icon="search"
                   title="There is no such page"
                   actions={
-                    <Link href="/" className={buttonClass("primary")}>
+                    <Link href={PATHS.search} className={buttonClass("primary")}>
                       To the search
                     </Link>
                   }

@@ -16,6 +16,7 @@ from generate.files import stale
 from image_similarity.api import docs_page, errors
 from image_similarity.api import web_page as page
 
+FRONTEND = Path(__file__).parents[2] / "frontend"
 INDEX = "<!doctype html><title>The page</title>"
 SCRIPT = "console.log('hello');" * 50
 
@@ -47,6 +48,21 @@ def test_every_page_is_the_same_file_asked_for_each_time(client: TestClient, pat
     assert answer.headers["cache-control"] == "no-cache"
     assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
     assert client.head(path).status_code == 200
+
+
+def test_page_server_and_nginx_agree_on_the_addresses_of_sections() -> None:
+    source = (FRONTEND / "src" / "paths.ts").read_text()
+    listed = re.search(r"PATHS = \{(.*?)\}", source, re.DOTALL)
+    assert listed is not None
+    paths = re.findall(r'"(/[^"]*)"', listed[1])
+    assert paths
+    assert sorted(re.sub(r":(\w+)", r"{\1}", path) for path in paths) == sorted(page.PAGES)
+    location = re.search(r"location ~ (\S+) \{\s+try_files /index.html", (FRONTEND / "nginx.conf").read_text())
+    assert location is not None
+    for path in paths:
+        assert re.search(location[1], re.sub(r":\w+", "abc", path)), path
+    alternatives = location[1].removeprefix("^/(").removesuffix(")?$").split("|")
+    assert len(alternatives) == len(paths) - 1, "nginx names each section, and no more; the start page is the empty one"
 
 
 def test_policy_lets_nothing_in_from_elsewhere(client: TestClient) -> None:

@@ -5,6 +5,7 @@ import { shortName } from "@/format";
 import { useWidth } from "@/ui/hooks";
 import { justify } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
+import { libraryImagePath } from "@/paths";
 
 interface Props {
   images: ImageDocument[];
@@ -162,7 +163,7 @@ function Cell({ id, image, tabIndex, onFocus, onOpen }: CellProps) {
   return (
     <a
       id={id}
-      href={`/library?view=${encodeURIComponent(image.image_id)}`}
+      href={libraryImagePath(image.image_id)}
       tabIndex={tabIndex}
       onFocus={onFocus}
       onClick={open}

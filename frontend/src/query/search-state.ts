@@ -1,6 +1,7 @@
 import { readStep, type Step } from "@/query/grouping";
 import type { Mode, Strategy } from "@/query/modes";
 import { type Rule, readRules, writeRules } from "@/query/metadata-filter";
+import { PATHS } from "@/paths";
 
 /** One thing to look like. A new kind is one more member here, one line in `SOURCES` below and one in use-search.ts. */
 export type Source =
@@ -152,13 +153,16 @@ export function searchParams(state: SearchState): string {
   return text && `?${text}`;
 }
 
+/** The address of a search, from the root of the page. */
+export const searchPath = (state: SearchState): string => `${PATHS.search}${searchParams(state)}`;
+
 /** The address of a new search with one thing. */
 export const searchUrl = (source: Source): string =>
-  `/${searchParams({ ...EMPTY_SEARCH, parts: [{ ...source, weight: 1 }] })}`;
+  searchPath({ ...EMPTY_SEARCH, parts: [{ ...source, weight: 1 }] });
 
 /** The address of a search for a word in descriptions and tags. */
 export const tagSearchUrl = (tag: string): string =>
-  `/${searchParams({ ...EMPTY_SEARCH, parts: [{ kind: "text", text: tag, weight: 1 }], mode: "keywords" })}`;
+  searchPath({ ...EMPTY_SEARCH, parts: [{ kind: "text", text: tag, weight: 1 }], mode: "keywords" });
 
 export const similarUrl = (id: string): string => searchUrl({ kind: "image", id });
 

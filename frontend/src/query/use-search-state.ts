@@ -1,9 +1,10 @@
 import { useCallback, useLayoutEffect, useMemo, useRef } from "react";
 import { useLocation, useSearch as useAddress } from "wouter";
 import { searchParams, parseSearch, type SearchState } from "@/query/search-state";
+import { PATHS } from "@/paths";
 
 /** An address with another image in the viewer, or none. */
-function viewing(path: string, search: string, id: string | null): string {
+export function withView(path: string, search: string, id: string | null): string {
   const params = new URLSearchParams(search);
   if (id === null) params.delete("view");
   else params.set("view", id);
@@ -25,15 +26,16 @@ export function useSearchState() {
       const after = searchParams({ ...parseSearch(location.search), ...change });
       if (after === before) return;
       const viewed = new URLSearchParams(location.search).get("view");
-      if (change.parts !== undefined) navigate(`/${after}`);
-      else navigate(viewing("/", after, viewed), { replace: true, state: history.state as unknown });
+      if (change.parts !== undefined) navigate(`${PATHS.search}${after}`);
+      else
+        navigate(withView(PATHS.search, after, viewed), { replace: true, state: history.state as unknown });
     },
     [navigate],
   );
   return [state, update] as const;
 }
 
-const addressOf = (id: string | null) => viewing(location.pathname, location.search, id);
+const addressOf = (id: string | null) => withView(location.pathname, location.search, id);
 
 /** The image in the viewer is in the address too: it can be sent to somebody, and "back" closes it. */
 export function useViewed() {

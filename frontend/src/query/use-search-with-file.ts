@@ -1,9 +1,10 @@
 import { useCallback } from "react";
 import { useLocation } from "wouter";
 import { withPicture } from "@/query/query-parts";
-import { searchParams, EMPTY_SEARCH, type Part, parseSearch, type Source } from "@/query/search-state";
+import { searchPath, EMPTY_SEARCH, type Part, parseSearch, type Source } from "@/query/search-state";
 import { storeImage } from "@/query/uploaded-images";
 import { useToast } from "@/ui/toasts";
+import { PATHS } from "@/paths";
 
 /** Keeps an image in this browser, as something to search with. */
 export async function storeUpload(file: File): Promise<Source> {
@@ -20,8 +21,9 @@ export function useSearchWith() {
   return useCallback(
     async (file: File) => {
       const source = await storeUpload(file);
-      const { parts: before, mode } = location.pathname === "/" ? parseSearch(location.search) : EMPTY_SEARCH;
-      const go = (parts: Part[]) => navigate(`/${searchParams({ ...EMPTY_SEARCH, parts, mode })}`);
+      const { parts: before, mode } =
+        location.pathname === PATHS.search ? parseSearch(location.search) : EMPTY_SEARCH;
+      const go = (parts: Part[]) => navigate(searchPath({ ...EMPTY_SEARCH, parts, mode }));
       const after = withPicture(before, source);
       go(after);
       if (after.length <= before.length) {

@@ -9,6 +9,7 @@ import { queryImage } from "@/query/use-search";
 import type { Part } from "@/query/search-state";
 import { useToast } from "@/ui/toasts";
 import { Button } from "@/ui/button";
+import { libraryImagePath } from "@/paths";
 
 interface Props {
   parts: Part[];
@@ -47,7 +48,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
       for (const key of ["search", "stats", "library"]) void client.invalidateQueries({ queryKey: [key] });
       toast({
         text: `Added as ${imageId}`,
-        action: { label: "Show", run: () => navigate(`/library?view=${encodeURIComponent(imageId)}`) },
+        action: { label: "Show", run: () => navigate(libraryImagePath(imageId)) },
       });
     } catch (error) {
       toast({ text: errorText(error), icon: "warning" });

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import type { Hit } from "@/api/types";
-import { useSearchState, useViewed } from "@/query/use-search-state";
+import { useSearchState, useViewed, withView } from "@/query/use-search-state";
 import { SearchBox } from "@/search/search-box";
 import { RankingControls } from "@/search/ranking-controls";
 import { useFeedback } from "@/query/use-feedback";
@@ -30,6 +30,7 @@ import { useDebouncedControl, useTitle } from "@/ui/hooks";
 import type { IconName } from "@/ui/icons";
 import type { MenuItem } from "@/ui/menu";
 import { LazyViewer } from "@/viewer/lazy-viewer";
+import { PATHS } from "@/paths";
 
 export function SearchPage() {
   const [state, update] = useSearchState();
@@ -229,9 +230,8 @@ function useIndexedCopies(state: SearchState, hits: Hit[] | undefined): boolean 
   );
   useEffect(() => {
     if (known.every((part, index) => part === parts[index])) return;
-    const address = searchParams({ ...state, parts: known });
-    const view = viewed === null ? "" : `&view=${encodeURIComponent(viewed)}`;
-    history.replaceState(history.state, "", `/${address}${view}`);
+    const address = withView(PATHS.search, searchParams({ ...state, parts: known }), viewed);
+    history.replaceState(history.state, "", address);
   }, [known, parts, state, viewed]);
   return known.every((part) => part.kind !== "upload" || part.indexedCopy !== null);
 }

@@ -1,6 +1,6 @@
 import { type FocusEvent, type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import { useViewed } from "@/query/use-search-state";
+import { useViewed, withView } from "@/query/use-search-state";
 import { ResultCard, heightBelow } from "@/search/result-card";
 import { MARK_KEYS, type Marking, nextMark } from "@/query/feedback-marks";
 import type { ScoreScale } from "@/query/score-scale";
@@ -234,11 +234,7 @@ function useRestoreFocus(entries: Entry[], restore: () => void) {
 /** Addresses of images as seen from this page, so that a card can be opened in another tab. */
 function useHrefs() {
   const [path] = useLocation();
-  return (id: string) => {
-    const params = new URLSearchParams(location.search);
-    params.set("view", id);
-    return `${path}?${params.toString()}`;
-  };
+  return (id: string) => withView(path, location.search, id);
 }
 
 const gapFor = (width: number) => (width < 640 ? 12 : 20);

@@ -10,6 +10,7 @@ import { TypedHint } from "@/search/query-notes";
 import { useReadsText } from "@/query/use-text-model";
 import { IconButton } from "@/ui/button";
 import { Icon } from "@/ui/icons";
+import { PATHS } from "@/paths";
 
 interface Props {
   state: SearchState;
@@ -29,13 +30,13 @@ export function SearchBox({ state, update, answer }: Props) {
 
   const { urls } = readTyped(typed);
   const pictures = parts.filter(({ kind }) => kind !== "text").length;
-  const change = (next: Part[]) => (next.length === 0 ? navigate("/") : update({ parts: next }));
+  const change = (next: Part[]) => (next.length === 0 ? navigate(PATHS.search) : update({ parts: next }));
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (typed.trim() === "" && words === "") return;
     const next = queryFromText(parts, typed);
     // What was said of the results of another search is about that.
-    if (next.length === 0) navigate("/");
+    if (next.length === 0) navigate(PATHS.search);
     else update({ parts: next, ...NO_MARKS });
   };
 
@@ -66,7 +67,7 @@ export function SearchBox({ state, update, answer }: Props) {
               className={parts.length > 0 ? "max-sm:hidden" : ""}
               onClick={() => {
                 setTyped("");
-                navigate("/");
+                navigate(PATHS.search);
               }}
             />
           )}

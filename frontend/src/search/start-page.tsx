@@ -11,6 +11,7 @@ import { Failure } from "@/ui/notes";
 import { shortcutKey } from "@/ui/keys";
 import { ratioOf } from "@/ui/layout";
 import { Thumbnail } from "@/ui/picture";
+import { PATHS } from "@/paths";
 
 export function StartPage() {
   const [state, update] = useSearchState();
@@ -52,7 +53,7 @@ export function StartPage() {
           <p className="text-sm text-muted">
             Add the images that searches are to look through; a whole folder at once if you like.
           </p>
-          <Link href="/library" className={buttonClass("primary")}>
+          <Link href={PATHS.library} className={buttonClass("primary")}>
             <Icon name="upload" className="size-[1.125rem]" />
             Add images
           </Link>

@@ -6,6 +6,7 @@ import { useUploads } from "@/library/uploads-context";
 import { useSearchWith } from "@/query/use-search-with-file";
 import { useToast } from "@/ui/toasts";
 import { Icon } from "@/ui/icons";
+import { PATHS } from "@/paths";
 
 /**
  * The whole page takes images: one that is dropped or pasted is searched with, except in the library, where images are
@@ -16,7 +17,7 @@ export function DropAnywhere({ children }: { children: ReactNode }) {
   const searchWith = useSearchWith();
   const uploads = useUploads();
   const toast = useToast();
-  const inLibrary = location === "/library";
+  const inLibrary = location === PATHS.library;
 
   const take = (files: File[]) => {
     const images = files.filter(isImage);
@@ -30,7 +31,7 @@ export function DropAnywhere({ children }: { children: ReactNode }) {
       return;
     }
     uploads.add(images);
-    if (!inLibrary) navigate("/library");
+    if (!inLibrary) navigate(PATHS.library);
   };
 
   const { getRootProps, isDragActive } = useDropzone({

@@ -1,14 +1,17 @@
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useRoute } from "wouter";
 import { Icon, type IconName } from "@/ui/icons";
+import { PATHS } from "@/paths";
 
-const PAGES: { path: string; label: string; icon: IconName }[] = [
-  { path: "/", label: "Search", icon: "search" },
-  { path: "/library", label: "Library", icon: "library" },
-  { path: "/status", label: "Status", icon: "status" },
+const SECTIONS: { path: string; label: string; icon: IconName }[] = [
+  { path: PATHS.search, label: "Search", icon: "search" },
+  { path: PATHS.library, label: "Library", icon: "library" },
+  { path: PATHS.status, label: "Status", icon: "status" },
 ];
 
 export function Header({ activity }: { activity: string | null }) {
   const [location] = useLocation();
+  // The status page leads to bulk jobs, which belong to it.
+  const [inJob] = useRoute(PATHS.job);
   return (
     <header className="sticky top-0 z-30 border-b border-line bg-canvas/85 backdrop-blur-lg">
       <a
@@ -19,7 +22,7 @@ export function Header({ activity }: { activity: string | null }) {
       </a>
       <div className="mx-auto flex h-16 max-w-[140rem] items-center justify-between gap-2 px-4 sm:px-6 lg:px-8">
         <Link
-          href="/"
+          href={PATHS.search}
           className="flex items-center gap-3 rounded-lg"
           aria-label="Image Similarity, start page"
         >
@@ -28,9 +31,8 @@ export function Header({ activity }: { activity: string | null }) {
         </Link>
         <nav aria-label="Pages">
           <ul className="flex items-center gap-1">
-            {PAGES.map(({ path, label, icon }) => {
-              // A bulk job is reached from the status page, and is a part of it.
-              const here = location === path || (path === "/status" && location.startsWith("/jobs/"));
+            {SECTIONS.map(({ path, label, icon }) => {
+              const here = location === path || (path === PATHS.status && inJob);
               return (
                 <li key={path}>
                   <Link
@@ -42,7 +44,7 @@ export function Header({ activity }: { activity: string | null }) {
                   >
                     <Icon name={icon} className="hidden size-[1.125rem] min-[400px]:block" />
                     {label}
-                    {path === "/library" && activity !== null && (
+                    {path === PATHS.library && activity !== null && (
                       <span className="rounded-full bg-accent px-1.5 text-xs text-on-accent tabular-nums">
                         <span className="sr-only">uploading: </span>
                         {activity}

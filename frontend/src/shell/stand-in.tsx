@@ -1,6 +1,7 @@
 import { Link } from "wouter";
 import { useStats } from "@/api/queries";
 import { Icon } from "@/ui/icons";
+import { PATHS } from "@/paths";
 
 /** A strip under the header while another model searches than the one that was asked for. */
 export function StandInBanner() {
@@ -10,7 +11,7 @@ export function StandInBanner() {
     <p role="note" className="bg-warn-soft px-4 py-2 text-center text-sm text-pretty text-warn">
       <Icon name="warning" className="mr-2 inline size-4 align-text-bottom" />
       Searching with the small offline model ({model.name}), so results are less exact.{" "}
-      <Link href="/status" className="font-medium underline underline-offset-4">
+      <Link href={PATHS.status} className="font-medium underline underline-offset-4">
         Why?
       </Link>
     </p>

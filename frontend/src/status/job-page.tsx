@@ -9,6 +9,7 @@ import { Button, buttonClass } from "@/ui/button";
 import { useTitle } from "@/ui/hooks";
 import { Icon } from "@/ui/icons";
 import { Failure } from "@/ui/notes";
+import { PATHS } from "@/paths";
 
 const POLL_MS = 2000;
 
@@ -20,7 +21,7 @@ export default function JobPage({ params: { upload } }: { params: { upload: stri
 
   return (
     <div className="mx-auto w-full max-w-[60rem] flex-1 px-4 py-6 sm:px-6 lg:px-8 lg:py-8">
-      <Link href="/status" className={buttonClass("quiet", "mb-2 -ml-3")}>
+      <Link href={PATHS.status} className={buttonClass("quiet", "mb-2 -ml-3")}>
         <Icon name="left" className="size-4" />
         Status
       </Link>

@@ -3,6 +3,7 @@ import type { UploadSummary } from "@/api/types";
 import { count, moment, plural } from "@/format";
 import type { Condition } from "@/status/condition";
 import { Icon } from "@/ui/icons";
+import { jobPath } from "@/paths";
 
 const STATES: Record<UploadSummary["state"], Condition> = {
   queued: { tone: "warn", text: "waiting" },
@@ -20,7 +21,7 @@ export function JobLine({ job }: { job: UploadSummary }) {
   const { counts } = job;
   return (
     <Link
-      href={`/jobs/${job.upload}`}
+      href={jobPath(job.upload)}
       className="group -mx-2 block rounded-xl px-2 py-2.5 transition-colors hover:bg-sunken"
     >
       <span className="flex flex-wrap justify-between gap-x-4 text-sm">

@@ -25,6 +25,7 @@ import { MetadataTable } from "@/viewer/metadata";
 import { Description } from "@/viewer/description";
 import { splitDescription } from "@/viewer/description-fields";
 import { Zoomable } from "@/viewer/zoomable";
+import { libraryImagePath } from "@/paths";
 
 const Editor = lazy(() => loadEditor().then(({ MetadataEditor }) => ({ default: MetadataEditor })));
 
@@ -168,7 +169,7 @@ function Contents({ id, known, scale, marking, turnButtons, draft, onSwipe, onDe
   }
 
   const copy = () => {
-    const link = `${location.origin}/library?view=${encodeURIComponent(id)}`;
+    const link = `${location.origin}${libraryImagePath(id)}`;
     void navigator.clipboard.writeText(link).then(
       () => toast({ text: "Link copied" }),
       () => toast({ text: "The browser does not let us copy", icon: "warning" }),
