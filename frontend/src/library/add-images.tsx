@@ -3,6 +3,7 @@ import { isImage } from "@/library/files";
 import { useUploads } from "@/library/uploads-context";
 import { useToast } from "@/ui/toasts";
 import { Button } from "@/ui/button";
+import { FileInput } from "@/ui/file-input";
 
 /** Files, or a whole folder with all that is in it. */
 export function AddImages() {
@@ -10,9 +11,7 @@ export function AddImages() {
   const folder = useRef<HTMLInputElement>(null);
   const uploads = useUploads();
   const toast = useToast();
-  const take = (input: HTMLInputElement) => {
-    const chosen = Array.from(input.files ?? []);
-    input.value = "";
+  const take = (chosen: File[]) => {
     const images = chosen.filter(isImage);
     if (images.length > 0) uploads.add(images);
     else if (chosen.length > 0) toast({ text: "There is no image among these.", icon: "warning" });
@@ -25,25 +24,13 @@ export function AddImages() {
       <Button icon="folder" onClick={() => folder.current?.click()}>
         Add a folder
       </Button>
-      <input
-        ref={files}
-        type="file"
-        multiple
-        accept="image/*,.heic,.heif"
-        aria-label="Images to add"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
-      />
-      <input
+      <FileInput ref={files} label="Images to add" multiple accept="image/*,.heic,.heif" onFiles={take} />
+      <FileInput
         ref={folder}
-        type="file"
+        label="Folder to add"
         // Not in React's types, but in every browser on a computer.
         {...{ webkitdirectory: "" }}
-        aria-label="Folder to add"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
+        onFiles={take}
       />
     </div>
   );

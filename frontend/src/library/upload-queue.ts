@@ -3,11 +3,9 @@ import { nameWithDigest } from "@/image-names";
 import { imageName } from "@/library/files";
 import { retryDelay } from "@/library/retry-delay";
 import { TakenNames } from "@/library/taken-names";
-import { newLabel, newUpload } from "@/library/upload";
+import { newLabel, newUpload, takeBatch, tallyUploads } from "@/library/upload";
 import type { NameClashChoice, Snapshot, Transport, Upload, UploadState } from "@/library/upload";
 
-const BATCH_FILES = 32;
-const BATCH_BYTES = 32e6;
 /** Batches under way: one is sent while the one before is indexed. */
 const MAX_PARALLEL_BATCHES = 2;
 const NOTIFY_MS = 100;
@@ -124,30 +122,13 @@ export class UploadQueue {
   #startBatches(): void {
     while (this.#running < MAX_PARALLEL_BATCHES && this.#waiting.length > 0) {
       this.#running += 1;
-      void this.#deliver(this.#nextBatch(), this.#abort.signal).finally(() => {
+      void this.#deliver(takeBatch(this.#waiting), this.#abort.signal).finally(() => {
         this.#running -= 1;
         this.#startBatches();
         this.#changed();
       });
     }
     this.#changed();
-  }
-
-  #nextBatch(): Upload[] {
-    const batch: Upload[] = [];
-    const names = new Set<string>();
-    let bytes = 0;
-    for (;;) {
-      const next = this.#waiting[0];
-      // Two files of one name in one job would not know which of them a failure means.
-      if (!next || batch.length >= BATCH_FILES || names.has(next.name)) break;
-      if (batch.length > 0 && bytes + next.file.size > BATCH_BYTES) break;
-      this.#waiting.shift();
-      batch.push(next);
-      names.add(next.name);
-      bytes += next.file.size;
-    }
-    return batch;
   }
 
   /** Sends a batch, but for the files whose name another image has. */
@@ -283,13 +264,7 @@ export class UploadQueue {
   }
 
   #buildSnapshot(): Snapshot {
-    const tally = { done: 0, failed: 0, retryable: 0, held: 0, bytes: 0, sentBytes: 0 };
-    for (const { state, file, sent, retryable: again } of this.#uploads) {
-      if (state === "done" || state === "failed" || state === "held") tally[state] += 1;
-      if (state === "failed" && again) tally.retryable += 1;
-      tally.bytes += file.size;
-      tally.sentBytes += state === "failed" ? file.size : file.size * sent;
-    }
+    const tally = tallyUploads(this.#uploads);
     const inJobs = [...this.#indexedInJobs.values()].reduce((sum, processed) => sum + processed, 0);
     const settled = tally.done + tally.failed - this.#settledBefore + inJobs;
     const left = this.#uploads.length - tally.done - tally.failed - tally.held - inJobs;

@@ -28,6 +28,39 @@ export const newUpload = (id: number, name: string, file: File): Upload => ({
   replaces: false,
 });
 
+const BATCH_FILES = 32;
+const BATCH_BYTES = 32e6;
+
+/** Takes the next batch off the front of those that wait. A file that is larger than a batch is a batch by itself. */
+export function takeBatch(waiting: Upload[]): Upload[] {
+  const batch: Upload[] = [];
+  const names = new Set<string>();
+  let bytes = 0;
+  for (;;) {
+    const next = waiting[0];
+    // In a job with two files of one name, a failure would not tell which of them it means.
+    if (!next || batch.length >= BATCH_FILES || names.has(next.name)) break;
+    if (batch.length > 0 && bytes + next.file.size > BATCH_BYTES) break;
+    waiting.shift();
+    batch.push(next);
+    names.add(next.name);
+    bytes += next.file.size;
+  }
+  return batch;
+}
+
+/** Counts uploads by their state, and bytes; the bytes of a failed file count as sent, because nothing more is sent. */
+export function tallyUploads(uploads: readonly Upload[]) {
+  const tally = { done: 0, failed: 0, retryable: 0, held: 0, bytes: 0, sentBytes: 0 };
+  for (const { state, file, sent, retryable } of uploads) {
+    if (state === "done" || state === "failed" || state === "held") tally[state] += 1;
+    if (state === "failed" && retryable) tally.retryable += 1;
+    tally.bytes += file.size;
+    tally.sentBytes += state === "failed" ? file.size : file.size * sent;
+  }
+  return tally;
+}
+
 /** Names what is added at one time: 16 lower-case hexadecimal digits, also where the page came without TLS. */
 export const newLabel = () =>
   [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,16 +1,14 @@
 import { type ReactNode, useRef } from "react";
 import { useSearchWith } from "@/query/use-search-with-file";
 import { Button, IconButton } from "@/ui/button";
+import { FileInput } from "@/ui/file-input";
 
 /** The ways to bring an image that are no dragging and no pasting. */
 function ImagePicker({ children }: { children: (choose: () => void, photograph: () => void) => ReactNode }) {
   const file = useRef<HTMLInputElement>(null);
   const camera = useRef<HTMLInputElement>(null);
   const searchWith = useSearchWith();
-  const take = (input: HTMLInputElement) => {
-    const chosen = input.files?.[0];
-    // The same file may be chosen again.
-    input.value = "";
+  const take = ([chosen]: File[]) => {
     if (chosen) void searchWith(chosen);
   };
   return (
@@ -19,24 +17,13 @@ function ImagePicker({ children }: { children: (choose: () => void, photograph: 
         () => file.current?.click(),
         () => camera.current?.click(),
       )}
-      <input
-        ref={file}
-        type="file"
-        accept="image/*,.heic,.heif"
-        aria-label="Image to search with"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
-      />
-      <input
+      <FileInput ref={file} label="Image to search with" accept="image/*,.heic,.heif" onFiles={take} />
+      <FileInput
         ref={camera}
-        type="file"
+        label="Photo to search with"
         accept="image/*"
         capture="environment"
-        aria-label="Photo to search with"
-        className="sr-only"
-        tabIndex={-1}
-        onChange={(event) => take(event.target)}
+        onFiles={take}
       />
     </>
   );
