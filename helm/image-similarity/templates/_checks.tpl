@@ -4,7 +4,7 @@
 {{- fail "Replicas need a Qdrant that they share: set externalQdrant.url, or leave qdrant.enabled true." -}}
 {{- end -}}
 {{- if and .Values.qdrant.enabled .Values.externalQdrant.url -}}
-{{- fail "externalQdrant.url is set: set qdrant.enabled to false, or Qdrant would run for nobody." -}}
+{{- fail "externalQdrant.url is set: set qdrant.enabled to false, or the chart's Qdrant would run unused." -}}
 {{- end -}}
 {{- if gt (int .Values.qdrant.replicationFactor) (int .Values.qdrant.replicas) -}}
 {{- fail (printf "qdrant.replicationFactor is %v, more than the %v nodes of qdrant.replicas." .Values.qdrant.replicationFactor .Values.qdrant.replicas) -}}

@@ -1,5 +1,5 @@
-{{/* What an upgrade cannot change of what is installed: Kubernetes refuses it halfway, without a word on what to do.
-     Only the cluster knows; where helm does not ask it (helm template), nothing is found and nothing is checked. */}}
+{{/* Stops an upgrade that changes fields which Kubernetes would refuse halfway, without a hint on what to do.
+     It reads the installed objects; without a cluster (helm template) it finds none and checks nothing. */}}
 {{- define "is.checkInstalled" -}}
 {{- include "is.checkName" . -}}
 {{- $steps := list -}}
@@ -38,7 +38,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Names and selectors are for ever: an upgrade under another name would start everything anew, beside the old and without its data. */}}
+{{/* Names and selectors cannot change: an upgrade with another name would make new objects beside the old ones, without their data. */}}
 {{- define "is.checkName" -}}
 {{- $name := include "is.fullname" . -}}
 {{- $label := default .Chart.Name .Values.nameOverride -}}
@@ -49,7 +49,7 @@
 {{- $installed := trimSuffix "-api" .metadata.name -}}
 {{- $had := get $labels "app.kubernetes.io/name" -}}
 {{- if or (ne $installed $name) (ne $had $label) -}}
-{{- fail (printf "Release %s is installed as %s (app.kubernetes.io/name %s), and these values would make it %s (%s). What holds data cannot be renamed: set nameOverride and fullnameOverride back to what they were, or install a second release and move the images there." $.Release.Name $installed $had $name $label) -}}
+{{- fail (printf "Release %s is installed as %s (app.kubernetes.io/name %s), and these values would make it %s (%s). Objects with data cannot be renamed: set nameOverride and fullnameOverride back to what they were, or install a second release and move the images there." $.Release.Name $installed $had $name $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

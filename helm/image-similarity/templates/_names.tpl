@@ -58,7 +58,7 @@ labels:
 {{- default (include "is.fullname" .) .Values.secrets.existingSecret -}}
 {{- end -}}
 
-{{/* What the choice of parts comes to; a text that is not empty means yes. */}}
+{{/* Whether parts are used; a text that is not empty means yes. */}}
 
 {{- define "is.broker" -}}
 {{- if or .Values.rabbitmq.enabled .Values.externalRabbitmq.enabled }}yes{{ end -}}
@@ -76,7 +76,7 @@ labels:
 {{- .Values.storage.url | default "file:///data/images" -}}
 {{- end -}}
 
-{{/* Where requests for the API go: the balancer, else the replicas' Service. */}}
+{{/* Service for requests to the API: the balancer, else the replicas'. */}}
 {{- define "is.apiService" -}}
 {{ include "is.fullname" . }}-{{ ternary "haproxy" "api" .Values.haproxy.enabled }}
 {{- end -}}
@@ -84,7 +84,7 @@ labels:
 {{ ternary 8080 8000 .Values.haproxy.enabled }}
 {{- end -}}
 
-{{/* What of a host belongs to the API, as JSON; the page has the rest. Figures (/metrics) are not for the world. */}}
+{{/* Paths of a host that belong to the API, as JSON; the page has the rest. /metrics must not be public. */}}
 {{- define "is.apiPaths" -}}
 {{- list "/api" "/docs" "/openapi.json" | toJson -}}
 {{- end -}}

@@ -1,6 +1,6 @@
-{{/* What every pod of our own image has: settings, secrets, model, image bytes. */}}
+{{/* Parts of every pod of our own image: settings, secrets, model, image bytes. */}}
 
-{{/* Settings as JSON; `config` wins over what the chart sets by itself. */}}
+{{/* Settings as JSON; `config` overrides the chart's own settings. */}}
 {{- define "is.settings" -}}
 {{- $name := include "is.fullname" . -}}
 {{- $settings := dict "MODEL_NAME" .Values.model.name "MODEL_FALLBACK" "false" "STORAGE_URL" (include "is.storageUrl" .) -}}
@@ -36,7 +36,7 @@
   {{- /* Large numbers would come out as 1.073741824e+09. */}}
   value: {{ ternary ($value | int64 | toString) ($value | toString) (and (kindIs "float64" $value) (eq (toString $value | float64 | floor) (toString $value | float64))) | quote }}
 {{- end }}
-{{- /* Of the container's limit, not of the node's processors, which is what both would count. */}}
+{{- /* By the container's limit; by default both would count the node's processors. */}}
 {{- range $key := list "DECODE_THREADS" "OMP_NUM_THREADS" }}
 {{- if not (hasKey $settings $key) }}
 - name: {{ $key }}
@@ -59,7 +59,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* A change of secrets that are given as values starts pods anew; those that are generated never change. */}}
+{{/* Pods restart if secrets given as values change; generated secrets never change. */}}
 {{- define "is.podAnnotations" -}}
 {{- $ := index . 0 -}}
 checksum/secrets: {{ list $.Values.secrets $.Values.externalRedis $.Values.externalRabbitmq | toJson | sha256sum | trunc 16 }}
@@ -99,7 +99,7 @@ checksum/secrets: {{ list $.Values.secrets $.Values.externalRedis $.Values.exter
 {{- end }}
 {{- end -}}
 
-{{/* Runs before the program, so that it starts once, with everything there. */}}
+{{/* Runs before the program, so that the program starts once, when all parts are there. */}}
 {{- define "is.initContainers" -}}
 {{- if include "is.downloads" . }}
 - name: model
@@ -140,7 +140,7 @@ checksum/secrets: {{ list $.Values.secrets $.Values.externalRedis $.Values.exter
 {{- end }}
 {{- end -}}
 
-{{/* CPU, memory and GPUs. Takes values of a component. */}}
+{{/* CPU, memory and GPUs. Takes the values of a component. */}}
 {{- define "is.resources" -}}
 {{- $resources := deepCopy .resources -}}
 {{- if gt (int .gpu.count) 0 -}}

@@ -1,16 +1,16 @@
-{{/* What the Pod Security Standard "restricted" asks for, and more. */}}
+{{/* The requirements of the Pod Security Standard "restricted", and more. */}}
 
-{{/* Takes the user, which the image must know; files on volumes belong to the group of the same number. */}}
+{{/* Takes the user, which must exist in the image; files on volumes belong to the group of the same number. */}}
 {{- define "is.podSecurity" -}}
 automountServiceAccountToken: false
-# Else a Service called redis would set REDIS_PORT to something that is no port.
+# Otherwise a Service called redis would set REDIS_PORT to a value that is not a port.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: {{ . }}
   runAsGroup: {{ . }}
   fsGroup: {{ . }}
-  # Not at every start: changing the owner of a million images takes minutes.
+  # Not at every start, because changing the owner of a million images takes minutes.
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: { type: RuntimeDefault }
 {{- end -}}
@@ -31,7 +31,7 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Where pods go. Takes (list $ "component" values). */}}
+{{/* Scheduling of pods. Takes (list $ "component" values). */}}
 {{- define "is.placement" -}}
 {{- $values := index . 2 -}}
 {{- with $values.nodeSelector }}
@@ -48,7 +48,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Replicas on different zones and nodes, where there are any. Takes (list $ "component"). */}}
+{{/* Spreads replicas over zones and nodes, if there are several. Takes (list $ "component"). */}}
 {{- define "is.spread" -}}
 topologySpreadConstraints:
   {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
