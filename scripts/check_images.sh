@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Check the Dockerfile and the compose files, then build the image for real and run it, without a Docker engine.
-# What is missing on this machine (hadolint, docker compose, buildah) is skipped with a message.
+# Steps whose tool is missing (hadolint, docker compose, buildah) are skipped with a message.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,7 +44,7 @@ check_compose() {
     say "Skipped: docker compose is not installed"
     return
   fi
-  # As someone would fill it in: without its secrets the files are refused, which is checked first.
+  # Fill it in as a user would; first check that the files are refused without its secrets.
   sed 's/^\([A-Z_]*\)=$/\1=secret/' .env.example >"$work/env"
   for file in docker-compose.yml docker-compose.scale.yml; do
     ! "${compose[@]}" --env-file .env.example -f "$file" config >"$work/config" 2>&1 || die "$file starts without passwords"
@@ -55,7 +55,7 @@ check_compose() {
 
 buildah_() { buildah --root "$images/storage" --runroot "$images/run" "$@"; }
 
-# A Debian with Python, in place of python:slim, which comes from a registry of images.
+# A Debian with Python instead of python:slim, which comes from a registry of images.
 make_base() {
   buildah_ inspect --type image "$base" >/dev/null 2>&1 && return
   say "Making a Debian base with debootstrap"
@@ -69,8 +69,8 @@ make_base() {
   rm -rf "$work/root"
 }
 
-# pip in the build is to find packages where pip on this machine does: its settings are handed on, and every file and
-# folder that they name is mounted, read-only, in the same place; of an index its parent, for the pages link to files
+# pip in the build must use the same sources as pip on this machine. So the build gets pip's settings, and every file and
+# folder that they name is mounted read-only at the same path; of an index its parent, because its pages link to files
 # beside it.
 pip_mounts() {
   local python=python3
@@ -99,7 +99,7 @@ build() {
     --file backend/Dockerfile --tag "$image" . >"$work/log" 2>&1 || { tail -40 "$work/log" >&2; die "The build failed"; }
 }
 
-# run COMMAND…: in the image, as its user.
+# run COMMAND…: run a command in the image, as its user.
 run() {
   buildah_ run --isolation chroot --user 10001 "$container" -- "$@"
 }
@@ -115,7 +115,7 @@ try() {
   say "Starting the server in the image, with the model mini"
   local port
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-  # Its first line is the number to end it by, its last one how it ended; timeout ends it, whatever becomes of us.
+  # Its first line is its pid, its last one its exit status; timeout ends it, even if this script dies.
   # shellcheck disable=SC2016
   buildah_ run --isolation chroot --user 10001 --env MODEL_NAME=mini --env API_HOST=127.0.0.1 \
     --env "API_PORT=$port" "$container" -- sh -c \
@@ -124,7 +124,7 @@ try() {
   check=$(buildah_ inspect --type image --format '{{index .Docker.Config.Healthcheck.Test 3}}' "$image")
   for attempt in $(seq 120); do
     kill -0 "$server" 2>/dev/null || { cat "$work/server" >&2; die "The server ended"; }
-    # The image's own health check, asked as Docker would ask it.
+    # Run the image's own health check as Docker would.
     if API_PORT=$port python3 -c "$check" 2>/dev/null; then break; fi
     [ "$attempt" != 120 ] || { cat "$work/server" >&2; die "The server does not become healthy"; }
     sleep 1
@@ -133,7 +133,7 @@ try() {
   say "The server in the image is healthy"
   kill -TERM "$(head -1 "$work/server")"
   wait "$server"
-  # 143: ended by SIGTERM once it had closed everything; timeout makes it 124. Killed would be 137.
+  # 143: it ended after SIGTERM and a clean shutdown; timeout makes it 124. 137 would mean that it was killed.
   grep -qE '^status (124|143)$' "$work/server" || { cat "$work/server" >&2; die "The server did not stop when told to"; }
   ! grep -q Traceback "$work/server" || { cat "$work/server" >&2; die "The server's log shows an error"; }
   say "It stopped when told to"

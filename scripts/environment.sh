@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: a virtual environment in .venv with the package and what it needs.
-# Idempotent; a second call finds everything there and returns at once.
+# Sourced by the other scripts: makes a virtual environment in .venv with the package and its dependencies.
+# Idempotent; a second call has nothing to do and returns at once.
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '\033[1;31mError:\033[0m %s\n' "$*" >&2; exit 1; }
 
-# The version whose CPU build is looked for; pyproject.toml accepts any from 2.6 on.
+# The version whose CPU build is installed; pyproject.toml accepts any from 2.6 on.
 TORCH_VERSION=2.13.0
 
 find_python() {
@@ -32,7 +32,7 @@ make_venv() {
   .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 }
 
-# Debian and Ubuntu only; with root it installs, without it says what to run.
+# Debian and Ubuntu only; with root it installs, without root it prints the command.
 install_system_packages() {
   command -v apt-get >/dev/null || die "Install these with your system's package manager, then start again: $*"
   [ "$(id -u)" = 0 ] || die "These system packages are missing; install them, then start again: sudo apt-get install $*"
@@ -41,7 +41,7 @@ install_system_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# install_for_tests COMMAND PACKAGE: a server that tests start for themselves; without it those tests are skipped.
+# install_for_tests COMMAND PACKAGE: install a server that tests start; without it those tests are skipped.
 install_for_tests() {
   command -v "$1" >/dev/null && return
   if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
@@ -49,7 +49,7 @@ install_for_tests() {
     return
   fi
   (
-    # The package would also start a server of its own on the standard port, unless this file says no (101).
+    # The package would also start a server on the standard port, unless this file forbids it (101).
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
       trap 'rm -f "$policy"' EXIT
@@ -62,7 +62,7 @@ install_for_tests() {
 
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
-# On Linux the default wheel of torch brings gigabytes of CUDA libraries, on x86-64 and on arm64; on macOS it does not.
+# On Linux the default wheel of torch installs gigabytes of CUDA libraries, on x86-64 and on arm64; on macOS it does not.
 install_torch() {
   .venv/bin/python -c 'import torch' 2>/dev/null && return
   if has_nvidia_gpu || [ "$(uname -s)" != Linux ]; then
@@ -72,7 +72,7 @@ install_torch() {
   fi
   say "Installing torch, its CPU build, because no NVIDIA GPU was found"
   .venv/bin/pip install --quiet "torch==$TORCH_VERSION+cpu" 2>/dev/null && return
-  # uv knows where the builds for each backend are kept.
+  # uv knows the index of the builds for each backend.
   if .venv/bin/pip install --quiet uv && .venv/bin/uv pip install --quiet --torch-backend=cpu "torch==$TORCH_VERSION" --python .venv/bin/python; then
     return
   fi
@@ -80,7 +80,7 @@ install_torch() {
   .venv/bin/pip install --quiet torch
 }
 
-# install_package STAMP ARGS…: pip install ARGS unless pyproject.toml is as it was the last time.
+# install_package STAMP ARGS…: pip install ARGS unless pyproject.toml is unchanged since the last time.
 install_package() {
   local stamp=".venv/.installed-$1" wanted
   shift
@@ -91,12 +91,12 @@ install_package() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
-# What the web page is built with.
+# Tools that build the web page.
 has_node() {
   command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 18 || (a === 18 && b >= 18) ? 0 : 1)' 2>/dev/null
 }
 
-# unless_done STAMP CHECKSUM COMMAND…: in frontend/, unless it was done for this very checksum.
+# unless_done STAMP CHECKSUM COMMAND…: run in frontend/, unless it was done for this checksum.
 unless_done() {
   local stamp="frontend/node_modules/.$1" wanted=$2
   shift 2
@@ -106,7 +106,7 @@ unless_done() {
 
 page_sources() { find frontend -path '*/node_modules' -prune -o -type f ! -name schema.d.ts -print0 | sort -z | xargs -0 cksum | cksum; }
 
-# The page that the server shows at /, into the package. Fails where it cannot be built.
+# Build the page that the server shows at / into the package. Fails if it cannot be built.
 build_page() {
   has_node || return
   unless_done installed-from "$(cksum <frontend/package-lock.json)" npm_ci || return

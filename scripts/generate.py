@@ -13,7 +13,7 @@ import sys
 from generate import chart_files, chart_readme, dashboards, kustomize, openapi, settings
 from generate.files import ROOT, stale, write
 
-# In this order: the chart takes copies of the dashboards, and the manifests are made from the chart.
+# The order matters: the chart copies the dashboards, and the manifests are made from the chart.
 GENERATORS = (settings, openapi, dashboards, chart_files, chart_readme, kustomize)
 
 

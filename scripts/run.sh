@@ -9,11 +9,11 @@ case "${1:-}" in
 Usage: ./scripts/run.sh [--host ADDRESS] [--port PORT]
 
 Creates .venv, installs the package, and starts the server. The model (CLIP ViT-B/32, 600 MB) is downloaded at
-the first start; where it cannot be had, the small offline model "mini" takes its place. Where Node and npm are
-installed, the web page is built too, again only when its sources have changed.
+the first start; if it is not available, the server uses the small offline model "mini". If Node and npm are
+installed, the web page is built too, and again only when its sources change.
 
-Everything lives in this folder: .venv (programs), data (images and vectors). Settings are environment
-variables, or lines of a file .env; docs/SETTINGS.md lists them.
+Everything is in this folder: .venv (programs), data (images and vectors). Settings are environment variables,
+or lines of a file .env; docs/SETTINGS.md lists them.
 TEXT
     exit 0
     ;;

@@ -1,7 +1,7 @@
-"""Photograph every page of the web page, in light and dark, on a phone and on a desk; see screenshots.sh.
+"""Take screenshots of every page of the web page, light and dark, on a phone and on a desktop; see screenshots.sh.
 
 Serves an empty folder with the offline model, fills it with the pictures that scikit-image and scikit-learn ship (and
-with crops and mirror images of them, so that there are look-alikes), and drives Chromium.
+with crops and mirror images of them, so that there are similar images), and drives Chromium.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-net
 
 
 def main() -> None:
-    """Write the pictures to the folder that the command line names."""
+    """Write the screenshots to the folder given on the command line."""
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, serving(Path(data)) as url:
@@ -74,7 +74,7 @@ def photograph(browser: Browser, url: str, query: Path, target: Path, scheme: st
 
     def shoot(name: str) -> None:
         page.wait_for_load_state("networkidle")
-        # What rises or fades in has arrived by then.
+        # Animations have ended by then.
         page.wait_for_timeout(1200)
         path = target / f"{name}-{device}-{scheme}.png"
         page.screenshot(path=path)
@@ -146,7 +146,7 @@ def load(name: str) -> Image.Image:
 
 
 def variants(image: Image.Image) -> dict[str, Image.Image]:
-    """Return what people make of a picture: crops, a mirror image, other light."""
+    """Return typical variants of a picture: crops, a mirror image, other brightness."""
     width, height = image.size
     return {
         "whole": image,
@@ -158,7 +158,7 @@ def variants(image: Image.Image) -> dict[str, Image.Image]:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """Write a picture as most cameras do."""
+    """Write a picture as JPEG, as most cameras do."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)
     return out.getvalue()

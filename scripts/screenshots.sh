@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Photograph every page of the web page: light and dark, phone and desktop. To be looked at by a person.
+# Take screenshots of every page of the web page, light and dark, phone and desktop, for a person to look at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

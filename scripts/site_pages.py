@@ -1,4 +1,4 @@
-"""A hook of MkDocs: pages that are made for the site, and links of the documents as the site has them."""
+"""A hook of MkDocs: makes pages for the site, and adapts the links of documents to it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Return a document of docs/ with its links turned."""
+    """Return a document of docs/ with its links adapted to the site."""
     source = page.file.abs_src_path
     return with_links(Path(source), markdown) if source and Path(source).is_relative_to(DOCS) else markdown
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`image-similarity cluster …` in a checkout: where no Qdrant program is found, the tests' stand-in takes its place.
+"""`image-similarity cluster …` in a checkout: without a Qdrant program it uses the stand-in of the tests.
 
-The stand-in is Qdrant's own engine in one process: enough to try the API, nothing to measure Qdrant by.
+The stand-in is Qdrant's own engine in one process: enough to try the API, but not to measure Qdrant.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set everything up, then run every check and every test. Arguments go to pytest, and then the linters are skipped.
+# Set everything up, then run every check and every test. With arguments, only run pytest with them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,5 +37,5 @@ if has_node; then
 fi
 
 say "Running the tests"
-# Two processes: on two cores they take half the time of one. Files in order, so that the crowds begin early.
+# Two processes take half the time of one on two cores. Files in order, so that the tests with crowds begin early.
 exec .venv/bin/pytest --numprocesses 2 --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

@@ -1,1 +1,1 @@
-"""What writes the generated files of the repository; `scripts/generate.py` runs all of it."""
+"""Writes the generated files of the repository; `scripts/generate.py` runs all modules."""

@@ -1,4 +1,4 @@
-"""Copy what the chart shares with the rest of the repository into it: Helm reads no file outside a chart."""
+"""Copies shared files of the repository into the chart, because Helm reads no file outside of a chart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COPIES = {
 
 
 def files() -> dict[Path, bytes]:
-    """Return the files as they should be in the chart."""
+    """Return the files with the content that they should have in the chart."""
     wanted: dict[Path, bytes] = {}
     for name, pattern in COPIES.items():
         for source in sorted(ROOT.glob(pattern)):
@@ -26,5 +26,5 @@ def files() -> dict[Path, bytes]:
 
 
 def there() -> set[Path]:
-    """Return the copies that there are."""
+    """Return the existing copies."""
     return {*FILES.glob("*.cfg"), *FILES.glob("*.sh"), *FILES.glob("rules/*"), *FILES.glob("dashboards/*")}

@@ -28,7 +28,7 @@ class Value:
 
 
 def described(text: str) -> Iterator[tuple[str, str]]:
-    """Return each key that a comment stands above, as a path, and the comment."""
+    """Yield the path of each key with a comment above it, and the comment."""
     parents: list[tuple[int, str]] = []
     comment: list[str] = []
     for line in text.splitlines():
@@ -45,7 +45,7 @@ def described(text: str) -> Iterator[tuple[str, str]]:
 
 
 def rows(text: str) -> list[Value]:
-    """Return the values in their order. Raises ValueError where one has no description."""
+    """Return the values in their order. Raises ValueError if one has no description."""
     values = yaml.safe_load(text)
     descriptions = dict(described(text))
     missing = sorted(path for path in leaves(values, descriptions) if path not in descriptions)
@@ -55,7 +55,7 @@ def rows(text: str) -> list[Value]:
 
 
 def leaves(values: dict[str, Any], descriptions: dict[str, str], parent: str = "") -> Iterator[str]:
-    """Return the paths of all values that need a description: a group that has one speaks for its members."""
+    """Yield the paths of all values that need a description; one description of a group covers its members."""
     for name, value in values.items():
         path = f"{parent}{name}"
         if isinstance(value, dict) and value and path not in descriptions:
@@ -81,7 +81,7 @@ def table(text: str) -> str:
 
 
 def files() -> dict[Path, bytes]:
-    """Return the README as it should be."""
+    """Return the README with the current table."""
     head, _, rest = README.read_text().partition(START)
     _, _, tail = rest.partition(END)
     return {README: f"{head}{START}\n{table((CHART / 'values.yaml').read_text())}\n{END}{tail}".encode()}

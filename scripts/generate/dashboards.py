@@ -1,4 +1,4 @@
-"""Write Grafana's dashboards: what they show is told here in one line per panel, the JSON is for Grafana only."""
+"""Writes Grafana's dashboards: one line here per panel; the JSON is only for Grafana."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = 'namespace=~"$namespace"'
 
 
 def rate(metric: str, labels: str = HERE, by: str = "") -> str:
-    """Return a counter's rate, summed up."""
+    """Return the summed rate of a counter."""
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{labels}}}[$__rate_interval]))"
 
 
@@ -30,12 +30,12 @@ def quantile(share: float, histogram: str, labels: str = HERE, by: str = "") -> 
 
 
 def share(part: str, whole: str) -> str:
-    """Return a ratio that is no data, not infinite, where there is nothing to divide by."""
+    """Return a ratio that has no data, instead of being infinite, if the divisor is 0."""
     return f"{part} / ({whole} > 0)"
 
 
 def stage(name: str) -> str:
-    """Return the labels of one stage of the road."""
+    """Return the label selector of one stage of a request."""
     return f'{HERE}, stage="{name}"'
 
 
@@ -258,7 +258,7 @@ DASHBOARDS = {
 
 
 def files() -> dict[Path, bytes]:
-    """Return the files as they should be."""
+    """Return the files with the content that they should have."""
     return {
         FOLDER / f"{name}.json": (json.dumps(dashboard(name, panels), indent=2, ensure_ascii=False) + "\n").encode()
         for name, panels in DASHBOARDS.items()
@@ -266,5 +266,5 @@ def files() -> dict[Path, bytes]:
 
 
 def there() -> Iterable[Path]:
-    """Return the files that there are."""
+    """Return the existing files."""
     return FOLDER.glob("*")

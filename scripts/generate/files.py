@@ -1,4 +1,4 @@
-"""Generated files: which of them are out of date, and bringing them up to date."""
+"""Finds generated files that are out of date, and updates them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def stale(wanted: Mapping[Path, bytes], there: Iterable[Path]) -> list[Path]:
-    """Return the files that are missing, old, or there without being wanted."""
+    """Return the files that are missing, out of date, or no longer wanted."""
     changed = {path for path, content in wanted.items() if not path.exists() or path.read_bytes() != content}
     return sorted(changed | (set(there) - set(wanted)))
 
 
 def write(wanted: Mapping[Path, bytes], there: Iterable[Path]) -> list[Path]:
-    """Bring the files up to date; returns those that were not."""
+    """Update the files; return those that were out of date."""
     outdated = stale(wanted, there)
     for path in outdated:
         if path not in wanted:

@@ -1,4 +1,4 @@
-"""Dashboards as Grafana reads them."""
+"""Dashboards in Grafana's JSON format."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Panel:
     title: str
     unit: str
     queries: dict[str, str]
-    """By what their lines are called, in Grafana's format."""
+    """Format of the names of lines, as in Grafana."""
     text: str = ""
 
 
 def dashboard(name: str, panels: list[Panel]) -> dict[str, Any]:
-    """Return one dashboard as Grafana reads it."""
+    """Return one dashboard in Grafana's format."""
     return {
         "uid": f"image-similarity-{name}",
         "title": f"Image similarity: {name}",
@@ -40,7 +40,7 @@ def dashboard(name: str, panels: list[Panel]) -> dict[str, Any]:
                     "datasource": SOURCE,
                     "query": "label_values(image_similarity_collection_images, namespace)",
                     "includeAll": True,
-                    # Not "all there are": with compose there is no such label at all.
+                    # Not the list of all values, because with compose this label does not exist.
                     "allValue": ".*",
                     "current": {"text": "All", "value": "$__all"},
                     "refresh": 2,
@@ -52,7 +52,7 @@ def dashboard(name: str, panels: list[Panel]) -> dict[str, Any]:
 
 
 def graph(number: int, panel: Panel) -> dict[str, Any]:
-    """Return a panel as Grafana reads it."""
+    """Return a panel in Grafana's format."""
     row, column = divmod(number, COLUMNS)
     return {
         "id": number + 1,

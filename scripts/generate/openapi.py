@@ -1,4 +1,4 @@
-"""Write the API's OpenAPI document to frontend/openapi.json, which the web page's types are made from.
+"""Writes the API's OpenAPI document to frontend/openapi.json; the types of the web page are made from it.
 
 A test fails until it was written after a change of the API.
 """
@@ -20,13 +20,13 @@ TARGET = ROOT / "frontend" / "openapi.json"
 
 
 class _NoEngine:
-    """The document says what the routes are; nothing of an engine is asked for it."""
+    """Stands in for the engine, which the document of the routes does not need."""
 
     metrics = Metrics()
 
 
 def files() -> dict[Path, bytes]:
-    """Return the document as the file holds it. The version is left out: a release changes no type."""
+    """Return the document as in the file, without the version, because a release changes no type."""
     app = create_app(cast(SearchEngine, _NoEngine()), Settings(_env_file=None), cast(JobService, None))
     document: dict[str, Any] = app.openapi()
     document["info"].pop("version")
@@ -34,5 +34,5 @@ def files() -> dict[Path, bytes]:
 
 
 def there() -> list[Path]:
-    """Return the document's place."""
+    """Return the path of the document."""
     return [TARGET]

@@ -1,4 +1,4 @@
-"""Write docs/SETTINGS.md, the table of environment variables, from the fields of `Settings`."""
+"""Writes docs/SETTINGS.md, the table of environment variables, from the fields of `Settings`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFAULTS = {
     "allowed_hosts": "see there",
     "trusted_proxies": "this machine",
 }
-"""What the table says of defaults that depend on the machine, or that the meaning of the setting explains."""
+"""Texts for defaults that depend on the machine, or that the description explains."""
 
 NOTES = {
     "Image bytes": """\
@@ -47,7 +47,7 @@ If `BROKER_URL` is set, `image-similarity worker` processes work on bulk jobs in
 then share a Qdrant server and the storage (`STORAGE_URL`, or a common `DATA_DIR`).
 """,
 }
-"""What is said below the table of a group."""
+"""Notes below the table of a group."""
 
 
 def groups(source: str) -> Iterator[tuple[str, list[str]]]:
@@ -66,7 +66,7 @@ def groups(source: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def default_of(name: str, field: FieldInfo) -> str:
-    """Return a default as the table shows it. Raises ValueError if it depends on the machine and has no words."""
+    """Return a default as the table shows it. Raises ValueError if it depends on the machine and has no text."""
     if name in DEFAULTS:
         return DEFAULTS[name]
     value = field.get_default(call_default_factory=True)
@@ -78,7 +78,7 @@ def default_of(name: str, field: FieldInfo) -> str:
 
 
 def files() -> dict[Path, bytes]:
-    """Return the document as it should be."""
+    """Return the document with its current content."""
     parts = [HEAD]
     for heading, names in groups(SOURCE.read_text()):
         rows = [f"## {heading}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
@@ -92,5 +92,5 @@ def files() -> dict[Path, bytes]:
 
 
 def there() -> list[Path]:
-    """Return the document's place."""
+    """Return the path of the document."""
     return [TARGET]
