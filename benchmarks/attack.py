@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Attack a server of one's own with small requests that cost much, and print what each did to it.
+"""Attack your own server with small but costly requests, and print the effect of each.
 
     python benchmarks/attack.py [--only NAME ...] [--uploads 60]
 
@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.support.hostile import float_tiff, jpeg_of_scans
 
 LIMIT = 120.0
-"""Seconds after which an attack is given up."""
+"""Time limit of an attack, in seconds."""
 
 JSON = {"content-type": "application/json"}
 
@@ -53,7 +53,7 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Where its API is."""
+        """URL of its API."""
         return f"http://127.0.0.1:{self.server.port}/api/v1"
 
     def post(self, path: str, content: bytes, headers: dict[str, str] | None = None) -> str:
@@ -70,18 +70,18 @@ class Target:
         return _told(answer)
 
     def together(self, count: int, call: Callable[[int], str]) -> str:
-        """Make calls at the same time; return how many answered what."""
+        """Make calls at the same time; return the number of each answer."""
         with ThreadPoolExecutor(count) as threads:
             answers = Counter(threads.map(call, range(count)))
         return ", ".join(f"{number} x {told}" for told, number in answers.most_common())
 
     def reset_peak(self) -> int:
-        """Forget the peak of memory so far; return what is held, in bytes."""
+        """Reset the peak of memory; return the bytes in use now."""
         Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")
         return self._memory("VmRSS")
 
     def peak(self) -> int:
-        """Return the most memory held since, in bytes."""
+        """Return the peak of memory since then, in bytes."""
         return self._memory("VmHWM")
 
     def _memory(self, field: str) -> int:
@@ -90,7 +90,7 @@ class Target:
 
 
 class Pulse:
-    """Asks `/health` all the time."""
+    """Requests `/health` continuously."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/health"
@@ -99,12 +99,12 @@ class Pulse:
         self.seconds: list[float] = []
 
     def __enter__(self) -> Pulse:
-        """Begin."""
+        """Start."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop."""
         self._stop.set()
         self._thread.join()
 
@@ -207,7 +207,7 @@ ATTACKS = (zeros, scans, floats, fields, charset, head, metadata, answer, case, 
 def attack(target: Target, act: Callable[[Target], str]) -> None:
     """Attack once, and print a row of the table."""
     if act is archive:
-        # Making it takes longer than refusing it.
+        # Made before the clock starts, because making it takes longer than refusing it.
         _archive()
     held = target.reset_peak()
     with Pulse(target.url) as pulse:
@@ -227,7 +227,7 @@ def attack(target: Target, act: Callable[[Target], str]) -> None:
 
 
 def main() -> None:
-    """Run the attacks that are asked for."""
+    """Run the chosen attacks."""
     names = [act.__name__ for act in ATTACKS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="which attacks; default: all")

@@ -28,20 +28,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is measured."""
+    """Amounts to measure."""
 
     rounds: int
-    """Of every comparison: the two sides take turns, so that a busy moment of the machine meets both."""
+    """Rounds per comparison; the two sides alternate, so that a busy moment of the machine affects both."""
     uncached: int
-    """Searches a round from 32 clients."""
+    """Searches per round from 32 clients."""
     single: int
-    """Searches a round from one client."""
+    """Searches per round from one client."""
     cached: int
     files: int
-    """Indexed in a round."""
+    """Files indexed per round."""
     vectors: int
     patience: float = 30
-    """Seconds that each measurement may wait for the machine to have nothing else to do."""
+    """Seconds that each measurement may wait until the machine is idle."""
 
 
 FULL = Amount(rounds=5, uncached=480, single=60, cached=4000, files=800, vectors=100_000)
@@ -50,7 +50,7 @@ QUICK = Amount(rounds=2, uncached=40, single=6, cached=100, files=20, vectors=2_
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number and what it has to be."""
+    """A measured number and its target."""
 
     name: str
     value: float
@@ -68,13 +68,13 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """The target in words."""
+        """The target as text."""
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every section works with."""
+    """The inputs of all sections."""
 
     encoder: Any
     """The bare model, in this process."""
@@ -83,10 +83,10 @@ class Bench:
     almost_empty: rig.Server
     full: rig.Server
     index: Callable[[], float]
-    """Index a round's files into a new collection; returns images a second."""
+    """Index the files of a round into a new collection; return images per second."""
 
     def wait(self) -> None:
-        """Wait until nothing else keeps the machine busy, but not for ever."""
+        """Wait until the machine is idle, but not for ever."""
         rig.wait_for_quiet(self.amount.patience)
 
 
@@ -107,12 +107,12 @@ def main(
         Path | None, typer.Option(help="CLIP checkpoint; default: ViT-B/32 with random weights, made in build/.")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of photographs of about 100 kB.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the figures go, as JSON.")] = Path("benchmark.json"),
+    output: Annotated[Path, typer.Option(help="File for the figures, as JSON.")] = Path("benchmark.json"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small amounts and no judgement: does the script itself work?")
+        bool, typer.Option("--quick", help="Small amounts, without targets, to test the script itself.")
     ] = False,
 ) -> None:
-    """Measure the product against its targets; exit status 1 where one is missed."""
+    """Measure the product against its targets; exit status 1 if one is missed."""
     if checkpoint is None:
         checkpoint = DEFAULT_CHECKPOINT
         if not (checkpoint / "model.safetensors").is_file():
@@ -201,7 +201,7 @@ def cost_of_a_full_collection(bench: Bench) -> Figure:
 
 
 def memory(bench: Bench) -> Figure:
-    """What the server of the full collection holds, its model included, after the searches of the other sections."""
+    """Memory of the server with the full collection and its model, after the searches of the other sections."""
     name = f"memory with {bench.amount.vectors:,} images"
     return Figure(name, bench.full.resident_bytes() / 1e9, "GB", at_most=2.5)
 
@@ -213,7 +213,7 @@ SECTIONS = (
     cost_of_a_full_collection,
     memory,
 )
-"""Those that need both servers, in this order; `index_throughput` runs when the servers are gone."""
+"""Sections that need both servers, in this order; `index_throughput` runs after the servers have stopped."""
 
 
 def _measure(checkpoint: Path, photos: Path | None, amount: Amount, folder: Path) -> list[Figure]:

@@ -1,8 +1,8 @@
 """Throughput of decoding in threads and in processes: `benchmarks/benchmark_decoding.py PHOTOS`.
 
-Alternates between the two, so that whatever else the machine does meets both; the best of the rounds
-count. On a busy machine only the processor time means something: the kernel shares a full machine out by sessions, and
-a decoding process has one of its own.
+Alternates between the two, so that other work of the machine affects both; the best rounds count. On a busy machine
+only the processor time is meaningful: the kernel divides a full machine by sessions, and a decoding process has its
+own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INDEX = Recipe(max_pixels=80_000_000, min_short_side=224, min_long_side=320, pre
 
 
 async def one_by_one(decoders: Decoders, files: list[bytes]) -> list[float]:
-    """Return the milliseconds of each image for a lone client who searches."""
+    """Return the milliseconds per image for a single client that searches."""
     taken = []
     for data in files:
         started = perf_counter()
@@ -39,14 +39,14 @@ async def one_by_one(decoders: Decoders, files: list[bytes]) -> list[float]:
 
 
 async def all_at_once(decoders: Decoders, files: list[bytes]) -> float:
-    """Return images a second while a folder is indexed."""
+    """Return images per second while a folder is indexed."""
     started = perf_counter()
     await asyncio.gather(*(decoders.run(data, INDEX) for data in files))
     return len(files) / (perf_counter() - started)
 
 
 async def measure(mode: Isolation, files: list[bytes], rounds: int) -> AsyncIterator[tuple[list[float], float, float]]:
-    """Yield, a round each, what the two above return, and this process's own milliseconds of processor an image."""
+    """Yield per round the results of the two functions above, and this process's CPU milliseconds per image."""
     decoders = Decoders((squash,), Metrics(), isolation=mode, count=usable_cores(), timeout=60, memory=1 << 30)
     await all_at_once(decoders, files)
     for _ in range(rounds):
@@ -57,7 +57,7 @@ async def measure(mode: Isolation, files: list[bytes], rounds: int) -> AsyncIter
 
 
 async def compare(files: list[bytes], rounds: int) -> None:
-    """Print what each mode takes."""
+    """Print the figures of each mode."""
     measurements = {mode: measure(mode, files, rounds) for mode in MODES}
     found: dict[str, list[tuple[list[float], float, float]]] = {mode: [] for mode in MODES}
     for _ in range(rounds):
@@ -66,11 +66,11 @@ async def compare(files: list[bytes], rounds: int) -> None:
     for measurement in measurements.values():
         await anext(measurement, None)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # The first time around, in which they start, included.
+    # Includes the first round, in which the processes start.
     theirs = 1000 * (children.ru_utime + children.ru_stime) / (len(files) * (2 * rounds + 1))
     for mode, decoders in (("thread", 0.0), ("process", theirs)):
         alone, rates, own = zip(*found[mode], strict=True)
-        # The quickest round of each image is the one that the rest of the machine disturbed least.
+        # The fastest round of each image is the one that other work disturbed least.
         quickest = statistics.median(min(times) for times in zip(*alone, strict=True))
         server = statistics.median(own)
         print(

@@ -1,4 +1,4 @@
-"""What the benchmark stands on: photographs, collections of any size, servers, the load client, the bare model."""
+"""Fixtures of the benchmark: photographs, collections of any size, servers, the load client, the bare model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Server:
     pid: int
 
     def load(self, photos: Path, *, clients: int, requests: int, distinct: bool) -> dict[str, float]:
-        """Send searches from a process of its own; returns the fields of `load_client.Load`."""
+        """Send searches from a separate process; return the fields of `load_client.Load`."""
         options = ["--port", self.port, "--clients", clients, "--requests", requests]
         if distinct:
             options.append("--distinct")
@@ -49,7 +49,7 @@ class Server:
         return answer
 
     def resident_bytes(self) -> int:
-        """Return how much memory the process holds, its mapped files included."""
+        """Return the memory of the process, including its mapped files."""
         answer = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=True)
         return int(answer.stdout) * 1024
 
@@ -73,7 +73,7 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
+    """Return a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
@@ -90,10 +90,10 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def index_rate(environment: dict[str, str], folder: Path) -> float:
-    """Run `image-similarity index` on a folder and return the images a second that it reports.
+    """Run `image-similarity index` on a folder and return the images per second that it reports.
 
-    Its own clock starts when the model is loaded and the collection open, and so leaves out the start, which
-    would be most of a short run's time.
+    The command's clock starts when the model is loaded and the collection is open. So it leaves out the start, which
+    would take most of the time of a short run.
     """
     command = [str(_COMMAND), "index", str(folder)]
     done = subprocess.run(command, env=_clean(environment), capture_output=True, text=True, timeout=PATIENCE)
@@ -155,7 +155,7 @@ def copies(photos: Path, target: Path, count: int) -> Path:
     target.mkdir()
     originals = [path.read_bytes() for path in sorted(photos.iterdir()) if path.is_file()]
     for number in range(count):
-        # Behind the end-of-image marker, where no decoder looks.
+        # After the end-of-image marker, where no decoder reads.
         (target / f"{number:05}.jpg").write_bytes(originals[number % len(originals)] + os.urandom(16))
     return target
 
@@ -215,7 +215,7 @@ def median_seconds(work: Any, times: int) -> float:
 
 
 def _clean(environment: dict[str, str]) -> dict[str, str]:
-    """Return this process's environment with `environment`, without settings of whoever runs the benchmark."""
+    """Return this process's environment plus `environment`, without the user's own settings."""
     from image_similarity.settings import Settings
 
     kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}

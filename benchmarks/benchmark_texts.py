@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure how many texts a second a model's text tower encodes, and how long the first one waits for it."""
+"""Measure how many texts per second a model's text tower encodes, and how long the first text waits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(
 
 
 def _load(model: str, device: str) -> TextEncoder:
-    # Here, so that the time they take to import is part of what is measured.
+    # Imported here, so that the measurement includes the time of these imports.
     if model == "mini":
         from image_similarity.encoders.mini import text as mini_text
 
@@ -41,7 +41,7 @@ def _load(model: str, device: str) -> TextEncoder:
 
 
 def _measure(tower: TextEncoder, batch: int, seconds: float) -> tuple[float, float]:
-    """Return texts a second and milliseconds of processor time a text, which other programs disturb less."""
+    """Return texts per second, and CPU milliseconds per text, which other programs disturb less."""
     texts = (_TEXTS * 2)[:batch]
     started, used, done = perf_counter(), process_time(), 0
     while perf_counter() - started < seconds:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure a cluster of three replicas against the same cluster with one: what a second and a third are worth here."""
+"""Compare a cluster with three replicas with the same cluster with one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REPLICAS = 3
 
 @dataclass(frozen=True)
 class Compared:
-    """One kind of search, requests a second through the balancer; medians of the rounds."""
+    """One kind of search: requests per second through the balancer, medians of the rounds."""
 
     kind: str
     one: float
@@ -43,7 +43,7 @@ class Compared:
 
     @property
     def ratio(self) -> float:
-        """Of three replicas to one."""
+        """Ratio of three replicas to one."""
         return self.three / self.one
 
 
@@ -59,7 +59,7 @@ def main(
     cached: Annotated[int, typer.Option(min=1, help="Searches a round whose answers are known.")] = 3000,
     output: Annotated[Path, typer.Option(help="Where the figures go, as JSON.")] = Path("replicas.json"),
 ) -> None:
-    """Start a cluster, measure it with three replicas and with one in turns, and stop it."""
+    """Start a cluster, measure it alternately with three replicas and with one, and stop it."""
     if checkpoint is None:
         checkpoint = DEFAULT_CHECKPOINT
         if not (checkpoint / "model.safetensors").is_file():
@@ -100,7 +100,7 @@ def main(
 
 
 def _set_replicas(cluster: Cluster, count: int) -> None:
-    """Stop or start all replicas but the first `count`."""
+    """Stop or start all replicas except the first `count`."""
     alive = {service.name for service in cluster.running() if service.alive}
     for number in range(1, REPLICAS + 1):
         name = f"replica-{number}"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Ask a server's `POST /api/v1/search` from many connections at once, and print what it did as JSON.
+"""Send `POST /api/v1/search` to a server over many connections at once, and print the results as JSON.
 
-Raw sockets, and every request's bytes made before the clock starts: a client that spends the processor's time
-measures itself. It needs nothing but the standard library.
+It uses raw sockets, and makes the bytes of every request before the clock starts, because a client that uses much of
+the processor would measure itself. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Load:
-    """What a round of requests did."""
+    """Results of a round of requests."""
 
     requests: int
     seconds: float
     rate: float
-    """Requests a second."""
+    """Requests per second."""
     p50_ms: float
     p95_ms: float
     max_ms: float
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def send(host: str, port: int, requests: Iterator[bytes], *, clients: int) -> Load:
-    """Send `requests` over `clients` connections; raises RuntimeError for any answer but 200."""
+    """Send `requests` over `clients` connections; raises RuntimeError for any answer other than 200."""
     milliseconds: list[float] = []
     failures: list[str] = []
     lock = threading.Lock()
@@ -100,7 +100,7 @@ def send(host: str, port: int, requests: Iterator[bytes], *, clients: int) -> Lo
 def request(photo: bytes, *, unseen: bool) -> bytes:
     """Return all bytes of a search; `unseen` makes the image one that the server cannot know."""
     if unseen:
-        # Behind the end-of-image marker, where no decoder looks: other bytes, the same work.
+        # After the end-of-image marker, where no decoder reads: other bytes, but the same work.
         photo += os.urandom(16)
     body = b'{"image_data":"' + base64.b64encode(photo) + b'","top_k":10}'
     head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Five minutes of a hundred clients, half of whose requests index and half search: what a large deployment is for."""
+"""Five minutes with a hundred clients, whose requests half index and half search, as in a large deployment."""
 
 from load_test.command import Profile, build_app
 
@@ -8,7 +8,7 @@ PROFILE = Profile(
     title="Load test for large deployments",
     seconds=300,
     clients=100,
-    help="Index and search at once from 100 clients, for five minutes; exit status 1 where too many requests fail.",
+    help="Index and search at once from 100 clients, for five minutes; exit status 1 if too many requests fail.",
 )
 
 if __name__ == "__main__":

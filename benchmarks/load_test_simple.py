@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Half a minute of indexing and searching at once: a first look at whether a service holds up."""
+"""Half a minute of concurrent indexing and searching: a first check that a service copes with load."""
 
 from load_test.command import Profile, build_app
 
@@ -8,7 +8,7 @@ PROFILE = Profile(
     title="Simple load test",
     seconds=30,
     clients=20,
-    help="Index and search at once, for half a minute; exit status 1 where too many requests fail.",
+    help="Index and search at once, for half a minute; exit status 1 if too many requests fail.",
 )
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What DURABILITY=power costs: the same images are indexed with `power` and with `process` in turn, in one process.
+"""Measure the cost of DURABILITY=power: index the same images alternately with `power` and `process`, in one process.
 
     python benchmarks/measure_durability.py [PHOTOS] [--rounds 5] [--images 200]
 
@@ -24,7 +24,7 @@ from load_test.photos import shipped_photos
 Durability = Literal["power", "process"]
 
 CLIENTS = 32
-"""Writes that are under way at a time, as in a bulk job."""
+"""Concurrent writes, as in a bulk job."""
 
 
 async def rate(images: list[bytes], durability: Durability) -> float:
@@ -38,7 +38,7 @@ async def rate(images: list[bytes], durability: Durability) -> float:
                 await engine.index_image(image, image_id=f"{number}")
 
         try:
-            # Starting a decoder and the model's first step are no part of it.
+            # Leave out the start of a decoder and the model's first step.
             await index(-1, images[0] + b"first")
             started = time.perf_counter()
             await asyncio.gather(*(index(number, image) for number, image in enumerate(images)))
@@ -48,7 +48,7 @@ async def rate(images: list[bytes], durability: Durability) -> float:
 
 
 def main() -> None:
-    """Measure in turn, and print the ratio."""
+    """Measure alternately, and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="?", type=Path, help="folder of JPEG files")
     parser.add_argument("--rounds", type=int, default=5, help="of both settings each (default: %(default)s)")
@@ -56,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     paths = sorted(given.photos.rglob("*.jp*g"))[: given.images] if given.photos else []
     found = [path.read_bytes() for path in paths] or shipped_photos(given.images)
-    # Bytes of their own, so that each is stored.
+    # Each image gets different bytes, so that each one is stored.
     images = [found[number % len(found)] + b"%d" % number for number in range(given.images)]
     rates: dict[Durability, list[float]] = {"power": [], "process": []}
     for number in range(given.rounds):

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What it saves that replicas share results through Redis, and not embeddings alone.
+"""Measure what replicas save by sharing results through Redis, in addition to embeddings.
 
     python benchmarks/measure_shared_results.py [--model mini clip] [--images 1500 100000] [--store edge server]
 
-One replica answers each query first. Then the time is taken that another replica needs for the same search: with the
-result from Redis; with results off and the embedding from Redis; and with neither. A replica is here a memory cache of
-its own, before one model, one store and one real Redis on loopback, all driven in one process, without HTTP. `edge` is
-the embedded store: a query without a network, so the least that a store can take. `server` is the tests' stand-in for
-a Qdrant server, over gRPC on loopback: Python, and so more than a Qdrant server takes. `clip` is ViT-B/32 with random
+One replica answers each query first. Then we measure the time of another replica for the same search: with the result
+from Redis; with results off and the embedding from Redis; and with neither. Here a replica is only a separate memory
+cache, in front of one model, one store and one real Redis on loopback, all in one process, without HTTP. `edge` is the
+embedded store: a query without a network, the minimum for a store. `server` is the tests' stand-in for a Qdrant server,
+over gRPC on loopback, which is slower than a Qdrant server because it is Python. `clip` is ViT-B/32 with random
 weights, made in build/.
 """
 
@@ -55,10 +55,10 @@ TRIES = 20
 
 
 class NoResults(ResultCache):
-    """Keeps no result, as if there were no shared ones."""
+    """Keeps no results, as if they were not shared."""
 
     async def to(self, question: str, compute: Callable[[], Awaitable[T]], codec: Codec[T]) -> tuple[T, bool]:
-        """Return what is computed."""
+        """Return the computed result."""
         del question, codec
         return await compute(), False
 
@@ -77,7 +77,7 @@ def main() -> None:
         for store in given.store:
             for images in given.images:
                 with tempfile.TemporaryDirectory() as folder, redis(Path(folder)) as redis_url:
-                    # A busy machine must not pass for a Redis that is away.
+                    # A busy machine must not look like a Redis that does not answer.
                     where = {"data_dir": Path(folder), "redis_url": redis_url, "redis_timeout": 2.0}
                     settings = Settings(model_name=model_name(model), **where)
                     with collection(settings, store, images) as opened:
@@ -102,10 +102,10 @@ async def measure(settings: Settings, photos: Sequence[bytes], queries: int) -> 
         await timed(engine, photos[0], SEARCHES["plain"], "nothing")
         for number in range(queries):
             for search, options in SEARCHES.items():
-                # Bytes of its own, so that it was never asked before.
+                # Different bytes, so that the query is new.
                 query = photos[number % len(photos)] + os.urandom(16)
                 found[search]["nothing"].append(await timed(engine, query, options, "nothing"))
-                # In turn, so that neither profits from being the second.
+                # Alternate, so that neither profits from being the second.
                 for arm in ("result", "embedding") if number % 2 else ("embedding", "result"):
                     found[search][arm].append(await timed(engine, query, options, arm))
     finally:
@@ -116,7 +116,7 @@ async def measure(settings: Settings, photos: Sequence[bytes], queries: int) -> 
 async def timed(engine: SearchEngine, query: bytes, options: SearchOptions, arm: str) -> float:
     """Return the seconds of a search on a replica that has just started, with all others' work in Redis.
 
-    Again if the replica was out of touch with Redis for a moment, as it is on a machine that has too much to do.
+    Repeats it if Redis did not answer for a moment, which happens on an overloaded machine.
     """
     cache = cast(TieredCache, engine._cache)
     results = engine._searches._answers

@@ -2,7 +2,7 @@
 """Build a CLIP or SigLIP checkpoint with seeded random weights.
 
 Such a checkpoint behaves like the real one at every interface (files, shapes, speed) except that its
-embeddings mean nothing; tests and benchmarks use it where the real weights cannot be had.
+embeddings mean nothing; tests and benchmarks use it if the real weights are not available.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def build_checkpoint(path: Path | str, *, kind: Kind = "clip", size: Size = "tin
 
     "full" is the architecture of openai/clip-vit-base-patch32 (512-d) or google/siglip-base-patch16-224
     (768-d); "tiny" has two layers, 32x32 pixels, texts of 16 tokens and 64-d embeddings. The same arguments give
-    the same bytes of weights. A full CLIP gets its true tokenizer where `../shared` holds it, and none elsewhere;
-    the others get a toy one of the right kind.
+    the same bytes of weights. A full CLIP gets its real tokenizer if `../shared` has it, else none; the others get a
+    toy tokenizer of the right kind.
     """
     import torch
 
     target = Path(path)
     target.mkdir(parents=True, exist_ok=True)
-    # fork_rng: a caller's own random numbers stay as they were.
+    # fork_rng, so that the caller's random numbers do not change.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _build_model(kind, size)
@@ -79,7 +79,7 @@ def _build_model(kind: Kind, size: Size) -> Any:
 
 
 def _spread_out(model: Any) -> None:
-    """Draw every bias and norm too, which transformers starts at constants: a bug in them shall show."""
+    """Draw every bias and norm too, which transformers initialises to constants, so that a bug in them shows."""
     import torch
 
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Tokenizers with a handful of words, in the very files that real ones come in."""
+"""Tokenizers with a few words, in the same file formats as real ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SENTENCES = (
 
 
 def write_clip_tokenizer(folder: Path) -> None:
-    """Write a byte-pair tokenizer as CLIP has it: 128 tokens, texts of 16, ids 126 and 127 for start and end."""
+    """Write a byte-pair tokenizer like CLIP's: 128 tokens, texts of 16, ids 126 and 127 for start and end."""
     start, end = "<|startoftext|>", "<|endoftext|>"
     pieces = [letter + ending for ending in ("", "</w>") for letter in string.ascii_lowercase + string.digits]
     merges = [("d", "o"), ("do", "g</w>"), ("c", "a"), ("ca", "t</w>")]
@@ -36,7 +36,7 @@ def write_clip_tokenizer(folder: Path) -> None:
 
 
 def write_siglip_tokenizer(folder: Path, *, max_tokens: int = 16) -> None:
-    """Write a SentencePiece model as SigLIP has it: about 100 pieces, learnt from a few sentences."""
+    """Write a SentencePiece model like SigLIP's: about 100 pieces, learnt from a few sentences."""
     import sentencepiece
 
     sentencepiece.SentencePieceTrainer.train(
@@ -57,7 +57,7 @@ def write_siglip_tokenizer(folder: Path, *, max_tokens: int = 16) -> None:
 
 
 def write_word_tokenizer(folder: Path, words: Sequence[str], *, roberta: bool = False) -> int:
-    """Write a tokenizer.json that knows whole words, with the special tokens of BERT or of XLM-RoBERTa.
+    """Write a tokenizer.json of whole words, with the special tokens of BERT or of XLM-RoBERTa.
 
     Returns the size of its vocabulary.
     """

@@ -1,1 +1,1 @@
-"""Load tests: clients that index and search at the same time, and a report of what they saw."""
+"""Load tests: clients that index and search at the same time, and a report of the results."""

@@ -1,4 +1,4 @@
-"""The command line that the load tests share; they differ in how long they run and with how many clients."""
+"""The command line of the load tests, which differ in duration and number of clients."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ err = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Profile:
-    """What makes one load test differ from another."""
+    """The parameters of one load test."""
 
     name: str
-    """Of the script and of the files that it writes."""
+    """Name of the script and of the files that it writes."""
     title: str
     seconds: float
     clients: int

@@ -1,4 +1,4 @@
-"""HTTP at the lowest cost: the clients share the processor with the server that they measure."""
+"""HTTP at the lowest cost, because the clients share the processor with the server that they measure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from load_test.target import Target
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered."""
+    """An answer of the server."""
 
     status: int
     body: bytes
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is kept open; one request at a time, and no redirects, retries or compression."""
+    """A persistent connection; one request at a time, without redirects, retries or compression."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         return connection
 
     async def ask(self, head: bytes, *body: bytes) -> Answer:
-        """Send a request and return the answer. Raises ConnectionError where the connection ends before it does."""
+        """Send a request and return the answer. Raises ConnectionError if the connection ends before the answer."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("connection closed")
         self._answer = asyncio.get_running_loop().create_future()
@@ -48,15 +48,15 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     def close(self) -> None:
-        """Drop the connection, and what is under way on it."""
+        """Close the connection, and drop its current request."""
         self.usable = False
         if self._transport is not None:
             self._transport.abort()
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        # uvloop's transports have its methods and are no asyncio.Transport.
+        # uvloop's transports have the methods of asyncio.Transport, but are not one.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
         self._fail(ConnectionResetError("connection reset" if error else "connection closed"))
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_body(self, body: bytes) -> None:  # noqa: D102
         self._body.append(body)
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:  # noqa: D102
         answer = Answer(self._parser.get_status_code(), b"".join(self._body))
         self.usable = self._parser.should_keep_alive()
-        # A parser for each answer: what is left of one must not reach into the next.
+        # A new parser per answer, so that the rest of one answer cannot affect the next.
         self._parser, self._body = httptools.HttpResponseParser(self), []
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)

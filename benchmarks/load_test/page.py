@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no font, no network."""
+"""The report as one self-contained HTML page: without scripts, fonts or network access."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _percentiles(report: Report) -> str:
         Series(
             str(operation),
             str(operation),
-            # No further than the requests reach: P99.9 of a hundred is nothing that was measured.
+            # Only as far as there are requests: a hundred requests have no measured P99.9.
             [(_rarity(at), percentile(all_ms, at)) for at in _QUANTILES if len(all_ms) * (100 - at) >= 100],
         )
         for operation, all_ms in report.latencies_ms.items()

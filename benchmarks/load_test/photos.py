@@ -1,4 +1,4 @@
-"""What the clients send: photographs that a server has never seen, and queries of which some are popular."""
+"""Requests of the clients: photographs that are new to the server, and queries with different popularity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 QUERIES = 500
-"""Different queries, by default."""
+"""Default number of different queries."""
 SHIPPED = 32
 """Photographs cut from those that scikit-image and scikit-learn ship."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -21,21 +21,21 @@ _QUALITIES = range(80, 101, 4)
 
 
 class Photos:
-    """Request bodies made of photographs, cheap to make: a copy of an encoded photograph and a few bytes behind it.
+    """Request bodies with photographs, which are cheap to make: an encoded photograph and a few bytes after it.
 
     The bytes are behind the image's end, where no decoder looks. A server that knows images by their content has to
     do all of its work again, and a cache that was filled by an earlier run knows none of this run's queries.
     """
 
     def __init__(self, files: Sequence[bytes], *, queries: int = QUERIES) -> None:
-        """Raise ValueError where there are no files."""
+        """Raises ValueError if there are no files."""
         if not files:
             raise ValueError("There are no photographs to send.")
         self._chance = random.Random()  # noqa: S311 - nothing here is a secret
         # Whole groups of three bytes, so that the base64 of what follows can be appended.
         self._encoded = [base64.b64encode(file + bytes(-len(file) % 3)) for file in files]
         self._queries = [(self._encoded[number % len(files)], _tail()) for number in range(queries)]
-        # Zipf's law: the query of rank n is asked 1/n as often as the first.
+        # Zipf's law: the query of rank n is sent 1/n as often as the first.
         self._popularity = list(itertools.accumulate(1 / rank for rank in range(1, queries + 1)))
 
     def index_body(self, image_id: str) -> tuple[bytes, ...]:
@@ -50,9 +50,9 @@ class Photos:
 
 
 def read_photos(folder: Path | None) -> list[bytes]:
-    """Return the image files of a folder; without one, cuttings of photographs that two packages ship.
+    """Return the image files of a folder; without a folder, crops of photographs that two packages ship.
 
-    Raises OSError where the folder cannot be read and ValueError where it holds no images.
+    Raises OSError if the folder cannot be read and ValueError if it contains no images.
     """
     if folder is None:
         return shipped_photos(SHIPPED)
@@ -65,7 +65,7 @@ def read_photos(folder: Path | None) -> list[bytes]:
 def shipped_photos(count: int, *, size: int = 100_000) -> list[bytes]:
     """Cut JPEGs of 500 x 375 pixels and about `size` bytes from the photographs of two packages; always the same ones.
 
-    Raises ImportError where scikit-image or scikit-learn is missing.
+    Raises ImportError if scikit-image or scikit-learn is missing.
     """
     import numpy as np
     from PIL import Image
@@ -82,7 +82,7 @@ def shipped_photos(count: int, *, size: int = 100_000) -> list[bytes]:
         width, height = int(chance.integers(200, source.width)), int(chance.integers(200, source.height))
         left, top = int(chance.integers(source.width - width + 1)), int(chance.integers(source.height - height + 1))
         photo = source.crop((left, top, left + width, top + height)).resize((500, 375))
-        # The quality at which a smooth picture, too, weighs what a camera's does.
+        # The quality at which even a smooth picture has the size of a camera's.
         tries = (_jpeg(photo, quality) for quality in _QUALITIES)
         files.append(next((file for file in tries if len(file) >= size), None) or _jpeg(photo, _QUALITIES[-1]))
     return files

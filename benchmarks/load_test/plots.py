@@ -38,7 +38,7 @@ def line_plot(
     x_ticks: Ticks | None = None,
     text: Text = lambda value: f"{value:g}",
 ) -> str:
-    """Draw lines over a common x; `label` says to those who do not see it what the plot shows."""
+    """Draw lines over a common x; `label` describes the plot for screen readers."""
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points if y is not None]
     y_ticks = nice_ticks(max(ys, default=0))

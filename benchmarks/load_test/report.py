@@ -1,4 +1,4 @@
-"""From what the clients saw to figures: a block of text and a JSON document."""
+"""Turns the results of the clients into figures: a block of text and a JSON document."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from load_test.run import Operation, Outcome, Recording
 
 MOST_SLICES = 60
-"""Of time, in plots."""
+"""Number of time slices in plots."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a known system of this kind reported; on which hardware is not known."""
+    """Figures that a known system of this kind reported, on unknown hardware."""
 
     clients: int = 100
     operations: int = 60_000
@@ -31,22 +31,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of the requests that were answered; what failed is counted apart and has no part in latencies or throughput."""
+    """Figures of answered requests; failures are counted separately, and not in latencies or throughput."""
 
     count: int
     mean_ms: float | None
-    """None, as the others, where nothing was answered."""
+    """None, as the others, if nothing was answered."""
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
     max_ms: float | None
     throughput: float
-    """Answers a second, over the whole duration."""
+    """Answers per second, over the whole duration."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A short time of the run; requests belong to the time at which they ended."""
+    """A short part of the run; a request belongs to the part in which it ended."""
 
     start: float
     seconds: float
@@ -56,7 +56,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run showed."""
+    """Results of a run."""
 
     title: str
     url: str
@@ -66,43 +66,43 @@ class Report:
     duration: float
     """Seconds from the first request to the last answer."""
     client_cores: float
-    """How many of the machine's cores the clients themselves kept busy."""
+    """Number of the machine's cores that the clients themselves used."""
     interrupted: bool
     errors: dict[str, int]
-    """How many of each kind, most frequent first."""
+    """Errors per kind, most frequent first."""
     total: Figures
     by_operation: dict[Operation, Figures]
     cached: int
     """Searches answered from a cache of results."""
     slices: list[Slice]
     latencies_ms: dict[Operation, list[float]] = field(repr=False)
-    """Of the answered requests, ascending."""
+    """Latencies of the answered requests, ascending."""
     reference: Reference = field(default_factory=Reference)
 
     @property
     def operations(self) -> int:
-        """How many requests ended, well or badly."""
+        """Number of finished requests, with or without an error."""
         return self.total.count + self.failed
 
     @property
     def failed(self) -> int:
-        """How many requests ended badly."""
+        """Number of failed requests."""
         return sum(self.errors.values())
 
     @property
     def success_percent(self) -> float:
-        """Answered requests in a hundred; 0 where there were none at all, for that is no success."""
+        """Percentage of answered requests; 0 if there were none, because that is not a success."""
         return 100 * self.total.count / self.operations if self.operations else 0.0
 
     @property
     def cached_percent(self) -> float | None:
-        """Searches in a hundred that a cache of results answered."""
+        """Percentage of searches answered from a cache of results."""
         searches = self.by_operation[Operation.SEARCH].count
         return 100 * self.cached / searches if searches else None
 
 
 def summarise(recording: Recording, *, title: str, url: str, started_at: datetime) -> Report:
-    """Work out the figures of a run."""
+    """Compute the figures of a run."""
     duration = recording.seconds
     answered = [outcome for outcome in recording.outcomes if outcome.error is None]
     latencies = {
@@ -158,7 +158,7 @@ def block(report: Report) -> str:
 
 
 def document(report: Report) -> dict[str, Any]:
-    """Return everything but the single latencies, for JSON; units are in the names."""
+    """Return everything except the single latencies, for JSON; units are in the names."""
     left_out = {"total", "by_operation", "slices", "latencies_ms", "reference", "duration", "index_share"}
     plain = {name: value for name, value in vars(report).items() if name not in left_out}
     return {
@@ -194,12 +194,12 @@ def milliseconds_text(value: float | None) -> str:
 
 
 def percent_text(value: float) -> str:
-    """Return a success rate with three digits, rounded down: 100 is written only where nothing failed."""
+    """Return a success rate with three digits, rounded down: 100 appears only if nothing failed."""
     return f"{math.floor(value * 1000) / 1000:.3f} %"
 
 
 def now() -> datetime:
-    """Return this moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -218,7 +218,7 @@ def _figures(ascending: Sequence[float], seconds: float) -> Figures:
 def _slices(outcomes: Sequence[Outcome], duration: float) -> list[Slice]:
     if not duration:
         return []
-    # All of the same length, so that the last is no shorter and its rate as good as any.
+    # All of the same length, so that the rate of the last one is as reliable as the others.
     count = max(1, min(MOST_SLICES, round(duration)))
     length = duration / count
     parts: list[list[Outcome]] = [[] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Many clients at a time, each with one request at a time, until the time is up."""
+"""Runs many clients, each with one request at a time, until the time is over."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from load_test.photos import Photos
 from load_test.target import Target
 
 PAUSE_AFTER_ERROR = 0.1
-"""Seconds that a client waits after an error: a server that refuses at once is not asked thousands of times more."""
+"""Seconds that a client waits after an error, so that it does not flood a server that refuses at once."""
 
 ShowProgress = Callable[["Recording"], None]
 
 
 class Operation(StrEnum):
-    """What a client asks for."""
+    """Kind of request."""
 
     INDEX = "index"
     SEARCH = "search"
@@ -33,27 +33,27 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sent, and for how long."""
+    """Parameters of a run."""
 
     seconds: float
-    """No request begins later; those under way are waited for, so that a run takes at most `timeout` more."""
+    """Seconds after which no request begins; the run waits for those under way, at most `timeout` more."""
     clients: int
     index_share: float = 0.5
     timeout: float = 60
-    """Seconds that a request may take, a new connection included; more is an error."""
+    """Time limit of a request in seconds, including a new connection; beyond it, the request is an error."""
     api_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request, as the client saw it; nothing is tried twice."""
+    """Result of one request; clients do not retry."""
 
     operation: Operation
     started: float
     """Seconds since the run began."""
     seconds: float
     error: str | None = None
-    """Its kind: the status with the problem's `code`, or what happened to the connection."""
+    """Kind of error: the status with the problem's `code`, or the failure of the connection."""
     cached: bool = False
 
     @property
@@ -64,19 +64,19 @@ class Outcome:
 
 @dataclass
 class Recording:
-    """Everything that the clients saw."""
+    """All results of the clients."""
 
     plan: Plan
     run_id: str
-    """Begins the ids of the images that were indexed: `load-test/<run_id>/`."""
+    """Part of the prefix of the ids of indexed images: `load-test/<run_id>/`."""
     outcomes: list[Outcome] = field(default_factory=list)
     indexed: list[str] = field(default_factory=list)
-    """Ids of the images that the server said it has."""
+    """Ids of the images whose indexing the server acknowledged."""
     errors: int = 0
     seconds: float = 0
     """From the first request to the last answer."""
     client_seconds: float = 0
-    """Of the processor, spent by the clients themselves."""
+    """Processor time of the clients themselves, in seconds."""
     interrupted: bool = False
 
 
@@ -90,7 +90,7 @@ def run(plan: Plan, target: Target, photos: Photos, show: ShowProgress = lambda 
 
 
 def delete_indexed(recording: Recording, target: Target) -> int:
-    """Delete the images that a run indexed, within a minute or as long as the run took; returns how many are left."""
+    """Delete the images of a run, within a minute or the duration of the run; return how many are left."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_delete(recording, target))
 
@@ -121,7 +121,7 @@ class _Run:
         self._deadline = 0
         self._recording.interrupted = True
         loop = asyncio.get_running_loop()
-        # A second one ends the program at once.
+        # A second signal ends the program at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
@@ -155,7 +155,7 @@ class _Run:
             connection.close()
 
     def _next(self) -> tuple[Operation, str]:
-        # Not by chance: of any number of requests, exactly the share is there.
+        # Not at random, so that any number of requests has exactly this share.
         self._begun += 1
         share = self._plan.index_share
         indexes = int(self._begun * share) > int((self._begun - 1) * share)
@@ -180,7 +180,7 @@ def request_head(method: str, path: str, target: Target, api_key: str | None, bo
 
 
 def _judge(operation: Operation, answer: Answer) -> tuple[bool, str | None]:
-    """Return whether the answer came from a cache, and the kind of error where it is one."""
+    """Return whether the answer came from a cache, and the kind of error if it is one."""
     try:
         document: Any = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -200,7 +200,7 @@ def _name(failure: OSError) -> str:
         case ConnectionRefusedError():
             return "connection refused"
         case ConnectionResetError() | BrokenPipeError():
-            # One kind, whichever side of the race it was seen from.
+            # One kind of error, whichever side of the race noticed it.
             return "connection lost"
         case _:
             return str(failure) if isinstance(failure, ConnectionError) else type(failure).__name__

@@ -1,4 +1,4 @@
-"""Where load may be sent: this machine, unless the caller insists."""
+"""The target of the load: this machine, unless the caller allows another."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ PATIENCE = 5
 
 @dataclass(frozen=True)
 class Target:
-    """A server, and the one address of it that every client connects to."""
+    """A server, and the one address that all clients connect to."""
 
     url: str
     host: str
-    """As in the URL, with its port: the Host header."""
+    """Value of the Host header: host and port of the URL."""
     address: str
     port: int
     path: str
-    """What comes before the request's path, ending in `/api/v1`."""
+    """Prefix of request paths, ending in `/api/v1`."""
     tls: ssl.SSLContext | None
     name: str | None
-    """What the certificate has to be made out to, where there is one."""
+    """Name that the certificate must be for, if there is one."""
 
 
 def find_target(url: str, *, allow_remote: bool = False) -> Target:
     """Return the server at `url`, at the first of its addresses that accepts a connection.
 
-    Raises ValueError for a URL that is none, or that leads off this machine without `allow_remote`, and OSError
-    where nothing accepts connections.
+    Raises ValueError for an invalid URL, or for another machine without `allow_remote`, and OSError if no address
+    accepts connections.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -60,8 +60,8 @@ def find_target(url: str, *, allow_remote: bool = False) -> Target:
 def loopback_addresses(url: str, *, allow_remote: bool = False) -> list[str]:
     """Return the addresses of a URL's host.
 
-    Raises ValueError for a URL that is none or carries a password, and, without `allow_remote`, where one of the
-    addresses is not of this machine: a mistyped host name must not become an attack.
+    Raises ValueError for an invalid URL or one with a password, and, without `allow_remote`, if one of the addresses
+    is not of this machine: a mistyped host name must not become an attack.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
