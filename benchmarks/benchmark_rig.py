@@ -107,7 +107,8 @@ def fill(settings: Any, encoder: Any, count: int, kind: Any = "embedded") -> Non
     """Write `count` records with random vectors straight into the collection of `settings`; `kind` is a StoreKind."""
     import asyncio
 
-    from image_similarity.bootstrap.stores import StoreKind, open_collection
+    from image_similarity.bootstrap.deployment import StoreKind
+    from image_similarity.bootstrap.stores import open_collection
     from image_similarity.domain.records import ImageRecord
     from image_similarity.vectors.collection import CollectionMeta
 

@@ -28,9 +28,9 @@ from typing import TypeVar, cast
 
 import benchmark_rig as rig
 from benchmark import DEFAULT_CHECKPOINT
+from image_similarity.bootstrap.deployment import StoreKind
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.bootstrap.models import load_encoder
-from image_similarity.bootstrap.stores import StoreKind
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.results import Codec, ResultCache
 from image_similarity.cache.tiered import TieredCache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 
-from image_similarity.bootstrap.stores import StoreKind, collection_folder, store_kind
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.cache.base import Cache
 from image_similarity.cache.local import LocalCache
 from image_similarity.cache.redis import RedisCache
@@ -56,7 +56,8 @@ def cache_namespace(settings: Settings) -> str:
     share a Redis need different values of REDIS_PREFIX.
     """
     shared = f"{settings.redis_prefix}:{settings.qdrant_collection_name}"
-    if store_kind(settings) is StoreKind.SERVER:
+    folder = Deployment.of(settings).folder
+    if folder is None:
         return shared
-    place = f"{platform.node()}:{collection_folder(settings).resolve()}"
+    place = f"{platform.node()}:{folder.resolve()}"
     return f"{shared}:{hashlib.sha256(place.encode()).hexdigest()[:12]}"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from image_similarity.bootstrap.caches import open_cache
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.bootstrap.models import load_calibrations, load_model, log_stand_in
 from image_similarity.bootstrap.records import open_feedback, open_records
 from image_similarity.bootstrap.stores import (
-    StoreKind,
     embedded_collections,
     find_collection,
     lock_collection,
     open_collection,
-    store_kind,
 )
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.collection.idempotency import Repeats
@@ -49,18 +48,18 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     """
     # First, because a model takes seconds to load.
     await check_bucket(settings.storage_url)
-    kind, metrics, name = store_kind(settings), Metrics(), settings.qdrant_collection_name
+    deployment, metrics, name = Deployment.of(settings), Metrics(), settings.qdrant_collection_name
     records = open_records(settings, metrics)
     notes = Notes(records, metrics, collection=name)
     lock = lock or await lock_collection(settings)
     try:
-        found = await find_collection(settings, kind, lock)
+        found = await find_collection(settings, deployment.store, lock)
         model = await asyncio.to_thread(load_model, settings, found)
         encoder = model.image
         calibrations = load_calibrations(model, settings)
         vectors = await open_collection(
             settings,
-            kind,
+            deployment.store,
             CollectionMeta(encoder.spec.name, encoder.spec.dimension),
             notes,
             lock=lock,
@@ -84,7 +83,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             vectors,
             collection=name,
             model=encoder.spec.name,
-            alone=kind is StoreKind.EMBEDDED,
+            alone=not deployment.shared,
             neighbours=await asyncio.to_thread(embedded_collections, settings),
         )
         feedback = open_feedback(settings, encoder.spec.name)
@@ -114,7 +113,7 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             max_queue=settings.max_queue,
             template=settings.prompt_template,
         ),
-        urls=_url_fetcher(settings, kind),
+        urls=_url_fetcher(settings, deployment),
         feedback=feedback,
         filler=filler,
         vectors=vectors,
@@ -126,12 +125,12 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
             trash,
             metrics,
             Repeats(records, collection=name),
-            Settler(notes, vectors, cache, trash, metrics) if kind is StoreKind.SERVER else None,
+            Settler(notes, vectors, cache, trash, metrics) if deployment.shared else None,
         ),
         cache=cache,
         metrics=metrics,
-        disk=_disk_space(settings, kind, metrics),
-        own_store=kind is StoreKind.EMBEDDED,
+        disk=_disk_space(settings, deployment, metrics),
+        own_store=not deployment.shared,
         # Part of the cache key: during a deployment with other settings, or other weights under the same names, old
         # and new replicas share the answers in Redis.
         answer_settings=repr(
@@ -147,18 +146,15 @@ async def build_engine(settings: Settings, lock: FolderLock | None = None) -> Se
     )
 
 
-def _disk_space(settings: Settings, kind: StoreKind, metrics: Metrics) -> DiskSpace:
-    data = settings.data_dir if kind is StoreKind.EMBEDDED or settings.storage_url is None else None
+def _disk_space(settings: Settings, deployment: Deployment, metrics: Metrics) -> DiskSpace:
+    data = settings.data_dir if not deployment.shared or settings.storage_url is None else None
     folders = {DATA: data, IMAGES: local_folder(settings.storage_url)}
     return DiskSpace(folders, min_free=settings.min_free_bytes, metrics=metrics)
 
 
-def _url_fetcher(settings: Settings, kind: StoreKind) -> UrlFetcher:
-    # A server with an embedded store runs for one person, in that person's network. One with a Qdrant server runs for
-    # many, and could reach private services of its own network.
-    allowed = settings.allow_url_fetch
+def _url_fetcher(settings: Settings, deployment: Deployment) -> UrlFetcher:
     return UrlFetcher(
-        enabled=kind is StoreKind.EMBEDDED if allowed == "auto" else allowed,
+        enabled=deployment.fetches_urls,
         max_bytes=settings.max_body_bytes,
         timeout=settings.url_fetch_timeout,
         allow=settings.url_fetch_allow,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.bootstrap.records import open_objects
-from image_similarity.bootstrap.stores import StoreKind, store_kind
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.base import ChunkQueue
@@ -52,7 +52,7 @@ def chunk_processor(settings: Settings, engine: SearchEngine, ledger: JobLedger)
 
 def check_settings(settings: Settings) -> None:
     """Raise InvalidRequest if there is a broker but its workers cannot open the collection."""
-    if settings.broker_url is not None and store_kind(settings) is StoreKind.EMBEDDED:
+    if settings.broker_url is not None and not Deployment.of(settings).may_have_broker:
         raise InvalidRequest(
             "BROKER_URL is set, but the collection is embedded, which only one process can open. Set QDRANT_HOST or "
             "QDRANT_URL to a Qdrant server that servers and workers share, or unset BROKER_URL: the server then "

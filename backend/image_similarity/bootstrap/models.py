@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from image_similarity.bootstrap.stores import StoreKind, store_kind
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
 from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder, TextEncoderSpec
@@ -122,15 +122,15 @@ def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
 
 def _load_image_tower(settings: Settings, found: ExistingCollection | None) -> tuple[ImageEncoder, str | None]:
     """Return the model to run, and the reason if it is the offline model instead of the requested one."""
-    shared = store_kind(settings) is StoreKind.SERVER
-    filled = found.meta.model if found is not None and (found.images or shared) else None
+    deployment = Deployment.of(settings)
+    filled = found.meta.model if found is not None and (found.images or deployment.shared) else None
     wanted = filled if filled and "model_name" not in settings.model_fields_set else settings.model_name
     try:
         return load_encoder(wanted, settings), None
     except ModelUnknown:
         raise
     except ModelUnavailable as error:
-        if shared or not settings.model_fallback or hub.is_path(wanted) or wanted == MINI.name:
+        if not deployment.may_stand_in or hub.is_path(wanted) or wanted == MINI.name:
             raise
         if filled not in (None, MINI.name):
             raise ModelMismatch(

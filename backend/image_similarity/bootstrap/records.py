@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_similarity.bootstrap.stores import StoreKind, store_kind
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.engine.feedback.log import FeedbackLog
 from image_similarity.settings import Settings
 from image_similarity.storage.buckets import check_bucket
@@ -12,7 +12,7 @@ from image_similarity.telemetry.metrics import Metrics
 
 async def check_feedback(settings: Settings) -> None:
     """Raise StoreUnavailable, with the change to make, if the log of feedback cannot be read."""
-    await check_bucket(records_url(settings))
+    await check_bucket(Deployment.of(settings).records_url)
 
 
 def open_feedback(settings: Settings, model: str) -> FeedbackLog:
@@ -27,7 +27,7 @@ def open_feedback(settings: Settings, model: str) -> FeedbackLog:
 
 def open_records(settings: Settings, metrics: Metrics | None = None) -> Objects:
     """Open the store of the collection's documents. Raises StoreUnavailable."""
-    return open_objects(records_url(settings), settings, metrics)
+    return open_objects(Deployment.of(settings).records_url, settings, metrics)
 
 
 def open_objects(url: str | None, settings: Settings, metrics: Metrics | None) -> Objects:
@@ -36,11 +36,3 @@ def open_objects(url: str | None, settings: Settings, metrics: Metrics | None) -
     if metrics is None:
         return Objects.open(url, default=settings.data_dir, durable=durable)
     return Objects.open(url, default=settings.data_dir, durable=durable, on_damage=metrics.documents_damaged.inc)
-
-
-def records_url(settings: Settings) -> str | None:
-    """Return the URL of the documents' store; None, the data folder, if the collection is embedded.
-
-    Several embedded collections with one name may share a bucket, so their documents must not be there.
-    """
-    return None if store_kind(settings) is StoreKind.EMBEDDED else settings.storage_url

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from image_similarity.bootstrap.deployment import Deployment, StoreKind, collection_folder
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.collection.migration import Progress, Report, copy_collection
 from image_similarity.settings import Settings
@@ -25,18 +24,6 @@ if TYPE_CHECKING:
     from image_similarity.vectors.qdrant_server.store import ServerConfig
 
 
-class StoreKind(StrEnum):
-    """The kinds of vector stores."""
-
-    EMBEDDED = "embedded"
-    SERVER = "server"
-
-
-def store_kind(settings: Settings) -> StoreKind:
-    """Return the kind of vector store that the settings choose."""
-    return StoreKind.SERVER if settings.qdrant_url or settings.qdrant_host else StoreKind.EMBEDDED
-
-
 def embedded_collections(settings: Settings) -> set[str]:
     """Return the names of the collections in DATA_DIR, which may all have their images in the same storage."""
     return {found.parent.name for found in (settings.data_dir / "collections").glob("*/collection.json")}
@@ -47,9 +34,8 @@ async def lock_collection(settings: Settings) -> FolderLock | None:
 
     Raises FolderInUse, StoreUnavailable.
     """
-    if store_kind(settings) is StoreKind.SERVER:
-        return None
-    return await asyncio.to_thread(FolderLock.take, collection_folder(settings))
+    folder = Deployment.of(settings).folder
+    return None if folder is None else await asyncio.to_thread(FolderLock.take, folder)
 
 
 async def find_collection(
@@ -97,22 +83,17 @@ async def open_collection(
     return await ServerStore.open(_server_config(settings), meta, notes)
 
 
-def collection_folder(settings: Settings) -> Path:
-    """Return the folder of the embedded collection."""
-    return settings.data_dir / "collections" / settings.qdrant_collection_name
-
-
 async def optimize(settings: Settings) -> CollectionInfo:
     """Build the search graph of an embedded collection that no server has open.
 
     Raises InvalidRequest if there is no such collection, StoreLocked, StoreUnavailable.
     """
-    if store_kind(settings) is StoreKind.SERVER:
+    folder = Deployment.of(settings).folder
+    if folder is None:
         raise InvalidRequest(
             "optimize is for embedded collections only: a Qdrant server builds its search graph by itself, while it "
             "serves. Unset QDRANT_URL and QDRANT_HOST to work on the collection in DATA_DIR."
         )
-    folder = collection_folder(settings)
     found = inspect_collection(folder)
     if found is None:
         raise InvalidRequest(f"There is no collection in {folder}; index some images first.")
@@ -196,7 +177,7 @@ def _server_config(settings: Settings) -> ServerConfig:
     from image_similarity.vectors.qdrant_server.nodes import Connection
     from image_similarity.vectors.qdrant_server.store import SearchConfig, ServerConfig
 
-    if store_kind(settings) is not StoreKind.SERVER:
+    if not Deployment.of(settings).shared:
         raise InvalidRequest("No Qdrant server is set; set QDRANT_URL or QDRANT_HOST.")
     return ServerConfig(
         name=settings.qdrant_collection_name,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from image_similarity.bootstrap.stores import StoreKind
+from image_similarity.bootstrap.deployment import StoreKind
 from image_similarity.bootstrap.stores import migrate as run_migration
 from image_similarity.bootstrap.stores import optimize as run_optimize
 from image_similarity.cli.console import alone, err, load_settings, out

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from image_similarity.bootstrap.stores import StoreKind, collection_folder, store_kind
+from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.settings import Settings
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderInUse, Holder, holder_of
@@ -59,11 +59,8 @@ def running_server(settings: Settings, api_key: str | None) -> tuple[Server, Hol
     trusted: only an address of this machine or API_HOST is contacted. Raises FolderInUse if another command has the
     folder open, or a server that does not answer from here.
     """
-    if store_kind(settings) is StoreKind.SERVER:
-        return None
-    folder = collection_folder(settings)
-    holder = holder_of(folder)
-    if holder is None:
+    folder = Deployment.of(settings).folder
+    if folder is None or (holder := holder_of(folder)) is None:
         return None
     if holder.url is None:
         raise FolderInUse(folder, holder)
