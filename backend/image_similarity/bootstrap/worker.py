@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from itertools import count
 from typing import Any, TypeVar
 
 import uvicorn
@@ -18,11 +19,12 @@ from kombu.exceptions import OperationalError
 from image_similarity.api.worker_app import create_worker_app
 from image_similarity.bootstrap.engine import build_engine, open_tracing
 from image_similarity.bootstrap.jobs import check_settings, chunk_processor, open_ledger
+from image_similarity.concurrency.backoff import pause_before
 from image_similarity.domain.errors import InvalidRequest
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.jobs.celery_app import declare_queues, make_app
 from image_similarity.jobs.chunks import ChunkProcessor
-from image_similarity.jobs.rabbitmq import queue_watch
+from image_similarity.jobs.rabbitmq import FIRST_PAUSE, MAX_BACKOFF_SECONDS, queue_watch
 from image_similarity.jobs.tasks import Delivery, register
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
@@ -138,14 +140,13 @@ class Probes:
 
 
 def _wait_for_broker(app: Celery) -> None:
-    pause = 0.5
-    while True:
+    for attempt in count():
         try:
             declare_queues(app)
         except (OperationalError, OSError) as error:
+            pause = pause_before(attempt, first=FIRST_PAUSE, most=MAX_BACKOFF_SECONDS)
             get_logger().warning("broker_unavailable", error=str(error), retry_in=pause)
             time.sleep(pause)
-            pause = min(30.0, 2 * pause)
         else:
             return
 

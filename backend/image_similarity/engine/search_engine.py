@@ -120,16 +120,18 @@ class SearchEngine:
         image_id: str | None = None,
         metadata: Metadata | None = None,
         request_key: str | None = None,
+        digest: str | None = None,
     ) -> IndexResult:
         """Add an image, or replace the one with the same id; if image and metadata are the same, nothing is written.
 
         A quick tagger fills in tags or description if the caller left them out; with a slow one, `untagged` is set.
         Without an `image_id` the image gets a new id. With a `request_key`, the same bytes and the same key always give
-        the same id, so that a request can be repeated if its answer was lost.
+        the same id, so that a request can be repeated if its answer was lost. `digest` is the SHA-256 of `data` if the
+        caller has just computed it.
 
         Raises InvalidRequest if the image id or the metadata exceeds the limits.
         """
-        return await self._indexing.index(data, image_id, metadata or {}, request_key)
+        return await self._indexing.index(data, image_id, metadata or {}, request_key, digest)
 
     async def patch_metadata(self, image_id: str, patch: Metadata) -> ImageRecord:
         """Change an image's metadata by a JSON Merge Patch (RFC 7396), and return its record; all else stays.

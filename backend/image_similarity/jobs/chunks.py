@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from time import perf_counter
+from typing import Any
 
 from image_similarity.domain.errors import (
     IMAGE_ERRORS,
@@ -125,12 +126,14 @@ class ChunkProcessor:
         return result
 
     async def _index_patiently(self, item: Item, data: bytes) -> IndexResult:
+        # Reading an uploaded image has compared its bytes with this digest.
+        given: dict[str, Any] = {"image_id": item.image_id, "metadata": item.metadata, "digest": item.sha256}
         for attempt in range(_PATIENCE):
             try:
-                return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
+                return await self._engine.index_image(data, **given)
             except Overloaded as error:
                 await asyncio.sleep(min(5.0, error.retry_after) * (attempt + 1) / 2)
-        return await self._engine.index_image(data, image_id=item.image_id, metadata=item.metadata)
+        return await self._engine.index_image(data, **given)
 
     async def _tag(self, image_id: str) -> IndexResult:
         """Run the tagger on an indexed image; the image stays indexed if the tagger fails."""

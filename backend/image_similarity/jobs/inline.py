@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+from image_similarity.concurrency.backoff import pause_before
 from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
 from image_similarity.jobs.chunks import GIVE_UP_AFTER, TRIES, ChunkProcessor
@@ -135,7 +136,7 @@ class InlineQueue:
             return False
 
     def _postpone(self, place: tuple[str, int], tries: _Tries, *, reason: str) -> None:
-        pause = min(MAX_BACKOFF_SECONDS, FIRST_PAUSE * 2.0 ** min(tries.failed, 30))
+        pause = pause_before(tries.failed, first=FIRST_PAUSE, most=MAX_BACKOFF_SECONDS)
         tries.failed += 1
         get_logger().warning(
             "chunk_postponed",

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 import pika
 from celery import Celery
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from image_similarity.concurrency.backoff import pause_before
 from image_similarity.concurrency.locks import Recent
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.jobs.base import STUCK_SECONDS, QueueInfo
@@ -31,8 +33,9 @@ _RECENT = 4.0
 STALLED_AFTER = 600.0
 """Seconds without progress, while no chunk waits in the broker, after which a job's chunks are sent again."""
 
+FIRST_PAUSE = 0.5
 MAX_BACKOFF_SECONDS = 30.0
-"""Most seconds between two tries to send chunks."""
+"""Seconds between the first two tries to reach the broker, and between two tries at most."""
 
 
 class BrokerQueue:
@@ -89,16 +92,15 @@ class BrokerQueue:
     async def _send(self) -> None:
         while True:
             job_id, chunks, headers = await self._outbox.get()
-            pause = 0.5
-            while True:
+            for attempt in count():
                 try:
                     await asyncio.to_thread(self._publish, job_id, chunks, headers)
                     await self._ledger.mark_dispatched(job_id)
                 # Retry after any error, because the job must be sent eventually: py-amqp raises errors of many kinds.
                 except Exception as error:
+                    pause = pause_before(attempt, first=FIRST_PAUSE, most=MAX_BACKOFF_SECONDS)
                     get_logger().warning("broker_unavailable", job_id=job_id, error=str(error), retry_in=pause)
                     await asyncio.sleep(pause)
-                    pause = min(MAX_BACKOFF_SECONDS, 2 * pause)
                 else:
                     break
 

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.exceptions import Reject
 
+from image_similarity.concurrency.backoff import pause_before
 from image_similarity.domain.errors import ImageSimilarityError
 from image_similarity.jobs.celery_app import DEAD, TASK
 from image_similarity.jobs.chunks import TRIES
@@ -66,7 +67,7 @@ def register(app: Celery, work: Work, is_away: Callable[[], bool], tracing: Trac
             if failed >= TRIES and not give_up:
                 get_logger().error("chunk_rejected", job_id=job_id, chunk=chunk, tries=failed, reason=str(error))
                 raise Reject(error, requeue=False) from error
-            pause = min(MAX_BACKOFF_SECONDS, 2 ** min(request.retries, 10))
+            pause = int(pause_before(request.retries, first=1, most=MAX_BACKOFF_SECONDS))
             get_logger().warning("chunk_postponed", job_id=job_id, chunk=chunk, seconds=pause, reason=str(error))
             # With jitter, so that the chunks do not all come back at the same moment.
             countdown = pause + random.randint(0, pause)  # noqa: S311

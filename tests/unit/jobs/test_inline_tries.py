@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -222,3 +223,25 @@ async def test_a_job_tells_of_its_own_dead_letters(jobs: JobService, ledger: Ref
     await ledger.dead_letters.add(other, 7, "It failed otherwise.")
     assert [(each.chunk, each.reason) for each in (await jobs.get(job)).dead_letters] == [(0, "It failed.")]
     assert [each.chunk for each in (await jobs.cancel(other)).dead_letters] == [7]
+
+
+async def test_the_digest_that_uploaded_bytes_were_compared_with_is_not_computed_again(
+    rig: Rig, jobs: JobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    original = rig.engine._embedder.digest
+
+    async def digest(data: bytes) -> str:
+        hashed.append(data)
+        return await original(data)
+
+    monkeypatch.setattr(rig.engine._embedder, "digest", digest)
+    job = await uploaded(jobs, red=RED, blue=BLUE)
+
+    async def is_over() -> bool:
+        return (await jobs.get(job.job_id)).state.ended
+
+    await until(is_over, "the job does not end")
+    assert (await rig.engine.get_image("red")).sha256 == hashlib.sha256(RED).hexdigest()
+    assert (await rig.engine.get_image("blue")).sha256 == hashlib.sha256(BLUE).hexdigest()
+    assert hashed == []

@@ -9,6 +9,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from image_similarity.cache.base import Cache
+from image_similarity.concurrency.backoff import pause_before
 from image_similarity.concurrency.locks import KeyedLocks, uncancellable
 from image_similarity.domain.errors import Overloaded, not_found
 from image_similarity.domain.image_ids import check_image_id, new_image_id
@@ -51,14 +52,14 @@ class Indexer:
         self._disk = disk
 
     async def index(
-        self, data: bytes, image_id: str | None, metadata: Metadata, request_key: str | None
+        self, data: bytes, image_id: str | None, metadata: Metadata, request_key: str | None, digest: str | None
     ) -> IndexResult:
         """Add an image or replace it; see `SearchEngine.index_image`."""
         started = perf_counter()
         # Checked here too, because jobs and commands have no request; and before the model is used.
         await self._disk.check()
         metadata = check_metadata(metadata)
-        digest = await self._embedder.digest(data)
+        digest = digest or await self._embedder.digest(data)
         image_id = new_image_id(request_key, digest) if image_id is None else check_image_id(image_id)
         async with self._ids.of(image_id):
             created, changed, lacking = await self._put(data, digest, image_id, metadata)
@@ -158,7 +159,7 @@ async def _attempts(image_id: str) -> AsyncIterator[None]:
     for attempt in range(CHANGES):
         if attempt:
             # Random, because otherwise two processes might block each other for ever.
-            await asyncio.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, _FIRST_PAUSE * 2**attempt)))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, pause_before(attempt, first=_FIRST_PAUSE, most=MAX_BACKOFF_SECONDS)))  # noqa: S311
         yield
     raise Overloaded(
         f'"{image_id}" was changed elsewhere whenever it was to be changed here, {CHANGES} times in a row; '
