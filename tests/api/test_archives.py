@@ -20,8 +20,8 @@ from image_similarity.api.requests.archives import ArchiveLimits, read_archive
 from image_similarity.domain.errors import BodyTooLarge
 from tests.api.test_batch import left_behind
 from tests.api.test_errors import check_problem
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, indexed_images
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 PHOTO = encoded(photo(64, 48), "JPEG")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.test_errors import check_problem
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, indexed_images, pictures, submit
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer
 
 PHOTO = encoded(photo(64, 48), "JPEG")

@@ -15,7 +15,7 @@ from image_similarity.api.browsers import AllowedHosts, allowed_hosts
 from image_similarity.bootstrap.server import check_reach
 from image_similarity.domain.errors import InvalidRequest
 from tests.api.test_errors import check_problem
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server, wait_for
 
 PHOTO = encoded(photo(), "JPEG")

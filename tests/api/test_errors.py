@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from image_similarity.domain.errors import StoreUnavailable
-from tests.support.drawings import encoded, photo, png_chunk
+from tests.support.sample_images import encoded, photo, png_chunk
 from tests.support.servers import RunningServer, make_settings, running_server, wait_for
 
 PHOTO = encoded(photo(), "JPEG")

@@ -17,8 +17,8 @@ from PIL import Image
 from image_similarity.domain.queries import Strategy
 from image_similarity.images.thumbnail import THUMBNAIL_SIDE
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 from tests.support.web_server import WebServer, ok, redirect, web_server
 

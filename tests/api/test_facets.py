@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer
 
 ANIMALS = [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import quoted
-from tests.support.drawings import encoded, exif, photo
+from tests.support.sample_images import encoded, exif, photo
 from tests.support.servers import RunningServer
 
 PHOTO = encoded(photo(640, 480), "JPEG", exif=exif(6))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 WORDS: dict[str, dict[str, Any]] = {

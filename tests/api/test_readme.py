@@ -14,8 +14,8 @@ from generate import settings
 from generate.files import stale
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer
 
 README = (REPOSITORY / "README.md").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.drawings import encoded, exif, photo
+from tests.support.sample_images import encoded, exif, photo
 from tests.support.servers import RunningServer
 
 PHOTOS = [encoded(photo(seed=seed), "JPEG", quality=90) for seed in range(6)]

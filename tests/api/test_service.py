@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from image_similarity import __version__
 from image_similarity.api.in_flight import PIECE
 from image_similarity.engine.health import STALE
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, wait_for
 
 PHOTO = encoded(photo(), "JPEG")

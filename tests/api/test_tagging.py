@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.support.captions import build_captioner
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 PHOTO = encoded(photo(seed=1), "JPEG")

@@ -18,7 +18,7 @@ from image_similarity.cli.cluster.stack import Cluster, ClusterPlan
 from stand_in_cluster import STAND_IN
 from tests.support import preloaded
 from tests.support.balancer import statistics_of
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, wait_for
 
 REPLICAS = ("replica-1", "replica-2", "replica-3")

@@ -8,9 +8,9 @@ from collections import Counter
 import httpx
 
 from tests.cluster.conftest import REPLICAS, Stack
-from tests.support.crowd import crowd
-from tests.support.drawings import encoded, photo
+from tests.support.concurrent_clients import concurrent_clients
 from tests.support.jobs import indexed_images
+from tests.support.sample_images import encoded, photo
 
 KNOWN_SYSTEM = 0.99997
 """Share of 60,000 requests from 100 clients that a system of this kind was reported to answer."""
@@ -18,7 +18,7 @@ KNOWN_SYSTEM = 0.99997
 
 def test_dying_and_restarted_replicas_fail_no_request(stack: Stack, photos: list[bytes]) -> None:
     before = stack.images()
-    with crowd(stack.cluster.url, photos) as account:
+    with concurrent_clients(stack.cluster.url, photos) as account:
         account.wait_for(400)
         stack.cluster.kill("replica-1")
         account.wait_for(400)
@@ -54,7 +54,7 @@ def test_what_one_replica_was_told_every_other_knows(stack: Stack) -> None:
 
 
 def test_most_searches_of_a_popular_few_are_answered_from_the_cache(stack: Stack, photos: list[bytes]) -> None:
-    with crowd(stack.cluster.url, photos, clients=20, indexing=0) as account:
+    with concurrent_clients(stack.cluster.url, photos, clients=20, indexing=0) as account:
         account.wait_for(1_000)
     assert account.failed == []
     assert account.cached / account.searches >= 0.85

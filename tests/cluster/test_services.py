@@ -8,13 +8,13 @@ import threading
 import httpx
 
 from tests.cluster.conftest import Stack
-from tests.support.crowd import crowd
+from tests.support.concurrent_clients import concurrent_clients
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
 from tests.support.servers import wait_for
 
 
 def test_searches_go_on_without_redis(stack: Stack, photos: list[bytes]) -> None:
-    with crowd(stack.cluster.url, photos, clients=50) as account:
+    with concurrent_clients(stack.cluster.url, photos, clients=50) as account:
         account.wait_for(300)
         stack.cluster.kill("redis")
         account.wait_for(500)
@@ -26,7 +26,7 @@ def test_searches_go_on_without_redis(stack: Stack, photos: list[bytes]) -> None
 
 def test_searches_go_on_without_rabbitmq_and_the_job_resumes_when_it_is_back(stack: Stack, photos: list[bytes]) -> None:
     images = {f"broker-{image_id}": data for image_id, data in pictures(300, first=20_000).items()}
-    with crowd(stack.cluster.url, photos, clients=20, indexing=0) as account:
+    with concurrent_clients(stack.cluster.url, photos, clients=20, indexing=0) as account:
         job_id = submit(stack.http, images)
         wait_for(lambda: status(stack.http, job_id)["counts"]["processed"], "the job does not begin")
         stack.cluster.kill("rabbitmq")

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.cluster.conftest import REPLICAS, Stack
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import wait_for
 
 TRIES = 6

@@ -20,8 +20,8 @@ from image_similarity.encoders.base import ImageEncoder
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.encoders import ColourEncoder
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import command, environment, free_port, make_settings, running_server, server_process
 
 Env = dict[str, str]

@@ -12,8 +12,8 @@ import qdrant_edge as edge
 from image_similarity.vectors.keywords import KEYWORDS
 from image_similarity.vectors.qdrant_edge.folder import load
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import make_settings, running_server
 
 Env = dict[str, str]

@@ -20,7 +20,7 @@ from image_similarity.cli.running_server import Server
 from image_similarity.domain.records import IndexResult
 from image_similarity.images.files import IdFrom, find_images
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, make_settings, running_server, wait_for
 
 FILES = 6

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.captions import build_captioner
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from image_similarity.encoders.mini.image import CALIBRATION
 from image_similarity.engine.search.calibration import QueryKind, read_calibrations
 from tests.support.albums import SUBJECTS, drawing
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, command, environment, free_port, server_process
 
 PHOTOS = [encoded(photo(seed=seed), "JPEG") for seed in range(3)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, ONCE, free_port, server_process, wait_for
 
 

@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.drawings import encoded, photo
-from tests.support.hurtful_command import ENDLESS
+from tests.support.crashing_cli import ENDLESS
 from tests.support.jobs import serving
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, free_port, server_process, wait_for
 
 PHOTO = encoded(photo(64, 48), "PNG")

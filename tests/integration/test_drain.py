@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, free_port, server_process
 
 

@@ -16,9 +16,9 @@ from image_similarity.cli.drill.account import PREFIX, Fate, Operation, percenti
 from image_similarity.cli.drill.copies import Copies, compare
 from image_similarity.cli.drill.load import SHARES
 from image_similarity.cli.drill.pictures import draw
-from tests.support.drawings import WHITE, encoded
 from tests.support.drilling import drilling, found_of, wait_for_requests
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import WHITE, encoded
 from tests.support.servers import PATIENCE, RunningServer, command, environment, make_settings, running_server, wait_for
 
 

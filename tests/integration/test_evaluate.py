@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.albums import SUBJECTS, drawing, labelled_album
 from tests.support.commands import Cli
-from tests.support.drawings import encoded
+from tests.support.sample_images import encoded
 
 Env = dict[str, str]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 Env = dict[str, str]

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from image_similarity.vectors.qdrant_edge import live_shard
-from tests.support.drawings import encoded, photo
 from tests.support.flushes import break_files
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import make_settings, running_server, wait_for
 
 

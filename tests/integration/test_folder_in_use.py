@@ -16,8 +16,8 @@ import pytest
 
 from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock, Holder, holder_of, lock_path
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.flushes import break_files
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, command, environment, wait_for, wait_until_ready
 from tests.support.web_server import ok, web_server
 

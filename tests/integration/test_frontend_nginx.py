@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from image_similarity.api import web_page as page
-from tests.support.drawings import encoded, photo
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, free_port, make_settings, running_server
 
 TEMPLATE = REPOSITORY / "frontend" / "nginx.conf"

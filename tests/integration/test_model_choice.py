@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, command, environment, free_port, server_process
 
 CLIP = "openai/clip-vit-base-patch32"

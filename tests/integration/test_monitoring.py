@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from generate import dashboards
 from generate.files import stale
 from tests.support.balancer import running_balancer
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, pictures, submit
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import make_settings, running_server
 
 MONITORING = REPOSITORY / "monitoring"

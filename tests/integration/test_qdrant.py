@@ -20,8 +20,8 @@ from image_similarity.encoders.base import ImageEncoder
 from image_similarity.engine.collection import trash
 from image_similarity.settings import Settings
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import make_settings, running_server, wait_for
 
 Env = dict[str, str]

@@ -14,9 +14,9 @@ from image_similarity.domain.errors import ModelMismatch, ModelUnavailable
 from image_similarity.encoders.clip import text as clip_text
 from random_checkpoint import build_checkpoint
 from tests.support.commands import make_cli
-from tests.support.drawings import encoded, photo
 from tests.support.multilingual import Layout, build_multilingual
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, command, environment, make_settings, running_server
 
 PHOTOS = 12

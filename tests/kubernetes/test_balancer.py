@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.charts import ROOT, environment, named, render, rendered
+from tests.support.helm_charts import environment, named, render, rendered
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def configuration() -> str:
 
 
 def test_only_the_servers_differ_from_the_repositorys_configuration(configuration: str) -> None:
-    original = (ROOT / "haproxy" / "haproxy.cfg").read_text()
+    original = (REPOSITORY / "haproxy" / "haproxy.cfg").read_text()
     changed = list(difflib.ndiff(original.splitlines(), configuration.splitlines()))
     assert [line.split()[1:3] for line in changed if line.startswith("- ")] == [
         ["server", f"replica-{number}"] for number in (1, 2, 3)

@@ -15,7 +15,8 @@ from generate import chart_files, chart_readme
 from generate.files import stale
 from generate.kubernetes_tools import HELM_3, HELM_4
 from image_similarity.settings import Settings
-from tests.support.charts import CHART, MATRIX, ROOT, VALUES, helm, render, rendered
+from tests.support.helm_charts import CHART, MATRIX, VALUES, helm, render, rendered
+from tests.support.paths import REPOSITORY
 
 VALUES_TEXT = (CHART / "values.yaml").read_text()
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -139,7 +140,7 @@ def test_notes_and_names_survive_long_names(case: str) -> None:
 
 
 def test_images_of_others_are_those_of_the_compose_file() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.scale.yml").read_text())["services"]
+    services = yaml.safe_load((REPOSITORY / "docker-compose.scale.yml").read_text())["services"]
     composed = {service["image"] for service in services.values()}
     values = yaml.safe_load(VALUES_TEXT)
     for part in ("haproxy", "qdrant", "redis", "rabbitmq"):

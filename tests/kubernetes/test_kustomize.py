@@ -16,8 +16,7 @@ from generate import kustomize
 from generate.files import stale
 from image_similarity.settings import Settings
 from tests.kubernetes.test_objects import VERSIONS
-from tests.support.charts import (
-    ROOT,
+from tests.support.helm_charts import (
     Object,
     check_schema,
     containers,
@@ -29,14 +28,15 @@ from tests.support.charts import (
     pods,
     render,
 )
-from tests.support.charts import tool as find
+from tests.support.helm_charts import tool as find
+from tests.support.paths import REPOSITORY
 
 BUILDS = ("base", "overlays/dev", "overlays/prod")
 
 
 @cache
 def build(folder: str) -> tuple[Object, ...]:
-    command = [find("kubectl"), "kustomize", ROOT / "kubernetes" / folder]
+    command = [find("kubectl"), "kustomize", REPOSITORY / "kubernetes" / folder]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
@@ -116,7 +116,7 @@ def test_dev_brings_every_secret_that_is_asked_for() -> None:
 
 
 def test_prod_names_every_secret_that_has_to_be_made_before() -> None:
-    told = (ROOT / "kubernetes" / "overlays" / "prod" / "kustomization.yaml").read_text()
+    told = (REPOSITORY / "kubernetes" / "overlays" / "prod" / "kustomization.yaml").read_text()
     assert not of_kind(build("overlays/prod"), "Secret")
     for _, _, spec in pods(build("overlays/prod")):
         for container in containers(spec):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.charts import MATRIX, Object, named, of_kind, pods, render, rendered, selected
+from tests.support.helm_charts import MATRIX, Object, named, of_kind, pods, render, rendered, selected
 
 COMPONENT = "app.kubernetes.io/component"
 

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from image_similarity.settings import Settings
-from tests.support.charts import (
+from tests.support.helm_charts import (
     MATRIX,
     Object,
     check_schema,

@@ -13,7 +13,8 @@ from image_similarity.bootstrap.server import GRACE_SECONDS
 from image_similarity.jobs.celery_app import CHUNKS
 from image_similarity.settings import Settings
 from tests.kubernetes.test_objects import probes
-from tests.support.charts import ROOT, Object, containers, environment, named, own_image, pods, render, rendered
+from tests.support.helm_charts import Object, containers, environment, named, own_image, pods, render, rendered
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_threads_are_counted_from_the_limit_of_the_container(api: Object, worker
 
 
 def test_commands_exist() -> None:
-    dockerfile = (ROOT / "backend" / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "backend" / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["image-similarity"]' in dockerfile
     from image_similarity.cli.main import app
     from image_similarity.cli.maintenance import app as maintenance

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.charts import ROOT, Object, environment, named, own_image, pods, render, rendered
+from tests.support.helm_charts import Object, environment, named, own_image, pods, render, rendered
+from tests.support.paths import REPOSITORY
 
-SCRIPT = ROOT / "qdrant" / "start.sh"
+SCRIPT = REPOSITORY / "qdrant" / "start.sh"
 FOUNDS = "--uri http://qdrant-0.peers:6335"
 MEMBER = '{"state":{"hard_state":{"term":3,"vote":7,"commit":12}},"latest_snapshot_meta":{"term":0,"index":0}}'
 NEVER_JOINED = '{"state":{"hard_state":{"term":0,"vote":0,"commit":0}},"latest_snapshot_meta":{"term":0,"index":0}}'
@@ -81,7 +82,7 @@ def test_a_hook_asks_by_a_service_that_earlier_releases_have() -> None:
 
 
 def test_nodes_of_compose_start_by_the_same_script() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.scale.yml").read_text())["services"]
+    services = yaml.safe_load((REPOSITORY / "docker-compose.scale.yml").read_text())["services"]
     assert {number for number in range(9) if f"qdrant-{number}" in services} == {1, 2, 3}
     assert services["init-db"]["environment"]["QDRANT_EXPECTED_PEERS"] == "3"
     for number in (1, 2, 3):
@@ -97,7 +98,11 @@ def test_nodes_of_compose_start_by_the_same_script() -> None:
 
 def test_no_file_makes_writes_need_copies_that_may_be_dead() -> None:
     name = "QDRANT_WRITE_CONSISTENCY_FACTOR"
-    files = [*ROOT.glob("docker-compose*.yml"), *ROOT.glob("kubernetes/**/*.yaml"), ROOT / ".env.example"]
+    files = [
+        *REPOSITORY.glob("docker-compose*.yml"),
+        *REPOSITORY.glob("kubernetes/**/*.yaml"),
+        REPOSITORY / ".env.example",
+    ]
     assert not [path for path in files if name in path.read_text()]
     assert name not in str(rendered("defaults"))
     chosen = render("--set", f"config.{name}=2")

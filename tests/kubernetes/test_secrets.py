@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from generate.kubernetes_tools import HELM_3, HELM_4
-from tests.support.charts import Object, environment, named, rendered
+from tests.support.helm_charts import Object, environment, named, rendered
 from tests.support.toy_cluster import cluster, installed, upgrade
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.charts import CHART
+from tests.support.helm_charts import CHART
 from tests.support.servers import make_settings, running_server
 
 KEY = "key-of-the-test"

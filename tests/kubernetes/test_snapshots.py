@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.charts import CHART, containers, environment, named, rendered
+from tests.support.helm_charts import CHART, containers, environment, named, rendered
 
 PATH = "/collections/image_features/snapshots"
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from generate.kubernetes_tools import HELM_3, HELM_4
-from tests.support.charts import Object, named, of_kind, render, rendered
+from tests.support.helm_charts import Object, named, of_kind, render, rendered
 from tests.support.toy_cluster import cluster, installed, upgrade
 
 VERSIONS = pytest.mark.parametrize("version", [HELM_3, HELM_4])

@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from generate import chart_files
-from tests.support.charts import CHART, ROOT, helm, of_kind, render
+from tests.support.helm_charts import CHART, helm, of_kind, render
+from tests.support.paths import REPOSITORY
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 
 
 def test_values_for_kind_fit_one_node() -> None:
-    objects = render("--values", ROOT / ".github" / "kind.yaml")
+    objects = render("--values", REPOSITORY / ".github" / "kind.yaml")
     assert {mode for claim in of_kind(objects, "PersistentVolumeClaim") for mode in claim["spec"]["accessModes"]} == {
         "ReadWriteOnce"
     }
@@ -31,16 +32,16 @@ def test_workflows_may_do_no_more_than_they_say(path: object) -> None:
 
 
 def test_release_checks_lines_that_are_there() -> None:
-    release = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    release = (REPOSITORY / ".github" / "workflows" / "release.yml").read_text()
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     for text, path in re.findall(r'grep -qx "(.+)" (\S+)', release):
         wanted = text.replace("$version", version).replace('\\"', '"')
-        assert wanted in (ROOT / path).read_text().splitlines(), path
+        assert wanted in (REPOSITORY / path).read_text().splitlines(), path
 
 
 def test_commands_of_the_documents_work() -> None:
     """Every `helm install` and `helm upgrade` of the documents renders, with the values that it sets."""
-    documents = [ROOT / "README.md", ROOT / "docs" / "DEPLOYMENT.md", CHART / "README.md"]
+    documents = [REPOSITORY / "README.md", REPOSITORY / "docs" / "DEPLOYMENT.md", CHART / "README.md"]
     found = 0
     for document in documents:
         text = document.read_text().replace("\\\n", " ")

@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from tests.load.conftest import KEY
-from tests.support.drawings import encoded, photo
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, RunningServer, free_port
 
 SIMPLE = REPOSITORY / "benchmarks" / "load_test_simple.py"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from load_test.photos import Photos, read_photos, shipped_photos
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 
 
 def image_in(body: tuple[bytes, ...]) -> bytes:

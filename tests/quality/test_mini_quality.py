@@ -12,8 +12,8 @@ from PIL import Image
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.images.decode import decode
-from tests.support.drawings import encoded
 from tests.support.paths import SHARED
+from tests.support.sample_images import encoded
 
 PHOTOS = SHARED / "images"
 KEPT = 0.8

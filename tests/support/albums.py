@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.support.drawings import encoded
+from tests.support.sample_images import encoded
 
 SUBJECTS = {
     "apple": (200, 30, 30),

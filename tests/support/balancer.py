@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.support import toy_replica
+from tests.support import fake_replica
 from tests.support.paths import REPOSITORY
 from tests.support.servers import ONCE, PATIENCE, answers, free_port, wait_for
 
@@ -30,7 +30,7 @@ class Replica:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        self._process = subprocess.Popen([sys.executable, toy_replica.__file__, str(self.port), self.name])
+        self._process = subprocess.Popen([sys.executable, fake_replica.__file__, str(self.port), self.name])
         wait_for(lambda: answers(f"http://127.0.0.1:{self.port}/api/v1/ready"), f"{self.name} does not start")
 
     def kill(self) -> None:

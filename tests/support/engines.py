@@ -47,7 +47,7 @@ TOP = SearchOptions(top_k=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Rig:
+class EngineUnderTest:
     """An engine and its parts, within reach of a test."""
 
     engine: SearchEngine
@@ -81,7 +81,7 @@ async def running_engine(
     collection: str = "photos",
     images: Path | None = None,
     neighbours: Collection[str] = (),
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[EngineUnderTest]:
     """Put an engine together, and take it apart at the end; `images` is the folder of its storage."""
     encoder, words = ColourEncoder(), ColourWords()
     metrics = Metrics()
@@ -135,7 +135,7 @@ async def running_engine(
         own_store=True,
     )
     try:
-        yield Rig(engine, encoder, words, cache, vectors, storage, trash, images or data_dir / "images")
+        yield EngineUnderTest(engine, encoder, words, cache, vectors, storage, trash, images or data_dir / "images")
     finally:
         encoder.release()
         await engine.close()
@@ -146,6 +146,6 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def found(rig: Rig, data: bytes = RED, options: SearchOptions = TOP) -> list[str]:
+async def found(rig: EngineUnderTest, data: bytes = RED, options: SearchOptions = TOP) -> list[str]:
     """Return the ids of the images that look like one, best first."""
     return [match.image_id for match in (await rig.engine.search_by_image(data, options)).matches]

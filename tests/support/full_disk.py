@@ -16,7 +16,7 @@ from typing import Any
 from image_similarity.domain.errors import DiskFull, StoreUnavailable
 from image_similarity.vectors.qdrant_edge import live_shard
 from image_similarity.vectors.qdrant_edge import room as edge_room
-from tests.support.engines import RED, TOP, Rig, picture, running_engine
+from tests.support.engines import RED, TOP, EngineUnderTest, picture, running_engine
 
 WRITERS, EACH = 6, 60
 
@@ -99,7 +99,7 @@ async def make(folder: Path) -> dict[str, Any]:
     return {}
 
 
-async def _state(rig: Rig) -> dict[str, Any]:
+async def _state(rig: EngineUnderTest) -> dict[str, Any]:
     found = await rig.engine.search_by_image(RED, TOP)
     return {"images": (await rig.engine.stats()).collection.images, "found": len(found.matches)}
 

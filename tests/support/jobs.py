@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from image_similarity.domain.records import IndexResult
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, Program, environment, free_port, start_program, wait_until_ready
 
 ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
@@ -101,7 +101,7 @@ def working(env: dict[str, str], log: Path, *, concurrency: int = 1) -> Iterator
 
 @contextmanager
 def _process(arguments: list[str], env: dict[str, str], log: Path, port: int) -> Iterator[Program]:
-    process = start_program("tests.support.hurtful_command", *arguments, env=environment(env), log=log)
+    process = start_program("tests.support.crashing_cli", *arguments, env=environment(env), log=log)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
         yield process

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.charts import CHART, Object, helm, rendered
+from tests.support.helm_charts import CHART, Object, helm, rendered
 
 NOTHING = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
 

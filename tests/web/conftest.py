@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from image_similarity.api import web_page as served
-from tests.support.drawings import encoded, photo
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 CHROMIUM_ARGS = [

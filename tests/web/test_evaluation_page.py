@@ -15,9 +15,9 @@ from image_similarity.evaluation.run import measure
 from image_similarity.evaluation.tasks import images_by_label
 from image_similarity.settings import Settings
 from tests.support.albums import drawing, labelled_album
-from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded
 
 AXE = REPOSITORY / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 LONG = "a-label-that-is-longer-than-anybody-would-have-it-and-has-no-place-to-break-" * 2

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.drawings import encoded, photo
 from tests.support.paths import REPOSITORY
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import (
     API,
     RunningServer,

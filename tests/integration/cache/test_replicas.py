@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -61,7 +62,7 @@ async def test_saying_unchanged_or_not_found_promises_what_searches_keep(redis: 
         await first.index_image(BLUE, image_id="kept")
         assert await found(second) == ["kept"]
         record = await first.get_image("kept")
-        await first._vectors.upsert([(record.__class__(**{**fields(record), "image_id": "new"}), None)])  # type: ignore[list-item]
+        await first._vectors.upsert([(replace(record, image_id="new"), None)])  # type: ignore[list-item]
         assert await found(second) == ["kept"]
         assert not (await first.index_image(BLUE, image_id="new")).changed
         assert await found(second) == ["kept", "new"]
@@ -71,10 +72,6 @@ async def test_saying_unchanged_or_not_found_promises_what_searches_keep(redis: 
         with pytest.raises(ImageNotFound):
             await first.delete_image("new")
         assert await found(second) == ["kept"]
-
-
-def fields(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__slots__}  # type: ignore[attr-defined]
 
 
 async def version_seen(engine: SearchEngine) -> object:

@@ -13,9 +13,9 @@ from image_similarity.cache.base import Kind
 from image_similarity.cache.redis import FORMAT
 from tests.integration.cache.conftest import eventually
 from tests.support.commands import make_cli
-from tests.support.drawings import encoded, photo
 from tests.support.redis_server import RedisServer
 from tests.support.replicas import redis_cache
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import make_settings, running_server, wait_for
 
 Make = Callable[..., Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.drawings import encoded, photo
-from tests.support.hurtful_command import DEADLY, SLOW
+from tests.support.crashing_cli import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, serving, status, stored_originals, submit
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, free_port, wait_for
 
 

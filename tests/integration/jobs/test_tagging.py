@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from tests.support.captions import build_captioner
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, serving, status, submit, working
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import API, PATIENCE, free_port
 
 PHOTO = encoded(photo(seed=1), "JPEG")

@@ -21,10 +21,10 @@ from image_similarity.bootstrap.worker import EventLoopThread, _look_about, cele
 from image_similarity.jobs.celery_app import TASK
 from image_similarity.settings import Settings
 from image_similarity.telemetry.tracing import Tracing, carrier, span
-from tests.support.drawings import encoded, photo
 from tests.support.jobs import finished, pictures, submit
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, make_settings, running_server
 
 CALLER = "0af7651916cd43dd8448eb211c80319c"

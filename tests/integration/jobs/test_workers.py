@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from tests.integration.jobs.conftest import Stack
-from tests.support.drawings import encoded, photo
-from tests.support.hurtful_command import DEADLY, SLOW
+from tests.support.crashing_cli import DEADLY, SLOW
 from tests.support.jobs import finished, indexed_images, pictures, status, stored_originals, submit, working
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import PATIENCE, wait_for
 
 

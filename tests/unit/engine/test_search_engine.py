@@ -19,16 +19,16 @@ from image_similarity.domain.queries import SearchOptions
 from image_similarity.engine import advice
 from image_similarity.engine import search_engine as engine_module
 from tests.support.encoders import WAIT
-from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
+from tests.support.engines import BLUE, ORANGE, RED, TOP, EngineUnderTest, digest, found, running_engine
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
 
-async def test_an_indexed_image_is_found_first_with_a_score_of_one(rig: Rig) -> None:
+async def test_an_indexed_image_is_found_first_with_a_score_of_one(rig: EngineUnderTest) -> None:
     for name, data in {"orange": ORANGE, "red": RED, "blue": BLUE}.items():
         result = await rig.engine.index_image(data, image_id=name, metadata={"name": name})
         assert (result.image_id, result.created, result.changed) == (name, True, True)
@@ -39,7 +39,7 @@ async def test_an_indexed_image_is_found_first_with_a_score_of_one(rig: Rig) -> 
     assert found.matches[0].metadata == {"name": "red"}
 
 
-async def test_the_options_of_a_search_are_obeyed(rig: Rig) -> None:
+async def test_the_options_of_a_search_are_obeyed(rig: EngineUnderTest) -> None:
     for name, data in {"orange": ORANGE, "red": RED, "blue": BLUE}.items():
         await rig.engine.index_image(data, image_id=name, metadata={"warm": name != "blue"})
 
@@ -48,7 +48,7 @@ async def test_the_options_of_a_search_are_obeyed(rig: Rig) -> None:
     assert await found(rig, options=SearchOptions(filter=parse_filter({"warm": False}))) == ["blue"]
 
 
-async def test_neighbours_of_an_indexed_image_leave_it_out(rig: Rig) -> None:
+async def test_neighbours_of_an_indexed_image_leave_it_out(rig: EngineUnderTest) -> None:
     for name, data in {"orange": ORANGE, "red": RED}.items():
         await rig.engine.index_image(data, image_id=name)
 
@@ -58,14 +58,14 @@ async def test_neighbours_of_an_indexed_image_leave_it_out(rig: Rig) -> None:
         await rig.engine.search_by_id("nowhere", TOP)
 
 
-async def test_an_image_without_an_id_gets_one_that_grows_with_time(rig: Rig) -> None:
+async def test_an_image_without_an_id_gets_one_that_grows_with_time(rig: EngineUnderTest) -> None:
     first, second = [(await rig.engine.index_image(RED)).image_id for _ in range(2)]
 
     assert UUID(first).version == UUID(second).version == 7
     assert first < second
 
 
-async def test_what_is_known_of_an_image_can_be_asked_for(rig: Rig) -> None:
+async def test_what_is_known_of_an_image_can_be_asked_for(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="red", metadata={"a": 1})
     record = await rig.engine.get_image("red")
 
@@ -77,7 +77,7 @@ async def test_what_is_known_of_an_image_can_be_asked_for(rig: Rig) -> None:
         await rig.engine.get_image("nowhere")
 
 
-async def test_results_are_cached_until_the_next_write(rig: Rig) -> None:
+async def test_results_are_cached_until_the_next_write(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     answers = [await rig.engine.search_by_image(ORANGE, TOP) for _ in range(2)]
     assert [answer.cached for answer in answers] == [False, True]
@@ -93,14 +93,14 @@ async def test_results_are_cached_until_the_next_write(rig: Rig) -> None:
     assert (await rig.engine.search_by_image(ORANGE, SearchOptions(top_k=3))).cached is False
 
 
-async def test_other_filters_are_other_searches(rig: Rig) -> None:
+async def test_other_filters_are_other_searches(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"v": True})
 
     for value, expected in ((True, ["a"]), (1, []), (1.0, []), ("True", [])):
         assert await found(rig, options=SearchOptions(filter=parse_filter({"v": value}))) == expected
 
 
-async def test_identical_searches_at_once_encode_once(rig: Rig) -> None:
+async def test_identical_searches_at_once_encode_once(rig: EngineUnderTest) -> None:
     rig.encoder.hold()
     searches = [asyncio.create_task(rig.engine.search_by_image(RED, TOP)) for _ in range(5)]
     searches.append(asyncio.create_task(rig.engine.search_by_image(RED, SearchOptions(top_k=2))))
@@ -112,7 +112,7 @@ async def test_identical_searches_at_once_encode_once(rig: Rig) -> None:
     assert rig.encoder.preprocessed == 1
 
 
-async def test_an_embedding_is_computed_once_a_content(rig: Rig) -> None:
+async def test_an_embedding_is_computed_once_a_content(rig: EngineUnderTest) -> None:
     await rig.engine.search_by_image(RED, TOP)
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.index_image(RED, image_id="b")
@@ -170,7 +170,7 @@ class Calendar(datetime):
 
 
 async def test_browsing_has_an_order_even_where_the_clock_stands_still(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "datetime", Calendar)
     for name in "abcd":
@@ -184,7 +184,7 @@ async def test_browsing_has_an_order_even_where_the_clock_stands_still(
     assert len({record.indexed_at for record in records}) == 4
 
 
-async def test_stats_tell_the_state_in_numbers(rig: Rig) -> None:
+async def test_stats_tell_the_state_in_numbers(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     stats = await rig.engine.stats()
 
@@ -193,7 +193,9 @@ async def test_stats_tell_the_state_in_numbers(rig: Rig) -> None:
     assert stats.cache[0].tier == "l1"
 
 
-async def test_a_large_collection_without_a_graph_is_told_what_to_do(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_collection_without_a_graph_is_told_what_to_do(
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(advice, "EXACT_SEARCH_LIMIT", 0)
     await rig.engine.index_image(RED, image_id="a")
 
@@ -201,7 +203,7 @@ async def test_a_large_collection_without_a_graph_is_told_what_to_do(rig: Rig, m
     assert "image-similarity optimize" in recommended
 
 
-async def test_health_names_the_part_and_only_an_own_store_turns_ready_off(rig: Rig) -> None:
+async def test_health_names_the_part_and_only_an_own_store_turns_ready_off(rig: EngineUnderTest) -> None:
     health, readiness = rig.engine.health, rig.engine.readiness
     await health.look()
     problems = {part: found.problem for part, found in health.findings().items()}
@@ -225,7 +227,7 @@ def test_an_id_that_cannot_be_stored_or_written_in_a_url_is_refused(image_id: st
         check_image_id(image_id)
 
 
-async def test_any_other_id_will_do(rig: Rig) -> None:
+async def test_any_other_id_will_do(rig: EngineUnderTest) -> None:
     for image_id in ACCEPTED_IDS:
         await rig.engine.index_image(RED, image_id=image_id)
         assert (await rig.engine.get_image(image_id)).image_id == image_id
@@ -253,14 +255,14 @@ def test_metadata_beyond_the_limits_is_refused(metadata: Any, said: str) -> None
         check_metadata(metadata)
 
 
-async def test_what_is_refused_is_not_even_decoded(rig: Rig) -> None:
+async def test_what_is_refused_is_not_even_decoded(rig: EngineUnderTest) -> None:
     for refused in ({"image_id": ".."}, {"metadata": nested(MAX_METADATA_DEPTH + 1)}):
         with pytest.raises(InvalidRequest):
             await rig.engine.index_image(RED, **refused)
     assert rig.encoder.preprocessed == 0
 
 
-async def test_metadata_is_kept_as_json_reads_it_back(rig: Rig) -> None:
+async def test_metadata_is_kept_as_json_reads_it_back(rig: EngineUnderTest) -> None:
     given = {"t": (1, 2), "at": datetime(2024, 1, 1, tzinfo=UTC), "nan": float("nan"), "deep": nested(30)}
     await rig.engine.index_image(RED, image_id="a", metadata=given)
 

@@ -18,8 +18,8 @@ from image_similarity.evaluation.run import measure
 from image_similarity.evaluation.tasks import images_by_label
 from image_similarity.settings import Settings
 from tests.support.albums import SUBJECTS, drawing, labelled_album
-from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder
+from tests.support.sample_images import encoded
 
 SETTINGS = Settings(_env_file=None, decode_isolation="thread")
 HOSTILE = "<script>alert('é')</script>&\""

@@ -17,8 +17,8 @@ from image_similarity.evaluation.run import measure
 from image_similarity.evaluation.tasks import images_by_label
 from image_similarity.settings import Settings
 from tests.support.albums import drawing, labelled_album
-from tests.support.drawings import encoded
 from tests.support.encoders import ColourEncoder, StrictColourEncoder
+from tests.support.sample_images import encoded
 
 MODEL = Model("colours", 16, "cpu", "fp32", None)
 SETTINGS = Settings(_env_file=None, batch_size=5, decode_threads=2, decode_isolation="thread")

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from image_similarity.domain.errors import ImageUndecodable
 from image_similarity.images.decode import decode
 from image_similarity.images.rgb import to_rgb
-from tests.support.drawings import BLACK, BLUE, GREEN, RED, WHITE, encoded, noise, png, png_chunk, quarters
+from tests.support.sample_images import BLACK, BLUE, GREEN, RED, WHITE, encoded, noise, png, png_chunk, quarters
 
 
 def pixels_of(data: bytes) -> list[tuple[int, int, int]]:

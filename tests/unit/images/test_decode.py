@@ -17,8 +17,8 @@ from image_similarity.domain.errors import ImageUndecodable, UnsupportedFormat
 from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.suppress import warnings_ignored
-from tests.support.drawings import BLUE, GREEN, RED, YELLOW, encoded, exif, photo, quarters
 from tests.support.paths import SHARED
+from tests.support.sample_images import BLUE, GREEN, RED, YELLOW, encoded, exif, photo, quarters
 
 ORIENTATION_PHOTOS = SHARED / "odd-images" / "exif-orientation"
 

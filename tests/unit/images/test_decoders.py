@@ -32,8 +32,8 @@ from image_similarity.images.memory import MemoryBudget
 from image_similarity.images.recipe import Recipe, prepare
 from image_similarity.telemetry.metrics import Metrics
 from tests.support import misbehaving
-from tests.support.drawings import encoded, photo
 from tests.support.hostile import float_tiff, jpeg_of_scans, png
+from tests.support.sample_images import encoded, photo
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="decoding processes need Linux")
 pytestmark = needs_linux

@@ -13,8 +13,8 @@ from PIL import features
 from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable, UnsupportedFormat
 from image_similarity.images.decode import DecodedImage, decode, supported_formats
 from image_similarity.images.signatures import format_of
-from tests.support.drawings import encoded, exif, noise
 from tests.support.paths import SHARED
+from tests.support.sample_images import encoded, exif, noise
 
 ODD_IMAGES = SHARED / "odd-images"
 LIMIT = 50_000_000

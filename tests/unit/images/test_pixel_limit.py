@@ -12,7 +12,7 @@ from PIL import Image
 from image_similarity.domain.errors import ImageTooLarge, ImageUndecodable
 from image_similarity.images import decode as decode_module
 from image_similarity.images.decode import DecodedImage, decode
-from tests.support.drawings import encoded, photo, png, png_chunk
+from tests.support.sample_images import encoded, photo, png, png_chunk
 
 
 def decode_a_megapixel(data: bytes) -> DecodedImage:

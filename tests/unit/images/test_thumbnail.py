@@ -10,7 +10,7 @@ from PIL import Image
 
 from image_similarity.images.decode import decode
 from image_similarity.images.thumbnail import make_thumbnail
-from tests.support.drawings import encoded, exif, photo
+from tests.support.sample_images import encoded, exif, photo
 
 
 def opened(thumbnail: bytes) -> Image.Image:

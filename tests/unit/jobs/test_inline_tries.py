@@ -18,7 +18,7 @@ from image_similarity.jobs.inline import InlineQueue
 from image_similarity.jobs.ledger import JobLedger
 from image_similarity.jobs.service import JobService
 from image_similarity.storage.objects import Objects
-from tests.support.engines import BLUE, RED, Rig, running_engine
+from tests.support.engines import BLUE, RED, EngineUnderTest, running_engine
 from tests.support.servers import PATIENCE
 
 
@@ -41,7 +41,7 @@ def objects(tmp_path: Path) -> Objects:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
@@ -52,14 +52,14 @@ def ledger(objects: Objects) -> Refusing:
 
 
 @pytest.fixture
-def queue(rig: Rig, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> InlineQueue:
+def queue(rig: EngineUnderTest, ledger: Refusing, monkeypatch: pytest.MonkeyPatch) -> InlineQueue:
     monkeypatch.setattr(inline, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(inline, "MAX_BACKOFF_SECONDS", 0.01)
     return InlineQueue(ChunkProcessor(rig.engine, ledger, at_once=8), ledger)
 
 
 @pytest.fixture
-async def jobs(rig: Rig, queue: InlineQueue, ledger: Refusing) -> AsyncIterator[JobService]:
+async def jobs(rig: EngineUnderTest, queue: InlineQueue, ledger: Refusing) -> AsyncIterator[JobService]:
     jobs = JobService(ledger, queue, rig.engine.disk, chunk_size=4, max_images=100, retention=3600)
     await jobs.start()
     yield jobs
@@ -155,7 +155,7 @@ async def test_a_chunk_that_goes_wrong_for_any_other_reason_is_a_dead_letter_in_
 
 
 async def test_while_the_store_is_away_no_try_is_counted_and_nothing_is_lost(
-    jobs: JobService, ledger: Refusing, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    jobs: JobService, ledger: Refusing, rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away() -> None:
         raise StoreUnavailable("The store is away.")
@@ -226,7 +226,7 @@ async def test_a_job_tells_of_its_own_dead_letters(jobs: JobService, ledger: Ref
 
 
 async def test_the_digest_that_uploaded_bytes_were_compared_with_is_not_computed_again(
-    rig: Rig, jobs: JobService, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, jobs: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[bytes] = []
     original = rig.engine._embedder.digest

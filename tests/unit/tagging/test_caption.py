@@ -12,7 +12,7 @@ from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.tagging import caption
 from image_similarity.tagging.caption import CaptionTagger
 from tests.support.captions import WORDS, build_captioner
-from tests.support.drawings import photo
+from tests.support.sample_images import photo
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from image_similarity.domain.errors import EncodingFailed, ModelUnavailable
 from image_similarity.encoders.clip.image import ClipEncoder
 from random_checkpoint import build_checkpoint
-from tests.support.drawings import photo
+from tests.support.sample_images import photo
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from image_similarity.encoders import hub
 from image_similarity.encoders.clip.image import ClipEncoder
 from image_similarity.encoders.clip.onednn import OneDnnVisionTower
 from random_checkpoint import Kind, build_checkpoint
-from tests.support.drawings import noise, photo
 from tests.support.paths import SHARED
+from tests.support.sample_images import noise, photo
 
 PHOTOS = sorted((SHARED / "images").glob("*"))[:6]
 SIZES = [(1, 1), (3, 500), (500, 3), (224, 224), (640, 480), (480, 640), (31, 47)]

@@ -15,8 +15,8 @@ from PIL import Image
 from image_similarity.domain.errors import ModelUnavailable
 from image_similarity.domain.records import Pixels
 from image_similarity.encoders.clip.preprocessing import Family, Preprocessing
-from tests.support.drawings import noise, photo
 from tests.support.paths import SHARED
+from tests.support.sample_images import noise, photo
 
 PHOTOS = sorted((SHARED / "images").glob("*"))[:8]
 

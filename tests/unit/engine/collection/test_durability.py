@@ -22,7 +22,7 @@ from image_similarity.jobs.ledger import JobLedger
 from image_similarity.storage.images import ImageStorage
 from image_similarity.storage.objects import Objects
 from image_similarity.vectors.qdrant_edge.log import EdgeLog
-from tests.support.engines import BLUE, RED, Rig, running_engine
+from tests.support.engines import BLUE, RED, EngineUnderTest, running_engine
 
 
 @pytest.fixture
@@ -57,19 +57,19 @@ def lost_by_a_power_cut(folder: Path, before: set[Path], synced: Counter[int]) -
     ]
 
 
-async def index(rig: Rig) -> None:
+async def index(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(BLUE, image_id="blue")
 
 
-async def delete(rig: Rig) -> None:
+async def delete(rig: EngineUnderTest) -> None:
     await rig.engine.delete_image("red", undo_seconds=60)
 
 
-async def give_feedback(rig: Rig) -> None:
+async def give_feedback(rig: EngineUnderTest) -> None:
     await rig.engine.feedback.add("red", Verdict.POSITIVE, request_key="key")
 
 
-async def hand_in_a_job(rig: Rig) -> None:
+async def hand_in_a_job(rig: EngineUnderTest) -> None:
     ledger, job_id = JobLedger(Objects.open(None, default=rig.folder.parent)), str(uuid7())
     await ledger.write(ledger.pending_key(job_id, 0), BLUE)
     await ledger.create(job_id, [[Item("blue", ledger.pending_key(job_id, 0), None)]])
@@ -77,7 +77,7 @@ async def hand_in_a_job(rig: Rig) -> None:
 
 @pytest.mark.parametrize("call", [index, delete, give_feedback, hand_in_a_job])
 async def test_what_is_acknowledged_survives_a_power_cut(
-    tmp_path: Path, synced: Counter[int], call: Callable[[Rig], Awaitable[None]]
+    tmp_path: Path, synced: Counter[int], call: Callable[[EngineUnderTest], Awaitable[None]]
 ) -> None:
     async with running_engine(tmp_path) as rig:
         await rig.engine.index_image(RED, image_id="red")
@@ -105,7 +105,7 @@ async def test_an_image_takes_one_sync_of_a_file_and_a_thumbnail_only_if_there_i
 
 @pytest.mark.parametrize("call", [index, delete])
 async def test_the_log_of_the_store_is_on_the_disk_before_a_write_returns(
-    tmp_path: Path, synced: Counter[int], call: Callable[[Rig], Awaitable[None]]
+    tmp_path: Path, synced: Counter[int], call: Callable[[EngineUnderTest], Awaitable[None]]
 ) -> None:
     async with running_engine(tmp_path) as rig:
         await rig.engine.index_image(RED, image_id="red")

@@ -13,17 +13,19 @@ from image_similarity.domain.errors import ImageExists, ImageNotFound, StoreUnav
 from image_similarity.engine.collection import idempotency as repeats
 from image_similarity.engine.collection.idempotency import Repeats, Request
 from image_similarity.storage.objects import Objects
-from tests.support.engines import BLUE, RED, Rig, digest, found, running_engine
+from tests.support.engines import BLUE, RED, EngineUnderTest, digest, found, running_engine
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
 
 @pytest.mark.parametrize("undo_seconds", [0, 60])
-async def test_a_deletion_that_was_done_is_answered_as_done_under_its_key_alone(rig: Rig, undo_seconds: float) -> None:
+async def test_a_deletion_that_was_done_is_answered_as_done_under_its_key_alone(
+    rig: EngineUnderTest, undo_seconds: float
+) -> None:
     await rig.engine.index_image(RED, image_id="a")
     until = await rig.engine.delete_image("a", undo_seconds=undo_seconds, request_key="k")
     assert (until is None) == (undo_seconds == 0)
@@ -37,7 +39,7 @@ async def test_a_deletion_that_was_done_is_answered_as_done_under_its_key_alone(
 
 
 async def test_a_deletion_that_was_begun_and_not_done_is_done_by_its_repetition(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.engine.index_image(RED, image_id="a")
 
@@ -53,7 +55,7 @@ async def test_a_deletion_that_was_begun_and_not_done_is_done_by_its_repetition(
     assert await found(rig) == []
 
 
-async def test_a_restoration_that_was_done_is_answered_as_done_under_its_key_alone(rig: Rig) -> None:
+async def test_a_restoration_that_was_done_is_answered_as_done_under_its_key_alone(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.delete_image("a", undo_seconds=60)
     restored = await rig.engine.restore_image("a", request_key="k")

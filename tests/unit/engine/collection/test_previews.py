@@ -12,8 +12,8 @@ from PIL import Image
 
 from image_similarity.domain.errors import ImageNotFound
 from image_similarity.storage.images import ImageStorage
-from tests.support.drawings import encoded, photo
 from tests.support.engines import running_engine
+from tests.support.sample_images import encoded, photo
 
 LARGE = encoded(photo(1900, 475, seed=3), "JPEG")
 DIGEST = hashlib.sha256(LARGE).hexdigest()

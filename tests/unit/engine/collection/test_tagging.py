@@ -16,7 +16,7 @@ from image_similarity.engine.collection.tagging import MetadataTagger, caller_me
 from image_similarity.tagging.base import NoTagger
 from image_similarity.telemetry.metrics import Metrics
 from image_similarity.vectors.keywords import KeywordQuery
-from tests.support.engines import BLUE, RED, Rig, picture, running_engine
+from tests.support.engines import BLUE, RED, EngineUnderTest, picture, running_engine
 from tests.support.taggers import ColourTagger
 
 GREY = picture(128, 128, 128)
@@ -34,32 +34,32 @@ def slow() -> ColourTagger:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path, quick: ColourTagger) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path, quick: ColourTagger) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path, tagger=quick) as running:
         yield running
 
 
 @pytest.fixture
-async def patient(tmp_path: Path, slow: ColourTagger) -> AsyncIterator[Rig]:
+async def patient(tmp_path: Path, slow: ColourTagger) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path, tagger=slow) as running:
         yield running
 
 
-async def index(rig: Rig, data: bytes, metadata: Metadata | None = None) -> tuple[bool, bool]:
+async def index(rig: EngineUnderTest, data: bytes, metadata: Metadata | None = None) -> tuple[bool, bool]:
     """Index an image as "a", and tell whether that changed anything and whether a tagger has still to see it."""
     result = await rig.engine.index_image(data, image_id="a", metadata=metadata)
     return result.changed, result.untagged
 
 
-async def record(rig: Rig) -> ImageRecord:
+async def record(rig: EngineUnderTest) -> ImageRecord:
     return await rig.engine.get_image("a")
 
 
-async def found(rig: Rig, text: str) -> list[str]:
+async def found(rig: EngineUnderTest, text: str) -> list[str]:
     return [match.image_id for match in await rig.vectors.query(KeywordQuery(text), top_k=5)]
 
 
-async def test_what_the_caller_leaves_out_is_filled_and_found(rig: Rig) -> None:
+async def test_what_the_caller_leaves_out_is_filled_and_found(rig: EngineUnderTest) -> None:
     assert await index(rig, RED, {"year": 2024}) == (True, False)
 
     assert (await record(rig)).metadata == {"year": 2024, "tags": ["red"]}
@@ -68,7 +68,7 @@ async def test_what_the_caller_leaves_out_is_filled_and_found(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("tags", [["mine"], [], None, "mine"])
-async def test_what_the_caller_says_stays(rig: Rig, quick: ColourTagger, tags: object) -> None:
+async def test_what_the_caller_says_stays(rig: EngineUnderTest, quick: ColourTagger, tags: object) -> None:
     await index(rig, RED, {"tags": tags})
 
     assert (await record(rig)).metadata == {"tags": tags}
@@ -76,7 +76,7 @@ async def test_what_the_caller_says_stays(rig: Rig, quick: ColourTagger, tags: o
     assert quick.asked == 0
 
 
-async def test_the_same_image_and_metadata_again_change_nothing(rig: Rig, quick: ColourTagger) -> None:
+async def test_the_same_image_and_metadata_again_change_nothing(rig: EngineUnderTest, quick: ColourTagger) -> None:
     await index(rig, RED, {"year": 2024})
     before = await record(rig)
 
@@ -85,7 +85,7 @@ async def test_the_same_image_and_metadata_again_change_nothing(rig: Rig, quick:
     assert quick.asked == 1
 
 
-async def test_a_tagger_that_found_nothing_is_not_asked_again(rig: Rig, quick: ColourTagger) -> None:
+async def test_a_tagger_that_found_nothing_is_not_asked_again(rig: EngineUnderTest, quick: ColourTagger) -> None:
     await index(rig, GREY)
     assert ((await record(rig)).metadata, (await record(rig)).tagging) == ({}, Tagging("colours", ()))
 
@@ -108,7 +108,9 @@ async def test_a_crowd_before_the_tagger_is_turned_away(quick: ColourTagger) -> 
     filler.close()
 
 
-async def test_other_metadata_for_the_same_bytes_keeps_what_was_filled(rig: Rig, quick: ColourTagger) -> None:
+async def test_other_metadata_for_the_same_bytes_keeps_what_was_filled(
+    rig: EngineUnderTest, quick: ColourTagger
+) -> None:
     await index(rig, RED, {"year": 2024})
     assert await index(rig, RED, {"year": 2025}) == (True, False)
 
@@ -117,7 +119,7 @@ async def test_other_metadata_for_the_same_bytes_keeps_what_was_filled(rig: Rig,
     assert quick.asked == 1
 
 
-async def test_other_bytes_are_looked_at_anew(rig: Rig) -> None:
+async def test_other_bytes_are_looked_at_anew(rig: EngineUnderTest) -> None:
     await index(rig, RED)
     await index(rig, BLUE)
 
@@ -147,7 +149,7 @@ async def test_another_tagger_takes_the_place_of_the_first(tmp_path: Path) -> No
         assert (await record(second)).tagging == Tagging("second", ("description",))
 
 
-async def test_a_users_tags_win_and_stay(rig: Rig) -> None:
+async def test_a_users_tags_win_and_stay(rig: EngineUnderTest) -> None:
     await index(rig, RED, {"year": 2024})
 
     patched = await rig.engine.patch_metadata("a", {"tags": ["mine"]})
@@ -157,7 +159,7 @@ async def test_a_users_tags_win_and_stay(rig: Rig) -> None:
     assert await found(rig, "red") == []
 
 
-async def test_tags_that_a_user_removes_do_not_come_back(rig: Rig) -> None:
+async def test_tags_that_a_user_removes_do_not_come_back(rig: EngineUnderTest) -> None:
     await index(rig, RED)
     await rig.engine.patch_metadata("a", {"tags": None})
 
@@ -165,7 +167,7 @@ async def test_tags_that_a_user_removes_do_not_come_back(rig: Rig) -> None:
     assert (await record(rig)).metadata == {}
 
 
-async def test_a_patch_of_something_else_leaves_the_tags_the_taggers(rig: Rig) -> None:
+async def test_a_patch_of_something_else_leaves_the_tags_the_taggers(rig: EngineUnderTest) -> None:
     await index(rig, RED)
     patched = await rig.engine.patch_metadata("a", {"owner": "kim"})
 
@@ -173,7 +175,7 @@ async def test_a_patch_of_something_else_leaves_the_tags_the_taggers(rig: Rig) -
     assert await index(rig, RED, {"owner": "kim"}) == (False, False)
 
 
-async def test_confirming_the_taggers_tags_makes_them_the_users(rig: Rig) -> None:
+async def test_confirming_the_taggers_tags_makes_them_the_users(rig: EngineUnderTest) -> None:
     await index(rig, RED)
     await rig.engine.patch_metadata("a", {"tags": ["red"]})
 
@@ -181,7 +183,7 @@ async def test_confirming_the_taggers_tags_makes_them_the_users(rig: Rig) -> Non
     assert await index(rig, RED, {"tags": ["red"]}) == (False, False)
 
 
-async def test_a_deleted_image_comes_back_with_its_tags(rig: Rig) -> None:
+async def test_a_deleted_image_comes_back_with_its_tags(rig: EngineUnderTest) -> None:
     await index(rig, RED)
     before = await record(rig)
     await rig.engine.delete_image("a", undo_seconds=60)
@@ -191,7 +193,7 @@ async def test_a_deleted_image_comes_back_with_its_tags(rig: Rig) -> None:
     assert await found(rig, "red") == ["a"]
 
 
-async def test_metadata_that_is_full_is_left_as_it_is(rig: Rig) -> None:
+async def test_metadata_that_is_full_is_left_as_it_is(rig: EngineUnderTest) -> None:
     full = {"text": "x" * (MAX_METADATA_BYTES - 20)}
     await index(rig, RED, full)
 
@@ -199,7 +201,7 @@ async def test_metadata_that_is_full_is_left_as_it_is(rig: Rig) -> None:
     assert (await record(rig)).tagging == Tagging("colours", ())
 
 
-async def test_a_slow_tagger_looks_later(patient: Rig, slow: ColourTagger) -> None:
+async def test_a_slow_tagger_looks_later(patient: EngineUnderTest, slow: ColourTagger) -> None:
     assert await index(patient, RED, {"year": 2024}) == (True, True)
     assert (await record(patient)).tagging is None
     assert slow.asked == 0
@@ -214,7 +216,7 @@ async def test_a_slow_tagger_looks_later(patient: Rig, slow: ColourTagger) -> No
     assert slow.asked == 1
 
 
-async def test_whoever_describes_the_image_first_wins(patient: Rig, slow: ColourTagger) -> None:
+async def test_whoever_describes_the_image_first_wins(patient: EngineUnderTest, slow: ColourTagger) -> None:
     await index(patient, RED)
     slow.may_go.clear()
     tagging = asyncio.create_task(patient.engine.tag_image("a"))
@@ -226,7 +228,7 @@ async def test_whoever_describes_the_image_first_wins(patient: Rig, slow: Colour
     assert (await record(patient)).metadata == {"description": "mine", "owner": "kim"}
 
 
-async def test_what_else_is_patched_meanwhile_stays(patient: Rig, slow: ColourTagger) -> None:
+async def test_what_else_is_patched_meanwhile_stays(patient: EngineUnderTest, slow: ColourTagger) -> None:
     await index(patient, RED)
     slow.may_go.clear()
     tagging = asyncio.create_task(patient.engine.tag_image("a"))
@@ -239,7 +241,7 @@ async def test_what_else_is_patched_meanwhile_stays(patient: Rig, slow: ColourTa
 
 
 async def test_an_image_that_is_replaced_meanwhile_is_not_described_by_what_it_was(
-    patient: Rig, slow: ColourTagger
+    patient: EngineUnderTest, slow: ColourTagger
 ) -> None:
     await index(patient, RED)
     slow.may_go.clear()
@@ -252,7 +254,7 @@ async def test_an_image_that_is_replaced_meanwhile_is_not_described_by_what_it_w
     assert (await record(patient)).tagging is None
 
 
-async def test_searches_go_on_while_the_tagger_thinks(patient: Rig, slow: ColourTagger) -> None:
+async def test_searches_go_on_while_the_tagger_thinks(patient: EngineUnderTest, slow: ColourTagger) -> None:
     await index(patient, RED)
     slow.may_go.clear()
     tagging = asyncio.create_task(patient.engine.tag_image("a"))
@@ -264,7 +266,7 @@ async def test_searches_go_on_while_the_tagger_thinks(patient: Rig, slow: Colour
     assert await tagging
 
 
-async def test_a_tagger_that_fails_says_so_and_changes_nothing(patient: Rig, slow: ColourTagger) -> None:
+async def test_a_tagger_that_fails_says_so_and_changes_nothing(patient: EngineUnderTest, slow: ColourTagger) -> None:
     await index(patient, RED)
     slow.broken = True
     with pytest.raises(EncodingFailed):
@@ -284,6 +286,6 @@ async def test_without_a_tagger_nothing_is_filled_and_nothing_lacks(tmp_path: Pa
         filler.close()
 
 
-async def test_what_is_the_callers_own_is_told_apart(rig: Rig) -> None:
+async def test_what_is_the_callers_own_is_told_apart(rig: EngineUnderTest) -> None:
     await index(rig, RED, {"year": 2024})
     assert caller_metadata(await record(rig)) == {"year": 2024}

@@ -16,7 +16,7 @@ from image_similarity.engine.collection import trash
 from image_similarity.engine.search_engine import SearchEngine
 from image_similarity.storage.images import ImageStorage
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
-from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
+from tests.support.engines import BLUE, ORANGE, RED, TOP, EngineUnderTest, digest, found, running_engine
 
 UNDO = 30.0
 
@@ -40,16 +40,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
 
-def entries(rig: Rig) -> list[Path]:
+def entries(rig: EngineUnderTest) -> list[Path]:
     return [path for path in (rig.folder.parent / "trash").rglob("*") if path.is_file()]
 
 
-async def test_a_deleted_image_is_gone_everywhere_and_comes_back_as_it_was(rig: Rig) -> None:
+async def test_a_deleted_image_is_gone_everywhere_and_comes_back_as_it_was(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(BLUE, image_id="other")
     await rig.engine.index_image(RED, image_id="a", metadata={"v": [1, 2.0, None], "big": 2**63, "deep": {"x": True}})
     before = await rig.engine.get_image("a")
@@ -77,7 +77,9 @@ async def test_a_deleted_image_is_gone_everywhere_and_comes_back_as_it_was(rig: 
     assert entries(rig) == []
 
 
-async def test_when_the_time_is_over_the_bytes_go_and_nothing_can_be_restored(rig: Rig, clock: Clock) -> None:
+async def test_when_the_time_is_over_the_bytes_go_and_nothing_can_be_restored(
+    rig: EngineUnderTest, clock: Clock
+) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.delete_image("a", undo_seconds=UNDO)
     clock.ahead = UNDO - 1
@@ -93,7 +95,7 @@ async def test_when_the_time_is_over_the_bytes_go_and_nothing_can_be_restored(ri
     assert await rig.trash.sweep() == 0
 
 
-async def test_without_a_time_to_undo_the_bytes_go_at_once(rig: Rig) -> None:
+async def test_without_a_time_to_undo_the_bytes_go_at_once(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
 
     assert await rig.engine.delete_image("a") is None
@@ -102,7 +104,7 @@ async def test_without_a_time_to_undo_the_bytes_go_at_once(rig: Rig) -> None:
         await rig.engine.restore_image("a")
 
 
-async def test_an_image_that_was_indexed_meanwhile_wins(rig: Rig, clock: Clock) -> None:
+async def test_an_image_that_was_indexed_meanwhile_wins(rig: EngineUnderTest, clock: Clock) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"v": 1})
     await rig.engine.delete_image("a", undo_seconds=UNDO)
     await rig.engine.index_image(BLUE, image_id="a", metadata={"v": 2})
@@ -116,7 +118,7 @@ async def test_an_image_that_was_indexed_meanwhile_wins(rig: Rig, clock: Clock) 
     assert rig.stored() == {digest(BLUE)}
 
 
-async def test_only_the_last_deletion_can_be_undone(rig: Rig) -> None:
+async def test_only_the_last_deletion_can_be_undone(rig: EngineUnderTest) -> None:
     for version, data in enumerate((RED, BLUE)):
         await rig.engine.index_image(data, image_id="a", metadata={"v": version})
         await rig.engine.delete_image("a", undo_seconds=UNDO)
@@ -127,7 +129,9 @@ async def test_only_the_last_deletion_can_be_undone(rig: Rig) -> None:
         await rig.engine.restore_image("a")
 
 
-async def test_content_of_another_id_keeps_its_bytes_and_lends_them_to_a_restored_image(rig: Rig, clock: Clock) -> None:
+async def test_content_of_another_id_keeps_its_bytes_and_lends_them_to_a_restored_image(
+    rig: EngineUnderTest, clock: Clock
+) -> None:
     for name in ("a", "b"):
         await rig.engine.index_image(RED, image_id=name)
     await rig.engine.delete_image("a", undo_seconds=UNDO)
@@ -143,7 +147,7 @@ async def test_content_of_another_id_keeps_its_bytes_and_lends_them_to_a_restore
     assert entries(rig) == []
 
 
-async def test_a_longer_time_of_the_same_content_outlasts_a_shorter_one(rig: Rig, clock: Clock) -> None:
+async def test_a_longer_time_of_the_same_content_outlasts_a_shorter_one(rig: EngineUnderTest, clock: Clock) -> None:
     for name, seconds in (("long", 3 * UNDO), ("short", UNDO)):
         await rig.engine.index_image(RED, image_id=name)
         await rig.engine.delete_image(name, undo_seconds=seconds)
@@ -155,7 +159,7 @@ async def test_a_longer_time_of_the_same_content_outlasts_a_shorter_one(rig: Rig
     assert rig.stored() == {digest(RED)}
 
 
-async def test_a_replaced_image_leaves_the_bytes_that_a_deleted_one_may_need(rig: Rig) -> None:
+async def test_a_replaced_image_leaves_the_bytes_that_a_deleted_one_may_need(rig: EngineUnderTest) -> None:
     for name in ("a", "b"):
         await rig.engine.index_image(RED, image_id=name)
     await rig.engine.delete_image("a", undo_seconds=UNDO)
@@ -197,11 +201,11 @@ class Killed(BaseException):
 async def test_a_kill_in_the_middle_of_a_deletion_leaves_nothing_for_ever(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, step: str, undo: float
 ) -> None:
-    works = EmbeddedStore.delete
+    original = EmbeddedStore.delete
 
     async def delete(store: EmbeddedStore, image_id: str) -> Any:
         if step == "after the vector":
-            await works(store, image_id)
+            await original(store, image_id)
         raise Killed
 
     async with running_engine(tmp_path) as rig:
@@ -218,7 +222,9 @@ async def test_a_kill_in_the_middle_of_a_deletion_leaves_nothing_for_ever(
         assert await found(rig) == ["a"] * len(kept)
 
 
-async def test_bytes_that_cannot_be_dropped_now_are_dropped_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bytes_that_cannot_be_dropped_now_are_dropped_later(
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(*_: object) -> None:
         raise StoreUnavailable("down")
 
@@ -235,7 +241,7 @@ async def test_bytes_that_cannot_be_dropped_now_are_dropped_later(rig: Rig, monk
 
 
 async def test_nothing_is_deleted_where_the_undoing_could_not_be_kept(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.engine.index_image(RED, image_id="a")
     (rig.folder.parent / "trash").write_text("not a folder")
@@ -245,7 +251,7 @@ async def test_nothing_is_deleted_where_the_undoing_could_not_be_kept(
     assert await found(rig) == ["a"]
 
 
-async def test_an_image_whose_bytes_are_gone_is_not_restored(rig: Rig) -> None:
+async def test_an_image_whose_bytes_are_gone_is_not_restored(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.delete_image("a", undo_seconds=UNDO)
     await rig.storage.delete(digest(RED))
@@ -255,7 +261,7 @@ async def test_an_image_whose_bytes_are_gone_is_not_restored(rig: Rig) -> None:
     assert await found(rig) == []
 
 
-async def test_a_deletion_with_another_model_is_not_undone(rig: Rig) -> None:
+async def test_a_deletion_with_another_model_is_not_undone(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.delete_image("a", undo_seconds=UNDO)
     rig.trash._model = "another"
@@ -264,7 +270,7 @@ async def test_a_deletion_with_another_model_is_not_undone(rig: Rig) -> None:
         await rig.engine.restore_image("a")
 
 
-async def test_what_is_no_entry_is_left_alone(rig: Rig) -> None:
+async def test_what_is_no_entry_is_left_alone(rig: EngineUnderTest) -> None:
     stranger = rig.folder.parent / "trash" / "photos" / "bytes" / digest(RED) / "notes.txt"
     stranger.parent.mkdir(parents=True)
     stranger.write_text("mine")

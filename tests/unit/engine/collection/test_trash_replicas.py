@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,8 +47,7 @@ async def test_bytes_wait_for_the_sweep_where_another_process_may_be_about_to_us
     assert await storage.has(digest(RED))
     assert await storage.has(digest(BLUE))
 
-    monkeypatch.setattr(trash_module, "time", lambda: works() + trash_module.SETTLE_SECONDS + 1)
-    works = trash_module.__dict__["datetime"].now().timestamp
+    monkeypatch.setattr(trash_module, "time", lambda: time.time() + trash_module.SETTLE_SECONDS + 1)
     await other.index_image(RED, image_id="b")
     assert await sweep(other) == 1
     assert await storage.has(digest(RED))
@@ -61,11 +61,11 @@ async def test_a_sweep_between_the_bytes_and_the_record_of_another_process_does_
     store, [one, other, _], storage = replicas
     await one.index_image(RED, image_id="a")
     await one.delete_image("a")
-    works = store.upsert
+    original = store.upsert
 
     async def upsert(points: Any) -> None:
         assert await sweep(other) == 1
-        await works(points)
+        await original(points)
 
     monkeypatch.setattr(store, "upsert", upsert)
     await one.index_image(RED, image_id="b")
@@ -80,11 +80,11 @@ async def test_bytes_that_get_a_record_while_they_are_dropped_are_put_back(
     _, [one, other, _], storage = replicas
     await one.index_image(RED, image_id="a")
     await one.delete_image("a")
-    works = ImageStorage.delete
+    original = ImageStorage.delete
 
     async def delete(self: ImageStorage, sha256: str) -> None:
         await one.index_image(RED, image_id="b")
-        await works(self, sha256)
+        await original(self, sha256)
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageStorage, "delete", delete)
@@ -101,11 +101,11 @@ async def test_an_image_whose_bytes_are_dropped_while_it_is_restored_is_not_left
     store, [one, other, _], storage = replicas
     await one.index_image(RED, image_id="a")
     await one.delete_image("a", undo_seconds=10)
-    works = store.upsert
+    original = store.upsert
 
     async def upsert(points: Any) -> None:
         assert await sweep(other) == 1
-        await works(points)
+        await original(points)
 
     monkeypatch.setattr(store, "upsert", upsert)
     with pytest.raises(ImageNotFound, match="bytes are dropped"):
@@ -172,12 +172,12 @@ async def sweep(engine: SearchEngine) -> int:
     return await engine._writes._trash.sweep()
 
 
-def _hesitant(works: Callable[..., Any], random: Random) -> Callable[..., Any]:
+def _hesitant(original: Callable[..., Any], random: Random) -> Callable[..., Any]:
     """Return a method that lets others go first, before it works and after."""
 
     async def method(*given: Any) -> Any:
         await asyncio.sleep(random.choice((0, 0, 0.001, 0.005)))
-        answer = await works(*given)
+        answer = await original(*given)
         await asyncio.sleep(random.choice((0, 0, 0.001, 0.005)))
         return answer
 

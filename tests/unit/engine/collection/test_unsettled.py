@@ -189,10 +189,10 @@ async def test_who_indexes_what_is_about_to_be_removed_keeps_it(pair: Pair) -> N
 
 async def test_what_is_deleted_while_it_is_written_twice_is_written_under_a_name_that_lives(pair: Pair) -> None:
     notes: Any = _settler(pair.one)._notes
-    works = notes.note
+    original = notes.note
 
     async def note(image_id: str, revision: str | None) -> None:
-        await works(image_id, revision)
+        await original(image_id, revision)
         # As another replica does for which the image is not there yet.
         await notes.condemn(image_id)
 

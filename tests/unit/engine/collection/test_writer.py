@@ -14,16 +14,16 @@ from image_similarity.domain.errors import EncodingFailed, ImageNotFound, StoreU
 from image_similarity.storage.images import ImageStorage
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
 from tests.support.encoders import WAIT
-from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, digest, found, running_engine
+from tests.support.engines import BLUE, ORANGE, RED, TOP, EngineUnderTest, digest, found, running_engine
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
 
-async def test_the_same_id_replaces_and_drops_the_bytes_that_are_left_unused(rig: Rig) -> None:
+async def test_the_same_id_replaces_and_drops_the_bytes_that_are_left_unused(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"v": 1})
     result = await rig.engine.index_image(BLUE, image_id="a", metadata={"v": 2})
 
@@ -33,7 +33,7 @@ async def test_the_same_id_replaces_and_drops_the_bytes_that_are_left_unused(rig
     assert await found(rig) == ["a"]
 
 
-async def test_one_content_under_two_ids_is_stored_once_and_dropped_with_the_last(rig: Rig) -> None:
+async def test_one_content_under_two_ids_is_stored_once_and_dropped_with_the_last(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.index_image(RED, image_id="b")
     assert rig.stored() == {digest(RED)}
@@ -47,7 +47,7 @@ async def test_one_content_under_two_ids_is_stored_once_and_dropped_with_the_las
         await rig.engine.delete_image("b")
 
 
-async def test_indexing_the_same_again_writes_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_indexing_the_same_again_writes_nothing(rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"x": [1, {"y": 2.0}], "b": True})
     before = await rig.engine.get_image("a")
 
@@ -63,7 +63,9 @@ async def test_indexing_the_same_again_writes_nothing(rig: Rig, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, True), (0, False), (1, 1.0), ("1", 1), ([], None)])
-async def test_metadata_that_only_python_holds_for_equal_is_written(rig: Rig, old: object, new: object) -> None:
+async def test_metadata_that_only_python_holds_for_equal_is_written(
+    rig: EngineUnderTest, old: object, new: object
+) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"v": old})
     result = await rig.engine.index_image(RED, image_id="a", metadata={"v": new})
 
@@ -71,7 +73,7 @@ async def test_metadata_that_only_python_holds_for_equal_is_written(rig: Rig, ol
     assert repr((await rig.engine.get_image("a")).metadata) == repr({"v": new})
 
 
-async def test_bytes_that_were_lost_come_back_with_the_next_indexing(rig: Rig) -> None:
+async def test_bytes_that_were_lost_come_back_with_the_next_indexing(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.storage.delete(digest(RED))
     with pytest.raises(ImageNotFound, match="index the image again"):
@@ -88,13 +90,13 @@ class Broken(Exception):
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), Broken("bug")])
 @pytest.mark.parametrize(("part", "method"), [(EmbeddedStore, "upsert"), (ImageStorage, "save")])
 async def test_a_failed_write_leaves_nothing_behind(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, part: type, method: str, error: Exception
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch, part: type, method: str, error: Exception
 ) -> None:
-    works = getattr(part, method)
+    original = getattr(part, method)
 
     async def fail(self: Any, *given: Any) -> None:
         if part is ImageStorage:
-            await works(self, *given)
+            await original(self, *given)
         raise error
 
     await rig.engine.index_image(BLUE, image_id="before")
@@ -110,7 +112,7 @@ async def test_a_failed_write_leaves_nothing_behind(
     assert (await rig.engine.index_image(RED, image_id="a")).created
 
 
-async def test_nothing_of_an_image_that_cannot_be_encoded_is_kept(rig: Rig) -> None:
+async def test_nothing_of_an_image_that_cannot_be_encoded_is_kept(rig: EngineUnderTest) -> None:
     rig.encoder.nan_when = lambda _: True
     with pytest.raises(EncodingFailed):
         await rig.engine.index_image(RED, image_id="a")
@@ -124,7 +126,7 @@ async def test_nothing_of_an_image_that_cannot_be_encoded_is_kept(rig: Rig) -> N
     assert await found(rig) == ["a"]
 
 
-async def test_what_is_no_image_is_refused_and_nothing_is_kept(rig: Rig) -> None:
+async def test_what_is_no_image_is_refused_and_nothing_is_kept(rig: EngineUnderTest) -> None:
     with pytest.raises(UnsupportedFormat):
         await rig.engine.index_image(b"not an image", image_id="a")
 
@@ -135,20 +137,20 @@ async def test_what_is_no_image_is_refused_and_nothing_is_kept(rig: Rig) -> None
 class Pause:
     """Stands in for a method of a part: stops before it does its work, until the test goes on."""
 
-    def __init__(self, works: Callable[..., Any]) -> None:
-        self._works = works
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self._original = original
         self.reached = asyncio.Event()
         self.go = asyncio.Event()
 
     async def __call__(self, *given: Any) -> Any:
         self.reached.set()
         await self.go.wait()
-        return await self._works(*given)
+        return await self._original(*given)
 
 
 @pytest.mark.parametrize("cancellations", [1, 2])
 async def test_a_write_that_has_begun_is_finished_though_its_caller_has_gone(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, cancellations: int
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch, cancellations: int
 ) -> None:
     await rig.engine.index_image(BLUE, image_id="a")
     assert await found(rig, RED) == ["a"]
@@ -172,7 +174,7 @@ async def test_a_write_that_has_begun_is_finished_though_its_caller_has_gone(
 
 
 async def test_a_deletion_that_has_begun_is_finished_though_its_caller_has_gone(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.engine.index_image(BLUE, image_id="a")
     assert await found(rig, RED) == ["a"]
@@ -191,7 +193,7 @@ async def test_a_deletion_that_has_begun_is_finished_though_its_caller_has_gone(
 
 
 async def test_bytes_are_not_dropped_while_another_id_is_about_to_use_them(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.engine.index_image(RED, image_id="last")
     pause = Pause(rig.vectors.upsert)
@@ -210,7 +212,7 @@ async def test_bytes_are_not_dropped_while_another_id_is_about_to_use_them(
     assert rig.stored() == {digest(RED)}
 
 
-async def test_who_is_cancelled_before_the_write_leaves_everything_as_it_was(rig: Rig) -> None:
+async def test_who_is_cancelled_before_the_write_leaves_everything_as_it_was(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(BLUE, image_id="a")
     rig.encoder.hold()
     writing = asyncio.create_task(rig.engine.index_image(RED, image_id="a"))
@@ -226,7 +228,7 @@ async def test_who_is_cancelled_before_the_write_leaves_everything_as_it_was(rig
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_order_of_writes_leaves_a_consistent_state(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, seed: int
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Few ids and few contents, so that every kind of collision comes up, some callers cancelled on the way."""
     random = Random(seed)
@@ -266,13 +268,13 @@ async def test_any_order_of_writes_leaves_a_consistent_state(
         assert {match.image_id for match in answer.matches if match.score > 0.9999} == itself
 
 
-def _hesitant(works: Callable[..., Any], random: Random) -> Callable[..., Any]:
+def _hesitant(original: Callable[..., Any], random: Random) -> Callable[..., Any]:
     """Return a method that lets others go first, before it works and after."""
 
     async def method(*given: Any) -> Any:
         for _ in range(random.randrange(8)):
             await asyncio.sleep(0)
-        answer = await works(*given)
+        answer = await original(*given)
         for _ in range(random.randrange(8)):
             await asyncio.sleep(0)
         return answer

@@ -14,7 +14,7 @@ from image_similarity.domain.queries import SearchOptions
 from image_similarity.domain.records import Metadata
 from image_similarity.engine.search import facets
 from image_similarity.vectors.qdrant_edge.store import EmbeddedStore
-from tests.support.engines import RED, Rig, found, running_engine
+from tests.support.engines import RED, EngineUnderTest, found, running_engine
 from tests.support.records import record
 
 ALL: list[Metadata] = [
@@ -90,13 +90,13 @@ def test_facets_come_back_from_their_json() -> None:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path) as rig:
         yield rig
 
 
 async def test_a_large_collection_is_projected_from_the_newest_and_from_the_indexes(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(12):
         metadata = {"old": "yes"} if number < 6 else {"new": f"v{number % 2}", "even": number % 2 == 0, "n": number}
@@ -121,7 +121,7 @@ async def test_a_large_collection_is_projected_from_the_newest_and_from_the_inde
     assert (fields["n"].minimum, fields["n"].maximum) == (8, 11)
 
 
-async def test_facets_are_kept_until_the_next_write(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_facets_are_kept_until_the_next_write(rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.engine.index_image(RED, image_id="a", metadata={"v": 1})
     first = await rig.engine.facets()
 
@@ -136,5 +136,5 @@ async def test_facets_are_kept_until_the_next_write(rig: Rig, monkeypatch: pytes
     assert [facet.field for facet in (await rig.engine.facets()).fields] == ["v", "w"]
 
 
-async def test_an_empty_collection_has_no_fields(rig: Rig) -> None:
+async def test_an_empty_collection_has_no_fields(rig: EngineUnderTest) -> None:
     assert await rig.engine.facets() == Facets((), more_fields=False, images=0, sampled=0, exact=True)

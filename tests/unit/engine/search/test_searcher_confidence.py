@@ -9,20 +9,20 @@ import pytest
 
 from image_similarity.domain.queries import ImageBytes, IndexedImage, Query, QueryPart, Text
 from image_similarity.engine.search.calibration import Calibration, QueryKind
-from tests.support.engines import BLUE, ORANGE, RED, TOP, Rig, running_engine
+from tests.support.engines import BLUE, ORANGE, RED, TOP, EngineUnderTest, running_engine
 
 CURVE = Calibration(slope=10.0, intercept=-8.0)
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
     async with running_engine(tmp_path, calibrations={QueryKind.IMAGE: CURVE}) as rig:
         for name, data in {"red": RED, "orange": ORANGE, "blue": BLUE}.items():
             await rig.engine.index_image(data, image_id=name)
         yield rig
 
 
-async def test_each_hit_has_the_probability_of_its_score_also_from_the_cache(rig: Rig) -> None:
+async def test_each_hit_has_the_probability_of_its_score_also_from_the_cache(rig: EngineUnderTest) -> None:
     for cached in (False, True):
         result = await rig.engine.search_by_image(RED, TOP)
         assert result.cached is cached
@@ -32,7 +32,7 @@ async def test_each_hit_has_the_probability_of_its_score_also_from_the_cache(rig
         assert said[0] == pytest.approx(1 / (1 + 2.718281828 ** (8 - 10)), abs=1e-4)
 
 
-async def test_an_indexed_image_is_an_image_too(rig: Rig) -> None:
+async def test_an_indexed_image_is_an_image_too(rig: EngineUnderTest) -> None:
     matches = (await rig.engine.search_by_id("red", TOP)).matches
     assert all(match.confidence is not None for match in matches)
 
@@ -48,7 +48,7 @@ async def test_an_indexed_image_is_an_image_too(rig: Rig) -> None:
     ],
     ids=["text-without-calibration", "image-and-text", "not-like-another", "with-an-example", "examples-alone"],
 )
-async def test_what_was_not_calibrated_has_no_confidence(rig: Rig, query: Query) -> None:
+async def test_what_was_not_calibrated_has_no_confidence(rig: EngineUnderTest, query: Query) -> None:
     matches = (await rig.engine.search(query, TOP)).matches
     assert matches
     assert {match.confidence for match in matches} == {None}

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from image_similarity.domain.queries import ImageBytes, Query, QueryPart, SearchOptions, Source, Text
-from tests.support.engines import BLUE, Rig, running_engine
+from tests.support.engines import BLUE, EngineUnderTest, running_engine
 from tests.support.records import record
 
 AUTO = SearchOptions(threshold="auto")
 
 
-async def fill_with_one_that_stands_out_a_little(rig: Rig) -> None:
+async def fill_with_one_that_stands_out_a_little(rig: EngineUnderTest) -> None:
     """Write images whose cosines to blue are noise, and one that is 3.5 times their deviation above."""
     [blue] = rig.words.encode_texts(["blue"])
     rng = np.random.default_rng(5)
@@ -27,7 +27,7 @@ async def fill_with_one_that_stands_out_a_little(rig: Rig) -> None:
     await rig.vectors.upsert([(record(name), vector) for name, vector in zip(names, vectors, strict=True)])
 
 
-async def found(rig: Rig, query: Query) -> list[str]:
+async def found(rig: EngineUnderTest, query: Query) -> list[str]:
     return [match.image_id for match in (await rig.engine.search(query, AUTO)).matches]
 
 

@@ -17,8 +17,8 @@ from image_similarity.vectors.qdrant_server.client import ATTEMPTS, QdrantCalls
 from image_similarity.vectors.qdrant_server.failures import TOLD_AT_MOST
 from image_similarity.vectors.qdrant_server.nodes import Connection
 from image_similarity.vectors.qdrant_server.store import ServerConfig, ServerStore
+from tests.support.fake_http_server import Answer, FakeHttpServer, fake_http_server
 from tests.support.records import DIMENSION, record, towards
-from tests.support.scripted import Answer, Scripted, scripted
 
 COUNTED: Answer = (200, {"result": {"count": 7}, "status": "ok", "time": 0.1})
 META = CollectionMeta("colours", DIMENSION)
@@ -28,7 +28,7 @@ def refusal(status: int, reason: str = "no") -> Answer:
     return status, {"status": {"error": reason}, "time": 0.0}
 
 
-async def count(server: Scripted, *, limit: float = 5, attempts: int = ATTEMPTS) -> int:
+async def count(server: FakeHttpServer, *, limit: float = 5, attempts: int = ATTEMPTS) -> int:
     calls = QdrantCalls(Connection(server.url, prefer_grpc=False, timeout=limit))
 
     def ask(client: AsyncQdrantClient) -> Any:
@@ -42,14 +42,14 @@ async def count(server: Scripted, *, limit: float = 5, attempts: int = ATTEMPTS)
 
 @pytest.mark.parametrize("first", [None, *map(refusal, (408, 429, 500, 502, 503, 504, 507))])
 async def test_a_failure_that_passes_is_not_seen(first: Answer) -> None:
-    async with scripted(lambda number: COUNTED if number == ATTEMPTS - 1 else first) as server:
+    async with fake_http_server(lambda number: COUNTED if number == ATTEMPTS - 1 else first) as server:
         assert await count(server) == 7
     assert len(server.asked) == ATTEMPTS
 
 
 @pytest.mark.parametrize("answer", [None, refusal(503)])
 async def test_attempts_are_bounded(answer: Answer) -> None:
-    async with scripted(lambda _: answer) as server:
+    async with fake_http_server(lambda _: answer) as server:
         with pytest.raises(StoreUnavailable):
             await count(server)
     assert len(server.asked) == ATTEMPTS
@@ -57,7 +57,7 @@ async def test_attempts_are_bounded(answer: Answer) -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
 async def test_a_refusal_is_not_asked_again(status: int) -> None:
-    async with scripted(lambda _: refusal(status, "Wrong input: so and so")) as server:
+    async with fake_http_server(lambda _: refusal(status, "Wrong input: so and so")) as server:
         with pytest.raises(StoreUnavailable, match=f"failed: {status} Wrong input: so and so"):
             await count(server)
     assert len(server.asked) == 1
@@ -66,7 +66,7 @@ async def test_a_refusal_is_not_asked_again(status: int) -> None:
 async def test_a_grpc_port_that_nothing_answers_on_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         closed = once.getsockname()[1]
-    async with scripted(lambda _: COUNTED) as server:
+    async with fake_http_server(lambda _: COUNTED) as server:
         calls = QdrantCalls(Connection(server.url, grpc_port=closed, timeout=30))
         try:
             with pytest.raises(StoreUnavailable, match=f"gRPC, on port {closed} .*QDRANT_GRPC_PORT, or QDRANT_PREFER"):
@@ -76,28 +76,28 @@ async def test_a_grpc_port_that_nothing_answers_on_is_named() -> None:
 
 
 async def test_one_attempt_is_one() -> None:
-    async with scripted(lambda _: refusal(503)) as server:
+    async with fake_http_server(lambda _: refusal(503)) as server:
         with pytest.raises(StoreUnavailable):
             await count(server, attempts=1)
     assert len(server.asked) == 1
 
 
 async def test_a_server_that_is_silent_is_given_up_within_the_time_limit() -> None:
-    async with scripted(lambda _: COUNTED, delay=3) as server:
+    async with fake_http_server(lambda _: COUNTED, delay=3) as server:
         with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.4 s"):
             await count(server, limit=0.4)
     assert len(server.asked) == 1
 
 
 async def test_the_time_limit_holds_over_all_attempts() -> None:
-    async with scripted(lambda _: None, delay=0.3) as server:
+    async with fake_http_server(lambda _: None, delay=0.3) as server:
         with pytest.raises(StoreUnavailable):
             await count(server, limit=0.5)
     assert len(server.asked) < ATTEMPTS
 
 
 async def test_an_answer_that_is_not_qdrants_is_a_failure() -> None:
-    async with scripted(lambda _: (200, {"hello": "world", "result": {"count": "x"}})) as server:
+    async with fake_http_server(lambda _: (200, {"hello": "world", "result": {"count": "x"}})) as server:
         with pytest.raises(StoreUnavailable, match="failed"):
             await count(server)
 
@@ -105,7 +105,7 @@ async def test_an_answer_that_is_not_qdrants_is_a_failure() -> None:
 @pytest.mark.parametrize("status", [models.UpdateStatus.ACKNOWLEDGED, models.UpdateStatus.WAIT_TIMEOUT])
 async def test_a_write_that_is_only_promised_is_no_success(status: models.UpdateStatus) -> None:
     answer: Answer = (200, {"result": {"operation_id": 1, "status": status.value}, "status": "ok", "time": 0.0})
-    async with scripted(lambda _: answer) as server:
+    async with fake_http_server(lambda _: answer) as server:
         connection = Connection(server.url, prefer_grpc=False)
         store = ServerStore(ServerConfig("photos", connection), META, QdrantCalls(connection))
         with pytest.raises(StoreUnavailable, match=f"did not finish it in time \\({status.value}\\)"):
@@ -115,7 +115,7 @@ async def test_a_write_that_is_only_promised_is_no_success(status: models.Update
 
 
 async def test_a_cancelled_call_is_cancelled_and_not_repeated() -> None:
-    async with scripted(lambda _: COUNTED, delay=2) as server:
+    async with fake_http_server(lambda _: COUNTED, delay=2) as server:
         task = asyncio.create_task(count(server))
         while not server.asked:  # noqa: ASYNC110 - shorter than an event through the server
             await asyncio.sleep(0.01)
@@ -146,7 +146,7 @@ SECRET = "10.1.2.3|qdrant-0|:6333|:6335|:6334|fd00:|svc|/qdrant/storage"
     ],
 )
 async def test_callers_learn_no_address_of_a_node_and_the_log_has_them_all(said: str, told: str) -> None:
-    async with scripted(lambda _: refusal(400, said)) as server:
+    async with fake_http_server(lambda _: refusal(400, said)) as server:
         with capture_logs() as logs, pytest.raises(StoreUnavailable) as failed:
             await count(server)
     message = str(failed.value)
@@ -159,7 +159,7 @@ async def test_callers_learn_no_address_of_a_node_and_the_log_has_them_all(said:
 
 @pytest.mark.parametrize("filling", ["a.", "1:", "a-", "[:", "/x", "http://", "1.", "ipv4:", "é"])
 async def test_an_endless_text_of_a_node_costs_no_time_and_is_cut(filling: str) -> None:
-    async with scripted(lambda _: refusal(400, filling * 100_000)) as server:
+    async with fake_http_server(lambda _: refusal(400, filling * 100_000)) as server:
         with pytest.raises(StoreUnavailable) as failed:
             await count(server)
     assert len(str(failed.value)) <= 2 * TOLD_AT_MOST

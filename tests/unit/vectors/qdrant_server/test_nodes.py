@@ -26,7 +26,7 @@ from image_similarity.vectors.qdrant_server import (
 from image_similarity.vectors.qdrant_server.addresses import Address, read_addresses
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.nodes import Connection
-from tests.support.scripted import Answer, Scripted, scripted
+from tests.support.fake_http_server import Answer, FakeHttpServer, fake_http_server
 from tests.support.servers import PATIENCE, free_port
 
 COUNTED: Answer = (200, {"result": {"count": 7}, "status": "ok", "time": 0.1})
@@ -40,10 +40,10 @@ def failed(status: int) -> Answer:
 
 
 class Cluster:
-    """Scripted nodes; `answers` says what each answers to a count or a delete, after `delays` seconds."""
+    """FakeHttpServer nodes; `answers` says what each answers to a count or a delete, after `delays` seconds."""
 
     def __init__(self) -> None:
-        self.nodes: list[Scripted] = []
+        self.nodes: list[FakeHttpServer] = []
 
     @property
     def url(self) -> str:
@@ -63,7 +63,7 @@ async def cluster(*answers: Callable[[], Answer], delays: tuple[float, ...] = ()
                 return INFO if made.nodes[number].asked[-1] == PROBE else answer()
 
             delay = delays[number] if delays else 0
-            made.nodes.append(await stack.enter_async_context(scripted(reply, delay=delay)))
+            made.nodes.append(await stack.enter_async_context(fake_http_server(reply, delay=delay)))
         yield made
 
 

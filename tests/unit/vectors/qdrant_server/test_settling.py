@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from image_similarity.domain.errors import StoreUnavailable
 from image_similarity.vectors.qdrant_server.client import ATTEMPTS, QdrantCalls
 from image_similarity.vectors.qdrant_server.nodes import Connection
-from tests.support.scripted import Answer, Scripted, scripted
+from tests.support.fake_http_server import Answer, FakeHttpServer, fake_http_server
 
 COUNTED: Answer = (200, {"result": {"count": 7}, "status": "ok", "time": 0.1})
 FAILED: Answer = (500, {"status": {"error": "Service internal error: 0 of 0 read operations failed"}, "time": 0.0})
@@ -30,7 +30,7 @@ class Collection:
     """Is active after `looks` looks at its shards; until then it counts nothing."""
 
     def __init__(self, looks: float, *, while_settling: Answer, afterwards: Answer = COUNTED) -> None:
-        self.server: Scripted | None = None
+        self.server: FakeHttpServer | None = None
         self.looks = looks
         self._while_settling, self._afterwards = while_settling, afterwards
 
@@ -44,7 +44,7 @@ class Collection:
 
 async def count(answers: Collection, *, callers: int = 1, within: float = 60) -> tuple[list[Any], list[str]]:
     """Return what each caller was answered, and the lines that were logged meanwhile."""
-    async with scripted(answers) as server:
+    async with fake_http_server(answers) as server:
         answers.server = server
         calls = QdrantCalls(Connection(server.url, prefer_grpc=False, settle_seconds=within), "photos")
 

@@ -1,4 +1,4 @@
-"""`python -m tests.support.hurtful_command …` is `image-similarity …` that decodes in threads and obeys the images.
+"""`python -m tests.support.crashing_cli …` is `image-similarity …` that decodes in threads and obeys the images.
 
 An image that holds the bytes DEADLY kills whoever decodes it; one that holds SLOW is slow, one that holds ENDLESS never
 done. With IMPATIENT in the environment the server has little patience when it is told to stop.

@@ -67,7 +67,9 @@ class Account:
 
 
 @contextmanager
-def crowd(url: str, photos: Sequence[bytes], *, clients: int = 100, indexing: float = 0.2) -> Iterator[Account]:
+def concurrent_clients(
+    url: str, photos: Sequence[bytes], *, clients: int = 100, indexing: float = 0.2
+) -> Iterator[Account]:
     """Let clients search for `photos`, a few of them much more often than the rest (Zipf), while the block runs.
 
     `indexing` is the share of requests that add an image instead: one of the photos with other bytes behind its end,

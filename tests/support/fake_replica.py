@@ -1,4 +1,4 @@
-"""A replica without a model: `python toy_replica.py PORT NAME`. What stands behind the balancer in its tests.
+"""A replica without a model: `python fake_replica.py PORT NAME`. What stands behind the balancer in its tests.
 
 It writes as the real server does, and answers each request with what arrived, after a pause (X-Pause seconds), so
 that there are always some under way; with X-Overloaded naming it, it answers 503, and with X-Store-Away what the real
@@ -29,7 +29,7 @@ DRAIN = 1.5
 """Seconds: well over two failed checks of the balancer."""
 
 
-class ToyReplica:
+class FakeReplica:
     """The ASGI application."""
 
     def __init__(self, name: str) -> None:
@@ -93,7 +93,7 @@ async def _trickle(send: Callable[[Any], Awaitable[None]], size: int, pause: flo
 
 async def serve(port: int, name: str) -> None:
     """Listen until SIGTERM."""
-    replica = ToyReplica(name)
+    replica = FakeReplica(name)
     # The socket is ours, so that uvicorn takes no signals.
     server = uvicorn.Server(
         uvicorn.Config(replica, port=port, log_level="error", lifespan="off", backlog=512, http=SingleWriteProtocol)

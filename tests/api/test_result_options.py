@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support.commands import Cli
-from tests.support.drawings import encoded, photo
 from tests.support.paths import REPOSITORY
 from tests.support.qdrant_process import QdrantProcess
+from tests.support.sample_images import encoded, photo
 from tests.support.servers import RunningServer, make_settings, running_server
 
 SUBJECTS = 24

@@ -14,7 +14,7 @@ Answer = tuple[int, Any] | None
 
 
 @dataclass
-class Scripted:
+class FakeHttpServer:
     port: int = 0
     asked: list[str] = field(default_factory=list)
     """Method and path of each request."""
@@ -25,9 +25,9 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(answer: Callable[[int], Answer], *, delay: float = 0) -> AsyncIterator[Scripted]:
+async def fake_http_server(answer: Callable[[int], Answer], *, delay: float = 0) -> AsyncIterator[FakeHttpServer]:
     """Serve in this event loop; `answer` is given the number of the request, from 0."""
-    state = Scripted()
+    state = FakeHttpServer()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
