@@ -67,7 +67,7 @@ def test_a_key_leads_nowhere_but_below_the_inbox(server: RunningServer, key: str
     check_problem(answer, 422, "invalid_request", "inbox/")
 
 
-def test_corrupt_images_are_named_with_their_reasons_and_leave_nothing_behind(server: RunningServer) -> None:
+def test_corrupt_images_are_named_with_reasons_and_leave_nothing_behind(server: RunningServer) -> None:
     images = pictures(60)
     corrupt = {
         "image-0007": (images["image-0007"][:200], "image_undecodable"),
@@ -174,7 +174,7 @@ def test_a_cancelled_job_stops_and_keeps_no_bytes(server: RunningServer) -> None
     assert left_behind(server) == []
 
 
-def test_requests_that_make_no_sense_are_told_apart_and_leave_nothing_behind(server: RunningServer) -> None:
+def test_bad_requests_are_told_apart_and_leave_nothing_behind(server: RunningServer) -> None:
     def post(**content: object) -> object:
         return server.http.post("/index/batch", **content)  # type: ignore[arg-type]
 

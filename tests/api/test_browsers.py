@@ -151,7 +151,7 @@ def test_keys_of_any_letters_and_bearer_of_any_case(closed_server: RunningServer
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "box.lan"])
-def test_a_server_for_the_network_wants_keys_or_to_be_told_that_it_needs_none(tmp_path: Path, host: str) -> None:
+def test_a_server_for_the_network_wants_keys_or_allow_anonymous(tmp_path: Path, host: str) -> None:
     with pytest.raises(InvalidRequest, match="ALLOW_ANONYMOUS=true"):
         check_reach(make_settings(tmp_path, "mini", api_host=host))
     check_reach(make_settings(tmp_path, "mini", api_host=host, allow_anonymous=True))

@@ -59,7 +59,7 @@ def test_every_write_is_a_507_that_says_what_to_do_and_leaves_nothing(full: Runn
     assert files(full) == before
 
 
-def test_searches_and_deletions_go_on_and_writes_too_when_there_is_room_again(
+def test_searches_and_deletions_go_on_and_writes_when_there_is_room(
     full: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [hit["image_id"] for hit in full.search(RED, top_k="1")["results"]] == ["red"]
@@ -101,7 +101,7 @@ def test_body_that_the_disk_of_uploads_has_no_room_for(server: RunningServer, mo
     assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
 
 
-async def test_no_room_is_kept_for_who_has_no_key_and_a_job_that_grows_beyond_it_is_refused(
+async def test_no_room_without_a_key_and_a_job_that_outgrows_the_room_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk, "EVERY", 0.0)

@@ -210,7 +210,7 @@ def strict_server(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Pat
 KEY = {"X-API-Key": "second-key"}
 
 
-def test_a_body_over_the_limit_is_refused_by_its_declared_length_before_it_is_sent(
+def test_a_body_that_declares_too_great_a_length_is_refused_unsent(
     strict_server: RunningServer,
 ) -> None:
     url = httpx.URL(strict_server.url)
@@ -224,7 +224,7 @@ def test_a_body_over_the_limit_is_refused_by_its_declared_length_before_it_is_se
     assert "50000" in answer
 
 
-def test_a_body_over_the_limit_is_refused_while_it_arrives_without_a_length(strict_server: RunningServer) -> None:
+def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(strict_server: RunningServer) -> None:
     chunks = (b"x" * 10_000 for _ in range(20))
     answer = strict_server.http.post("/search", content=chunks, headers={"content-type": "application/json", **KEY})
     check_problem(answer, 413, "body_too_large", "50000")

@@ -44,7 +44,7 @@ def test_search_returns_the_indexed_image_first(filled: RunningServer, number: i
     assert answer["search_time_ms"] > 0
 
 
-def test_base64_a_data_url_wrapped_base64_and_multipart_give_the_same_answer(filled: RunningServer) -> None:
+def test_base64_data_url_wrapped_base64_and_multipart_answer_the_same(filled: RunningServer) -> None:
     text = base64.b64encode(PHOTOS[2]).decode()
     answers = [
         search_json(filled, text),

@@ -121,7 +121,7 @@ def left_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_settings_of_the_shell_reach_a_given_qdrant_and_those_of_started_nodes_do_not() -> None:
+def test_only_a_given_qdrant_gets_the_settings_of_the_shell() -> None:
     shell = {
         "PATH": "/bin",
         "tagger": "imagenet",

@@ -51,9 +51,10 @@ def test_the_first_node_is_alone_and_the_others_join_it(nodes: QdrantNodes) -> N
     assert not (nodes.folder / ".qdrant-initialized").exists(), "three nodes would share it"
 
 
-def test_nodes_that_were_down_know_each_other_by_the_same_ports_and_need_no_node_to_start_first(
+def test_restarted_nodes_keep_their_ports_and_start_in_any_order(
     nodes: QdrantNodes,
 ) -> None:
+    """Nodes that were down know each other by the same ports; none of them has to start first."""
     lasting = {name: port for name, port in nodes.ports.items() if name.endswith("-p2p")}
     assert len(lasting) == len(NAMES)
     nodes.down()

@@ -68,7 +68,7 @@ def test_a_node_lost_for_good_is_replaced_under_load(real: RealCluster) -> None:
     assert set().union(*holders(real.cluster, COLLECTION).values()) == set(NODES), "the new node has a share"
 
 
-def test_a_collection_is_not_made_before_the_nodes_are_there_and_one_that_was_is_spread(nodes: QdrantNodes) -> None:
+def test_a_collection_waits_for_the_nodes_and_an_early_one_is_spread(nodes: QdrantNodes) -> None:
     early = program(nodes, "init-db", check=False, QDRANT_EXPECTED_PEERS="3", QDRANT_SETTLE_SECONDS="3")
     assert early.returncode == 1, early.stdout
     assert ask(nodes, NODES[0], "GET", "/collections")["collections"] == []

@@ -24,7 +24,7 @@ def test_searches_go_on_without_redis(stack: Stack, photos: list[bytes]) -> None
     assert set(account.indexed) <= set(indexed_images(stack.http))
 
 
-def test_searches_go_on_without_rabbitmq_and_the_job_resumes_when_it_is_back(stack: Stack, photos: list[bytes]) -> None:
+def test_searches_go_on_without_rabbitmq_and_the_job_resumes_with_it(stack: Stack, photos: list[bytes]) -> None:
     images = {f"broker-{image_id}": data for image_id, data in pictures(300, first=20_000).items()}
     with concurrent_clients(stack.cluster.url, photos, clients=20, indexing=0) as account:
         job_id = submit(stack.http, images)

@@ -28,9 +28,7 @@ def indexed(stack: Stack) -> Iterator[dict[str, bytes]]:
         stack.http.delete(path_of(image_id), params={"undo_seconds": "0"})
 
 
-def test_cached_searches_thumbnails_and_originals_are_served_without_the_store(
-    stack: Stack, indexed: dict[str, bytes]
-) -> None:
+def test_cached_searches_and_image_files_are_served_without_the_store(stack: Stack, indexed: dict[str, bytes]) -> None:
     first, second, third = (httpx.Client(base_url=stack.replica(name), timeout=120) for name in REPLICAS)
     remembered(stack, indexed)
     deleted, replaced, *kept = indexed

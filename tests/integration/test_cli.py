@@ -221,7 +221,7 @@ def test_a_worker_wants_a_broker_and_a_store_that_can_be_shared(cli: Cli, env: E
         assert "Traceback" not in embedded.stderr
 
 
-def test_a_folder_is_uploaded_in_several_jobs_and_what_a_server_refuses_is_named(
+def test_a_folder_goes_up_in_several_jobs_and_refused_files_are_named(
     cli: Cli, env: Env, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_bulk, "UPLOAD_FILES", 3)
@@ -254,7 +254,7 @@ def test_init_db_and_optimize_say_what_they_did(cli: Cli, env: Env, photos: Path
     assert len(json.loads(cli("search", photos / "a.jpg", "--json", **env).stdout)) == 4
 
 
-def test_the_commands_work_through_a_running_server_which_holds_the_data_folder(
+def test_commands_work_through_the_server_that_holds_the_data_folder(
     cli: Cli, env: Env, photos: Path, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -65,7 +65,7 @@ def test_after_kill_9_while_indexing_every_acknowledged_image_is_found(tmp_path:
         assert client.get("/stats").json()["collection"]["images"] == len(images)
 
 
-def test_after_kill_9_a_deletion_can_still_be_undone_and_what_cannot_is_dropped(tmp_path: Path) -> None:
+def test_after_kill_9_deletions_can_be_undone_until_they_are_due(tmp_path: Path) -> None:
     env = {"DATA_DIR": str(tmp_path / "data"), "MODEL_NAME": "mini", "DEVICE": "cpu"}
     images = {name: encoded(photo(96, 72, seed=seed), "PNG") for seed, name in enumerate(("undone", "over"))}
     port = free_port()

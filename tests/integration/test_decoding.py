@@ -18,9 +18,7 @@ from tests.support.servers import API, PATIENCE, free_port, server_process, wait
 PHOTO = encoded(photo(64, 48), "PNG")
 
 
-def test_a_server_whose_threads_hang_is_not_ready_and_stops_when_it_is_told_to(
-    tmp_path: Path, tiny_checkpoint: Path
-) -> None:
+def test_a_server_whose_threads_hang_is_not_ready_and_stops_when_told(tmp_path: Path, tiny_checkpoint: Path) -> None:
     env = {
         "DATA_DIR": str(tmp_path / "data"),
         "MODEL_NAME": str(tiny_checkpoint),

@@ -148,7 +148,7 @@ def test_example_of_env_has_every_variable_that_compose_files_read(compose: dict
     assert read - {"EXTRAS"} <= example
 
 
-def test_example_of_env_has_nothing_that_no_compose_file_reads_and_valid_settings() -> None:
+def test_env_example_has_valid_settings_and_only_what_compose_reads() -> None:
     lines = re.findall(r"^([A-Z_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE)
     read = {
         name for file in COMPOSE_FILES for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)", (REPOSITORY / file).read_text())
@@ -168,7 +168,7 @@ def test_settings_that_are_left_empty_have_their_defaults(monkeypatch: pytest.Mo
     Settings(_env_file=None)
 
 
-def test_balancer_is_given_the_replicas_and_opens_the_ports_of_its_configuration() -> None:
+def test_balancer_gets_the_replicas_and_opens_its_configured_ports() -> None:
     services = load(SCALE)["services"]
     replicas = [name for name in services if name.startswith("backend-")]
     balancer = services["haproxy"]

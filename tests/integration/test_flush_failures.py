@@ -20,9 +20,10 @@ def counted(url: str) -> float:
     return float(value)
 
 
-def test_a_failing_flush_is_in_health_ready_and_metrics_until_the_shard_was_opened_anew(
+def test_a_failing_flush_is_reported_until_the_shard_is_opened_anew(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is in /health, /ready and /metrics."""
     monkeypatch.setattr(live_shard, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(live_shard, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(live_shard, "ROOM", 2**80)

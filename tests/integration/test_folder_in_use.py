@@ -80,9 +80,8 @@ def events(log: Path) -> set[str]:
     return {json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")}
 
 
-def test_commands_talk_to_the_server_that_has_the_folder_or_are_refused_and_none_harms_it(
-    cli: Cli, env: Env, folder: Path, tmp_path: Path
-) -> None:
+def test_commands_talk_to_the_folders_server_or_are_refused(cli: Cli, env: Env, folder: Path, tmp_path: Path) -> None:
+    """None of them harms what the server has."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for seed, name in enumerate(("a.png", "b.png")):

@@ -48,7 +48,7 @@ def do(deed: str, folder: Path) -> dict[str, Any]:
     return answer
 
 
-def test_writers_are_refused_and_nothing_is_lost_while_somebody_else_fills_the_disk(small_disk: Path) -> None:
+def test_while_the_disk_fills_writers_are_refused_and_nothing_is_lost(small_disk: Path) -> None:
     written = do("write", small_disk)
     assert written["refused"] == ["disk_full"]
     assert written["acknowledged"] >= WRITERS

@@ -36,7 +36,7 @@ def refusal(env: dict[str, str]) -> str:
     return done.stderr
 
 
-def test_without_the_hub_an_empty_collection_starts_with_mini_and_stays_with_it(
+def test_without_the_hub_a_new_collection_starts_and_stays_with_mini(
     offline: dict[str, str], tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     port, log = free_port(), tmp_path / "log"

@@ -78,7 +78,7 @@ def test_the_server_says_that_it_understands_text_and_what_with(server: RunningS
     assert stats["text_model"] == {"name": stats["model"]["name"], "loaded": True, "max_tokens": 16}
 
 
-def test_without_a_tokenizer_images_are_searched_and_texts_answered_with_what_is_missing(tmp_path: Path) -> None:
+def test_without_a_tokenizer_images_are_searched_and_texts_explained(tmp_path: Path) -> None:
     checkpoint = build_checkpoint(tmp_path / "clip", size="tiny")
     (checkpoint / "vocab.json").unlink()
     (checkpoint / "tokenizer_config.json").unlink()
@@ -158,7 +158,7 @@ def test_a_text_model_of_another_dimension_is_refused_even_when_trusted(tmp_path
         raise AssertionError("it started")
 
 
-def test_a_text_tower_loaded_at_the_start_that_is_not_there_keeps_the_server_from_starting(tmp_path: Path) -> None:
+def test_a_missing_text_tower_stops_a_server_that_loads_it_at_the_start(tmp_path: Path) -> None:
     checkpoint = build_checkpoint(tmp_path / "clip", size="tiny")
     with running_server(make_settings(tmp_path / "whole", checkpoint, text_preload=True)) as server:
         assert httpx.post(f"{server.url}/api/v1/search/text", json={"text": "cat"}).status_code == 200

@@ -43,7 +43,7 @@ def test_an_upgrade_that_changes_nothing_of_that_goes_through(version: str, tmp_
 
 
 @VERSIONS
-def test_a_stateful_set_whose_nodes_wait_for_each_other_has_to_be_made_anew(version: str, tmp_path: Path) -> None:
+def test_a_stateful_set_of_ordered_nodes_has_to_be_made_anew(version: str, tmp_path: Path) -> None:
     told = complaint(release(podManagementPolicy="OrderedReady"), tmp_path, version)
     assert "podManagementPolicy OrderedReady" in told
     assert ORPHAN in told
@@ -79,9 +79,7 @@ def test_a_part_that_is_switched_off_is_not_looked_at(tmp_path: Path) -> None:
 
 @VERSIONS
 @pytest.mark.parametrize("change", ["nameOverride=other", "fullnameOverride=other"])
-def test_another_name_is_refused_instead_of_waiting_for_a_store_that_is_not_there(
-    version: str, change: str, tmp_path: Path
-) -> None:
+def test_another_name_is_refused_before_it_waits_for_a_missing_store(version: str, change: str, tmp_path: Path) -> None:
     told = complaint(release(), tmp_path, version, "--set", change)
     assert "Release image-similarity is installed as image-similarity" in told
     assert "set nameOverride and fullnameOverride back" in told

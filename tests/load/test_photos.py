@@ -42,7 +42,7 @@ def test_two_runs_do_not_ask_the_same_queries() -> None:
     assert image_in(first.search_body()) == image_in(first.search_body()) != image_in(second.search_body())
 
 
-def test_the_photographs_that_packages_ship_are_cut_to_the_size_of_a_camera_file() -> None:
+def test_the_photographs_of_packages_are_cut_to_the_size_of_a_small_photo() -> None:
     files = shipped_photos(7)
     assert files == shipped_photos(7)
     assert len(set(files)) == 7

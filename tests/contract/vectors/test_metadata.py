@@ -73,7 +73,7 @@ async def test_what_a_tagger_filled_is_remembered_with_the_image(store: VectorSt
     assert await store.delete("a") == replace(tagged, metadata={"x": 1})
 
 
-async def test_a_change_of_what_was_changed_since_it_was_read_changes_nothing_and_says_so(store: VectorStore) -> None:
+async def test_a_change_of_what_changed_since_it_was_read_does_nothing(store: VectorStore) -> None:
     await store.upsert([(record("a", {"n": 0}), towards(0)), (record("b"), towards(0))])
     before = await read(store, "a")
 
@@ -89,9 +89,7 @@ async def test_a_change_of_what_was_changed_since_it_was_read_changes_nothing_an
 
 
 @pytest.mark.parametrize("content", ["a", "other bytes"])
-async def test_a_change_of_what_was_indexed_anew_or_deleted_changes_nothing_and_says_so(
-    store: VectorStore, content: str
-) -> None:
+async def test_a_change_of_what_was_indexed_anew_or_deleted_does_nothing(store: VectorStore, content: str) -> None:
     await store.upsert([(record("a", {"n": 0}), towards(0))])
     before = await read(store, "a")
 

@@ -97,7 +97,7 @@ async def brought_up_to_date(store: VectorStore) -> int:
     return changed
 
 
-async def test_images_of_an_earlier_version_are_found_once_they_are_brought_up_to_date(
+async def test_images_of_an_earlier_version_are_found_after_the_backfill(
     collection: tuple[Open, MakeOld],
 ) -> None:
     open_collection, make_old = collection
@@ -118,7 +118,7 @@ async def test_images_of_an_earlier_version_are_found_once_they_are_brought_up_t
     assert await brought_up_to_date(store) == 0
 
 
-async def test_what_is_changed_before_it_is_brought_up_to_date_stays_as_it_was_changed(
+async def test_what_is_changed_before_the_backfill_stays_changed(
     collection: tuple[Open, MakeOld],
 ) -> None:
     open_collection, make_old = collection

@@ -81,7 +81,7 @@ async def test_auto_leaves_nothing_where_nothing_is_apart(store: VectorStore) ->
     assert selected.threshold is not None
 
 
-async def test_auto_lets_in_what_stands_out_a_little_where_texts_are_searched_for(store: VectorStore) -> None:
+async def test_auto_lets_in_what_stands_out_a_little_for_texts(store: VectorStore) -> None:
     await store.upsert(elsewhere(150))
     await fill(store, {72: {}})
     assert (await select(store, threshold="auto")).matches == []
@@ -104,7 +104,7 @@ async def test_auto_lets_everything_in_where_there_are_too_few_images_to_tell(st
     assert (ids(selected.matches), selected.threshold) == (["0", "80"], None)
 
 
-async def test_auto_looks_at_what_the_filter_lets_through_against_the_whole_collection(store: VectorStore) -> None:
+async def test_auto_judges_what_passes_the_filter_by_the_whole_collection(store: VectorStore) -> None:
     await store.upsert(elsewhere(150))
     await fill(store, {1: {"year": 1}, 8: {"year": 2}})
     by_year = parse_filter({"year": 2})

@@ -40,7 +40,7 @@ async def test_a_server_with_other_settings_answers_anew(
     assert [await asked_again(), await asked_again(), await asked_again(**changed)] == [False, True, False]
 
 
-async def test_weights_that_were_replaced_under_their_name_never_answer_with_the_embeddings_of_the_old(
+async def test_replaced_weights_never_answer_with_embeddings_of_the_old_ones(
     redis: RedisServer, tmp_path: Path
 ) -> None:
     async def embedded(seed: int) -> tuple[Embedding, Embedding, bool]:

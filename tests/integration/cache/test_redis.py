@@ -132,7 +132,7 @@ async def timed(cache: Cache, rounds: int = 20) -> float:
 
 
 @pytest.mark.parametrize("way", ["kill", "pause"])
-async def test_a_redis_that_is_gone_costs_nothing_and_is_used_again_when_it_is_back(
+async def test_a_redis_that_is_gone_costs_nothing_and_is_used_when_back(
     mortal_redis: RedisServer, opened: Make, way: str
 ) -> None:
     cache: TieredCache = opened(tiered_cache(mortal_redis.url, timeout=SHORT_TIMEOUT))

@@ -84,7 +84,7 @@ async def with_version_1_cached(writer: SearchEngine, reader: SearchEngine) -> N
     assert (await reader.search_by_image(RED, TOP)).cached
 
 
-async def test_a_redis_that_comes_back_with_older_data_does_not_bring_older_results_back(
+async def test_a_redis_with_older_data_does_not_bring_older_results_back(
     mortal_redis: RedisServer, tmp_path: Path
 ) -> None:
     async with replicas(mortal_redis.url, tmp_path) as (writer, reader):
@@ -97,7 +97,7 @@ async def test_a_redis_that_comes_back_with_older_data_does_not_bring_older_resu
         assert [await version_seen(reader) for _ in range(5)] == [2] * 5
 
 
-async def test_a_write_that_a_hanging_redis_was_not_told_of_is_seen_when_it_wakes_up(
+async def test_a_write_unknown_to_a_hanging_redis_is_seen_when_it_wakes_up(
     mortal_redis: RedisServer, tmp_path: Path
 ) -> None:
     async with replicas(mortal_redis.url, tmp_path, timeout=0.3) as (writer, reader):

@@ -102,9 +102,7 @@ async def test_a_job_in_which_nothing_moves_is_told_of_until_it_ends(broker: Rab
         await queue.close()
 
 
-async def test_a_job_that_waits_for_its_turn_is_not_stuck_but_one_that_was_begun_is(
-    broker: RabbitMQ, ledger: JobLedger
-) -> None:
+async def test_a_job_that_waits_its_turn_is_not_stuck_but_a_begun_one_is(broker: RabbitMQ, ledger: JobLedger) -> None:
     for job_id in (JOB, OTHER):
         await ledger.create(job_id, [[Item("a", "inbox/a", None)]])
     queue = BrokerQueue(broker.url, ledger, stuck_after=100)

@@ -69,9 +69,7 @@ def test_a_graceful_stop_in_the_middle_is_resumed_too(env: dict[str, str], tmp_p
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_an_image_that_kills_the_server_is_given_up_and_its_neighbours_are_not(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_image_that_kills_the_server_is_given_up_its_neighbours_not(env: dict[str, str], tmp_path: Path) -> None:
     images = pictures(8)
     images["image-0003"] = encoded(photo(64, 48, seed=3), "PNG") + DEADLY
     port = free_port()

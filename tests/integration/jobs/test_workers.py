@@ -145,7 +145,8 @@ def test_a_broker_that_is_killed_and_comes_back_goes_on(stack: Stack) -> None:
     assert_each_once(stack, images | later)
 
 
-def test_a_chunk_that_kills_its_workers_ends_as_a_dead_letter_and_only_the_culprit_is_named(stack: Stack) -> None:
+def test_a_chunk_that_kills_its_workers_ends_as_a_dead_letter(stack: Stack) -> None:
+    """Only the image that killed them is named as failed."""
     images = pictures(24)
     images["image-0011"] = encoded(photo(64, 48, seed=11), "PNG") + DEADLY
     before = stack.metric("image_similarity_job_dead_letters")

@@ -24,7 +24,7 @@ class Clock:
         await self.go.wait()
 
 
-async def test_wrong_keys_are_answered_later_and_later_and_forgotten_after_a_while() -> None:
+async def test_wrong_keys_are_answered_ever_later_and_forgotten_after_a_while() -> None:
     clock = Clock()
     wrong = WrongKeys(lambda: clock.now, clock.sleep)
     for _ in range(guesses.FREE_FAILURES):
@@ -43,7 +43,7 @@ async def test_wrong_keys_are_answered_later_and_later_and_forgotten_after_a_whi
     assert clock.waits == []
 
 
-async def test_guesses_side_by_side_are_not_listened_to_while_known_clients_go_on() -> None:
+async def test_guesses_side_by_side_are_refused_while_known_clients_go_on() -> None:
     clock = Clock()
     clock.go.clear()
     wrong = WrongKeys(lambda: clock.now, clock.sleep)

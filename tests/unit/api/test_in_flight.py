@@ -123,7 +123,7 @@ async def test_a_declared_body_is_refused_before_any_of_it_is_read() -> None:
     assert service.budget.held == 900_000
 
 
-async def test_with_nothing_left_the_refusal_has_a_problem_document_but_probes_are_answered() -> None:
+async def test_with_nothing_left_requests_get_a_problem_and_probes_an_answer() -> None:
     busy = Busy()
     busy.service.budget.hold(LIMIT)
     status, code, head = problem(await busy.service.ask())

@@ -75,7 +75,7 @@ async def test_the_url_is_told_once_the_server_answers() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the second one cannot bind")
-async def test_of_two_servers_that_start_together_the_second_to_be_ready_says_why_it_ends() -> None:
+async def test_of_two_servers_that_start_together_the_later_says_why_it_ends() -> None:
     [first] = bind("127.0.0.1", 0)
     port = first.getsockname()[1]
     [second] = bind("127.0.0.1", port)

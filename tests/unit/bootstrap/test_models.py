@@ -31,7 +31,7 @@ def test_the_models_own_text_tower_waits_for_the_first_text(tmp_path: Path) -> N
     assert (text.spec.name, text.spec.dimension, text.spec.max_tokens) == ("mini", 512, 256)
 
 
-def test_a_text_model_known_to_be_another_models_is_refused_before_it_is_looked_for(tmp_path: Path) -> None:
+def test_a_text_model_known_to_be_another_models_is_refused_unsought(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, "mini", text_model_name=MULTILINGUAL)
     with pytest.raises(ModelMismatch, match=r"was aligned to openai/clip-vit-base-patch32.*embedded by mini"):
         models.load_text_encoder(pretended_mini(), settings)

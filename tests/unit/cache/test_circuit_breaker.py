@@ -95,7 +95,7 @@ def test_an_answer_to_an_old_question_does_not_close_it(breaker: CircuitBreaker)
 
 
 @given(st.lists(st.sampled_from(["ok", "fail", "wait"]), max_size=60))
-def test_it_lets_calls_through_exactly_while_fewer_than_the_limit_failed_in_a_row(events: list[str]) -> None:
+def test_calls_pass_exactly_while_fewer_than_the_limit_failed_in_a_row(events: list[str]) -> None:
     clock = Clock()
     breaker = CircuitBreaker(failures=3, pause=10, clock=clock)
     in_a_row = 0

@@ -28,7 +28,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_mark_that_names_no_run_is_set_again_though_another_call_learns_the_name_first() -> None:
+async def test_a_mark_without_a_run_is_set_again_though_another_call_learns_it() -> None:
     link = HeldLink()
     contents = SharedContents(cast(RedisConnection, link), prefix="p", ttl=1000)
     async with asyncio.TaskGroup() as group:

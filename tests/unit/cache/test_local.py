@@ -97,7 +97,7 @@ async def test_no_room_turns_it_off(limits: dict[str, int]) -> None:
     assert cache.stats()[0].entries == 0
 
 
-async def test_an_entry_lives_as_long_as_it_was_told_and_reading_does_not_prolong_it() -> None:
+async def test_an_entry_lives_as_long_as_told_and_reading_does_not_prolong_it() -> None:
     clock = Clock()
     cache = cache_of(ttl=10, timer=clock)
     await cache.set(RESULT, "a", b"x")

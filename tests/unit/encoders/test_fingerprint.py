@@ -36,9 +36,7 @@ def write_safetensors(tensors: Tensors, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
-def test_the_same_model_is_told_by_the_same_digits_wherever_and_whenever_it_was_written(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_the_same_model_has_the_same_digits_wherever_it_was_written(folder: Path, tmp_path: Path) -> None:
     copy = build_checkpoint(tmp_path / "copy", size="tiny")
     os.utime(copy / "model.safetensors", (1, 1))
     assert fingerprint(copy) == fingerprint(folder)

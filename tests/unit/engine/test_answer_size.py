@@ -18,7 +18,7 @@ from tests.support.engines import running_engine
 from tests.support.records import record
 
 
-async def test_metadata_of_many_results_is_read_in_steps_and_no_further_than_an_answer_goes(
+async def test_metadata_of_many_results_is_read_in_steps_up_to_the_answers_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_engine(tmp_path) as rig:

@@ -92,7 +92,7 @@ def drawn(labels: int = 30, each: int = 8, noise: float = 0.22) -> EvaluationRes
     )
 
 
-def test_on_labels_it_has_not_seen_the_confidence_is_right_and_better_than_the_base_rate() -> None:
+def test_confidence_beats_the_base_rate_on_labels_it_has_not_seen() -> None:
     fit = fit_calibration(drawn())
     assert fit.hits == 30 * 8 * 10
     assert 0.2 < fit.base_rate < 0.7

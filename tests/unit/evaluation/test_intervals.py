@@ -28,7 +28,7 @@ def test_it_covers_the_true_mean_nineteen_times_in_twenty() -> None:
     assert 88 <= covered <= 99
 
 
-def test_drawing_labels_widens_the_interval_of_queries_that_go_right_or_wrong_together() -> None:
+def test_drawing_labels_widens_the_interval_of_queries_that_agree() -> None:
     values = np.repeat(np.random.default_rng(2).random(30), 10).reshape(-1, 1)
     (labels,) = bootstrap(values, np.arange(30).repeat(10))
     (queries,) = bootstrap(values, np.arange(300))
@@ -40,7 +40,7 @@ def test_the_same_data_give_the_same_interval() -> None:
     assert bootstrap(values, np.arange(50)) == bootstrap(values, np.arange(50))
 
 
-def test_two_models_that_differ_by_little_are_told_apart_by_their_differences() -> None:
+def test_models_that_differ_by_little_are_told_apart_by_differences() -> None:
     random = np.random.default_rng(4)
     one = random.random((200, 1))
     other = one - 0.02 + random.normal(0, 0.01, one.shape)

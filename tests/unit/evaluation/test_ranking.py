@@ -64,7 +64,7 @@ def test_the_best_candidates_are_kept_in_order_and_never_the_query() -> None:
     assert (ranked.top_scores[:, 0] == scores.max(axis=1)).all()
 
 
-def test_an_image_that_is_alone_with_its_label_is_found_but_not_searched_with() -> None:
+def test_an_image_alone_with_its_label_is_found_but_not_searched_with() -> None:
     vectors = unit_rows(3, 0)
     groups = np.array([0, 1, 0])
     ranked = rank(RetrievalTask(vectors, vectors, groups, groups, itself=True))

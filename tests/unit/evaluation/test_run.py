@@ -91,7 +91,7 @@ def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(album: P
     assert report.images == 16
 
 
-def test_copies_within_a_label_count_once_and_across_labels_are_warned_about(album: Path) -> None:
+def test_copies_within_a_label_count_once_and_across_labels_give_warning(album: Path) -> None:
     shutil.copy(album / "apple" / "0.png", album / "apple" / "copy.png")
     shutil.copy(album / "apple" / "1.png", album / "grass" / "stolen.png")
     report = evaluated(album)

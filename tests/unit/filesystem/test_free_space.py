@@ -41,7 +41,7 @@ async def test_a_disk_with_room_or_without_a_limit_is_not_refused(tmp_path: Path
         pass
 
 
-async def test_folders_that_are_not_there_yet_are_those_that_they_will_be_made_in(tmp_path: Path) -> None:
+async def test_folders_that_are_not_there_yet_count_as_their_parents(tmp_path: Path) -> None:
     with pytest.raises(DiskFull):
         await space(tmp_path / "not" / "yet", 2**60).check()
 

@@ -128,7 +128,7 @@ class TestOrientation:
         assert opened(data[:2] + data[jfif_end:]).width == 32
 
     @pytest.mark.parametrize("nested", [0x8769, 0x8825])
-    def test_a_nested_exif_directory_at_an_impossible_place_does_not_spoil_a_tiff(self, nested):
+    def test_a_nested_exif_directory_out_of_place_does_not_spoil_a_tiff(self, nested):
         data = bytearray(encoded(quarters(), "TIFF", exif=exif(1), tiffinfo={nested: 8}))
         at = data.find(struct.pack("<H", nested))
         data[at : at + 12] = struct.pack("<HHIi", nested, 9, 1, -1)

@@ -167,7 +167,7 @@ async def test_what_is_no_plain_url_is_refused(url: str) -> None:
         "a" * 64 + ".example",
     ],
 )
-async def test_what_is_not_public_is_refused_in_the_words_for_what_does_not_exist(host: str) -> None:
+async def test_what_is_not_public_is_refused_as_if_it_did_not_exist(host: str) -> None:
     known = names(localhost="127.0.0.1", jenkins_internal="10.20.30.40")
     unknown = await refusal("http://no-such-host.example/", allow=[], resolve=known)
     assert await refusal(f"http://{host}/", allow=[], resolve=known) == unknown
@@ -283,7 +283,7 @@ async def test_another_status_is_told_and_the_answer_is_not(web: WebServer) -> N
     assert "nothing here" not in text
 
 
-async def test_a_server_that_is_not_there_or_speaks_something_else_is_unreachable(web: WebServer) -> None:
+async def test_a_server_that_is_missing_or_speaks_no_http_is_unreachable(web: WebServer) -> None:
     web.answers["/image"] = b"220 smtp.example ESMTP\r\n"
     text = await refusal(web.url("/image"), UrlUnreachable)
     assert "ESMTP" not in text

@@ -103,7 +103,7 @@ async def test_a_key_that_no_storage_takes_is_refused_with_the_request(jobs: Job
         await referred(jobs, key)
 
 
-async def test_a_key_that_cannot_be_read_costs_its_image_only_and_keeps_no_other_job_waiting(
+async def test_a_key_that_cannot_be_read_costs_its_image_and_delays_no_job(
     jobs: JobService, ledger: Refusing, objects: Objects
 ) -> None:
     ledger.refused = frozenset(f"inbox/bad{n}" for n in range(4))
@@ -135,7 +135,7 @@ async def test_a_key_of_an_earlier_version_that_no_storage_takes_fails_at_once(
     assert [(failure.image_id, failure.code) for failure in end.failures] == [("c", "invalid_request")]
 
 
-async def test_a_chunk_that_goes_wrong_for_any_other_reason_is_a_dead_letter_in_the_end(
+async def test_a_chunk_that_fails_otherwise_is_a_dead_letter_in_the_end(
     jobs: JobService, ledger: Refusing, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
@@ -225,7 +225,7 @@ async def test_a_job_tells_of_its_own_dead_letters(jobs: JobService, ledger: Ref
     assert [each.chunk for each in (await jobs.cancel(other)).dead_letters] == [7]
 
 
-async def test_the_digest_that_uploaded_bytes_were_compared_with_is_not_computed_again(
+async def test_the_digest_an_upload_was_compared_with_is_not_computed_again(
     rig: EngineUnderTest, jobs: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[bytes] = []

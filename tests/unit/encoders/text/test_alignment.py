@@ -73,7 +73,7 @@ def test_a_known_pair_needs_no_comparison() -> None:
     check_alignment(Tower(MULTILINGUAL, dimension=512), image, NoTower(), trusted=False)
 
 
-def test_a_known_tower_is_refused_for_any_other_model_even_one_of_its_dimension() -> None:
+def test_a_known_tower_is_refused_for_any_other_model_of_its_dimension() -> None:
     with pytest.raises(ModelMismatch, match=rf"{MULTILINGUAL} was aligned to {DEFAULT_MODEL}.*embedded by mini"):
         check_alignment(Tower(MULTILINGUAL, dimension=512), MINI, Tower(dimension=512), trusted=False)
 

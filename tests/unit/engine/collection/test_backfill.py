@@ -69,7 +69,7 @@ async def test_a_server_does_so_by_itself_as_soon_as_the_store_answers(
     assert await found(rig, "cold") == ["blue"]
 
 
-async def test_what_a_replica_of_the_earlier_version_still_writes_is_found_at_the_second_look(
+async def test_what_an_earlier_version_still_writes_is_found_the_second_time(
     rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = EmbeddedStore.backfill

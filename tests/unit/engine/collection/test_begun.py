@@ -85,7 +85,7 @@ async def test_among_several_processes_only_old_notes_are_of_dead_ones(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_note_is_not_left_where_all_callers_are_cancelled_before_it_is_written(
+async def test_no_note_is_left_if_all_callers_are_cancelled_before_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     objects = Objects.open(None, default=tmp_path)

@@ -88,7 +88,7 @@ async def test_what_is_acknowledged_survives_a_power_cut(
         assert lost_by_a_power_cut(tmp_path, before, synced) == []
 
 
-async def test_an_image_takes_one_sync_of_a_file_and_a_thumbnail_only_if_there_is_no_original(
+async def test_an_image_takes_one_sync_its_thumbnail_only_without_an_original(
     tmp_path: Path, synced: Counter[int]
 ) -> None:
     for kept in (True, False):
@@ -154,7 +154,7 @@ async def test_one_that_cannot_be_written_is_the_only_one_of_its_group(tmp_path:
     assert {path.relative_to(tmp_path).as_posix() for path in written} == set(keys[3:])
 
 
-async def test_a_folder_that_cannot_be_brought_to_disk_fails_what_was_written_to_it(
+async def test_a_folder_that_cannot_be_synced_fails_what_was_written_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = SyncedStore(tmp_path)

@@ -55,7 +55,7 @@ async def test_a_deletion_that_was_begun_and_not_done_is_done_by_its_repetition(
     assert await found(rig) == []
 
 
-async def test_a_restoration_that_was_done_is_answered_as_done_under_its_key_alone(rig: EngineUnderTest) -> None:
+async def test_a_restoration_that_was_done_is_done_again_under_its_key_alone(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.delete_image("a", undo_seconds=60)
     restored = await rig.engine.restore_image("a", request_key="k")

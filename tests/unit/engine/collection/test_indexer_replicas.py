@@ -113,7 +113,7 @@ async def test_of_two_changes_none_is_lost_however_often_one_is_overtaken(pair: 
     assert await pair.metadata() == {"v": 2, "k0": 0, "k1": 1, "k2": 2}
 
 
-async def test_a_change_that_is_overwritten_before_it_is_known_to_be_made_is_not_lost(pair: Pair) -> None:
+async def test_a_change_that_is_overwritten_before_it_is_confirmed_is_not_lost(pair: Pair) -> None:
     pair.after.append(pair.patch({"w": 1}))
     await pair.slow.patch_metadata("a", {"v": 2})
     assert await pair.metadata() == {"v": 2, "w": 1}

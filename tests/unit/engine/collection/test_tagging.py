@@ -127,7 +127,7 @@ async def test_other_bytes_are_looked_at_anew(rig: EngineUnderTest) -> None:
     assert await found(rig, "red") == []
 
 
-async def test_images_of_the_time_before_the_tagger_are_tagged_when_they_are_indexed_again(tmp_path: Path) -> None:
+async def test_images_from_before_the_tagger_are_tagged_when_indexed_again(tmp_path: Path) -> None:
     async with running_engine(tmp_path) as without:
         await index(without, RED, {"year": 2024})
         assert (await record(without)).tagging is None
@@ -240,7 +240,7 @@ async def test_what_else_is_patched_meanwhile_stays(patient: EngineUnderTest, sl
     assert (await record(patient)).metadata == {"owner": "kim", "description": "a red picture"}
 
 
-async def test_an_image_that_is_replaced_meanwhile_is_not_described_by_what_it_was(
+async def test_an_image_replaced_meanwhile_is_not_described_by_what_it_was(
     patient: EngineUnderTest, slow: ColourTagger
 ) -> None:
     await index(patient, RED)

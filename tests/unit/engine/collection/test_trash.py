@@ -129,9 +129,7 @@ async def test_only_the_last_deletion_can_be_undone(rig: EngineUnderTest) -> Non
         await rig.engine.restore_image("a")
 
 
-async def test_content_of_another_id_keeps_its_bytes_and_lends_them_to_a_restored_image(
-    rig: EngineUnderTest, clock: Clock
-) -> None:
+async def test_content_of_another_id_stays_and_serves_a_restored_image(rig: EngineUnderTest, clock: Clock) -> None:
     for name in ("a", "b"):
         await rig.engine.index_image(RED, image_id=name)
     await rig.engine.delete_image("a", undo_seconds=UNDO)

@@ -36,7 +36,7 @@ async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
         yield store, engines, ImageStorage.open(None, default=tmp_path / "images", store_originals=True)
 
 
-async def test_bytes_wait_for_the_sweep_where_another_process_may_be_about_to_use_them(
+async def test_bytes_wait_for_the_sweep_if_another_process_may_need_them(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, [one, other, _], storage = replicas
@@ -54,7 +54,7 @@ async def test_bytes_wait_for_the_sweep_where_another_process_may_be_about_to_us
     assert not await storage.has(digest(BLUE))
 
 
-async def test_a_sweep_between_the_bytes_and_the_record_of_another_process_does_no_harm(
+async def test_a_sweep_between_bytes_and_record_of_another_does_no_harm(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trash_module, "SETTLE_SECONDS", -1.0)
@@ -94,7 +94,7 @@ async def test_bytes_that_get_a_record_while_they_are_dropped_are_put_back(
     assert await storage.original(digest(RED)) == RED
 
 
-async def test_an_image_whose_bytes_are_dropped_while_it_is_restored_is_not_left_without_them(
+async def test_an_image_whose_bytes_go_while_it_is_restored_gets_them_again(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trash_module, "SETTLE_SECONDS", -20.0)

@@ -187,7 +187,7 @@ async def test_who_indexes_what_is_about_to_be_removed_keeps_it(pair: Pair) -> N
     assert (await pair.other.get_image("a")).sha256 == digest(RED)
 
 
-async def test_what_is_deleted_while_it_is_written_twice_is_written_under_a_name_that_lives(pair: Pair) -> None:
+async def test_what_is_deleted_while_written_twice_gets_a_name_that_lives(pair: Pair) -> None:
     notes: Any = _settler(pair.one)._notes
     original = notes.note
 
@@ -205,7 +205,7 @@ async def test_what_is_deleted_while_it_is_written_twice_is_written_under_a_name
     assert (await pair.other.get_image("a")).sha256 == digest(RED)
 
 
-async def test_without_the_storage_a_write_is_acknowledged_all_the_same_and_the_lost_note_counted(pair: Pair) -> None:
+async def test_without_the_storage_a_write_succeeds_and_its_lost_note_counts(pair: Pair) -> None:
     (pair.folder / "unsettled").write_text("a file, where the storage wants to make a folder")
     pair.link.faults[:] = HELD
     await pair.one.index_image(RED, image_id="a")

@@ -33,7 +33,7 @@ async def test_the_same_id_replaces_and_drops_the_bytes_that_are_left_unused(rig
     assert await found(rig) == ["a"]
 
 
-async def test_one_content_under_two_ids_is_stored_once_and_dropped_with_the_last(rig: EngineUnderTest) -> None:
+async def test_one_content_of_two_ids_is_stored_once_and_goes_with_the_last(rig: EngineUnderTest) -> None:
     await rig.engine.index_image(RED, image_id="a")
     await rig.engine.index_image(RED, image_id="b")
     assert rig.stored() == {digest(RED)}

@@ -69,7 +69,8 @@ def test_where_all_images_are_the_same_picture_all_are_kept() -> None:
     assert len([score for score in alike if score >= (score_cut(alike, alike, images=200, alike=0.95) or 2)]) == 200
 
 
-def test_images_that_are_all_alike_but_not_the_same_are_no_matches_for_a_query_like_all_others() -> None:
+def test_images_that_are_all_alike_are_no_matches_for_one_more_of_them() -> None:
+    """Alike but not the same: a query like all the others finds none of them."""
     alike = noise(200, mean=0.6, spread=0.03)
     cut = score_cut(alike, alike, images=200, alike=0.95)
     assert cut is not None
@@ -88,7 +89,7 @@ def test_a_handful_of_images_is_too_little_to_tell_by(scores: list[float]) -> No
     assert score_cut(scores, None, images=len(scores)) is None
 
 
-def test_few_candidates_of_a_large_collection_are_judged_by_the_whole_of_it() -> None:
+def test_few_candidates_of_a_large_collection_are_judged_by_all_of_it() -> None:
     assert (score_cut([0.9], BACKGROUND, images=IMAGES) or 1) < 0.9
     assert (score_cut([0.12, 0.11], BACKGROUND, images=IMAGES) or 0) > 0.12
 
@@ -116,7 +117,7 @@ def test_where_more_false_alarms_are_granted_a_match_need_not_be_as_good() -> No
     assert [cut is not None and cut < 0.295 for cut in cuts] == [False, True, True]
 
 
-def test_where_texts_are_searched_for_more_false_alarms_are_granted_than_for_images() -> None:
+def test_more_false_alarms_are_granted_to_texts_than_to_images() -> None:
     assert FALSE_ALARMS < FALSE_ALARMS_OF_TEXTS < 1
 
 

@@ -95,7 +95,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
         yield rig
 
 
-async def test_a_large_collection_is_projected_from_the_newest_and_from_the_indexes(
+async def test_a_large_collection_is_projected_from_the_newest_and_the_indexes(
     rig: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(12):

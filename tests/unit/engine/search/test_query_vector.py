@@ -30,7 +30,7 @@ def test_without_examples_a_query_is_its_vector(strategy: Strategy) -> None:
     assert shape(vector, [], [], strategy) is vector
 
 
-def test_the_average_is_twice_the_mean_of_the_liked_less_that_of_the_disliked() -> None:
+def test_the_average_is_twice_the_mean_liked_less_the_mean_disliked() -> None:
     assert angle(shape(towards(0), [towards(40)], [], Strategy.AVERAGE)) == pytest.approx(20, abs=1e-3)
     assert angle(shape(None, [towards(0), towards(40)], [], Strategy.AVERAGE)) == pytest.approx(20, abs=1e-3)
 
@@ -51,7 +51,7 @@ def test_the_query_is_one_of_the_good_examples(strategy: Strategy, kind: type[Be
     assert (shaped.positive, lists(*shaped.negative)) == ((), lists(towards(90)))
 
 
-def test_for_relevance_feedback_the_query_is_the_target_and_examples_meet_in_their_middle() -> None:
+def test_relevance_feedback_takes_query_as_target_and_means_of_examples() -> None:
     shaped = shape(towards(0), [towards(40), towards(60)], [towards(80), towards(100)], Strategy.RELEVANCE_FEEDBACK)
     assert isinstance(shaped, RelevanceFeedback)
     assert (angle(shaped.target), angle(shaped.positive), angle(shaped.negative)) == pytest.approx(

@@ -41,7 +41,7 @@ async def found(rig: EngineUnderTest, query: Query) -> list[str]:
     ],
     ids=["a text", "two texts", "an image", "an image and a text"],
 )
-async def test_an_automatic_threshold_is_lenient_where_all_that_is_asked_with_are_texts(
+async def test_an_automatic_threshold_is_lenient_if_the_query_is_texts_alone(
     tmp_path: Path, parts: list[tuple[Source, float]], expected: list[str]
 ) -> None:
     async with running_engine(tmp_path) as rig:

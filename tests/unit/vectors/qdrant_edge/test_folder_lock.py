@@ -53,9 +53,10 @@ def test_who_comes_second_is_told_who_was_first(folder: Path) -> None:
         assert caught.value.holder == expected
 
 
-def test_a_holder_that_was_killed_holds_nothing_though_its_file_and_a_program_that_it_started_are_there(
+def test_a_killed_holder_holds_nothing(
     folder: Path,
 ) -> None:
+    """Neither its file, which stays, nor a program that it started and that still runs holds the folder."""
     with held_elsewhere(folder) as process:
         process.kill()
         process.wait()

@@ -160,7 +160,7 @@ async def test_a_write_whose_caller_has_gone_is_flushed_as_well(folder: Path) ->
         await store.close()
 
 
-async def test_a_write_that_the_engine_refuses_does_not_keep_the_shard_from_opening(folder: Path) -> None:
+async def test_a_write_that_the_engine_refuses_does_not_stop_the_shard_opening(folder: Path) -> None:
     """Edge puts an operation into its log before it finds out that it cannot be done."""
     store = EmbeddedStore.open(folder, META)
     with pytest.raises(StoreUnavailable, match="expected dim"):

@@ -207,7 +207,7 @@ async def test_no_index_is_made_where_it_would_serve_nobody(store: EmbeddedStore
     assert (await store.info()).field_indexes == ()
 
 
-async def test_no_search_waits_for_an_index_and_absent_fields_are_looked_for_once(
+async def test_no_search_waits_for_an_index_and_absent_fields_are_sought_once(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.upsert([(record("a", {"n": 1}), towards(0))])

@@ -102,7 +102,7 @@ async def test_calls_take_turns_over_the_nodes(monkeypatch: pytest.MonkeyPatch) 
     assert nodes.asked(DELETE) == [3, 3]
 
 
-async def test_a_node_that_is_gone_costs_one_call_nothing_and_the_others_not_even_a_try() -> None:
+async def test_a_node_that_is_gone_costs_calls_nothing_and_is_tried_once() -> None:
     gone = f"http://127.0.0.1:{free_port()}"
     async with cluster(lambda: COUNTED) as nodes, calling(f"{gone},{nodes.url}") as calls:
         with capture_logs() as events:
@@ -163,7 +163,7 @@ async def test_a_node_that_does_not_know_the_collection_yet_is_passed_over() -> 
             assert (await calls.run(count)).count == 7
 
 
-async def test_a_write_that_never_reached_a_node_is_made_on_another_and_leaves_no_doubt() -> None:
+async def test_a_write_that_never_reached_a_node_is_made_on_another() -> None:
     gone = f"http://127.0.0.1:{free_port()}"
     async with cluster(lambda: WRITTEN) as nodes, calling(f"{gone},{nodes.url}") as calls:
         written = [await calls.write(delete) for _ in range(4)]
@@ -232,7 +232,7 @@ def test_what_is_no_address_is_refused_without_being_shown(text: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-async def test_a_name_with_several_addresses_is_a_node_each_and_is_looked_up_again(
+async def test_each_address_of_a_name_is_a_node_and_the_name_is_sought_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = ["127.0.0.1", "127.0.0.2"]

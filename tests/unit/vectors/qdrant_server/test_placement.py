@@ -86,7 +86,7 @@ async def test_a_server_by_itself_is_one_node() -> None:
                 await wait_for_peers(calls, 2, within=0)
 
 
-async def test_a_shard_without_an_active_copy_does_not_keep_the_rest_from_being_read() -> None:
+async def test_a_shard_without_an_active_copy_does_not_hide_the_rest() -> None:
     with running_cluster(QdrantCluster({0: on(1, 2), 1: {2: "Dead"}})) as cluster:
         async with calls_to(cluster) as calls:
             assert await copies_wanted(calls, NAME) == 2
@@ -200,7 +200,7 @@ async def test_a_node_that_goes_silent_in_the_middle_is_gone_around(late: Qdrant
     assert all(copies == on(1, 3) for copies in late.shards.values())
 
 
-async def test_a_run_that_was_cancelled_leaves_one_transfer_which_the_next_waits_for(late: QdrantCluster) -> None:
+async def test_a_cancelled_run_leaves_one_transfer_that_the_next_waits_for(late: QdrantCluster) -> None:
     begun, late.looks = asyncio.Event(), 10
     task = asyncio.create_task(balance(late, on_progress=lambda progress: begun.set() if progress.detail else None))
     await begun.wait()

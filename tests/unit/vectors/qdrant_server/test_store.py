@@ -161,7 +161,7 @@ async def test_peeking_tells_what_is_there_and_makes_nothing(config: ServerConfi
 
 @pytest.mark.parametrize("other", [CollectionMeta("shapes", DIMENSION), CollectionMeta("colours", 2 * DIMENSION)])
 @pytest.mark.usefixtures("store")
-async def test_another_model_is_refused_by_both_names_even_by_an_empty_collection(
+async def test_another_model_is_refused_by_both_names_though_nothing_is_stored(
     config: ServerConfig, other: CollectionMeta
 ) -> None:
     with pytest.raises(ModelMismatch) as caught:
@@ -195,7 +195,7 @@ async def test_a_collection_that_was_left_half_made_is_finished(config: ServerCo
     await store.close()
 
 
-async def test_metadata_is_changed_where_conditions_on_fields_without_an_index_are_refused(
+async def test_metadata_is_changed_though_unindexed_conditions_are_refused(
     config: ServerConfig,
 ) -> None:
     calls = QdrantCalls(config.connection)
