@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from image_similarity.bootstrap.deployment import Deployment
 from image_similarity.domain.errors import ModelMismatch, ModelUnavailable, ModelUnknown
 from image_similarity.encoders import hub
-from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder, TextEncoderSpec
-from image_similarity.encoders.mini.image import CALIBRATION as MINI_CALIBRATION
+from image_similarity.encoders.base import ImageEncoder, ModelSpec, TextEncoder
+from image_similarity.encoders.catalog import family_of
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.alignment import check_alignment, check_known
-from image_similarity.encoders.text.lazy import LazyTextEncoder
 from image_similarity.engine.search.calibration import Calibrations, read_calibrations
 from image_similarity.settings import Settings
 from image_similarity.telemetry.logging import get_logger
@@ -58,14 +57,7 @@ def log_stand_in(settings: Settings, reason: str | None) -> None:
 
 def load_encoder(name: str, settings: Settings) -> ImageEncoder:
     """Load an image tower onto the device of the settings. Raises ModelUnavailable."""
-    # torch and transformers take seconds to import, so commands without a model must not import them.
-    if name == MINI.name:
-        from image_similarity.encoders.mini.image import MiniEncoder
-
-        return MiniEncoder.load(device=settings.device, precision=settings.precision)
-    from image_similarity.encoders.clip.image import ClipEncoder
-
-    return ClipEncoder.load(name, device=settings.device, precision=settings.precision)
+    return family_of(name).load(name, device=settings.device, precision=settings.precision)
 
 
 def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
@@ -76,7 +68,7 @@ def load_text_encoder(encoder: ImageEncoder, settings: Settings) -> TextEncoder:
     before the first search. Raises ModelUnavailable and ModelMismatch for TEXT_MODEL_NAME, TextSearchUnavailable for
     the own tower with TEXT_PRELOAD.
     """
-    own = _own_text_tower(encoder)
+    own = family_of(encoder.spec.name).text_tower(encoder)
     if settings.text_model_name is None:
         if settings.text_preload:
             own.warm()
@@ -102,22 +94,8 @@ def load_calibrations(model: LoadedTowers, settings: Settings) -> Calibrations:
     spec = model.image.spec
     if settings.calibration_file is not None and model.fallback_reason is None:
         return read_calibrations(settings.calibration_file, spec.name, model.text.spec.name)
-    return read_calibrations(MINI_CALIBRATION, MINI.name, model.text.spec.name) if spec.name == MINI.name else {}
-
-
-def _own_text_tower(encoder: ImageEncoder) -> LazyTextEncoder:
-    spec, device = encoder.spec, encoder.device
-    if spec.name == MINI.name:
-        from image_similarity.encoders.mini import text as mini_text
-
-        text = TextEncoderSpec(spec.name, mini_text.fingerprint(), spec.dimension, mini_text.MAX_TOKENS)
-        return LazyTextEncoder(text, lambda: mini_text.load(device=device))
-    from image_similarity.encoders.clip import text as clip_text
-
-    # One checkpoint holds both towers, so they have one fingerprint.
-    max_tokens = clip_text.max_tokens(hub.locate(spec.name), spec.name)
-    text = TextEncoderSpec(spec.name, encoder.fingerprint, spec.dimension, max_tokens)
-    return LazyTextEncoder(text, lambda: clip_text.load(spec.name, device=device))
+    own = family_of(spec.name).calibration
+    return {} if own is None else read_calibrations(own, spec.name, model.text.spec.name)
 
 
 def _load_image_tower(settings: Settings, found: ExistingCollection | None) -> tuple[ImageEncoder, str | None]:

@@ -35,6 +35,9 @@ from image_similarity.vectors.base import CollectionInfo, VectorStore
 class SearchEngine:
     """The use cases, with parts that `bootstrap` chooses.
 
+    Each use case of images is a method. What callers need that has methods of its own is an attribute: `feedback`,
+    `health`, `readiness`, `disk` and `metrics`; all other parts are private.
+
     Every method may raise StoreUnavailable; methods that take an image also the errors of `ImageEmbedder`.
     """
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from image_similarity.encoders.base import ModelSpec
-from image_similarity.encoders.catalog import DEFAULT_MODEL, describe, supported_models
+from image_similarity.encoders.catalog import describe, supported_models
+from image_similarity.encoders.clip.family import DEFAULT_MODEL
 
 
 def test_the_default_comes_first() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from image_similarity.domain.errors import ModelMismatch, TextSearchUnavailable
 from image_similarity.encoders.base import EncodedText, TextEncoderSpec
-from image_similarity.encoders.catalog import DEFAULT_MODEL, describe
+from image_similarity.encoders.catalog import describe
+from image_similarity.encoders.clip.family import DEFAULT_MODEL
 from image_similarity.encoders.mini.image import MINI
 from image_similarity.encoders.text.alignment import KNOWN, SENTENCES, check_alignment
 
