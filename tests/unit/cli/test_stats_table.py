@@ -32,7 +32,7 @@ def test_the_figures_are_lines_that_people_can_read() -> None:
     ):
         assert text in table
     assert "{" not in table
-    assert "stands in" not in table
+    assert "replaces" not in table
 
 
 def test_what_is_wrong_is_said() -> None:

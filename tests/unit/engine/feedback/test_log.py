@@ -203,7 +203,7 @@ def test_a_query_is_written_as_it_is_sent_and_read_back(query: Query, document: 
 
 
 def test_no_bytes_of_an_image_are_ever_written() -> None:
-    with pytest.raises(InvalidRequest, match="no other images"):
+    with pytest.raises(InvalidRequest, match="no images that were sent"):
         asked(Query.of(ImageBytes(b"an image")))
 
 
