@@ -1,4 +1,4 @@
-"""Copies of a photograph as they come about in the world: smaller, brighter, cropped, compressed anew."""
+"""Copies of a photograph with typical changes: smaller, brighter, cropped, compressed again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def webp(image: Image.Image) -> bytes:
 
 
 def cropped(image: Image.Image, share: float) -> Image.Image:
-    """Return the middle of an image, with this share of its width and height."""
+    """Return the centre crop of an image with this share of its width and height."""
     width, height = round(image.width * share), round(image.height * share)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
@@ -50,4 +50,4 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
     "grey": lambda image: jpeg(image.convert("L")),
     "JPEG, quality 10": lambda image: jpeg(image, 10),
 }
-"""What is done to a copy -> from the photograph, the bytes of its file."""
+"""Name of a change -> function from the photograph to the bytes of the changed copy."""

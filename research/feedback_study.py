@@ -1,11 +1,11 @@
-"""What feedback is worth on labelled images: the labels play the user, then the report asks whether it helped.
+"""Measure the benefit of feedback on labelled images: the labels simulate the user, and the report measures the gain.
 
     python research/feedback_study.py ../shared/caltech101
 
-A folder of folders; their names are the labels. All images are indexed into a collection that is thrown away. With each
-of them one searches, looks at the first twenty results from the top, likes those of the query's label and dislikes the
-others, and later, somewhere else, comes upon the rest of that label and likes it too. The model is that of the
-settings; intervals draw whole labels.
+The argument is a folder of folders, whose names are the labels. The script indexes all images into a temporary
+collection. For each image a simulated user searches with it, judges the first twenty results from the top, likes those
+with the query's label, dislikes the others, and later likes the remaining images of that label too. The model is that
+of the settings; intervals draw whole labels.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from image_similarity.settings import Settings
 TEMPLATE = "a photo of a {}"
 
 PAGE = 20
-"""Results that the user looks at."""
+"""Results that the simulated user judges."""
 
 
 async def study(folder: Path, settings: Settings, *, applied: int = APPLIED, by_name: bool = False) -> FeedbackReport:
-    """Index the folder, let its labels judge, and measure; `by_name` searches with labels' names, not with images."""
+    """Index the folder, let its labels judge, and measure; `by_name` searches with names of labels, not with images."""
     engine = await build_engine(settings)
     try:
         labels = await index(engine, folder, at_once=settings.batch_size)
@@ -54,7 +54,7 @@ async def study(folder: Path, settings: Settings, *, applied: int = APPLIED, by_
 
 
 async def index(engine: SearchEngine, folder: Path, *, at_once: int) -> dict[str, str]:
-    """Index all images; returns their labels by their ids."""
+    """Index all images; return their labels by id."""
     data = read_labelled(folder)
     labels: dict[str, str] = {}
     for start in range(0, len(data.files), at_once):
@@ -73,7 +73,7 @@ async def index(engine: SearchEngine, folder: Path, *, at_once: int) -> dict[str
 
 
 async def judge(engine: SearchEngine, query: Query, meant: str, labels: dict[str, str]) -> JudgedQuery:
-    """Return what a user who means a label says of a search."""
+    """Return the verdicts of a user who searches for a label."""
     result = await engine.search(query, SearchOptions(top_k=PAGE, with_metadata=False))
     page = [match.image_id for match in result.matches]
     asked = {source.image_id for source in query.sources if isinstance(source, IndexedImage)}

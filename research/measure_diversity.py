@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what diverse results cost: the choice alone, and whole searches, for docs/PERFORMANCE.md.
+"""Measure the cost of diverse results: the choice alone, and whole searches, for docs/PERFORMANCE.md.
 
 Random unit vectors in an embedded collection. The processor's time, the least of all rounds, because
 what else runs on a machine only adds to it.
@@ -30,7 +30,7 @@ _ROUNDS = 40
 
 
 async def timed(work: Callable[[], Awaitable[object]]) -> float:
-    """Return the least milliseconds of the processor for a piece of work."""
+    """Return the minimum CPU milliseconds of a piece of work."""
     times = []
     for _ in range(_ROUNDS):
         started = process_time()
@@ -40,7 +40,7 @@ async def timed(work: Callable[[], Awaitable[object]]) -> float:
 
 
 def choice(rows: Embedding, top_k: int) -> float:
-    """Return the least milliseconds of the processor for choosing among the rows; the first is the query."""
+    """Return the minimum CPU milliseconds for choosing among the rows; the first row is the query."""
     matches = [Match(str(place), float(row @ rows[0]), "", 1, 1, None) for place, row in enumerate(rows)]
     vectors = {str(place): row for place, row in enumerate(rows)}
     times = []

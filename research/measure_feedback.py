@@ -23,7 +23,7 @@ _LIMITS = (100, 1000)
 
 
 async def fill(log: FeedbackLog, events: int) -> list[str]:
-    """Add so many verdicts, and return their ids in order."""
+    """Add verdicts, and return their ids in order."""
     ids: list[str] = []
     for start in range(0, events, _AT_ONCE):
         some = range(start, min(events, start + _AT_ONCE))
@@ -48,7 +48,7 @@ async def measure(log: FeedbackLog, ids: list[str]) -> None:
 
 
 async def run(url: str | None, folder: Path, events: int) -> None:
-    """Fill a record of its own, measure, and remove it."""
+    """Fill a separate record, measure, and delete it."""
     log = FeedbackLog(Objects.open(url, default=folder), collection=f"measured-{uuid4()}", model="none", retention=0)
     try:
         await measure(log, await fill(log, events))

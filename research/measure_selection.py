@@ -32,7 +32,7 @@ BOUNDS = (0.85, 0.88, 0.90, 0.92, 0.95, 0.97)
 
 Scores = NDArray[np.float64]
 Rule = Callable[[Scores, Scores, int], int]
-"""Of the scores of a ranking, best first, those of a background, and the number of images: how many hits are kept."""
+"""From the scores of a ranking (best first), those of a background, and the number of images: how many hits to keep."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rankings:
     """Shape (queries, candidates)."""
     relevant: NDArray[np.bool_]
     background: Scores
-    """Shape (queries, `BACKGROUND`): scores with candidates drawn by lot."""
+    """Shape (queries, `BACKGROUND`): scores with random candidates."""
 
     @classmethod
     def of(
@@ -55,7 +55,7 @@ class Rankings:
         relevant: NDArray[np.bool_],
         left_out: NDArray[np.bool_],
     ) -> Rankings:
-        """Rank; `relevant` and `left_out` have the shape (queries, candidates), as many left out of each ranking."""
+        """Rank; `relevant` and `left_out` have shape (queries, candidates); each query leaves out the same number."""
         scores = (queries @ candidates.T).astype(np.float64)
         kept = scores.shape[1] - int(left_out.sum(axis=1).max())
         drawn = np.random.default_rng(0).permutation(scores.shape[1])
@@ -73,7 +73,7 @@ class Rankings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a rule keeps, averaged over queries."""
+    """Results of a rule, averaged over queries."""
 
     precision: float
     recall: float
@@ -83,7 +83,7 @@ class Outcome:
 
 
 def outcome(rankings: Rankings, rule: Rule) -> Outcome:
-    """Apply a rule to every query; of an empty answer precision and F1 are 0."""
+    """Apply a rule to every query; precision and F1 of an empty answer are 0."""
     images = rankings.scores.shape[1]
     rows = []
     for scores, relevant, background in zip(rankings.scores, rankings.relevant, rankings.background, strict=True):
@@ -102,7 +102,7 @@ def auto(scores: Scores, background: Scores, images: int) -> int:
 
 
 def flat(threshold: float) -> Rule:
-    """The same number for every query."""
+    """The same threshold for every query."""
     return lambda scores, _background, _images: int((scores >= threshold).sum())
 
 
@@ -113,14 +113,14 @@ def widest_step(scores: Scores, _background: Scores, _images: int) -> int:
 
 
 def knee(scores: Scores, _background: Scores, _images: int) -> int:
-    """Kneedle: cut where the curve is farthest below the line between its ends."""
+    """Kneedle: cut at the point where the curve is farthest below the line between its ends."""
     window = scores[:WINDOW]
     height = (window - window[-1]) / max(1e-12, window[0] - window[-1])
     return int((1 - np.linspace(0, 1, len(window)) - height).argmax())
 
 
 def otsu(scores: Scores, _background: Scores, _images: int) -> int:
-    """Otsu's criterion as it was published, and no question whether anything is apart."""
+    """Otsu's criterion as published, without a test whether anything stands out."""
     window = scores[:WINDOW]
     above = np.arange(1, len(window))
     sums = np.cumsum(window)
@@ -134,7 +134,7 @@ def best_flat(rankings: Rankings) -> float:
 
 
 def embed(encoder: ImageEncoder, files: Iterable[bytes]) -> Embedding:
-    """Return the embeddings of image files, one a row."""
+    """Return the embeddings of image files, one per row."""
     rows, rest = [], iter(files)
     while part := list(islice(rest, 32)):
         decoded = [decode(data, max_pixels=50_000_000, min_short_side=encoder.spec.input_size) for data in part]
@@ -144,19 +144,19 @@ def embed(encoder: ImageEncoder, files: Iterable[bytes]) -> Embedding:
 
 @dataclass(frozen=True)
 class Photographs:
-    """All embeddings that are measured with."""
+    """All embeddings of the measurements."""
 
     labelled: Embedding
     labels: NDArray[np.str_]
     single: Embedding
-    """Of one subject each."""
+    """Photographs of one subject each."""
     copies: dict[str, Embedding]
-    """Of those, by what was done to them."""
+    """Changed copies of those, by the change."""
     others: Embedding
 
     @classmethod
     def read(cls, shared: Path, encoder: ImageEncoder, *, others: int) -> Photographs:
-        """Read and embed what lies in the folder of shared photographs."""
+        """Read and embed the folder of shared photographs."""
         paths = sorted(path for path in (shared / "caltech101").glob("*/*") if path.is_file())
         single = [path.read_bytes() for path in sorted((shared / "images").glob("*.JPEG"))]
         opened = [decode(data, max_pixels=50_000_000).image.convert("RGB") for data in single]
@@ -171,7 +171,7 @@ class Photographs:
 
 
 def labelled_rankings(photographs: Photographs) -> tuple[Rankings, Rankings]:
-    """Return each labelled photograph among the others, and among those of other labels alone."""
+    """Return rankings of each labelled photograph among all others, and among those of other labels only."""
     same = photographs.labels[:, np.newaxis] == photographs.labels
     itself = np.eye(len(same), dtype=bool)
     vectors = photographs.labelled
@@ -182,7 +182,7 @@ def labelled_rankings(photographs: Photographs) -> tuple[Rankings, Rankings]:
 
 
 def other_rankings(photographs: Photographs) -> list[Rankings]:
-    """Return copies among photographs, photographs among copies, and queries that nothing belongs to."""
+    """Return rankings of copies among photographs, photographs among copies, and queries without a match."""
     single, others, copies = photographs.single, photographs.others, list(photographs.copies.values())[:12]
     mine = np.eye(len(single), dtype=bool)
     none = np.zeros((len(single), len(others)), bool)
@@ -208,7 +208,7 @@ def other_rankings(photographs: Photographs) -> list[Rankings]:
 
 
 def report_thresholds(photographs: Photographs) -> None:
-    """Print how rules do on labelled photographs, and where nothing or copies are to be found."""
+    """Print the results of rules on labelled photographs, on copies, and on queries without a match."""
     labelled, without = labelled_rankings(photographs)
     names = sorted(set(photographs.labels))
     half = np.isin(photographs.labels, names[::2])
@@ -242,7 +242,7 @@ def show(rule: str, labels: str, found: Outcome) -> None:
 
 
 def report_duplicates(photographs: Photographs) -> None:
-    """Print which share of copies, and how many pairs of different photographs, reach which cosine."""
+    """Print the share of copies, and the number of pairs of different photographs, at or above each cosine."""
     print("\nShare of copies, and number of pairs of different files, at a cosine of at least\n")
     print("| | " + " | ".join(f"{bound:.2f}" for bound in BOUNDS) + " |\n| --- |" + " --- |" * len(BOUNDS))
     for name, copies in photographs.copies.items():

@@ -30,10 +30,10 @@ from measure_selection import SHARED, Rankings, Rule, Scores, best_flat, embed, 
 TEMPLATES = ("a photo of a {}", "{}")
 
 FEWEST_PHOTOS = 5
-"""On which a subject must have been seen."""
+"""Photographs on which a subject must occur."""
 
 FEWEST_WITNESSES = 2
-"""Captions of a photograph, of five, that must name a subject for it to be there."""
+"""Captions of a photograph, of five, that must name a subject for the photograph to count."""
 
 SUBJECTS = (
     "dog man girl boy woman water ball snow grass rock player bike child skateboard beach field mountain pool "
@@ -41,7 +41,7 @@ SUBJECTS = (
     "race ramp swing sign car fountain motorcycle building jacket bed sand dress skier hill basketball track flower "
     "surfer table helmet bag puddle playground stair toy baby horse bicycle tree crowd jersey park kayak bench"
 )
-"""Nouns that the captions have often; named before anything was measured with them."""
+"""Frequent nouns of the captions, chosen before any measurement with them."""
 
 CANDIDATES = (0.003, FALSE_ALARMS, 0.03, 0.05, 0.07, FALSE_ALARMS_OF_TEXTS, 0.14, 0.2, 0.3, 0.5, 1.0)
 
@@ -49,7 +49,7 @@ Flags = NDArray[np.bool_]
 
 
 def auto(false_alarms: float) -> Rule:
-    """The rule of the product, with this many false alarms."""
+    """The rule of the product, with this rate of false alarms."""
 
     def rule(scores: Scores, background: Scores, images: int) -> int:
         cut = score_cut(scores[:WINDOW].tolist(), background, images=images, false_alarms=false_alarms)
@@ -60,7 +60,7 @@ def auto(false_alarms: float) -> Rule:
 
 @dataclass(frozen=True)
 class Halves:
-    """Rankings, of which some queries are for choosing and the others for judging."""
+    """Rankings; some queries are for choosing parameters and the others for judging."""
 
     all: Rankings
     chosen_by: Rankings
@@ -77,7 +77,7 @@ class Halves:
         relevant: Flags | None = None,
         left_out: Flags | None = None,
     ) -> Halves:
-        """Rank; queries of even subjects are for choosing, without `relevant` nothing belongs to any."""
+        """Rank; queries of even subjects are for choosing; without `relevant` no query has a match."""
         none = np.zeros((len(queries), len(candidates)), bool)
         rankings = Rankings.of(
             name,
@@ -92,7 +92,7 @@ class Halves:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Photographs that the text tower has not seen, and what people wrote under them."""
+    """Photographs that the text tower has not seen, and their captions."""
 
     photos: list[Path]
     captions: list[str]
@@ -108,7 +108,7 @@ class Captioned:
         return cls([read.photos[i] for i in held_out], texts, np.searchsorted(held_out, read.photo_of[mine]))
 
     def witnesses(self) -> defaultdict[str, NDArray[np.int64]]:
-        """Return how many captions of each photograph have a word, singular and plural being one."""
+        """Return how many captions of each photograph contain a word, in singular or plural."""
         found = defaultdict[str, NDArray[np.int64]](lambda: np.zeros(len(self.photos), np.int64))
         for photo, text in zip(self.photo_of, self.captions, strict=True):
             for word in {singular(word) for word in re.findall("[a-z]+", text.lower())}:
@@ -122,48 +122,48 @@ def singular(word: str) -> str:
 
 
 class Towers:
-    """Both of mini's, for whole lists."""
+    """Both towers of mini, for whole lists."""
 
     def __init__(self) -> None:
         self._images = load_encoder("mini", Settings())
         self._texts: TextEncoder = mini_text.load(device="cpu")
 
     def photos(self, paths: list[Path]) -> Embedding:
-        """Return the embeddings of image files, one a row."""
+        """Return the embeddings of image files, one per row."""
         return embed(self._images, (path.read_bytes() for path in paths))
 
     def texts(self, texts: list[str]) -> Embedding:
-        """Return the embeddings of texts, one a row."""
+        """Return the embeddings of texts, one per row."""
         parts = [self._texts.encode_texts(texts[start : start + 32]) for start in range(0, len(texts), 32)]
         return np.stack([each.embedding for part in parts for each in part])
 
     def names(self, names: list[str]) -> Embedding:
-        """Return the embeddings of names in each of the templates, those of one template after those of another."""
+        """Return the embeddings of names in each of the templates, template by template."""
         return self.texts([template.format(name.replace("_", " ")) for template in TEMPLATES for name in names])
 
 
 @dataclass(frozen=True)
 class Texts:
-    """All that is searched for."""
+    """All searches."""
 
     found: list[Halves]
-    """Something belongs to these."""
+    """Searches with a match."""
     missing: list[Halves]
-    """Nothing, as far as can be told, belongs to these."""
+    """Searches without a match, as far as we know."""
 
     @property
     def subjects(self) -> Halves:
-        """What people saw on the photographs."""
+        """Searches for subjects on the photographs."""
         return self.found[0]
 
     @property
     def unseen(self) -> Halves:
-        """What nobody saw on the same photographs."""
+        """Searches for subjects that are not on the same photographs."""
         return self.missing[0]
 
 
 def flickr_rankings(towers: Towers, captioned: Captioned, vectors: Embedding, names: list[str]) -> tuple[Halves, ...]:
-    """Return searches for subjects on the photographs, for captions, and for names that no caption has."""
+    """Return searches for subjects of the photographs, for captions, and for names that no caption contains."""
     witnesses = captioned.witnesses()
     seen = [word for word in SUBJECTS.split() if (witnesses[word] >= FEWEST_WITNESSES).sum() >= FEWEST_PHOTOS]
     unseen = [name for name in names if not witnesses[singular(name.lower().split("_")[-1])].any()]
@@ -194,7 +194,7 @@ def flickr_rankings(towers: Towers, captioned: Captioned, vectors: Embedding, na
 
 
 def numbered(names: int) -> NDArray[np.int64]:
-    """Return the number of the name that each text of `Towers.names` is about."""
+    """Return the index of the name in each text of `Towers.names`."""
     return np.tile(np.arange(names), len(TEMPLATES))
 
 
@@ -246,7 +246,7 @@ def collect(shared: Path) -> Texts:
 
 
 def report_choice(texts: Texts) -> None:
-    """Print, for numbers of false alarms, how often something is found where it is, and nothing where nothing is."""
+    """Print, per rate of false alarms, how often there is an answer with a match, and none without one."""
     print("\n| false alarms | half | found | silent | sum | F1 |\n| --- | --- | --- | --- | --- | --- |")
     for half in ("chosen_by", "judged_by"):
         for number in CANDIDATES:
@@ -257,7 +257,7 @@ def report_choice(texts: Texts) -> None:
 
 
 def report_rules(texts: Texts) -> None:
-    """Print what rules do on the half that nothing was chosen by."""
+    """Print the results of rules on the half that was not used for choosing."""
     print("\n| query | rule | precision | recall | F1 | empty | hits |\n| --- | --- | --- | --- | --- | --- | --- |")
     rules = {
         f"auto, {FALSE_ALARMS_OF_TEXTS:g} (for texts)": auto(FALSE_ALARMS_OF_TEXTS),
@@ -278,7 +278,7 @@ def report_rules(texts: Texts) -> None:
 
 
 def show(rankings: Rankings, rules: dict[str, Rule]) -> None:
-    """Print a row a rule."""
+    """Print a row per rule."""
     for title, rule in rules.items():
         found = outcome(rankings, rule)
         figures = [found.precision, found.recall, found.f1] if rankings.relevant.any() else []

@@ -1,8 +1,8 @@
-"""Train the head of mini's text tower: sentence embeddings of captions to the image embeddings of their photographs.
+"""Train the head of mini's text tower: from sentence embeddings of captions to image embeddings of their photographs.
 
 The image side is locked (Zhai et al., "LiT: Zero-Shot Transfer with Locked-image text Tuning", CVPR 2022), so that
-image search is untouched; so is the sentence encoder. What is left is a small network over features that are
-computed once, and trains in a minute.
+image search does not change; the sentence encoder is locked too. So only a small network over precomputed features is
+trained, which takes a minute.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ VALIDATION_PHOTOS = 1000
 _BATCH = 32
 
 Progress = Callable[[Iterable[int], str], Iterable[int]]
-"""Passes numbers through and shows how far it is, under a description."""
+"""Wraps an iterable of numbers with a progress bar under a description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """Photographs and what people wrote under them."""
+    """Photographs and their captions."""
 
     photos: list[Path]
     texts: list[str]
     photo_of: NDArray[np.int64]
-    """Index into `photos`, one a text."""
+    """Index into `photos`, one per text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What both locked encoders make of `Captions`: unit rows, float32."""
+    """Outputs of both locked encoders for `Captions`: unit rows, float32."""
 
     images: Tensor
     """Shape (photographs, 512)."""
     mirrored: Tensor
-    """Of the same photographs, left and right exchanged; shape (photographs, 512)."""
+    """The same photographs mirrored; shape (photographs, 512)."""
     sentences: Tensor
     """Shape (texts, 384)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the head is trained; the values were chosen on the validation photographs."""
+    """Hyperparameters of the training, chosen on the validation photographs."""
 
     hidden: int = 768
     epochs: int = 20
@@ -67,7 +67,7 @@ class Recipe:
     temperature: float = 0.05
     dropout: float = 0.3
     mirrored: float = 0.5
-    """Share of the photographs that are shown mirrored."""
+    """Share of the photographs that are mirrored."""
 
 
 def read_captions(folder: Path) -> Captions:
@@ -83,7 +83,7 @@ def read_captions(folder: Path) -> Captions:
 def split(photos: list[Path]) -> tuple[list[int], list[int], list[int]]:
     """Return the indices of the photographs for training, validation and test.
 
-    By the digest of the file's name, so that a photograph stays on its side whatever else is in the folder.
+    By the digest of the file's name, so that the split of a photograph does not depend on the other files.
     """
     order = sorted(range(len(photos)), key=lambda i: hashlib.sha256(photos[i].name.encode()).hexdigest())
     held_out = TEST_PHOTOS + VALIDATION_PHOTOS
@@ -91,7 +91,7 @@ def split(photos: list[Path]) -> tuple[list[int], list[int], list[int]]:
 
 
 def fingerprint(captions: Captions) -> str:
-    """Return a digest of all that the features depend on."""
+    """Return a digest of everything that the features depend on."""
     digest = hashlib.sha256(WEIGHTS.read_bytes())
     names = [captions.photos[i].name for i in captions.photo_of]
     for part in (BACKBONE_SHA256, MINILM_SHA256, *names, *captions.texts):
@@ -125,7 +125,7 @@ def embed_photos(
 def embed_sentences(texts: list[str], track: Progress) -> Tensor:
     """Return all-MiniLM-L6-v2's embeddings, shape (texts, 384), unit rows."""
     tokenise, encode = load_sentence_encoder(device="cpu")
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # alike lengths together: less padding
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths together need less padding
     rows = torch.empty((len(texts), 384))
     with torch.inference_mode():
         for start in track(range(0, len(order), _BATCH), "Captions"):
@@ -140,8 +140,8 @@ def train(
 ) -> dict[str, Tensor]:
     """Train a head on the captions of some photographs; return the tensors that `mini_text.project` takes.
 
-    Contrastive: of the photographs in a batch, a caption shall be most like its own. Only that direction is
-    trained, for it is the one that is used. Deterministic on one machine.
+    Contrastive: a caption should be nearest to its own photograph in the batch. Only that direction is trained,
+    because searches use no other. Deterministic on one machine.
     """
     torch.manual_seed(0)
     head = _initial(recipe.hidden)
@@ -161,7 +161,7 @@ def train(
         flipped = torch.rand(len(some), 1) < recipe.mirrored
         images = torch.where(flipped, features.mirrored[shown], features.images[shown])
         embeddings = functional.normalize(project(features.sentences[some], head, dropout=recipe.dropout), dim=1)
-        # A photograph may be there with several of its captions: each of those places is right.
+        # A photograph may be in the batch with several captions: each of its positions is right.
         same = (shown[:, None] == shown[None, :]).float()
         wanted = same / same.sum(dim=1, keepdim=True)
         loss = functional.cross_entropy(embeddings @ images.T / recipe.temperature, wanted)

@@ -1,8 +1,8 @@
-"""Make what the offline model `mini` adds to its two encoders: the image tower's projection, the text tower's head.
+"""Make what the offline model `mini` adds to its two encoders: the image tower's projection and the text tower's head.
 
 `projection` runs the backbone over every photograph once, then a principal component analysis over the features.
-`head` runs both towers over captioned photographs once, then trains a small network on what came out, which needs
-the projection as it is to stay. The same data, libraries and machine give the same tensors.
+`head` runs both towers over captioned photographs once, then trains a small network on their outputs. Run it after
+`projection`, because the head depends on it. The same data, libraries and machine give the same tensors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def projection(
 ) -> None:
     """Make the image tower's projection from a folder of photographs; two minutes for 7,000 on two cores.
 
-    A collection made with another projection cannot be searched with the new one, and the head fits no other.
+    The new projection cannot search a collection made with another one, and the head fits only one projection.
     """
     paths = sorted(path for path in photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if len(paths) <= MINI.dimension:
@@ -61,7 +61,7 @@ def projection(
     features = extract(paths, batch_size)
     mean, components, variances = principal_components(features)
     kept = variances[: MINI.dimension]
-    # The embedding is normalised afterwards, so only the ratios of these factors matter.
+    # The embedding is normalised later, so only the ratios of these factors matter.
     factors = (kept / kept[0]) ** -whitening
     kept_components = components[: MINI.dimension] * factors[:, np.newaxis]
 
@@ -72,7 +72,7 @@ def projection(
         "whitening": whitening,
         "explained_variance": round(float(kept.sum() / variances.sum()), 4),
     }
-    # safetensors writes the buffer as it lies, without a look at its strides: it has to be in C order.
+    # safetensors writes the buffer and ignores its strides, so it must be in C order.
     tensors: dict[str, NDArray[Any]] = {
         "mean": np.ascontiguousarray(mean, dtype=np.float32),
         "components": np.ascontiguousarray(kept_components, dtype=np.float16),
@@ -101,10 +101,10 @@ def head(
     temperature: Annotated[float, typer.Option(min=0.001)] = _RECIPE.temperature,
     dropout: Annotated[float, typer.Option(min=0, max=0.9)] = _RECIPE.dropout,
 ) -> None:
-    """Train the text tower's head on captions; five minutes on two cores, with kept features half a minute.
+    """Train the text tower's head on captions: five minutes on two cores, half a minute with stored features.
 
-    1,000 photographs are for the test alone and 1,000 for choosing the options (with --validate); the head that is
-    written has seen all the others, the validation photographs included.
+    1,000 photographs are only for the test, and 1,000 for choosing the options (with --validate). The final head is
+    trained on all others, including the validation photographs.
     """
     captions = text_head.read_captions(folder)
     training, validation, test = text_head.split(captions.photos)
@@ -118,7 +118,7 @@ def head(
         return
     seen = sorted(training + validation)
     trained = text_head.train(captions, known, seen, recipe, _track)
-    # What is measured is what is shipped: numbers of half the width.
+    # Measure the numbers that are shipped, which are float16.
     tensors = {name: tensor.half().numpy() for name, tensor in trained.items()}
     shipped = {name: torch.from_numpy(tensor).float() for name, tensor in tensors.items()}
     found = text_head.recall(captions, known, test, shipped)
@@ -135,7 +135,7 @@ def head(
 
 
 def _features(captions: text_head.Captions, kept: Path | None) -> text_head.Features:
-    """Read the features from `kept` where it holds those of the very same data and weights, else compute them."""
+    """Read the features from `kept` if it has those of the same data and weights, else compute them."""
     wanted = text_head.fingerprint(captions)
     if kept is not None and kept.is_file():
         with np.load(kept) as arrays:
@@ -159,14 +159,14 @@ def _report(which: str, candidates: int, found: dict[int, float]) -> None:
 
 
 def _save(tensors: dict[str, NDArray[Any]], output: Path, about: dict[str, Any]) -> None:
-    # One entry, because safetensors writes several in any order, and the file would differ from run to run.
+    # One entry, because safetensors writes several in any order, and the file would differ between runs.
     save_file(tensors, output, metadata={"about": json.dumps(about)})
-    output.chmod(0o644)  # safetensors makes it readable to its owner alone, and so would the wheel
+    output.chmod(0o644)  # safetensors makes it readable only for its owner, and so would the wheel be
     typer.echo(f"{output} written ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 def extract(paths: Sequence[Path], batch_size: int) -> Array:
-    """Return what the projection is applied to, shape (photographs, 1280), float64."""
+    """Return the input of the projection, shape (photographs, 1280), float64."""
     network = load_backbone(device="cpu", precision="fp32")
     rows: list[Array] = []
     with torch.inference_mode():
@@ -186,7 +186,7 @@ def principal_components(features: Array) -> tuple[Array, Array, Array]:
     mean = features.mean(axis=0)
     variances, columns = np.linalg.eigh(np.cov(features, rowvar=False))
     components = columns[:, ::-1].T
-    # An eigenvector's sign is arbitrary: take the one whose largest entry is positive.
+    # The sign of an eigenvector is arbitrary: make its largest entry positive.
     largest = np.abs(components).argmax(axis=1)
     components = components * np.sign(components[np.arange(len(components)), largest])[:, np.newaxis]
     return mean, components, variances[::-1]
