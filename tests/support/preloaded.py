@@ -38,6 +38,7 @@ MODULES = (
     "uvicorn.lifespan.on",
     "uvicorn.protocols.websockets.auto",
     "tests.support.qdrant_server",
+    "tests.support.fake_replica",
 )
 CHECKPOINT_MODULES = (
     "image_similarity.encoders.clip.image",
