@@ -76,11 +76,12 @@ def indexed_images(http: httpx.Client) -> dict[str, str]:
 
 
 def stored_originals(folder: Path) -> list[str]:
-    """Return the sha256 of every original below the storage `folder`, sorted.
+    """Return the sha256 of every original below the storage `folder`, sorted; without `SHA256#NUMBER`, a file that a
+    killed server had begun.
 
     A server may remove an emptied folder at the same time, which `os.walk` passes over and `Path.rglob` does not.
     """
-    return sorted(name for _, _, names in os.walk(folder / "originals") for name in names)
+    return sorted(name for _, _, names in os.walk(folder / "originals") for name in names if "#" not in name)
 
 
 @contextmanager
