@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from image_similarity.vectors.qdrant_edge.folder_lock import FolderLock, Holder,
 from tests.support.commands import Cli
 from tests.support.flushes import break_files
 from tests.support.sample_images import encoded, photo
-from tests.support.servers import API, PATIENCE, command, environment, wait_for, wait_until_ready
+from tests.support.servers import API, PATIENCE, Program, environment, start_program, wait_for, wait_until_ready
 from tests.support.web_server import ok, web_server
 
 Env = dict[str, str]
@@ -36,15 +35,14 @@ def folder(env: Env) -> Path:
 
 
 @contextmanager
-def serving(env: Env, folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def serving(env: Env, folder: Path, log: Path) -> Iterator[tuple[Program, httpx.Client]]:
     """Run a server on a port that only the lock tells, and stop it in the end."""
 
     def holder() -> Holder | None:
         assert process.poll() is None, log.read_text()
         return holder_of(folder)
 
-    with log.open("wb") as out:
-        process = subprocess.Popen(command("serve", "--port", "0"), env=environment(env), stdout=out, stderr=out)
+    process = start_program("image_similarity", "serve", "--port", "0", env=environment(env), log=log)
     try:
         wait_for(lambda: (found := holder()) and found.url, "the server does not say where it serves")
         url = (found := holder()) and found.url

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.sample_images import encoded, photo
-from tests.support.servers import API, PATIENCE, command, environment, free_port, server_process
+from tests.support.servers import API, free_port, refusal, server_process
 
 CLIP = "openai/clip-vit-base-patch32"
 PHOTO = encoded(photo(), "JPEG")
@@ -27,17 +26,15 @@ def offline(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def refusal(env: dict[str, str]) -> str:
-    done = subprocess.run(
-        command("serve", "--port", "0"), env=environment(env), capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    return done.stderr
+@pytest.fixture
+def local(offline: dict[str, str]) -> dict[str, str]:
+    """Return the same for a model in a folder: the hub is not asked, and without its settings a server loads nothing
+    anew."""
+    return {name: value for name, value in offline.items() if not name.startswith("HF_")}
 
 
 def test_without_the_hub_a_new_collection_starts_and_stays_with_mini(
-    offline: dict[str, str], tmp_path: Path, tiny_checkpoint: Path
+    offline: dict[str, str], local: dict[str, str], tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     port, log = free_port(), tmp_path / "log"
     url = f"http://127.0.0.1:{port}{API}"
@@ -57,32 +54,30 @@ def test_without_the_hub_a_new_collection_starts_and_stays_with_mini(
         assert (model["name"], model["fallback_reason"]) == ("mini", None)
         assert httpx.post(f"{url}/search", files={"image": ("x", PHOTO)}, timeout=60).json()["total_found"] == 1
 
-    refused = refusal({**offline, "MODEL_NAME": str(tiny_checkpoint)})
+    refused = refusal({**local, "MODEL_NAME": str(tiny_checkpoint)}, tmp_path / "refused")
     for word in ("model_mismatch", "mini", "512", str(tiny_checkpoint), "64"):
         assert word in refused
 
 
-def test_without_fallback_the_server_says_what_to_do(offline: dict[str, str]) -> None:
-    refused = refusal({**offline, "MODEL_FALLBACK": "false"})
+def test_without_fallback_the_server_says_what_to_do(offline: dict[str, str], tmp_path: Path) -> None:
+    refused = refusal({**offline, "MODEL_FALLBACK": "false"}, tmp_path / "refused")
     for word in ("model_unavailable", CLIP, "MODEL_NAME"):
         assert word in refused
 
 
 def test_a_filled_collection_is_never_searched_with_the_stand_in(
-    offline: dict[str, str], tmp_path: Path, tiny_checkpoint: Path
+    offline: dict[str, str], local: dict[str, str], tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     port = free_port()
-    with server_process(port, {**offline, "MODEL_NAME": str(tiny_checkpoint)}, tmp_path / "log"):
+    with server_process(port, {**local, "MODEL_NAME": str(tiny_checkpoint)}, tmp_path / "log"):
         url = f"http://127.0.0.1:{port}{API}/index"
         assert httpx.post(url, files={"image": ("x", PHOTO)}, timeout=60).status_code == 200
-    refused = refusal({**offline, "MODEL_NAME": CLIP})
+    refused = refusal({**offline, "MODEL_NAME": CLIP}, tmp_path / "refused")
     for word in ("model_mismatch", CLIP, str(tiny_checkpoint)):
         assert word in refused
 
 
-def test_a_wrong_local_folder_is_an_error_and_no_reason_for_the_stand_in(
-    offline: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_wrong_local_folder_is_an_error_and_no_reason_for_the_stand_in(local: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "config.json" in refusal({**offline, "MODEL_NAME": str(tmp_path / "empty")})
-    assert "no folder" in refusal({**offline, "MODEL_NAME": str(tmp_path / "absent")})
+    for name, said in (("empty", "config.json"), ("absent", "no folder")):
+        assert said in refusal({**local, "MODEL_NAME": str(tmp_path / name)}, tmp_path / f"refused-{name}")

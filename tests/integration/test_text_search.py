@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.support.commands import make_cli
 from tests.support.multilingual import Layout, build_multilingual
 from tests.support.qdrant_process import QdrantProcess
 from tests.support.sample_images import encoded, photo
-from tests.support.servers import PATIENCE, RunningServer, command, environment, make_settings, running_server
+from tests.support.servers import RunningServer, make_settings, refusal, running_server
 
 PHOTOS = 12
 
@@ -136,18 +135,10 @@ def test_a_text_model_of_another_space_is_refused_at_the_start(tmp_path: Path, t
     stranger = build_multilingual(tmp_path / "stranger", None)
     settings = {"MODEL_NAME": str(tiny_checkpoint), "TEXT_MODEL_NAME": str(stranger), "DEVICE": "cpu"}
 
-    done = subprocess.run(
-        command("serve", "--port", "0"),
-        env=environment({**settings, "DATA_DIR": str(tmp_path / "data")}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    said = refusal({**settings, "DATA_DIR": str(tmp_path / "data")}, tmp_path / "log")
 
-    assert done.returncode == 1
-    assert "was not aligned to" in done.stderr
-    assert "TEXT_MODEL_TRUSTED=true" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "was not aligned to" in said
+    assert "TEXT_MODEL_TRUSTED=true" in said
     assert not (tmp_path / "data" / "collections" / "image_features").exists()
 
 
@@ -164,22 +155,9 @@ def test_a_missing_text_tower_stops_a_server_that_loads_it_at_the_start(tmp_path
         assert httpx.post(f"{server.url}/api/v1/search/text", json={"text": "cat"}).status_code == 200
     (checkpoint / "merges.txt").unlink()
 
-    done = subprocess.run(
-        command("serve", "--port", "0"),
-        env=environment(
-            {
-                "MODEL_NAME": str(checkpoint),
-                "TEXT_PRELOAD": "true",
-                "DEVICE": "cpu",
-                "DATA_DIR": str(tmp_path / "data"),
-            }
-        ),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1
-    assert "lacks its tokenizer" in done.stderr
+    settings = {"MODEL_NAME": str(checkpoint), "TEXT_PRELOAD": "true", "DEVICE": "cpu"}
+    said = refusal({**settings, "DATA_DIR": str(tmp_path / "data")}, tmp_path / "log")
+    assert "lacks its tokenizer" in said
 
 
 def test_a_prompt_template_surrounds_the_text(server: RunningServer, tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -128,10 +128,23 @@ def environment(env: dict[str, str]) -> dict[str, str]:
     return {**own, **preloaded.SAME_FOR_ALL, **env}
 
 
+def refusal(env: dict[str, str], log: Path) -> str:
+    """Run a server that does not start with these settings; returns all that it says."""
+    server = start_program("image_similarity", "serve", "--port", "0", env=environment(env), log=log)
+    assert server.wait(PATIENCE) == 1, log.read_text()
+    said = log.read_text()
+    assert "Traceback" not in said
+    return said
+
+
 @contextmanager
 def server_process(port: int, env: dict[str, str], log: Path) -> Iterator[Program]:
-    """Run `image-similarity serve` as a process of its own, ready when the block begins, gone when it ends."""
-    process = start_program("image_similarity", "serve", "--port", str(port), env=environment(env), log=log)
+    """Run `image-similarity serve` as a process of its own, ready when the block begins, gone when it ends.
+
+    It decodes in threads unless `env` says otherwise: each process that decodes has to be loaded anew.
+    """
+    env = environment({"DECODE_ISOLATION": "thread", **env})
+    process = start_program("image_similarity", "serve", "--port", str(port), env=env, log=log)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process, log)
         yield process
