@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 import mini_text_head
-from image_similarity.domain.records import Embedding
+from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.mini.image import MiniEncoder
 from image_similarity.encoders.mini.text import load as load_text_tower
 
@@ -28,6 +30,25 @@ class Described:
                 self.captions[place[number]].append(text)
         assert {len(texts) for texts in self.captions} == {5}
         assert len(self.captions) == 1000
+
+
+@pytest.fixture(scope="package", autouse=True)
+def each_picture_encoded_once() -> Iterator[None]:
+    """Have `mini` remember what it made of each picture: these tests share their photographs, and encoding takes most
+    of their time."""
+    encode = MiniEncoder.encode_images
+    known: dict[tuple[str, bytes], Embedding] = {}
+
+    def encode_new(encoder: MiniEncoder, batch: Pixels) -> Embedding:
+        keys = [(encoder.precision, hashlib.sha256(picture.tobytes()).digest()) for picture in batch]
+        new = [place for place, key in enumerate(keys) if key not in known]
+        if new:
+            known.update(zip([keys[place] for place in new], encode(encoder, batch[new]), strict=True))
+        return np.stack([known[key] for key in keys])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MiniEncoder, "encode_images", encode_new)
+        yield
 
 
 @pytest.fixture(scope="session")
