@@ -34,9 +34,12 @@ CROWDS = ("tests/cluster/", "tests/load/", "tests/integration/test_haproxy.py")
 QUALITY = "tests/quality/"
 """Tests that share what the offline model makes of thousands of photographs and texts."""
 
-SLOW = ("tests/cluster/", "tests/integration/", "tests/load/", "tests/quality/", "tests/web/")
-"""Folders of tests that take minutes: clusters, crowds, browsers, servers as processes, thousands of photographs. Each
-test there is marked `slow`."""
+SLOW = (
+    *("tests/cluster/", "tests/integration/", "tests/load/", "tests/quality/", "tests/web/"),
+    "tests/unit/encoders/test_other_cpus.py",
+)
+"""Tests that take minutes: clusters, crowds, browsers, servers as processes, thousands of photographs, and the
+encoders' tests once more. Each of them is marked `slow`."""
 
 
 class ByFile(LoadScopeScheduling):

@@ -22,7 +22,7 @@ PHOTOS = sorted((SHARED / "images").glob("*"))[:8]
 
 # Width and height; the last ones ask for a resized image hundreds of times longer than what is kept of it.
 SIZES = [(1, 1), (2, 3), (31, 31), (32, 32), (33, 32), (224, 224), (225, 224), (640, 480), (480, 641), (200, 51)]
-STRIPS = [(3, 500), (500, 3), (1, 2000), (2000, 1), (7, 4001)]
+STRIPS = [(3, 500), (500, 3), (1, 400), (400, 1), (7, 2801)]
 
 CONFIGS: dict[str, tuple[Family, dict[str, Any]]] = {
     "clip": ("clip", {}),
