@@ -11,7 +11,7 @@ def check_template(template: str) -> str:
     """Return `template`, which holds `{}` exactly once and no other brace. Raises InvalidRequest otherwise."""
     if template.count(_PLACE) != 1 or any(brace in template.replace(_PLACE, "") for brace in _PLACE):
         raise InvalidRequest(
-            f'"{template}" is no prompt template: it must hold {{}} exactly once, where the text goes, and no other '
+            f'"{template}" is no prompt template: it must hold {{}} exactly once, for the text, and no other '
             'brace, as "a photo of {}" does.'
         )
     return template

@@ -112,7 +112,7 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: the normalised weighted sum of the embeddings of its parts, changed by its examples."""
+    """The normalised weighted sum of the embeddings of its parts, changed by its examples."""
 
     parts: tuple[QueryPart, ...] = ()
     """May be empty if there are examples."""

@@ -98,13 +98,13 @@ class Match:
 
 
 class Outcome(StrEnum):
-    """What became of an image that was handed in; `IndexCounts` has a field for each."""
+    """The outcome of indexing an image; `IndexCounts` has a field for each."""
 
     INDEXED = "indexed"
     REPLACED = "replaced"
-    """There was another image of the same id."""
+    """The id belonged to another image before."""
     UNCHANGED = "unchanged"
-    """The very same image and metadata were there; also what a repeated chunk of a job finds of its first run."""
+    """The same image and metadata were stored before, for example by the first run of a repeated chunk."""
     FAILED = "failed"
 
 
@@ -123,7 +123,7 @@ class IndexResult:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it, in one word."""
+        """The outcome as one of the members of `Outcome`."""
         if not self.changed:
             return Outcome.UNCHANGED
         return Outcome.INDEXED if self.created else Outcome.REPLACED

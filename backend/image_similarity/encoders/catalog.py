@@ -1,4 +1,4 @@
-"""The families of models, and the models that are known by name."""
+"""The families of models, and the models that we know by name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from image_similarity.encoders.family import ModelFamily
 from image_similarity.encoders.mini.family import OFFLINE
 
 FAMILIES = (CLIP_AND_SIGLIP, OFFLINE)
-"""The first one also loads the models that no family lists: they are checkpoints."""
+"""The first one also loads models that no family lists, because those are checkpoints."""
 
 
 def supported_models() -> tuple[ModelSpec, ...]:
-    """Return every model that is known by name, the default first."""
+    """Return all models that we know by name, the default first."""
     return tuple(spec for family in FAMILIES for spec in family.models)
 
 

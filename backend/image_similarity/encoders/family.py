@@ -1,4 +1,4 @@
-"""A family of models: what it consists of, and how its towers are loaded."""
+"""Families of models: their parts, and the loaders of their towers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class LoadImageTower(Protocol):
     """Loads the image tower of a model."""
 
     def __call__(self, name: str, *, device: str, precision: str) -> ImageEncoder:
-        """Return the tower; `device` and `precision` are as of the settings. Raises ModelUnavailable."""
+        """Return the tower; `device` and `precision` are as in the settings. Raises ModelUnavailable."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """Models that one module loads; `catalog.py` lists the families."""
+    """Models that one package loads; `catalog.py` lists the families."""
 
     models: tuple[ModelSpec, ...]
     load: LoadImageTower
     text_tower: Callable[[ImageEncoder], LazyTextEncoder]
-    """Returns the model's own text tower, not loaded yet. Raises ModelUnavailable."""
+    """Returns the model's own text tower, which is loaded on first use. Raises ModelUnavailable."""
     calibration: Path | None = None
-    """Score calibrations that the family comes with."""
+    """File with the score calibrations of the family; None if it has none."""

@@ -53,8 +53,8 @@ _READ = re.compile(
 )
 _USUAL = ("mini", "openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14", "google/siglip-base-patch16-224")
 _WHAT_TO_DO = (
-    "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` where there "
-    "is a network, or set MODEL_NAME=mini, which needs no download."
+    "Set MODEL_NAME to a folder that holds the model, or run `image-similarity download-model` on a machine with "
+    "a network, or set MODEL_NAME=mini, which needs no download."
 )
 
 # The package is typed, but its helpers are not.

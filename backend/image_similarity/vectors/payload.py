@@ -88,7 +88,7 @@ def to_record(payload: dict[str, Any] | None) -> ImageRecord:
 
 
 def to_match(payload: dict[str, Any] | None, score: float, *, with_metadata: bool, cosine: bool) -> Match:
-    """Read a hit back; `payload` holds the fields of `match_fields`, and `cosine` tells if the score is a cosine."""
+    """Read a hit back; `payload` holds the fields of `match_fields`, and `cosine` is True for a cosine as score."""
     payload = payload or {}
     if cosine:
         # Rounding in float32 can exceed 1 slightly.

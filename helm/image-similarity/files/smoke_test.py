@@ -13,14 +13,14 @@ KEY = os.environ.get("API_KEYS", "").split(",")[0]
 
 
 def picture() -> bytes:
-    """Return a PNG that nobody has indexed yet."""
+    """Return a new PNG, which is not indexed yet."""
     out = io.BytesIO()
     Image.frombytes("RGB", (64, 64), os.urandom(3 * 64 * 64)).save(out, "PNG")
     return out.getvalue()
 
 
 def main() -> None:
-    """Raise where an answer is not what it should be."""
+    """Raise an error if an answer is wrong."""
     image_id, image = f"smoke-test/{uuid.uuid4()}", picture()
     url = f"{os.environ['URL']}/api/v1"
     with httpx.Client(base_url=url, headers={"X-API-Key": KEY} if KEY else {}, timeout=60) as http:

@@ -2,10 +2,11 @@
 
 snapshots.py backup           every node makes a snapshot of its shards, which is streamed to SNAPSHOT_URL and removed
 snapshots.py list             the backups there, oldest first
-snapshots.py restore BACKUP   every node takes its own snapshot back; what the collection holds now is replaced
+snapshots.py restore BACKUP   every node restores its own snapshot, which replaces the present collection
 
-SNAPSHOT_NODES (comma-separated URLs, in the order of their numbers) and SNAPSHOT_URL say from where and to where,
-SNAPSHOT_KEEP how many backups stay. It runs in the program's image, whose settings name the collection and its key.
+SNAPSHOT_NODES (comma-separated URLs, in the order of their numbers) is the source, SNAPSHOT_URL the target, and
+SNAPSHOT_KEEP the number of backups to keep. It runs in the program's image, whose settings name the collection and its
+key.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from image_similarity.settings import Settings
 from image_similarity.storage.objects import open_store
 
 COMPLETE = "complete"
-"""Written last: a backup without it was interrupted, and is none."""
+"""Written last: a backup without it was interrupted and is incomplete."""
 
 MEGABYTE = 2**20
 
@@ -59,7 +60,7 @@ class Snapshots:
         return sorted(_name(entry["path"]) for entry in self._entries() if entry["path"].endswith(f"/{COMPLETE}"))
 
     def restore(self, name: str) -> None:
-        """Bring a backup back. Raises SystemExit where it is not there, or of another number of nodes."""
+        """Restore a backup. Raises SystemExit if it does not exist, or is of another number of nodes."""
         if name not in self.names():
             raise SystemExit(f"There is no complete backup {name!r}; there are: {', '.join(self.names()) or 'none'}")
         made_of = int(bytes(obstore.get(self._store, f"{name}/{COMPLETE}").bytes()))

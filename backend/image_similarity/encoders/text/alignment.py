@@ -77,7 +77,7 @@ def check_alignment(text: TextEncoder, image: ModelSpec, own: TextEncoder, *, tr
         expected = own.encode_texts(SENTENCES)
     except TextSearchUnavailable as error:
         raise ModelMismatch(
-            f"Whether the text model {name} was aligned to {image.name} cannot be checked, for there is no text "
+            f"Whether the text model {name} was aligned to {image.name} cannot be checked, because there is no text "
             f"tower to compare it with ({error}). If you know that it was, set TEXT_MODEL_TRUSTED=true."
         ) from error
     right = _twins_found(text, np.stack([encoded.embedding for encoded in expected]))
