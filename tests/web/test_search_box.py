@@ -32,9 +32,7 @@ def test_several_images_make_one_query(server: RunningServer, page: Page) -> Non
     assert names(page) == [hit["image_id"] for hit in answer]
 
 
-def test_what_counts_less_or_is_taken_out_changes_the_query_and_back_undoes_it(
-    server: RunningServer, page: Page
-) -> None:
+def test_weights_and_removals_change_the_query_and_back_undoes_them(server: RunningServer, page: Page) -> None:
     page.goto(server.url)
     drop(page, "mine.png", drawing(4))
     expect(first_result(page)).to_have_accessible_name(re.compile("drawing-04"))
@@ -93,9 +91,7 @@ def test_words_are_searched_for_by_the_keyboard_alone(server: RunningServer, pag
     expect(chips(page)).to_have_count(0)
 
 
-def test_box_says_that_the_model_reads_no_words_and_finds_them_in_descriptions(
-    server: RunningServer, page: Page
-) -> None:
+def test_box_says_that_the_model_reads_no_words_but_descriptions_do(server: RunningServer, page: Page) -> None:
     server.http.patch("/images/drawing-02.png", json={"metadata": {"description": "Two dogs"}}).raise_for_status()
     stats = server.http.get("/stats").json()
     stats["model"]["towers"] = ["image"]

@@ -96,7 +96,7 @@ def test_what_is_no_page_is_a_problem_and_never_the_page(client: TestClient, pat
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def test_mistyped_address_shows_the_page_with_its_own_words_and_is_still_missing(client: TestClient) -> None:
+def test_mistyped_address_shows_a_page_of_its_own_and_is_still_missing(client: TestClient) -> None:
     answer = client.get("/nothere", headers=BROWSER | {"If-None-Match": client.get("/").headers["etag"]})
     assert (answer.status_code, answer.text) == (404, INDEX)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -104,7 +104,7 @@ def test_mistyped_address_shows_the_page_with_its_own_words_and_is_still_missing
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/assets/no-such.js"])
-def test_mistyped_address_of_the_api_or_of_a_file_is_a_problem_for_browsers_too(client: TestClient, path: str) -> None:
+def test_mistyped_address_of_api_or_file_is_a_problem_for_browsers_too(client: TestClient, path: str) -> None:
     answer = client.get(path, headers=BROWSER)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
