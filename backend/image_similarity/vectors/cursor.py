@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import orjson
 
 from image_similarity.domain.errors import InvalidCursor
-from image_similarity.domain.records import ImageRecord
+from image_similarity.domain.records import ImageRecord, Page
 from image_similarity.vectors.base import point_id
 
 
@@ -49,3 +49,11 @@ class Cursor:
         if previous is not None and previous.before == before:
             seen += previous.seen
         return Cursor(before, tuple(seen))
+
+
+def page_of(records: Sequence[ImageRecord], limit: int, start: Cursor | None) -> Page:
+    """Return the page that begins at `start`, of the `limit + 1` records, or fewer, that a store found there."""
+    if len(records) <= limit:
+        return Page(tuple(records), next_cursor=None)
+    shown = tuple(records[:limit])
+    return Page(shown, next_cursor=Cursor.after(shown, start).encode())

@@ -13,7 +13,7 @@ from image_similarity.domain.filters import Condition
 from image_similarity.domain.records import Embedding, ImageRecord, Match, Metadata, Page, Tagging
 from image_similarity.vectors.base import Batch, CollectionInfo, IndexedFacet, StoreQuery, is_cosine, point_id
 from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
-from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.cursor import Cursor, page_of
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.filters import after_cursor_filter, content_filter, query_filter, unchanged_since_filter
@@ -188,11 +188,8 @@ class EmbeddedStore:
             order_by=edge.OrderBy("indexed_at", direction=edge.Direction.Desc),
             with_payload=False,
         )
-        found = await with_payloads(self._shard.run, lambda shard: shard.scroll(request)[0], _record)
-        records = tuple(found)
-        if len(records) <= limit:
-            return Page(records, next_cursor=None)
-        return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+        records = await with_payloads(self._shard.run, lambda shard: shard.scroll(request)[0], _record)
+        return page_of(records, limit, start)
 
     async def export(self, *, after: str | None, limit: int) -> Batch:
         """Return records with their vectors; see `VectorStore`."""

@@ -20,7 +20,7 @@ from image_similarity.vectors.base import (
     point_id,
 )
 from image_similarity.vectors.collection import CollectionMeta, ExistingCollection
-from image_similarity.vectors.cursor import Cursor
+from image_similarity.vectors.cursor import Cursor, page_of
 from image_similarity.vectors.examples import lowest_score, scale_of
 from image_similarity.vectors.facets import indexed_facets
 from image_similarity.vectors.filters import after_cursor_filter, content_filter, query_filter
@@ -225,10 +225,8 @@ class ServerStore:
                 with_payload=True,
             )
         )
-        records = tuple(to_record(point.payload) for point in points)
-        if len(records) <= limit:
-            return Page(records, next_cursor=None)
-        return Page(records[:limit], next_cursor=Cursor.after(records[:limit], start).encode())
+        records = [to_record(point.payload) for point in points]
+        return page_of(records, limit, start)
 
     async def export(self, *, after: str | None, limit: int) -> Batch:
         """Return records with their vectors; see `VectorStore`."""
