@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import benchmark_rig as rig
 from benchmark import DEFAULT_CHECKPOINT
@@ -77,9 +77,10 @@ def main() -> None:
         for store in given.store:
             for images in given.images:
                 with tempfile.TemporaryDirectory() as folder, redis(Path(folder)) as redis_url:
-                    # A busy machine must not look like a Redis that does not answer.
-                    where = {"data_dir": Path(folder), "redis_url": redis_url, "redis_timeout": 2.0}
-                    settings = Settings(model_name=model_name(model), **where)
+                    # A busy machine must not pass for a Redis, or a Qdrant, that is away.
+                    patience: dict[str, Any] = {"redis_timeout": 2.0, "qdrant_timeout": 60.0}
+                    where: dict[str, Any] = {"data_dir": Path(folder), "redis_url": redis_url}
+                    settings = Settings(model_name=model_name(model), **where, **patience)
                     with collection(settings, store, images) as opened:
                         for search, found in asyncio.run(measure(opened, photos, given.queries)).items():
                             print(line(model, store, images, search, found), flush=True)
