@@ -98,15 +98,13 @@ function Shell() {
                 <h1 className="sr-only">Page not found</h1>
                 <Note
                   icon="search"
-                  title="There is no such page"
+                  title="Page not found"
                   actions={
                     <Link href={PATHS.search} className={buttonClass("primary")}>
-                      To the search
+                      Go to search
                     </Link>
                   }
-                >
-                  The address may be mistyped.
-                </Note>
+                />
               </Route>
             </Switch>
           </Suspense>

@@ -8,7 +8,7 @@ export const plural = (value: number, one: string, many = `${one}s`): string =>
 
 export const score = (value: number): string => value.toFixed(2);
 
-export const percent = (share: number): string => `${Math.round(share * 100)} %`;
+export const percent = (share: number): string => `${Math.round(share * 100)}%`;
 
 export function bytes(value: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];

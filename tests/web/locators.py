@@ -24,12 +24,12 @@ def library(page: Page) -> Locator:
 
 
 def box(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="Words, or the address of a picture")
+    return page.get_by_role("textbox", name="Text or image URL")
 
 
 def chips(page: Page) -> Locator:
     """Return the parts of the query, each with its name and a way to remove it."""
-    return page.get_by_role("list", name="What is searched with").get_by_role("listitem").filter(has=_remove(page))
+    return page.get_by_role("list", name="Query parts").get_by_role("listitem").filter(has=_remove(page))
 
 
 def chip(page: Page, name: str) -> Locator:

@@ -57,7 +57,7 @@ def test_what_a_tagger_found_is_told_from_what_somebody_said(tmp_path: Path, pag
         expect(page.get_by_text("tags found by a model")).to_have_count(0)
 
         page.goto(f"{tagging.url}/library?view=bare.png")
-        expect(tags).to_have_text([f"{tag}{round(share * 100)} %" for tag, share in found.items()])
+        expect(tags).to_have_text([f"{tag}{round(share * 100)}%" for tag, share in found.items()])
         expect(page.get_by_text("tags found by a model")).to_be_visible()
         tags.first.click()
         expect(page).to_have_url(re.compile("mode=words$"))

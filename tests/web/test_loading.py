@@ -105,6 +105,6 @@ def test_what_was_typed_is_not_thrown_away_unasked(server: RunningServer, page: 
     viewer.get_by_label("Description").fill("a blue boat")
     page.go_back()
     expect(viewer).not_to_be_visible()
-    expect(page.get_by_text("Your changes to drawing-05.png are kept")).to_be_visible()
+    expect(page.get_by_text("Kept your changes to drawing-05.png")).to_be_visible()
     page.get_by_role("link", name="drawing-05.png").click()
     expect(viewer.get_by_label("Description")).to_have_value("a blue boat")

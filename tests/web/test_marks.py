@@ -37,8 +37,8 @@ def test_thumbs_rank_anew_at_once_and_are_kept(server: RunningServer, page: Page
     expect(results(page)).to_have_count(10)
     less_like(page, "drawing-02.png").click()
     expect(results(page)).to_have_count(9)
-    expect(marked(page, "More like these")).to_have_accessible_name("Take back the mark of drawing-08.png")
-    expect(marked(page, "Less like these")).to_have_accessible_name("Take back the mark of drawing-02.png")
+    expect(marked(page, "More like these")).to_have_accessible_name("Remove mark from drawing-08.png")
+    expect(marked(page, "Less like these")).to_have_accessible_name("Remove mark from drawing-02.png")
     query = {"image_id": "drawing-04.png", "positive": ["drawing-08.png"], "negative": ["drawing-02.png"]}
     answer = server.http.post("/search", json={**query, "top_k": 9}).json()["results"]
     assert names(page) == [hit["image_id"] for hit in answer]
@@ -86,17 +86,17 @@ def test_marks_shape_the_ranking_as_one_chooses(server: RunningServer, page: Pag
     assert blend[0] != nearest[0]
     assert names(page) == blend
     choice.click()
-    expect(page.get_by_role("radio", name="Blend")).to_be_focused()
-    page.get_by_role("radio", name="Nearest").check()
+    expect(page.get_by_role("radio", name="Balanced")).to_be_focused()
+    page.get_by_role("radio", name="Closest example").check()
     # The API refuses this strategy with diversity, which the page then does without.
-    expect(page.get_by_label("Variety")).to_be_disabled()
+    expect(page.get_by_label("Diversity")).to_be_disabled()
     expect(page).to_have_url(re.compile("&marks=nearest"))
     expect(results(page).first).to_have_accessible_name(re.compile(re.escape(nearest[0])))
     assert names(page) == nearest
     page.keyboard.press("Escape")
     expect(choice).to_be_focused()
     page.reload()
-    expect(choice).to_have_text("Marks:Nearest")
+    expect(choice).to_have_text("Marks:Closest example")
     expect(results(page)).to_have_count(9)
     assert names(page) == nearest
     # The same marks where one looks closer: by key and by button, and they stay when the viewer closes, by "back" too.
@@ -176,8 +176,8 @@ def test_menu_offers_nothing_that_cannot_be_searched_for(server: RunningServer, 
     page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
     page.goto(f"{server.url}/?text=coast")
     first_result(page).hover()
-    page.get_by_role("button", name="What to do with drawing-02.png").click()
-    expect(page.get_by_role("menuitem")).to_have_text(["Search with this only", "Add to the search"])
+    page.get_by_role("button", name="Actions for drawing-02.png").click()
+    expect(page.get_by_role("menuitem")).to_have_text(["Search with this", "Add to search"])
 
 
 def test_menu_of_a_result_adds_it_to_the_query_or_sets_it_against(server: RunningServer, page: Page) -> None:
@@ -185,15 +185,15 @@ def test_menu_of_a_result_adds_it_to_the_query_or_sets_it_against(server: Runnin
     drop(page, "mine.png", drawing(4))
     expect(results(page)).to_have_count(12)
     first_result(page).hover()
-    page.get_by_role("button", name="What to do with drawing-08.png").click()
+    page.get_by_role("button", name="Actions for drawing-08.png").click()
     item = page.get_by_role("menuitem")
-    expect(item).to_have_text(["Search with this only", "Add to the search", "Not like this"])
+    expect(item).to_have_text(["Search with this", "Add to search", "Less like this"])
     expect(item.first).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(item.last).to_be_focused()
     page.keyboard.press("Escape")
     expect(item.first).not_to_be_visible()
-    expect(page.get_by_role("button", name="What to do with drawing-08.png")).to_be_focused()
+    expect(page.get_by_role("button", name="Actions for drawing-08.png")).to_be_focused()
     page.keyboard.press("Enter")
     expect(item.first).to_be_focused()
     page.keyboard.press("End")
@@ -201,9 +201,9 @@ def test_menu_of_a_result_adds_it_to_the_query_or_sets_it_against(server: Runnin
     expect(chips(page)).to_have_count(2)
     expect(chip(page, "drawing-08.png").get_by_role("combobox")).to_have_value("-0.5")
     expect(results(page)).to_have_count(11)
-    page.get_by_role("button", name="What to do with drawing-04.png").click()
-    item.filter(has_text="Add to the search").click()
+    page.get_by_role("button", name="Actions for drawing-04.png").click()
+    item.filter(has_text="Add to search").click()
     expect(chips(page)).to_have_count(3)
-    page.get_by_role("button", name="What to do with drawing-01.png").click()
-    item.filter(has_text="Search with this only").click()
+    page.get_by_role("button", name="Actions for drawing-01.png").click()
+    item.filter(has_text="Search with this").click()
     expect(page).to_have_url(re.compile(r"/\?like=drawing-01\.png$"))

@@ -25,7 +25,7 @@ def described(server: RunningServer) -> RunningServer:
 
 
 def mode(page: Page, name: str) -> Locator:
-    return page.get_by_role("group", name="What the words are looked for in").get_by_label(name)
+    return page.get_by_role("group", name="Match words against").get_by_label(name)
 
 
 def test_words_find_descriptions_and_tags(described: RunningServer, page: Page) -> None:
@@ -33,11 +33,11 @@ def test_words_find_descriptions_and_tags(described: RunningServer, page: Page) 
     expect(results(page)).to_have_count(1)
     answer = described.http.post("/search/keywords", json={"text": "dog"}).json()["results"]
     expect(first_result(page)).to_have_accessible_name(
-        re.compile(rf"Rank 1 drawing-07\.png , BM25 {answer[0]['score']:.2f} Two dogs on the coast")
+        re.compile(rf"Rank 1 drawing-07\.png , text match {answer[0]['score']:.2f} Two dogs on the coast")
     )
-    expect(page.get_by_test_id("timing")).to_contain_text("BM25")
+    expect(page.get_by_test_id("timing")).to_contain_text("Text match")
     # Such scores have no bound, so there is nothing to slide.
-    expect(page.get_by_role("slider", name="Least score")).to_have_count(0)
+    expect(page.get_by_role("slider", name="Minimum similarity")).to_have_count(0)
     box(page).fill("coast")
     box(page).press("Enter")
     expect(results(page)).to_have_count(3)
@@ -46,7 +46,7 @@ def test_words_find_descriptions_and_tags(described: RunningServer, page: Page) 
 
 def test_words_beside_a_picture_are_looked_for_in_descriptions(described: RunningServer, page: Page) -> None:
     page.goto(f"{described.url}/?like=drawing-04.png&text=lighthouse&mode=both")
-    expect(page.get_by_test_id("timing")).to_contain_text("Rank fusion")
+    expect(page.get_by_test_id("timing")).to_contain_text("Combined")
     expect(results(page)).to_have_count(11)
     query = {"image_id": "drawing-04.png", "keywords": "lighthouse", "mode": "hybrid", "top_k": 11}
     answer = described.http.post("/search", json=query).json()["results"]
@@ -66,21 +66,21 @@ def test_switch_says_what_the_words_are_looked_for_in(reading: RunningServer, pa
     page.goto(f"{reading.url}/")
     box(page).fill("coast")
     box(page).press("Enter")
-    expect(mode(page, "Look")).to_be_checked()
-    expect(page.get_by_test_id("timing")).to_contain_text("Cosine")
+    expect(mode(page, "Appearance")).to_be_checked()
+    expect(page.get_by_test_id("timing")).to_contain_text("Similarity")
     answer = reading.http.post("/search/text", json={"text": "coast", "top_k": 12}).json()["results"]
     page.get_by_role("button", name="Probably not what you mean").click()
     expect(results(page)).to_have_count(12)
     assert names(page) == [hit["image_id"] for hit in answer]
 
-    mode(page, "Words").check()
+    mode(page, "Text").check()
     expect(page).to_have_url(re.compile(r"\?text=coast&mode=words$"))
     expect(results(page)).to_have_count(3)
 
     # By the keyboard, as radio buttons are.
     page.keyboard.press("ArrowRight")
     expect(mode(page, "Both")).to_be_checked()
-    expect(page.get_by_test_id("timing")).to_contain_text("Rank fusion")
+    expect(page.get_by_test_id("timing")).to_contain_text("Combined")
     answer = reading.http.post("/search", json={"text": "coast", "mode": "hybrid", "top_k": 12}).json()["results"]
     expect(results(page)).to_have_count(12)
     assert names(page) == [hit["image_id"] for hit in answer]
@@ -91,11 +91,11 @@ def test_switch_says_what_the_words_are_looked_for_in(reading: RunningServer, pa
 def test_picture_with_words_is_one_query_of_looks(reading: RunningServer, page: Page) -> None:
     page.goto(f"{reading.url}/?like=drawing-04.png")
     expect(results(page)).to_have_count(11)
-    expect(page.get_by_role("group", name="What the words are looked for in")).to_have_count(0)
+    expect(page.get_by_role("group", name="Match words against")).to_have_count(0)
     box(page).fill("at night")
     box(page).press("Enter")
-    expect(mode(page, "Look")).to_be_checked()
-    expect(mode(page, "Words")).to_be_disabled()
+    expect(mode(page, "Appearance")).to_be_checked()
+    expect(mode(page, "Text")).to_be_disabled()
     page.get_by_label("How much “at night” counts").select_option("a lot")
     expect(page).to_have_url(re.compile(r"\?like=drawing-04\.png&text=at\+night&weight=2$"))
     query = [{"image_id": "drawing-04.png"}, {"text": "at night", "weight": 2}]
@@ -108,7 +108,7 @@ def test_picture_with_words_is_one_query_of_looks(reading: RunningServer, page: 
 def test_words_that_nothing_has_can_be_looked_for_in_the_pictures(reading: RunningServer, page: Page) -> None:
     page.goto(f"{reading.url}/?text=zebra&mode=words")
     expect(page.get_by_role("heading", name="No description or tag has these words")).to_be_visible()
-    page.get_by_role("button", name="Look at the pictures instead").click()
+    page.get_by_role("button", name="Search by appearance instead").click()
     page.get_by_role("button", name="Probably not what you mean").click()
     expect(results(page)).to_have_count(12)
 
@@ -118,5 +118,5 @@ def test_marks_bring_looks_into_a_search_for_words(described: RunningServer, pag
     expect(results(page)).to_have_count(3)
     first_result(page).focus()
     page.keyboard.press("+")
-    expect(page.get_by_test_id("timing")).to_contain_text("Rank fusion")
+    expect(page.get_by_test_id("timing")).to_contain_text("Combined")
     expect(results(page)).not_to_have_count(3)

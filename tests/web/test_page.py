@@ -121,7 +121,7 @@ def test_link_to_a_search_says_so_where_it_cannot_work(server: RunningServer, pa
     other.goto(page.url)
     expect(other.get_by_text("only the browser that searched with it has it")).to_be_visible()
     # Once the image is in the collection, links to the search work everywhere.
-    page.get_by_role("button", name="Add to the collection").click()
+    page.get_by_role("button", name="Add to library").click()
     expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 mine\.png , score 1\.00"))
     other.goto(page.url)
     expect(first_result(other)).to_have_accessible_name(re.compile(r"Rank 1 mine\.png , score 1\.00"))
@@ -137,7 +137,7 @@ def test_sliders_act_on_what_is_there_without_another_request(server: RunningSer
     page.get_by_role("slider", name="Results").fill("3")
     expect(results(page)).to_have_count(3)
     page.get_by_role("slider", name="Results").fill("24")
-    page.get_by_role("slider", name="Least score").fill("1")
+    page.get_by_role("slider", name="Minimum similarity").fill("1")
     expect(results(page)).to_have_count(1)
     expect(page).to_have_url(re.compile("least=1"))
     assert not any("/api/" in url for url in requests)
@@ -155,7 +155,7 @@ def test_filter_offers_the_fields_and_values_that_there_are(server: RunningServe
     # Whichever box the earlier year is in.
     page.get_by_label("year from").fill("2025")
     page.get_by_label("year to").fill("2015")
-    expect(page.get_by_text("Searched from 2015 to 2025.")).to_be_visible()
+    expect(page.get_by_text("Searching from 2015 to 2025.")).to_be_visible()
     expect(results(page)).to_have_count(2)
     # Every image has another year: grouping by each would make groups of one.
     page.get_by_label("Group by").select_option("year")
@@ -229,7 +229,7 @@ def test_deleted_image_comes_back_by_undo(server: RunningServer, page: Page) -> 
     expect(page.get_by_text("Deleted drawing-06.png")).to_be_visible()
     assert server.http.get("/images/drawing-06.png").status_code == 404
     page.get_by_text("Undo", exact=True).click()
-    expect(page.get_by_text("drawing-06.png is back")).to_be_visible()
+    expect(page.get_by_text("Restored drawing-06.png")).to_be_visible()
     expect(beside).to_be_visible()
     # Two fingers enlarge the picture, and nothing around it; then one finger moves it and leafs no more.
     frame = beside.get_by_test_id("zoomable")
@@ -287,7 +287,7 @@ def test_upload_names_the_damaged_file_and_indexes_the_others(
     # It came in two batches and is one job, with a page of its own.
     page.get_by_role("banner").get_by_role("link", name="Status").click()
     page.get_by_role("link", name="34 images, complete, with failures · 1 failed").click()
-    expect(page.get_by_role("heading", name="Bulk job of 34 images")).to_be_visible()
+    expect(page.get_by_role("heading", name="Import of 34 images")).to_be_visible()
     failure = page.get_by_role("region", name="What could not be added").get_by_role("listitem")
     expect(failure).to_contain_text(re.compile(r"holiday-17\.png.*cut short"))
     page.reload()
@@ -352,13 +352,13 @@ def test_stopped_server_is_reported_and_the_page_recovers(page: Page, tmp_path: 
         page.goto(url)
         expect(page.get_by_role("link", name="More like three.png")).to_be_visible()
     # It says so by itself, and a search says the same.
-    expect(page.get_by_text("The server does not answer. Trying again")).to_be_visible()
+    expect(page.get_by_text("Can't reach the server. Reconnecting")).to_be_visible()
     drop(page, "mine.png", drawing(3))
-    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("Can't reach the server")
     with server_process(port, env, log):
         # Nobody touches the page.
         expect(first_result(page)).to_have_accessible_name(re.compile(r"Rank 1 three\.png , score 1\.00"))
-        expect(page.get_by_text("The server does not answer. Trying again")).not_to_be_visible()
+        expect(page.get_by_text("Can't reach the server. Reconnecting")).not_to_be_visible()
 
 
 def test_key_is_asked_for_and_pictures_come_with_it(page: Page, tmp_path: Path) -> None:

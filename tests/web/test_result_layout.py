@@ -1,4 +1,4 @@
-"""Where results end, copies folded into one, groups, variety, and how sure the model is."""
+"""How results are laid out: where they end, stacked copies, groups, diversity, and how likely each match is."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def groups(page: Page) -> Locator:
 def test_copies_are_folded_into_one_that_opens(copied: RunningServer, page: Page) -> None:
     page.goto(f"{copied.url}/?like=drawing-04.png")
     expect(results(page)).to_have_count(13)
-    page.get_by_role("switch", name="Fold near-duplicates").check()
+    page.get_by_role("switch", name="Stack near-duplicates").check()
     expect(results(page)).to_have_count(11)
     expect(page).to_have_url(re.compile("fold=1"))
-    badge = page.get_by_role("button", name=re.compile("2 images nearly the same as "))
-    expect(badge).to_have_text(re.compile(r"^\+2 alike"))
+    badge = page.get_by_role("button", name=re.compile("copies of drawing-07.png$|copies of copy-[ab].png$"))
+    expect(badge).to_have_text(re.compile("^2 similar copies"))
     expect(badge).to_have_attribute("aria-expanded", "false")
     badge.click()
     expect(badge).to_have_attribute("aria-expanded", "true")
@@ -86,22 +86,22 @@ def test_results_stand_in_groups(copied: RunningServer, page: Page) -> None:
 def test_results_end_where_the_scores_drop(copied: RunningServer, page: Page) -> None:
     page.goto(f"{copied.url}/?like=copy-a.png")
     expect(results(page)).to_have_count(13)
-    page.get_by_role("switch", name="Stop where scores drop").check()
+    page.get_by_role("switch", name="Hide weak matches").check()
     answer = copied.http.post("/search", json={"image_id": "copy-a.png", "threshold": "auto", "top_k": 200}).json()
     assert 0 < len(answer["results"]) < 13
     expect(results(page)).to_have_count(len(answer["results"]))
     expect(page).to_have_url(re.compile("least=auto"))
-    slider = page.get_by_role("slider", name="Least score")
+    slider = page.get_by_role("slider", name="Minimum similarity")
     expect(slider).to_be_disabled()
     expect(slider).to_have_attribute("aria-valuetext", f"{answer['threshold']:.2f}")
-    page.get_by_role("switch", name="Stop where scores drop").uncheck()
+    page.get_by_role("switch", name="Hide weak matches").uncheck()
     expect(results(page)).to_have_count(13)
 
 
 def test_variety_asks_for_results_that_are_unlike_each_other(copied: RunningServer, page: Page) -> None:
     page.goto(f"{copied.url}/?like=drawing-04.png")
     expect(results(page)).to_have_count(13)
-    page.get_by_role("slider", name="Variety").fill("0.5")
+    page.get_by_role("slider", name="Diversity").fill("0.5")
     expect(page).to_have_url(re.compile("variety=0.5"))
     query = {"image_id": "drawing-04.png", "diversity": 0.5, "top_k": 200}
     answer = copied.http.post("/search", json=query).json()["results"]
@@ -130,9 +130,9 @@ def test_results_that_are_probably_not_meant_are_folded(copied: RunningServer, p
 def test_confidence_stands_beside_the_score_where_there_is_one(copied: RunningServer, page: Page) -> None:
     page.goto(f"{copied.url}/?like=copy-a.png")
     best = copied.http.post("/search", json={"image_id": "copy-a.png", "top_k": 1}).json()["results"][0]
-    sure = f"{round(best['confidence'] * 100)} % sure"
+    sure = f"{round(best['confidence'] * 100)}% match"
     expect(first_result(page)).to_have_accessible_name(re.compile(rf"score {best['score']:.2f} , {sure}"))
     # Where examples shape the query nobody has measured what a score is worth.
     page.goto(f"{copied.url}/?like=copy-a.png&more=drawing-01.png")
     expect(first_result(page)).to_have_accessible_name(re.compile(r"score \d\.\d\d"))
-    expect(page.get_by_text("% sure")).to_have_count(0)
+    expect(page.get_by_text("% match")).to_have_count(0)

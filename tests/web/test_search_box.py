@@ -52,7 +52,7 @@ def test_weights_and_removals_change_the_query_and_back_undoes_them(server: Runn
     page.go_back()
     expect(chips(page)).to_have_count(2)
     page.get_by_role("button", name="Remove mine.png").click()
-    expect(page.get_by_role("heading", name="What is to be found?")).to_be_visible()
+    expect(page.get_by_role("heading", name="What are you looking for?")).to_be_visible()
     page.get_by_role("button", name="New search").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("looks like")
 
@@ -98,17 +98,17 @@ def test_box_says_that_the_model_reads_no_words_but_descriptions_do(server: Runn
     page.route("**/api/v1/stats", lambda route: route.fulfill(json=stats))
     page.goto(server.url)
     box(page).fill("two dogs")
-    expect(page.get_by_text("The running model (mini) reads no words")).to_be_visible()
+    expect(page.get_by_text("The current model (mini) can't read text")).to_be_visible()
     box(page).press("Enter")
     expect(results(page)).to_have_count(1)
-    expect(page.get_by_text("The running model (mini) reads no words")).to_be_visible()
-    expect(page.get_by_test_id("timing")).to_contain_text("BM25")
+    expect(page.get_by_text("The current model (mini) can't read text")).to_be_visible()
+    expect(page.get_by_test_id("timing")).to_contain_text("Text match")
 
 
 REFUSALS = {
-    "text_search_unavailable": "The running model reads no words",
-    "url_fetch_disabled": "This server fetches no pictures",
-    "url_unreachable": "No picture comes from this address",
+    "text_search_unavailable": "The current model can't read text",
+    "url_fetch_disabled": "This server doesn't load images from URLs",
+    "url_unreachable": "No image found at this address",
 }
 
 
@@ -128,7 +128,7 @@ def test_address_within_the_servers_own_network_is_refused_in_plain_words(server
     page.goto(server.url)
     box(page).fill("http://127.0.0.1/picture.jpg")
     box(page).press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("No picture is fetched from this address")
+    expect(page.get_by_role("alert")).to_contain_text("Can't load this address")
 
 
 def test_picture_at_an_address_is_searched_with(tmp_path: Path, page: Page) -> None:
@@ -159,7 +159,7 @@ def test_text_that_is_too_long_for_the_model_is_told(server: RunningServer, page
     answer = server.http.post("/search", json={"image_id": "drawing-01.png"}).json()
     page.route("**/api/v1/search", lambda route: route.fulfill(json={**answer, "truncated": True}))
     page.goto(f"{server.url}/?text={'dogs+' * 200}")
-    expect(page.get_by_text("The text is longer than the model reads; its end was left out.")).to_be_visible()
+    expect(page.get_by_text("The text is too long for the model, which ignored the end.")).to_be_visible()
 
 
 def test_address_of_a_picture_is_recognised(server: RunningServer, page: Page) -> None:

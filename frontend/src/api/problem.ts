@@ -17,9 +17,7 @@ export class Unreachable extends Error {
   override name = "Unreachable";
 
   constructor() {
-    super(
-      "The server does not answer. Your page is fine: it goes on by itself as soon as the server is back.",
-    );
+    super("The server isn't responding. This page continues by itself when the server is back.");
   }
 }
 

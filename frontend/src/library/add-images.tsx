@@ -14,7 +14,7 @@ export function AddImages() {
   const take = (chosen: File[]) => {
     const images = chosen.filter(isImage);
     if (images.length > 0) uploads.add(images);
-    else if (chosen.length > 0) toast({ text: "There is no image among these.", icon: "warning" });
+    else if (chosen.length > 0) toast({ text: "None of these files is an image", icon: "warning" });
   };
   return (
     <div className="flex flex-wrap gap-2">

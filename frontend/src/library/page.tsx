@@ -35,8 +35,7 @@ export default function LibraryPage() {
       ) : library.isSuccess && images.length === 0 ? (
         <Note icon="library" title="No images yet">
           <p>
-            Drop images or whole folders here, or choose them above. They can be searched as soon as they are
-            in.
+            Drop images or folders here, or choose them above. You can search them as soon as they are added.
           </p>
         </Note>
       ) : (
@@ -53,7 +52,7 @@ export default function LibraryPage() {
       <p role="status" className="mt-6 flex h-6 items-center justify-center gap-2 text-sm text-muted">
         {library.isFetchingNextPage && (
           <>
-            <Icon name="retry" className="size-4 motion-safe:animate-spin" /> More images are coming
+            <Icon name="retry" className="size-4 motion-safe:animate-spin" /> Loading more images
           </>
         )}
       </p>

@@ -46,12 +46,12 @@ export function UploadPanel() {
             </h2>
             <p className="text-sm text-muted tabular-nums" data-testid="upload-figures">
               {stalled
-                ? "Waiting for the server to answer…"
+                ? "Waiting for the server…"
                 : [
                     `${count(done)} added`,
                     failed > 0 && `${count(failed)} failed`,
                     replaced > 0 && `${count(replaced)} replaced an existing image`,
-                    unchanged > 0 && `${count(unchanged)} were there already`,
+                    unchanged > 0 && `${count(unchanged)} already there`,
                     `${bytes(progress.sentBytes)} of ${bytes(progress.bytes)}`,
                     progress.rate !== null && `${progress.rate.toFixed(1)} images/s`,
                     progress.secondsLeft !== null && `${duration(progress.secondsLeft)} left`,

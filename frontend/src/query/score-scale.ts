@@ -11,23 +11,28 @@ export interface ScoreScale {
 
 const MODES: Record<Mode, ScoreScale> = {
   vector: {
-    name: "Cosine",
+    name: "Similarity",
     title: "Cosine similarity: 1 is the same image",
     spoken: "score",
     write: score,
   },
-  keywords: { name: "BM25", title: "BM25: how well the words match", spoken: "BM25", write: score },
+  keywords: {
+    name: "Text match",
+    title: "BM25: how well the words match",
+    spoken: "text match",
+    write: score,
+  },
   hybrid: {
-    name: "Rank fusion",
-    title: "Reciprocal rank fusion of looks and words",
-    spoken: "Rank fusion",
+    name: "Combined",
+    title: "Reciprocal rank fusion of appearance and text",
+    spoken: "combined score",
     write: (value) => value.toFixed(3),
   },
 };
 
 const NEAREST: ScoreScale = {
-  name: "Nearest",
-  title: "Only an order: above 0 nearest to what is searched for or liked, below 0 to what is not liked",
+  name: "Closest example",
+  title: "Only an order: above 0 closest to the query or an image you like, below 0 to one you don't",
   spoken: "score",
   write: score,
 };

@@ -41,9 +41,9 @@ describe("how marks shape a ranking", () => {
   });
 
   it("has scores that are no cosines where the nearest decides, unless ranks are fused", () => {
-    expect(scoreScale("vector", "best_score").name).toBe("Nearest");
-    expect(scoreScale("vector", "relevance_feedback").name).toBe("Cosine");
-    expect(scoreScale("vector", null).name).toBe("Cosine");
-    expect(scoreScale("hybrid", "best_score").name).toBe("Rank fusion");
+    expect(scoreScale("vector", "best_score").name).toBe("Closest example");
+    expect(scoreScale("vector", "relevance_feedback").name).toBe("Similarity");
+    expect(scoreScale("vector", null).name).toBe("Similarity");
+    expect(scoreScale("hybrid", "best_score").name).toBe("Combined");
   });
 });

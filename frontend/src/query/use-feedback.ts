@@ -31,7 +31,7 @@ export function useFeedback(parts: Part[], queryId: string | undefined) {
           },
         }),
       ),
-    onError: (error) => toast({ text: `Your mark was not kept: ${errorText(error)}`, icon: "warning" }),
+    onError: (error) => toast({ text: `Your mark was not saved: ${errorText(error)}`, icon: "warning" }),
   });
 
   const first = useRef({ what: "", queryId: "" });

@@ -18,8 +18,8 @@ export class MissingQueryImage extends Error {
 
   constructor() {
     super(
-      "This link was made with an image that is not in the collection, so only the browser that searched with it " +
-        "has it. Drop that image here to search with it again.",
+      "The picture is not in the library, so only the browser that searched with it has it. " +
+        "Drop the picture here to search with it again.",
     );
   }
 }

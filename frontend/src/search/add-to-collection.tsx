@@ -57,7 +57,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
   };
   return (
     <Button variant="quiet" icon="plus" disabled={busy} onClick={() => void add()}>
-      Add to the collection
+      Add to library
     </Button>
   );
 }

@@ -73,7 +73,7 @@ function RuleLine({ rule, facet, onChange, onRemove }: RuleLineProps) {
           {field}
         </span>
         <select
-          aria-label={`How ${field} is tested`}
+          aria-label={`Condition on ${field}`}
           value={rule.test}
           className="min-h-8 rounded-lg bg-transparent text-sm text-muted"
           onChange={({ target }) => {
@@ -200,7 +200,7 @@ function Range({ rule, facet, onChange }: RangeProps) {
         ))}
       </div>
       <p role="status" className="mt-1 text-xs text-muted empty:hidden">
-        {turned && `Searched from ${settledTo} to ${settledFrom}.`}
+        {turned && `Searching from ${settledTo} to ${settledFrom}.`}
       </p>
     </>
   );

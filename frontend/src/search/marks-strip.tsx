@@ -60,8 +60,8 @@ function Marked({ mark, ids, onUndo }: MarkedProps) {
         <li key={id}>
           <button
             type="button"
-            aria-label={`Take back the mark of ${shortName(id)}`}
-            title={`Take back the mark of ${shortName(id)}`}
+            aria-label={`Remove mark from ${shortName(id)}`}
+            title={`Remove mark from ${shortName(id)}`}
             onClick={() => onUndo(id)}
             className="group relative flex size-8 items-center justify-center overflow-hidden rounded-full bg-surface"
           >

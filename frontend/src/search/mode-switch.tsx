@@ -5,9 +5,9 @@ import type { SearchState } from "@/query/search-state";
 import { Segments } from "@/ui/segments";
 
 const LABELS: Record<Mode, { label: string; hint: string }> = {
-  vector: { label: "Look", hint: "What the pictures show" },
-  keywords: { label: "Words", hint: "Descriptions and tags" },
-  hybrid: { label: "Both", hint: "What the pictures show, and their descriptions and tags" },
+  vector: { label: "Appearance", hint: "Match what's in the picture" },
+  keywords: { label: "Text", hint: "Match descriptions and tags" },
+  hybrid: { label: "Both", hint: "Match the picture, its description and its tags" },
 };
 
 interface Props {
@@ -26,7 +26,7 @@ export function ModeSwitch({ state, update }: Props) {
     <div className="mt-3 flex flex-wrap items-center gap-x-4 gap-y-1.5">
       {possible.length > 1 && (
         <Segments
-          label="What the words are looked for in"
+          label="Match words against"
           value={mode}
           options={MODES.map((value) => ({
             value,
@@ -39,7 +39,7 @@ export function ModeSwitch({ state, update }: Props) {
       <p className={`text-sm text-pretty text-muted ${readsText ? "max-sm:hidden" : ""}`}>
         {readsText
           ? LABELS[mode].hint
-          : `The running model (${model?.name ?? "?"}) reads no words: they are looked for in descriptions and tags.`}
+          : `The current model (${model?.name ?? "?"}) can't read text, so the search looks in descriptions and tags.`}
       </p>
     </div>
   );

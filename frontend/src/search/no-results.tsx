@@ -1,4 +1,6 @@
+import { Link } from "wouter";
 import { Problem } from "@/api/problem";
+import { PATHS } from "@/paths";
 import { ResultPlaceholders } from "@/search/results";
 import type { useSearch } from "@/query/use-search";
 import { MissingQueryImage } from "@/query/use-search";
@@ -10,7 +12,7 @@ import { ImagePickerButtons } from "@/search/image-picker";
 import { isOfTheQuery } from "@/search/query-notes";
 import type { SearchState } from "@/query/search-state";
 import { useReadsText } from "@/query/use-text-model";
-import { Button } from "@/ui/button";
+import { Button, buttonClass } from "@/ui/button";
 import { Failure, Note } from "@/ui/notes";
 
 interface Props {
@@ -29,14 +31,14 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
   const best = search.data?.results[0];
   if (!isSearchable(state.parts)) {
     return (
-      <Note icon="search" title="What is to be found?">
-        So far the query only says what the images should not be like. Add words or a picture.
+      <Note icon="search" title="What are you looking for?">
+        You've only said what to exclude. Add words or a picture.
       </Note>
     );
   }
   if (error instanceof MissingQueryImage) {
     return (
-      <Note icon="link" title="The image of this link is elsewhere" actions={<ImagePickerButtons />}>
+      <Note icon="link" title="This link needs a picture we don't have" actions={<ImagePickerButtons />}>
         {error.message}
       </Note>
     );
@@ -67,10 +69,10 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
     return (
       <Note
         icon="filter"
-        title={`Nothing scores ${threshold.toFixed(2)} or more`}
+        title={`No match of ${threshold.toFixed(2)} or more`}
         actions={<Button onClick={() => onThreshold(0)}>Show all</Button>}
       >
-        The best has {best.score.toFixed(2)}. Lower the least score to see it.
+        The best match has {best.score.toFixed(2)}. Lower the minimum similarity to see it.
       </Note>
     );
   }
@@ -78,10 +80,10 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
     return (
       <Note
         icon="search"
-        title="Nothing stands out"
+        title="No strong matches"
         actions={<Button onClick={() => update({ autoThreshold: false })}>Show all</Button>}
       >
-        No image is more like this than any other images are by chance.
+        The closest images are no better than chance.
       </Note>
     );
   }
@@ -93,14 +95,14 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
         actions={
           availableModes(state, readsText).includes("vector") && (
             <Button icon="image" onClick={() => update({ mode: "vector" })}>
-              Look at the pictures instead
+              Search by appearance instead
             </Button>
           )
         }
       >
         {state.rules.length > 0
-          ? "None that passes the filter, at least."
-          : "Descriptions and tags are part of an image’s metadata; they can be added in the library."}
+          ? "At least none that matches the filter."
+          : "Descriptions and tags are part of an image's metadata; you can add them in the library."}
       </Note>
     );
   }
@@ -109,26 +111,32 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
       <Note
         icon="filter"
         title={`No image has “${state.groupBy}”`}
-        actions={<Button onClick={() => update({ groupBy: null, groupStep: null })}>Do not group</Button>}
-      >
-        Grouping leaves out images without the field.
-      </Note>
+        actions={<Button onClick={() => update({ groupBy: null, groupStep: null })}>Ungroup</Button>}
+      />
     );
   }
   if (state.rules.length > 0) {
     return (
       <Note
         icon="filter"
-        title="No image passes the filter"
-        actions={<Button onClick={() => update({ rules: [] })}>Remove the filter</Button>}
+        title="No matches"
+        actions={<Button onClick={() => update({ rules: [] })}>Remove filter</Button>}
       >
-        Every condition must hold. Take one away to see more.
+        All conditions must be true; remove one to see more.
       </Note>
     );
   }
   return (
-    <Note icon="library" title="There is nothing to compare with">
-      The collection has no other image. Add some in the library, then search again.
+    <Note
+      icon="library"
+      title="Nothing to compare with"
+      actions={
+        <Link href={PATHS.library} className={buttonClass("primary")}>
+          Add images
+        </Link>
+      }
+    >
+      The library has no other image. Add some, then search again.
     </Note>
   );
 }

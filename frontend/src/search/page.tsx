@@ -203,9 +203,9 @@ function useMenu(state: SearchState, update: Update): (id: string) => MenuItem[]
       return possible ? [{ label, icon, run: () => update({ parts }) }] : [];
     };
     return [
-      { label: "Search with this only", icon: "search", run: () => navigate(similarUrl(id)) },
-      ...weigh("Add to the search", "plus", 1),
-      ...weigh("Not like this", "ban", -0.5),
+      { label: "Search with this", icon: "search", run: () => navigate(similarUrl(id)) },
+      ...weigh("Add to search", "plus", 1),
+      ...weigh("Less like this", "ban", -0.5),
     ];
   };
 }

@@ -24,7 +24,7 @@ export function QueryChips({ parts, answer, filtered, onChange }: Props) {
   return (
     <ul
       role="list"
-      aria-label="What is searched with"
+      aria-label="Query parts"
       className="flex flex-wrap items-center gap-2 border-t border-line px-3 py-2.5"
     >
       {parts.map((part, index) => {

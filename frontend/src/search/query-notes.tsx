@@ -5,10 +5,10 @@ import { Icon } from "@/ui/icons";
 
 /** What is wrong with the query itself, and is best said where it was entered. */
 const TITLES: Record<string, string> = {
-  text_search_unavailable: "The running model reads no words",
-  url_refused: "No picture is fetched from this address",
-  url_fetch_disabled: "This server fetches no pictures",
-  url_unreachable: "No picture comes from this address",
+  text_search_unavailable: "The current model can't read text",
+  url_refused: "Can't load this address",
+  url_fetch_disabled: "This server doesn't load images from URLs",
+  url_unreachable: "No image found at this address",
   url_fetch_timeout: "This address takes too long to answer",
 };
 
@@ -35,7 +35,7 @@ export function QueryNotes({ error, truncated }: { error: unknown; truncated: bo
   return (
     <p role="status" className="mt-3 flex gap-2 rounded-2xl bg-warn-soft px-4 py-2.5 text-sm text-warn">
       <Icon name="warning" className="size-5" />
-      The text is longer than the model reads; its end was left out.
+      The text is too long for the model, which ignored the end.
     </p>
   );
 }
@@ -50,7 +50,7 @@ export function TypedHint({ typed }: { typed: string }) {
     first !== undefined
       ? `Searches with the picture at ${hostOf(first)}${more}${words && `, and with “${words}”`}`
       : words !== "" && model?.towers.includes("text") === false
-        ? `The running model (${model.name}) reads no words: they are looked for in descriptions and tags.`
+        ? `The current model (${model.name}) can't read text, so the search looks in descriptions and tags.`
         : null;
   return (
     <div role="status" className="absolute inset-x-3 top-full z-20">

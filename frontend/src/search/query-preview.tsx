@@ -38,7 +38,7 @@ function Fetched({ url, picture }: { url: string; picture: string | undefined })
       {picture === undefined ? (
         <Icon name="link" className="size-8 text-muted" />
       ) : (
-        <img src={picture} alt="What is searched with" className="size-full object-contain" />
+        <img src={picture} alt="Query image" className="size-full object-contain" />
       )}
     </Preview>
   );
@@ -56,7 +56,7 @@ function Own({ part }: { part: Part }) {
       {url !== undefined && failed !== url ? (
         <img
           src={url}
-          alt="What is searched with"
+          alt="Query image"
           className="size-full object-contain"
           onError={() => setFailed(url)}
         />

@@ -66,7 +66,7 @@ export function RankingControls(props: Props) {
 }
 
 function CountControls({ state, update, mode, count, onCount, threshold, onThreshold, cut }: Props) {
-  const found = cut === undefined ? "" : cut === null ? "nothing to cut by" : cut.toFixed(2);
+  const found = cut === undefined ? "" : cut === null ? "none hidden" : cut.toFixed(2);
   return (
     <div className="card space-y-4 p-4">
       <Slider
@@ -82,7 +82,7 @@ function CountControls({ state, update, mode, count, onCount, threshold, onThres
       {mode === "vector" && (
         <>
           <Slider
-            label="Least score"
+            label="Minimum similarity"
             min={0}
             max={1}
             step={0.01}
@@ -92,7 +92,7 @@ function CountControls({ state, update, mode, count, onCount, threshold, onThres
             onChange={onThreshold}
           />
           <Toggle
-            label="Stop where scores drop"
+            label="Hide weak matches"
             checked={state.autoThreshold}
             onChange={(autoThreshold) => update({ autoThreshold })}
           />
@@ -113,18 +113,20 @@ function ArrangeControls({ state, update, mode, strategy, fields }: Props & { fi
     <div className="card space-y-4 p-4">
       {mode === "vector" && (
         <Slider
-          label="Variety"
+          label="Diversity"
           min={0}
           max={1}
           step={0.05}
           value={canDiversify ? diversity : 0}
-          valueText={!canDiversify ? "not with “Nearest”" : diversity === 0 ? "none" : percent(diversity)}
+          valueText={
+            !canDiversify ? "not with “Closest example”" : diversity === 0 ? "off" : percent(diversity)
+          }
           disabled={!canDiversify}
           onChange={setDiversity}
         />
       )}
       <Toggle
-        label="Fold near-duplicates"
+        label="Stack near-duplicates"
         checked={state.collapseDuplicates}
         onChange={(collapseDuplicates) => update({ collapseDuplicates })}
       />

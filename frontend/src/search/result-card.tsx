@@ -85,14 +85,14 @@ export function ResultCard(props: CardProps) {
             )}
           </span>
           {rank === null ? (
-            <span className="text-muted">nearly the same</span>
+            <span className="text-muted">near-duplicate</span>
           ) : (
             <span className="flex items-center gap-2">
               <ScoreBar value={maxScore === 1 ? hit.score : (hit.confidence ?? hit.score / maxScore)} />
               {hit.confidence !== null && (
-                <span className="text-muted tabular-nums" title="How likely it shows what was searched for">
+                <span className="text-muted tabular-nums" title="How likely this is what you're looking for">
                   <span className="sr-only">, </span>
-                  {percent(hit.confidence)} sure
+                  {percent(hit.confidence)} match
                 </span>
               )}
             </span>
@@ -129,10 +129,8 @@ function DuplicatesBadge({ entry: { hit, rank }, tabIndex, onFocus, expanded, on
     >
       <span className="flex items-center gap-1.5 rounded-full bg-black/65 px-2 py-0.5 text-xs font-medium text-white tabular-nums transition-colors group-hover/alike:bg-black/85 group-focus-visible/alike:outline-2 group-focus-visible/alike:outline-white">
         <Icon name="copies" className="size-3.5" />
-        {expanded ? "fold" : `+${count} alike`}
-        <span className="sr-only">
-          : {plural(count, "image")} nearly the same as {shortName(hit.image_id)}
-        </span>
+        {expanded ? "hide copies" : plural(count, "similar copy", "similar copies")}
+        <span className="sr-only"> of {shortName(hit.image_id)}</span>
       </span>
     </button>
   );
@@ -163,12 +161,7 @@ function Actions({
         onFocus={onFocus}
         buttonClass={(pressed) => `${BUTTON} ${pressed ? "bg-accent text-on-accent" : PLAIN}`}
       />
-      <Menu
-        label={`What to do with ${name}`}
-        items={menu}
-        tabIndex={tabIndex}
-        className={`${BUTTON} ${PLAIN}`}
-      />
+      <Menu label={`Actions for ${name}`} items={menu} tabIndex={tabIndex} className={`${BUTTON} ${PLAIN}`} />
     </div>
   );
 }

@@ -51,7 +51,7 @@ export function SearchBox({ state, update, answer }: Props) {
         <div className="flex min-h-14 items-center gap-1 pr-2 pl-2 sm:pl-4">
           <Icon name={urls.length > 0 ? "link" : "search"} className="size-5 text-muted max-sm:hidden" />
           <input
-            aria-label="Words, or the address of a picture"
+            aria-label="Text or image URL"
             placeholder={placeholder(pictures, readsText ?? true)}
             enterKeyHint="search"
             autoComplete="off"
@@ -89,5 +89,7 @@ export function SearchBox({ state, update, answer }: Props) {
 
 function placeholder(pictures: number, readsText: boolean): string {
   if (pictures > 0) return "Add words…";
-  return readsText ? "Describe a picture, or paste its address" : "Words of a description, or an address";
+  return readsText
+    ? "Describe a picture, or paste an image URL"
+    : "Search descriptions and tags, or paste an image URL";
 }

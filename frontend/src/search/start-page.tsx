@@ -29,8 +29,7 @@ export function StartPage() {
           it
         </h1>
         <p className="mx-auto mt-4 max-w-xl text-pretty text-muted sm:text-lg">
-          Show a picture or say what is on it, and see the images that come closest
-          {images ? `, out of ${plural(images, "image")}` : ""}.
+          Search {images ? plural(images, "image") : "images"} with a picture or a few words.
         </p>
         <div className="mt-8 text-left sm:mt-10">
           <SearchBox state={state} update={update} />
@@ -49,10 +48,8 @@ export function StartPage() {
       {newest.isError && <Failure error={newest.error} onRetry={() => void newest.refetch()} />}
       {newest.data?.images.length === 0 && (
         <section className="mx-auto mt-12 flex max-w-3xl flex-col items-center gap-4 rounded-3xl bg-accent-soft px-6 py-8 text-center">
-          <h2 className="font-semibold">The collection is still empty</h2>
-          <p className="text-sm text-muted">
-            Add the images that searches are to look through; a whole folder at once if you like.
-          </p>
+          <h2 className="font-semibold">Nothing to search yet</h2>
+          <p className="text-sm text-muted">Add some images or a whole folder.</p>
           <Link href={PATHS.library} className={buttonClass("primary")}>
             <Icon name="upload" className="size-[1.125rem]" />
             Add images
@@ -62,7 +59,7 @@ export function StartPage() {
       {newest.data && newest.data.images.length > 0 && (
         <section className="mt-14 sm:mt-20" aria-labelledby="begin-with">
           <h2 id="begin-with" className="mb-4 text-sm font-medium text-muted">
-            Or begin with one of these
+            Or start from one of these
           </h2>
           <ul role="list" className="flex flex-wrap gap-2 sm:gap-3">
             {newest.data.images.map((image) => (

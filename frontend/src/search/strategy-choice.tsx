@@ -4,12 +4,15 @@ import { availableStrategies } from "@/query/strategy";
 import { Choice } from "@/ui/choice";
 
 const LABELS: Record<Strategy, { label: string; hint: string }> = {
-  average: { label: "Blend", hint: "Heads for the middle of all you like, away from what you do not" },
-  relevance_feedback: { label: "Nudge", hint: "Keeps to the search, and leans towards what you like" },
-  best_score: { label: "Nearest", hint: "Judges each image by the one picture that it is nearest to" },
+  average: { label: "Balanced", hint: "Averages everything you like and moves away from what you don't" },
+  relevance_feedback: { label: "Gentle", hint: "Stays close to the search and leans towards what you like" },
+  best_score: {
+    label: "Closest example",
+    hint: "Scores each image by the one example that it is closest to",
+  },
   sum_scores: {
-    label: "Tally",
-    hint: "Every mark counts as much as the search: likes add, dislikes take away",
+    label: "Add up",
+    hint: "Counts each mark as much as the search: likes add, dislikes subtract",
   },
 };
 
@@ -35,7 +38,7 @@ export function StrategyChoice({ state, strategy, readsText, update }: Props) {
         return {
           value,
           label,
-          hint: can ? hint : "Needs an image that you like to start from",
+          hint: can ? hint : "Mark an image you like first",
           disabled: !can,
         };
       })}

@@ -31,7 +31,7 @@ export function Summary({ answer, scale, shown, groups, fetching, stale, note, s
     <>
       <div className="relative mb-3 flex min-h-10 flex-wrap items-center justify-between gap-x-2 gap-y-1 sm:gap-x-4 xl:flex-nowrap">
         <h1 className="text-xl font-semibold tracking-tight whitespace-nowrap" aria-live="polite">
-          {stale ? "Updating…" : answer ? figure : fetching ? "Looking…" : "Results"}
+          {stale ? "Updating…" : answer ? figure : fetching ? "Searching…" : "Results"}
         </h1>
         {children}
         <div className="flex items-center gap-1">
@@ -73,11 +73,11 @@ function CopyLink({ shareable }: { shareable: boolean }) {
         toast({
           text: shareable
             ? "Link copied"
-            : "Copied. It works in this browser only, until the image is in the collection",
+            : "Copied. The link works only in this browser until you add the image to the library",
         }),
       () =>
         toast({
-          text: "The browser does not let us copy; the link is in the address bar",
+          text: "Your browser blocked copying; the link is in the address bar",
           icon: "warning",
         }),
     );

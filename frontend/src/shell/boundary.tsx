@@ -69,7 +69,7 @@ function NotLoaded() {
       <Note
         icon="retry"
         tone="bad"
-        title="This part of the page could not be loaded"
+        title="Couldn't load this part of the page"
         actions={
           gaveUp && (
             <Button icon="retry" onClick={reload}>
@@ -79,8 +79,8 @@ function NotLoaded() {
         }
       >
         {gaveUp
-          ? "The server answers, but does not send it. Reload the page to try again."
-          : "The page reloads as soon as the server answers."}
+          ? "The server did not send it. Reload the page to try again."
+          : "The page reloads when the server responds."}
       </Note>
     </div>
   );

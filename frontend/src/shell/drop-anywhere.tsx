@@ -23,7 +23,7 @@ export function DropAnywhere({ children }: { children: ReactNode }) {
     const images = files.filter(isImage);
     const [first] = images;
     if (!first) {
-      if (files.length > 0) toast({ text: "That is no image.", icon: "warning" });
+      if (files.length > 0) toast({ text: "That's not an image", icon: "warning" });
       return;
     }
     if (images.length === 1 && !inLibrary) {
@@ -65,7 +65,7 @@ export function DropAnywhere({ children }: { children: ReactNode }) {
               {inLibrary ? "Drop to add to the library" : "Drop to search"}
             </p>
             <p className="mt-1 text-muted">
-              {inLibrary ? "Images and whole folders" : "Several images are added to the library instead"}
+              {inLibrary ? "Images and whole folders" : "Drop several images to add them to the library"}
             </p>
           </div>
         </div>

@@ -18,7 +18,7 @@ export function Header({ activity }: { activity: string | null }) {
         href="#main"
         className="sr-only rounded-full bg-accent px-4 py-2 text-on-accent focus:not-sr-only focus:absolute focus:top-3 focus:left-4"
       >
-        Skip to the content
+        Skip to content
       </a>
       <div className="mx-auto flex h-16 max-w-[140rem] items-center justify-between gap-2 px-4 sm:px-6 lg:px-8">
         <Link

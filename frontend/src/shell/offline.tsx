@@ -7,7 +7,7 @@ export function OfflineBanner({ online }: { online: boolean }) {
       {!online && (
         <p className="flex animate-fade items-center justify-center gap-3 bg-warn-soft px-4 py-2.5 text-sm text-warn">
           <Icon name="retry" className="size-[1.125rem] motion-safe:animate-spin" />
-          The server does not answer. Trying again; this page goes on by itself.
+          Can't reach the server. Reconnecting…
         </p>
       )}
     </div>

@@ -13,7 +13,7 @@ export function CacheUse({ tier }: { tier: CacheTier }) {
         <span className="text-muted tabular-nums">
           {tier.entries !== null && plural(tier.entries, "entry", "entries")}
           {tier.bytes !== null && `, ${bytes(tier.bytes)}`}
-          {tier.breaker !== null && tier.breaker !== "closed" && "does not answer"}
+          {tier.breaker !== null && tier.breaker !== "closed" && "not responding"}
         </span>
       </p>
       {["embedding", "result"].map((kind) => {
@@ -24,8 +24,8 @@ export function CacheUse({ tier }: { tier: CacheTier }) {
               <span>{kind === "embedding" ? "Embeddings" : "Results"}</span>
               <span className="tabular-nums">
                 {share === null
-                  ? "not asked yet"
-                  : `${percent(share)} found, ${count(hits)} of ${count(lookups)}`}
+                  ? "no lookups yet"
+                  : `${percent(share)} hits, ${count(hits)} of ${count(lookups)}`}
               </span>
             </p>
             <div className="h-1.5 overflow-hidden rounded-full bg-line">

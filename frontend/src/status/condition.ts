@@ -6,7 +6,7 @@ export interface Condition {
 }
 
 const OF_HEALTH: Record<Health["status"], Condition> = {
-  healthy: { tone: "good", text: "All is well" },
+  healthy: { tone: "good", text: "All systems normal" },
   degraded: { tone: "bad", text: "Degraded" },
   unhealthy: { tone: "bad", text: "Unhealthy" },
 };
@@ -17,8 +17,8 @@ export function conditionOf(
   silent: boolean,
   model: Pick<Stats["model"], "fallback_reason">,
 ): Condition {
-  if (silent) return { tone: "bad", text: "Does not answer" };
-  if (!health) return { tone: "warn", text: "Asking" };
+  if (silent) return { tone: "bad", text: "Not responding" };
+  if (!health) return { tone: "warn", text: "Checking" };
   const condition = OF_HEALTH[health.status];
   if (condition.tone === "good" && model.fallback_reason) return { tone: "warn", text: "Stand-in model" };
   return condition;

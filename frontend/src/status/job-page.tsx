@@ -15,7 +15,7 @@ const POLL_MS = 2000;
 
 /** One bulk job: how far it is, and what became of the images that are not in. */
 export default function JobPage({ params: { upload } }: { params: { upload: string } }) {
-  useTitle("Bulk job");
+  useTitle("Import job");
   const [offset, setOffset] = useState(0);
   const job = useJob(upload, offset, POLL_MS);
 
@@ -29,7 +29,7 @@ export default function JobPage({ params: { upload } }: { params: { upload: stri
         <Report job={job.data} offset={offset} onPage={setOffset} />
       ) : (
         <>
-          <h1 className="sr-only">Bulk job</h1>
+          <h1 className="sr-only">Import job</h1>
           {job.isError && <Failure error={job.error} onRetry={() => void job.refetch()} />}
         </>
       )}
@@ -50,7 +50,7 @@ function Report({
   const figures: [string, number][] = [
     ["Added", counts.indexed],
     ["Replaced", counts.replaced],
-    ["There already", counts.unchanged],
+    ["Already there", counts.unchanged],
     ["Failed", counts.failed],
     ["To do", counts.total - counts.processed],
   ];
@@ -58,11 +58,9 @@ function Report({
     <>
       <div className="mb-6 flex flex-wrap items-center justify-between gap-3">
         <div>
-          <h1 className="text-2xl font-semibold tracking-tight">
-            Bulk job of {plural(counts.total, "image")}
-          </h1>
+          <h1 className="text-2xl font-semibold tracking-tight">Import of {plural(counts.total, "image")}</h1>
           <p className="text-sm text-muted">
-            Begun {moment(job.created_at)}
+            Started {moment(job.created_at)}
             {job.finished_at !== null && `, ended ${moment(job.finished_at)}`}
           </p>
         </div>

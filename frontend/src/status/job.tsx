@@ -45,7 +45,7 @@ export function Progress({ job: { counts }, className = "" }: { job: UploadSumma
   return (
     <span
       role="progressbar"
-      aria-label="Images dealt with"
+      aria-label="Images processed"
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={Math.round(share * 100)}

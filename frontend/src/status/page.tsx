@@ -43,7 +43,7 @@ export default function StatusPage() {
         <div>
           <h1 className="text-2xl font-semibold tracking-tight">Status</h1>
           <p className="text-sm text-muted">
-            Version {stats.data.version}, running for {duration(stats.data.uptime_seconds)}
+            Version {stats.data.version}, up {duration(stats.data.uptime_seconds)}
           </p>
         </div>
         <Badge {...condition} />
@@ -70,19 +70,19 @@ export default function StatusPage() {
         <Chart
           title="Queue"
           figure={count(queue.depth)}
-          note={`of at most ${count(queue.limit)} waiting for the model`}
+          note={`of ${count(queue.limit)} queue slots in use`}
           values={history.map((sample) => sample.queue)}
         />
         <Chart
-          title="Cache look-ups"
+          title="Cache lookups"
           figure={`${(lookups.at(-1) ?? 0).toFixed(1)}/s`}
           note={overall(history)}
           values={lookups}
         />
         <Chart
-          title="Bulk work"
+          title="Import jobs"
           figure={count(stats.data.jobs?.waiting ?? 0)}
-          note={stats.data.jobs ? jobsNote(stats.data.jobs) : "no bulk jobs here"}
+          note={stats.data.jobs ? jobsNote(stats.data.jobs) : "not available here"}
           values={history.map(({ waiting }) => waiting)}
         />
       </div>
@@ -102,7 +102,7 @@ export default function StatusPage() {
           />
           {model.fallback_reason && (
             <p className="mt-3 rounded-xl bg-warn-soft px-3 py-2 text-sm text-warn">
-              It stands in for the model that was asked for: {model.fallback_reason}
+              Using the small offline model instead of the configured one: {model.fallback_reason}
             </p>
           )}
         </Card>
@@ -119,7 +119,7 @@ export default function StatusPage() {
                 </span>
                 <Badge
                   tone={service.status === "ok" ? "good" : "bad"}
-                  text={service.status === "ok" ? "ok" : "away"}
+                  text={service.status === "ok" ? "ok" : "down"}
                 />
               </li>
             ))}
@@ -133,9 +133,9 @@ export default function StatusPage() {
             ))}
           </div>
         </Card>
-        <Card title="Latest bulk jobs" icon="library">
+        <Card title="Latest import jobs" icon="library">
           {jobs.data?.uploads.length === 0 && (
-            <p className="text-sm text-muted">None yet. Adding images in the library makes some.</p>
+            <p className="text-sm text-muted">None yet. Add images in the library to start one.</p>
           )}
           <ul role="list" className="divide-y divide-line">
             {jobs.data?.uploads.map((job) => (
@@ -152,8 +152,8 @@ export default function StatusPage() {
 
 function searchedHow({ collection }: Stats): string {
   if (collection.images === 0) return "add some in the library";
-  if (collection.indexed_vectors === 0) return "searched exactly";
-  return `${percent(Math.min(1, collection.indexed_vectors / collection.images))} in the search graph`;
+  if (collection.indexed_vectors === 0) return "exact search";
+  return `${percent(Math.min(1, collection.indexed_vectors / collection.images))} in the search index`;
 }
 
 function textModel({ name, loaded, max_tokens }: NonNullable<Stats["text_model"]>): string {
@@ -163,7 +163,7 @@ function textModel({ name, loaded, max_tokens }: NonNullable<Stats["text_model"]
 function jobsNote({ kind, workers, dead_letters }: NonNullable<Stats["jobs"]>): string {
   const who =
     kind === "in_process"
-      ? "worked off by the server"
+      ? "processed by the server"
       : workers === null
         ? "on RabbitMQ"
         : plural(workers, "worker");
@@ -173,8 +173,8 @@ function jobsNote({ kind, workers, dead_letters }: NonNullable<Stats["jobs"]>): 
 function overall(history: Sample[]): string {
   const last = history.at(-1);
   return last && last.lookups > 0
-    ? `${percent(last.hits / last.lookups)} found since the start`
-    : "nothing looked up yet";
+    ? `${percent(last.hits / last.lookups)} hits since the start`
+    : "no lookups yet";
 }
 
 function Chart({

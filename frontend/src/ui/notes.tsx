@@ -28,14 +28,14 @@ export function Note({ icon, title, children, actions, tone = "calm" }: NoteProp
 
 const TITLES: Record<string, string> = {
   image_undecodable: "This image is damaged",
-  unsupported_format: "This is no image we can read",
+  unsupported_format: "We can't read this image",
   image_too_large: "This image is too large",
   body_too_large: "This file is too large",
-  image_not_found: "This image is not in the collection",
+  image_not_found: "This image is not in the library",
   overloaded: "The server is busy",
-  store_unavailable: "A part of the server does not answer",
+  store_unavailable: "Something on the server isn't responding",
   disk_full: "The server's disk is full",
-  unauthorized: "A key is needed",
+  unauthorized: "This server needs an API key",
 };
 
 /** A failure, in the server's own words, with a way to go on; to try again is offered only if that may help. */
@@ -50,8 +50,8 @@ export function Failure({
 }) {
   const lost = error instanceof Unreachable;
   const title = lost
-    ? "The server does not answer"
-    : ((error instanceof Problem ? TITLES[error.code] : undefined) ?? "That did not work");
+    ? "Can't reach the server"
+    : ((error instanceof Problem ? TITLES[error.code] : undefined) ?? "Something went wrong");
   return (
     <div role="alert">
       <Note

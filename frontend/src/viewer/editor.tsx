@@ -90,7 +90,7 @@ export function MetadataEditor({
   useEffect(
     () => () => {
       if (keptDrafts.has(image.image_id)) {
-        toast({ text: `Your changes to ${shortName(image.image_id)} are kept: open it to go on` });
+        toast({ text: `Kept your changes to ${shortName(image.image_id)}: open it to continue` });
       }
     },
     [image.image_id, toast],

@@ -34,7 +34,7 @@ export function FullImage({ picture, format }: { picture: Picture; format: strin
       )}
       {state === "failed" && (
         <p className="absolute bottom-4 rounded-full bg-black/70 px-4 py-1.5 text-sm text-white">
-          The image cannot be loaded; this is its thumbnail.
+          Couldn't load the image; this is its thumbnail.
         </p>
       )}
     </>

@@ -4,7 +4,7 @@ import type { Json } from "@/api/types";
 export function MetadataTable({ metadata }: { metadata: Record<string, unknown> | undefined }) {
   const fields = Object.entries(metadata ?? {});
   if (metadata && fields.length === 0)
-    return <p className="text-sm text-muted">None yet. Add some, and searches can filter by it.</p>;
+    return <p className="text-sm text-muted">No metadata yet. Add fields to filter by them.</p>;
   return (
     <dl className="divide-y divide-line text-sm">
       {fields.map(([name, value]) => (

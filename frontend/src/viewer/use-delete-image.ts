@@ -23,7 +23,7 @@ export function useDeleteImage() {
       const restore = async () => {
         try {
           await unwrap(api.POST("/api/v1/images/{image_id}/restore", { params }));
-          toast({ text: `${shortName(id)} is back` });
+          toast({ text: `Restored ${shortName(id)}` });
         } catch (error) {
           toast({ text: errorText(error), icon: "warning" });
         }

@@ -172,7 +172,7 @@ function Contents({ id, known, scale, marking, turnButtons, draft, onSwipe, onDe
     const link = `${location.origin}${libraryImagePath(id)}`;
     void navigator.clipboard.writeText(link).then(
       () => toast({ text: "Link copied" }),
-      () => toast({ text: "The browser does not let us copy", icon: "warning" }),
+      () => toast({ text: "Your browser blocked copying", icon: "warning" }),
     );
   };
 
