@@ -14,7 +14,7 @@ export default tseslint.config(
     languageOptions: { parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname } },
     rules: {
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // `onClick={() => close()}` says what it does; wrapping it in braces says nothing more.
+      // `onClick={() => close()}` is clear; braces around the call would add nothing.
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/consistent-type-definitions": ["error", "interface"],
       // An async handler of a click: React ignores what it returns, and its failures are shown by the query client.

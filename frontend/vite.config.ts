@@ -21,7 +21,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   test: {
-    // A test that needs a page says so in its first line; making one for each file takes ten times as long as the tests.
+    // A test that needs a DOM names it in its first line; a DOM for each file would take ten times as long as the tests.
     environment: "node",
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test-setup.ts"],

@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 
-/** What the build made of which source, for check-size.mjs; kept out of what is served. */
+/** The build's manifest (source to file), which check-size.mjs reads; it is not served. */
 export const manifest = fileURLToPath(new URL("../node_modules/.page-manifest.json", import.meta.url));
 
-/** Where `vite build` puts the page; vite.config.ts says why there. */
+/** The folder that `vite build` writes to; vite.config.ts explains why. */
 export const outDir =
   process.env.FRONTEND_OUT ?? fileURLToPath(new URL("../../backend/image_similarity/web", import.meta.url));

@@ -24,7 +24,7 @@ const KeyDialog = lazy(chunks.key);
 const StatusPage = lazy(chunks.status);
 const JobPage = lazy(chunks.job);
 
-/** What another try may mend: a server that is busy or away for a moment. Everything else is the answer. */
+/** Retries if the server is busy or away for a moment. Every other error is final. */
 function retryQuery(failures: number, error: unknown): boolean {
   if (error instanceof MissingQueryImage || error instanceof Unreachable) return false;
   return error instanceof Problem && error.status === 503 && failures < 2;
@@ -35,7 +35,7 @@ const client = new QueryClient({
     queries: {
       retry: retryQuery,
       retryDelay: (_, error) => (error instanceof Problem ? (error.retryAfter ?? 1) * 1000 : 1000),
-      // The browser's idea of being online says nothing about a server on this very machine.
+      // The browser's online state does not tell whether a server on this machine is reachable.
       networkMode: "always",
       staleTime: 10_000,
     },
@@ -67,7 +67,7 @@ function KeyPrompt() {
   const queries = useQueryClient();
   const key = useApiKey();
   const before = useRef({ key, wanted });
-  // Whether it was entered here or has come from another tab: all that was refused is asked for anew.
+  // A new key, entered here or in another tab: refetch everything that was refused.
   useEffect(() => {
     const answered = before.current.wanted && !wanted;
     if (answered || before.current.key !== key) void queries.resetQueries();

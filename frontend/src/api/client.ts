@@ -14,7 +14,7 @@ const errors: Middleware = {
     throw await problemOf(response);
   },
   onError({ error }) {
-    // fetch says TypeError for "no connection"; an abort is somebody's wish and stays one.
+    // fetch throws TypeError if there is no connection; an abort was intended and stays an abort.
     return error instanceof TypeError ? new Unreachable() : undefined;
   },
 };
@@ -26,7 +26,7 @@ export const api = createClient<paths>({
 });
 api.use(errors);
 
-/** What a call returned; failures were thrown by then. */
+/** The data of a call's response. Throws what the middleware throws, and an Error if the response is empty. */
 export async function unwrap<T>(call: Promise<{ data?: T }>): Promise<T> {
   const { data } = await call;
   if (data === undefined) throw new Error("The server's answer is empty.");
@@ -53,7 +53,7 @@ export async function fetchRaw(
   throw await problemOf(response);
 }
 
-/** A file as the generated types of a multipart body want it: they say text where OpenAPI says binary. */
+/** A file for the generated types of a multipart body, which have string for OpenAPI's binary. */
 export const asBinary = (blob: Blob): string => blob as unknown as string;
 
 /** A body as multipart/form-data: files and texts as they are, everything else as JSON. */

@@ -9,7 +9,7 @@ const HEALTH_HASH = hashKey(["health"]);
 const POLL_MS = 10_000;
 const POLL_WHILE_DOWN_MS = 1_500;
 
-/** Asks now and then whether the server is well, and more often while it is not. */
+/** Polls the server's health, more often while it does not answer. */
 export function useHealth() {
   return useQuery<Health>({
     queryKey: ["health"],
@@ -20,14 +20,14 @@ export function useHealth() {
   });
 }
 
-/** Whether the server answers. When it comes back, everything on the page is asked for anew. */
+/** Whether the server answers. When it comes back, the page refetches everything. */
 export function useConnection(onRecovered: () => void): boolean {
   const client = useQueryClient();
   const health = useHealth();
   const lost = health.error instanceof Unreachable;
   const wasLost = useRef(false);
 
-  // A failure of anything else is a reason to look at once.
+  // If any other query fails, check the health at once.
   useEffect(
     () =>
       client.getQueryCache().subscribe((event) => {

@@ -13,8 +13,8 @@ export function imageUrl(part: Part, image: Pick<Picture, "image_id"> & { sha256
 }
 
 /**
- * What to give an <img> as its source. An <img> cannot send a key, so where the server wants one the bytes are fetched
- * and handed over as a blob.
+ * What to give an <img> as its source. An <img> cannot send a key, so if the server requires one, the page fetches the
+ * bytes and passes them as a blob.
  */
 export function useImageSource(url: string | null): string | undefined {
   const key = useApiKey();

@@ -1,14 +1,14 @@
 import { useSyncExternalStore } from "react";
 
 /**
- * The API key, where the server wants one. Each tab keeps it for as long as it lives, and gives it to new tabs of this
+ * The API key, if the server requires one. Each tab keeps it for as long as it lives, and gives it to new tabs of this
  * page that ask: it is forgotten when the last one is closed, and is on no disk that outlives the browser.
  */
 const NAME = "api-key";
 
 type Listener = () => void;
 
-/** What tabs say to each other; an empty key asks for one. */
+/** A message between tabs; an empty key requests one. */
 interface Message {
   key: string;
 }
@@ -32,7 +32,7 @@ class ApiKey {
     this.#others?.postMessage({ key } satisfies Message);
   }
 
-  /** Talks with the other tabs of this page from now on; to be called once. */
+  /** Exchanges keys with the other tabs of this page from now on. Call it once. */
   share(channel: BroadcastChannel): void {
     this.#others = channel;
     channel.onmessage = ({ data }: MessageEvent<Message>) => {
@@ -40,7 +40,7 @@ class ApiKey {
       // A key that the server has refused helps no other tab.
       if (data.key === "" && own !== null && !this.#wanted)
         channel.postMessage({ key: own } satisfies Message);
-      // A key that was entered anew is taken where there is none, or where the server refused the one there is.
+      // Take a newly entered key if this tab has none, or if the server refused its key.
       if (data.key !== "" && (own === null || this.#wanted)) this.#keep(data.key);
     };
     if (this.value === null) channel.postMessage({ key: "" } satisfies Message);
@@ -52,7 +52,7 @@ class ApiKey {
     this.#changed();
   }
 
-  /** To be told with which key a request was refused: one from before the present key says nothing of that. */
+  /** Call this with the key of a request that was refused. An earlier key than the present one is ignored. */
   refused(sent: string | null): void {
     if (this.#wanted || sent !== this.value) return;
     this.#wanted = true;

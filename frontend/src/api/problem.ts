@@ -1,4 +1,4 @@
-/** An answer of the API that says what went wrong, in the server's own words (RFC 9457). */
+/** An error response of the API, with the server's own text (RFC 9457). */
 export class Problem extends Error {
   override name = "Problem";
 
@@ -21,7 +21,7 @@ export class Unreachable extends Error {
   }
 }
 
-/** Codes of failures that are about the image itself: the very same bytes fail again. */
+/** Codes of failures of the image itself: the same bytes fail again. */
 const FINAL_CODES = [
   "image_undecodable",
   "unsupported_format",
@@ -30,10 +30,10 @@ const FINAL_CODES = [
   "invalid_request",
 ];
 
-/** Whether another try may end otherwise; what a job says of one image has a code and no status. */
+/** Whether a retry may succeed; the failure of one image in a job has a code and no status. */
 export const isRetryableCode = (code: string): boolean => !FINAL_CODES.includes(code);
 
-/** Whether another try may end otherwise: not where the server understood the request and refused it. */
+/** Whether a retry may succeed: not if the server understood the request and refused it. */
 export function isRetryable(error: unknown): boolean {
   if (!(error instanceof Problem)) return true;
   return error.status >= 500 || error.status === 429 || error.status === 408 || error.status === 401;
@@ -51,7 +51,7 @@ export function readProblem(status: number, body: string, retryAfter: string | n
       return new Problem(status, document.code, document.detail, wait);
     }
   } catch {
-    // Not from the API: what follows says as much as can be said.
+    // Not from the API: only the status is known.
   }
   if (GATEWAY_STATUS.includes(status)) return new Unreachable();
   return new Problem(status, "unknown", `The server answered with status ${status}.`, wait);

@@ -6,7 +6,7 @@ export const PAGE_SIZE = 200;
 /** Of a bulk job, that are shown at once. */
 export const FAILURES = 50;
 
-/** What every page may ask the server, each under the name by which it is asked for anew. */
+/** Queries that several pages share, each with the key that invalidates it. */
 export function useStats(refetchInterval: number | false = false) {
   return useQuery<Stats>({
     queryKey: ["stats"],
@@ -66,7 +66,7 @@ export function useJobs(refetchInterval: number) {
   });
 }
 
-/** How far an upload is, with a page of its failures; asked for until it has ended. */
+/** The progress of an upload, with one page of its failures; polled until it has ended. */
 export function useJob(upload: string, offset: number, refetchInterval: number) {
   return useQuery<UploadDocument>({
     queryKey: ["jobs", upload, offset],

@@ -7,7 +7,8 @@ export interface BatchFile {
 }
 
 /**
- * Hands files to a bulk job and returns its id; the jobs of one `upload` are shown as one. By XMLHttpRequest, for fetch cannot tell how much of a request is sent.
+ * Sends files as a bulk job and returns its id; the page shows the jobs of one `upload` as one. Uses XMLHttpRequest,
+ * because fetch does not report how much of a request was sent.
  */
 export function sendBatch(
   files: BatchFile[],

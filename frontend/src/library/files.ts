@@ -3,7 +3,7 @@ const EXTENSION = /\.(jpe?g|jfif|png|gif|webp|bmp|tiff?|avif|heic|heif)$/i;
 
 export const isImage = (file: File): boolean => file.type.startsWith("image/") || EXTENSION.test(file.name);
 
-/** The name an image gets: with the folders it was in, where it came with one. */
+/** The name of an image, with its folders if the browser gives them. */
 export function imageName(file: File & { path?: string; relativePath?: string }): string {
   const given = [file.webkitRelativePath, file.relativePath, file.path, file.name];
   const path = given.find((name) => name !== undefined && name !== "") ?? "";

@@ -192,7 +192,7 @@ function rowOf(rows: { start: number }[], index: number): number {
   return low;
 }
 
-/** Where a key leads; null where it leads nowhere. */
+/** The index that a key moves to; null if the key does not move. */
 export function step(
   key: string,
   from: number,

@@ -2,7 +2,7 @@ import { Problem, Unreachable } from "@/api/problem";
 
 const RETRY_MS = 2000;
 
-/** How long to wait before the very same is tried again; null where that would not help. */
+/** How many ms to wait before a retry of the same request; null if a retry would not help. */
 export function retryDelay(error: unknown): number | null {
   if (error instanceof Unreachable) return RETRY_MS;
   if (error instanceof Problem && (error.status === 429 || error.status === 503)) {

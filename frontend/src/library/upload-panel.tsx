@@ -6,7 +6,7 @@ import { useUploadProgress, useUploads } from "@/library/uploads-context";
 import { Button } from "@/ui/button";
 import { Icon, type IconName } from "@/ui/icons";
 
-/** Pixels: a failed file has its reason below its name, on two lines where that is needed. */
+/** Pixels: a failed file has its reason below its name, on two lines if needed. */
 const ROW = { plain: 44, failed: 76 };
 
 const LABELS: Record<UploadState, { text: string; icon: IconName; colour: string }> = {
@@ -29,7 +29,7 @@ export function UploadPanel() {
     [onlyFailed, progress.uploads],
   );
   if (total === 0) return null;
-  // The same that the figures above it say: how many of all are in, or will not be.
+  // The same figures as above: the share of files that are added or have failed.
   const share = (done + failed) / total;
 
   return (
@@ -115,7 +115,7 @@ const CHOICES: { choice: NameClashChoice; label: string }[] = [
   { choice: "skip", label: "Skip" },
 ];
 
-/** The files that would replace another image: for all of them at once here, for each in its row. */
+/** The files that would replace another image. Here a person decides for all at once, in its row for one. */
 function Clashes({ held }: { held: Upload[] }) {
   const queue = useUploads();
   if (held.length === 0) return null;
@@ -234,7 +234,7 @@ function FileRow({ upload }: { upload: Upload }) {
       <span className="hidden w-20 shrink-0 text-right text-muted tabular-nums sm:block">
         {bytes(upload.file.size)}
       </span>
-      {/* How much of the file has left; the bar above tells what is in. */}
+      {/* How much of the file was sent; the bar above shows how many files are done. */}
       {upload.state === "sending" && (
         <span
           className="absolute inset-x-0 bottom-0 h-0.5 origin-left bg-accent/50 transition-transform"

@@ -95,7 +95,7 @@ describe("the queue of uploads", () => {
     const { queue, batches, labels } = server();
     queue.add(files(100));
     await settled(queue, 100);
-    // The server is to know them as one upload.
+    // The server must group them as one upload.
     expect(new Set(labels).size).toBe(1);
     expect(labels[0]).toMatch(/^[a-z0-9]{16}$/);
     expect(batches.flat().sort()).toEqual(

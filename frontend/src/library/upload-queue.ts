@@ -15,9 +15,9 @@ const REFUSALS_OF_ONE_FILE = [413, 415, 422];
 /**
  * Brings files to the server in batches, each a bulk job, and knows what became of every file.
  *
- * No image is replaced by another that only has the same name: such a file is held until a person has said what to do.
+ * A file never replaces another image of the same name by itself: the queue holds it until a person decides.
  * A server that does not answer is waited for. A batch that is refused because of one file in it is halved until that
- * file stands alone; it is named and the others go on.
+ * file is alone; it fails with its reason and the others go on.
  */
 export class UploadQueue {
   #uploads: Upload[] = [];
@@ -102,7 +102,7 @@ export class UploadQueue {
   snapshot = (): Snapshot => this.#snapshot;
 
   #beginAnew(): void {
-    // What failed stays, to be tried again, and what somebody is to decide.
+    // Failed files stay, so that they can be retried, and so do files that wait for a decision.
     this.#uploads = this.#uploads.filter(({ state }) => state === "failed" || state === "held");
     this.#replaced = this.#unchanged = 0;
     this.#beginUpload();
@@ -136,7 +136,7 @@ export class UploadQueue {
     for (;;) {
       try {
         const asked = batch.map((upload) => this.#taken.has(upload, signal));
-        // Before anything is asked again, what was asked is to be known.
+        // Wait for every lookup to end, because a retry starts them all again.
         await Promise.allSettled(asked);
         const taken = await Promise.all(asked);
         for (const upload of batch.filter((_, index) => taken[index])) {
@@ -227,7 +227,7 @@ export class UploadQueue {
     }
   }
 
-  /** The parts of a multipart body leave in order, so the sum tells of each. */
+  /** The parts of a multipart body leave in order, so the sum gives the progress of each. */
   #updateProgress(batch: Upload[], bytes: number): void {
     for (const upload of batch) {
       const size = Math.max(1, upload.file.size);

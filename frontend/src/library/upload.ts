@@ -13,7 +13,7 @@ export interface Upload {
   reason: string | null;
   /** Where it failed: whether another try may end otherwise. */
   retryable: boolean;
-  /** Whether a person has said that it may replace the image that has its name. */
+  /** Whether a person decided that it replaces the image of the same name. */
   replaces: boolean;
 }
 
@@ -61,7 +61,7 @@ export function tallyUploads(uploads: readonly Upload[]) {
   return tally;
 }
 
-/** Names what is added at one time: 16 lower-case hexadecimal digits, also where the page came without TLS. */
+/** Names what is added at one time: 16 lower-case hexadecimal digits. Works without TLS too. */
 export const newLabel = () =>
   [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -75,14 +75,14 @@ export interface Snapshot {
   failed: number;
   /** Failed files that are worth another try. */
   retryable: number;
-  /** Files whose name another image has, and of which nobody has said yet what to do. */
+  /** Files whose name another image has, until a person decides what to do. */
   held: number;
   /** Images whose name was taken, and which replaced what had it. */
   replaced: number;
   unchanged: number;
   bytes: number;
   sentBytes: number;
-  /** Images per second since it began; null until something can be said. */
+  /** Images per second since it began; null until it is known. */
   rate: number | null;
   secondsLeft: number | null;
   active: boolean;
@@ -99,7 +99,7 @@ export interface Transport {
     signal: AbortSignal,
   ) => Promise<string>;
   follow: (jobId: string, onProgress: (job: JobSummary) => void, signal: AbortSignal) => Promise<JobDocument>;
-  /** The sha256 of the image that has a name; null where none has it. */
+  /** The sha256 of the image with this name; null if there is none. */
   lookUp: (name: string, signal: AbortSignal) => Promise<string | null>;
   cancel: (jobId: string) => Promise<void>;
   onIndexed: () => void;

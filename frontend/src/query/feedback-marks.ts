@@ -1,6 +1,6 @@
 import { MAX_MARKS, type SearchState } from "@/query/search-state";
 
-/** What somebody says of a result: more like this, or not like this. */
+/** A verdict on a result: more like this, or less like this. */
 export type Mark = "positive" | "negative";
 
 /** How results are marked. */
@@ -9,10 +9,10 @@ export interface Marking {
   onMark: (id: string, mark: Mark | null) => void;
 }
 
-/** The keys that say it. */
+/** The keys that mark the focused result. */
 export const MARK_KEYS: Readonly<Record<string, Mark>> = { "+": "positive", "-": "negative" };
 
-/** What an image's mark becomes when one says it: the same once more takes it back. */
+/** The mark after a person gave one: the same mark again removes it. */
 export const nextMark = (before: Mark | null, said: Mark): Mark | null => (before === said ? null : said);
 
 type Marks = Pick<SearchState, "positive" | "negative">;
@@ -22,7 +22,7 @@ export function markOf({ positive, negative }: Marks, id: string): Mark | null {
   return negative.includes(id) ? "negative" : null;
 }
 
-/** The marks after one more; null takes back what was said of the image. The oldest give way to too many. */
+/** The marks after one more; null removes the mark of the image. Too many drop the oldest. */
 export function withMark({ positive, negative }: Marks, id: string, mark: Mark | null): Marks {
   const rest = (ids: string[]) => ids.filter((other) => other !== id);
   const added = (ids: string[]) => [...rest(ids), id].slice(-MAX_MARKS);

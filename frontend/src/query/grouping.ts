@@ -2,12 +2,12 @@ import type { Facet, Hit } from "@/api/types";
 
 const PERIODS = ["day", "month", "year"] as const;
 
-/** What makes up a group where not each value does: a range of numbers this wide, or a part of the calendar. */
+/** How wide a group is if it is not one value: a range of numbers, or a part of the calendar. */
 export type Step = number | (typeof PERIODS)[number];
 
 export interface Grouping {
   field: string;
-  /** null where each value makes a group. */
+  /** null if each value is a group. */
   step: Step | null;
 }
 
@@ -34,7 +34,7 @@ function repeats({ field, kind, values, more_values: more }: Facet): boolean {
   return images >= 2 * values.length;
 }
 
-/** Returns a step that makes a handful of groups; null where there is nothing to divide. */
+/** Returns a step that makes a handful of groups; null if there is nothing to divide. */
 function stepOf({ kind, min, max }: Facet): Step | null {
   if (kind === "number" && typeof min === "number" && typeof max === "number")
     return max > min ? round(max - min) : null;

@@ -8,7 +8,7 @@ export type Rule =
 
 export type Scalar = string | number | boolean;
 
-/** The rules in the API's filter language; null where they ask for nothing yet. */
+/** The rules in the API's filter language; null if they demand nothing yet. */
 export function toFilter(rules: Rule[]): Record<string, Json> | null {
   const conditions = rules.flatMap((rule) => {
     const condition = toCondition(rule);
@@ -88,7 +88,7 @@ function readNumber(text: string): number | null {
 export const showBound = (value: number | string | null, isTime: boolean): string =>
   value === null ? "" : isTime ? String(value).slice(0, 10) : String(value);
 
-/** A rule as a person would say it. */
+/** A rule in plain words. */
 export function describeRule(rule: Rule): string {
   switch (rule.test) {
     case "any":

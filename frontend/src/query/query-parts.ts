@@ -1,7 +1,7 @@
 import { shortName } from "@/format";
 import type { Part, Source } from "@/query/search-state";
 
-/** What a person can say of how much a part counts. */
+/** The weights that a person can choose. */
 export const LEVELS = [
   { weight: 2, label: "a lot" },
   { weight: 1, label: "normal" },
@@ -19,7 +19,7 @@ export function readTyped(typed: string): { urls: string[]; words: string } {
 /** The words that the box shows: those of the first text. */
 export const wordsOf = (parts: Part[]): string => parts.find((part) => part.kind === "text")?.text ?? "";
 
-/** The query after something was entered in the box: other words, and other pictures where it names some. */
+/** The query after the box changed: its words, and its pictures if it has URLs. */
 export function queryFromText(parts: Part[], typed: string): Part[] {
   const { urls, words } = readTyped(typed);
   const at = parts.findIndex((part) => part.kind === "text");
@@ -55,7 +55,7 @@ export function partName(part: Exclude<Part, { kind: "upload" }>): string {
   }
 }
 
-/** The file that an address names; the host where it names none. */
+/** The file name in a URL; the host if there is none. */
 export function fileOf(url: string): string {
   const last = URL.canParse(url) ? new URL(url).pathname.split("/").filter(Boolean).at(-1) : undefined;
   if (last === undefined) return hostOf(url);

@@ -37,6 +37,6 @@ const NEAREST: ScoreScale = {
   write: score,
 };
 
-/** Those of a mode; a strategy has scores of its own where looks alone decide. */
+/** The scale of a mode; in vector mode `best_score` has a scale of its own. */
 export const scoreScale = (mode: Mode, strategy: Strategy | null): ScoreScale =>
   mode === "vector" && strategy === "best_score" ? NEAREST : MODES[mode];

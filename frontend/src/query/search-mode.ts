@@ -3,7 +3,7 @@ import type { Part, SearchState } from "@/query/search-state";
 
 type Asked = Pick<SearchState, "parts" | "positive" | "negative" | "mode">;
 
-/** The modes in which this can be searched for, the best first; `readsText` tells whether the model reads words. */
+/** The modes that this query can use, the best first; `readsText` is whether the model reads text. */
 export function availableModes(
   { parts, positive, negative }: Omit<Asked, "mode">,
   readsText: boolean,
@@ -15,21 +15,21 @@ export function availableModes(
   const onlyWords = parts.every(({ kind }) => kind === "text");
   const modes: Mode[] = [];
   if (readsText) modes.push("vector");
-  // Pictures and marks are about looks, of which words alone know nothing.
+  // Pictures and marks need vectors, which keywords alone do not use.
   if (onlyWords && !marked) modes.push("keywords");
-  // Where words are not looked at, what is must not only be against something.
+  // If the words are no vectors, some other part must be for something.
   if (readsText || pictures || (marked && onlyWords)) modes.push("hybrid");
   return modes;
 }
 
-/** The mode that is searched in: the chosen one where it can be, or what comes nearest. */
+/** The mode to search in: the chosen one if it is available, else the closest to it. */
 export function effectiveMode(asked: Asked, readsText: boolean): Mode {
   const modes = availableModes(asked, readsText);
   const wishes: (Mode | null)[] = asked.mode === "keywords" ? ["keywords", "hybrid"] : [asked.mode];
   return wishes.find((mode) => mode !== null && modes.includes(mode)) ?? modes[0] ?? "vector";
 }
 
-/** What of a query is looked at; the words of the others are looked for in descriptions and tags all the same. */
+/** The parts of a query that become vectors; keywords match the words of the others in any case. */
 export function vectorParts(parts: Part[], mode: Mode, readsText: boolean): Part[] {
   if (mode === "keywords") return [];
   return mode === "hybrid" && !readsText ? parts.filter(({ kind }) => kind !== "text") : parts;

@@ -23,7 +23,7 @@ export interface SearchState {
   count: number;
   /** Lowest score to show; 0 shows all. */
   threshold: number;
-  /** Whether the scores themselves are to tell where the results end. */
+  /** Whether the server ends the results at a drop of the scores. */
   autoThreshold: boolean;
   rules: Rule[];
   /** How unlike each other results are to be, 0 to 1. */
@@ -32,7 +32,7 @@ export interface SearchState {
   collapseDuplicates: boolean;
   /** The metadata field by which results are grouped. */
   groupBy: string | null;
-  /** How its values make up a group; null where each does. */
+  /** How values are grouped; null if each value is a group. */
   groupStep: Step | null;
   /** Indexed images that the results are to be more like, and less like. */
   positive: string[];
@@ -111,7 +111,7 @@ function readMarks(given: URLSearchParams): Pick<SearchState, "positive" | "nega
   return { positive, negative: ids("less").filter((id) => !positive.includes(id)) };
 }
 
-/** The parts stand in the address one after the other; `weight` and `twin` speak of the one before them. */
+/** The address has the parts in order; `weight` and `twin` belong to the part before them. */
 function parseParts(given: URLSearchParams): Part[] {
   const parts: Part[] = [];
   for (const [name, value] of given) {

@@ -20,10 +20,10 @@ export function fitted({ width, height }: Size, side: number): Size {
 /** How a browser makes a picture smaller: upright, on white, as JPEG. Throws for what it cannot decode. */
 export type Redraw = (blob: Blob, sizeOf: (full: Size) => Size) => Promise<Blob | null>;
 
-/** Small copies, for as long as the picture itself is in use: weights and filters ask with it again and again. */
+/** Small copies, for as long as the picture itself is in use, because every change of a weight or filter sends it again. */
 const copies = new WeakMap<Blob, Promise<Blob>>();
 
-/** What to send of a picture that is searched with: a small copy, or itself where that is no more to send. */
+/** What to send of a query picture: a small copy, or the picture itself if the copy is not smaller. */
 export function shrinkImage(blob: Blob, redraw: Redraw = redrawn): Promise<Blob> {
   if (blob.size <= LIGHT_BYTES) return Promise.resolve(blob);
   let copy = copies.get(blob);

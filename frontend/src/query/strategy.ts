@@ -4,17 +4,17 @@ import type { SearchState } from "@/query/search-state";
 
 type Asked = Pick<SearchState, "parts" | "positive" | "negative" | "mode">;
 
-/** What needs something to start from; the others do with what is not liked alone. */
+/** Strategies that need a positive vector; the others work with negative examples alone. */
 const FROM_SOMETHING: readonly Strategy[] = ["average", "relevance_feedback"];
 
-/** The strategies that can be searched with, the best first; `readsText` tells whether the model reads words. */
+/** The strategies that this query can use, the best first; `readsText` is whether the model reads text. */
 export function availableStrategies(asked: Asked, readsText: boolean): Strategy[] {
   const seen = vectorParts(asked.parts, effectiveMode(asked, readsText), readsText);
   const start = asked.positive.length + seen.length > 0;
   return STRATEGIES.filter((strategy) => start || !FROM_SOMETHING.includes(strategy));
 }
 
-/** The strategy that is searched with: the chosen one where it can be, else adding up; null where nothing is marked. */
+/** The strategy to search with: the chosen one if it is available, else sum_scores; null if nothing is marked. */
 export function effectiveStrategy(
   asked: Asked & Pick<SearchState, "strategy">,
   readsText: boolean,
@@ -23,5 +23,5 @@ export function effectiveStrategy(
   return availableStrategies(asked, readsText).includes(asked.strategy) ? asked.strategy : "sum_scores";
 }
 
-/** Whether results can be told to be unlike each other: that takes distances to one thing, which one strategy lacks. */
+/** Whether a strategy supports diversity, which needs distances to one vector; best_score has none. */
 export const supportsDiversity = (strategy: Strategy | null): boolean => strategy !== "best_score";

@@ -3,7 +3,7 @@ import { digest } from "@/digest";
 
 /**
  * The images that were searched with, kept in this browser, so that back and reload find them. The key is the sha256 of
- * the bytes: it goes into the address, and tells an indexed image with the same bytes, by which others can open a link.
+ * the bytes: it goes into the address, and finds the indexed image with the same bytes, with which others can open the link.
  */
 export interface StoredQuery {
   blob: Blob;
@@ -14,7 +14,7 @@ export interface StoredQuery {
 const MAX_STORED = 40;
 const PREFIX = "query:";
 
-/** Where a browser keeps nothing (a private window), queries live as long as the page does. */
+/** If a browser stores nothing (a private window), queries live as long as the page. */
 const memory = new Map<string, StoredQuery>();
 
 export async function storeImage(blob: Blob, name: string): Promise<string> {

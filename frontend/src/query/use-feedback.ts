@@ -14,8 +14,8 @@ interface FeedbackEvent {
 }
 
 /**
- * Tells the server what was said of results, for whoever evaluates the search later; the ranking does without. All that
- * is said of one query goes by the id of its first answer, before anything was marked.
+ * Sends marks to the server, for a later evaluation of the search; the ranking does not use them. All marks of one query
+ * go under the id of its first answer, from before the first mark.
  */
 export function useFeedback(parts: Part[], queryId: string | undefined) {
   const toast = useToast();
@@ -51,7 +51,7 @@ interface NamedPart {
   weight: number;
 }
 
-/** What was asked, where it can be asked again: images of one's own are not kept. */
+/** The query, if it can be repeated: the server does not store uploaded images. */
 function repeatableQuery(parts: Part[]) {
   const query = parts.flatMap((part): NamedPart[] => {
     if (part.kind === "image") return [{ image_id: part.id, weight: part.weight }];

@@ -37,7 +37,7 @@ export function useSearchState() {
 
 const addressOf = (id: string | null) => withView(location.pathname, location.search, id);
 
-/** The image in the viewer is in the address too: it can be sent to somebody, and "back" closes it. */
+/** The image in the viewer is in the address too: a link to it works, and "back" closes it. */
 export function useViewed() {
   const address = useAddress();
   const [path, navigate] = useLocation();
@@ -57,17 +57,17 @@ export function useViewed() {
   return { path, viewed, open, turn, close };
 }
 
-/** "Back" closes the viewer and leads to the address from before; what was marked while it was open is to stay there. */
+/** Keeps marks that were made in the viewer when "back" closes it and returns to the earlier address. */
 export function useKeepMarksOnBack() {
   const address = useAddress();
   const [, navigate] = useLocation();
   const before = useRef(addressOf(null));
-  // Before anything is painted, so that nobody sees the results from before.
+  // Before the next paint, so that the earlier results never show.
   useLayoutEffect(() => {
     const latest = addressOf(null);
     return () => {
       if (new URLSearchParams(location.search).has("view")) return;
-      // Not where it has led elsewhere, as a link may.
+      // Not if the person went to another page, as by a link.
       const here = addressOf(null);
       if (here === before.current && here !== latest) navigate(latest, { replace: true });
     };

@@ -48,7 +48,7 @@ export async function queryImage(
 /**
  * Searches once for as much as the page can show; the sliders then choose from that without asking again. A filter does
  * ask again: what it lets through may lie far beyond what was fetched. Whether the
- * model reads words is undefined while that is not known yet; it matters only where there are words.
+ * model reads text is undefined until it is known; it matters only if the query has words.
  */
 export function useSearch(state: SearchState, readsText: boolean | undefined) {
   const { parts } = state;

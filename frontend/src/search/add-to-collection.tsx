@@ -62,7 +62,7 @@ function Add({ uploadKey }: { uploadKey: string }) {
   );
 }
 
-/** The file's name where no other image has it; else with a piece of the hash, so that nothing is replaced. */
+/** The file's name if no image has it; else with a part of the hash, so that no image is replaced. */
 async function freeName(name: string, bytes: Blob): Promise<string> {
   try {
     await unwrap(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: name } } }));

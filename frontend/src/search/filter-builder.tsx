@@ -11,7 +11,7 @@ interface Props {
   onChange: (rules: Rule[]) => void;
 }
 
-/** One line a condition, of the fields and values that the collection really has. */
+/** One line per condition, with the fields and values that the collection has. */
 export function FilterBuilder({ fields, rules, onChange }: Props) {
   const replace = (index: number, rule: Rule) =>
     onChange(rules.map((old, at) => (at === index ? rule : old)));

@@ -29,7 +29,7 @@ function ImagePicker({ children }: { children: (choose: () => void, photograph: 
   );
 }
 
-/** With words on them, where there is room and nothing else to do. */
+/** With labels, if there is room. */
 export const ImagePickerButtons = () => (
   <ImagePicker>
     {(choose, photograph) => (

@@ -15,7 +15,7 @@ interface Props {
   update: (change: Partial<SearchState>) => void;
 }
 
-/** What the words are looked for in; only where there are words. */
+/** Chooses what words are matched against; nothing without words in the query. */
 export function ModeSwitch({ state, update }: Props) {
   const model = useStats().data?.model;
   if (!state.parts.some(({ kind }) => kind === "text")) return null;

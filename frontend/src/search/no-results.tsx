@@ -24,7 +24,7 @@ interface Props {
   update: (change: Partial<SearchState>) => void;
 }
 
-/** What stands where the results would be: why there are none, and what to do. */
+/** Shown in place of results: why there are none, and what to do. */
 export function NoResults({ state, search, mode, threshold, onThreshold, update }: Props) {
   const { error } = search;
   const readsText = useReadsText() ?? true;
@@ -43,7 +43,7 @@ export function NoResults({ state, search, mode, threshold, onThreshold, update 
       </Note>
     );
   }
-  // What is wrong with the query is said below the box.
+  // QueryNotes shows what is wrong with the query, below the box.
   if (isOfTheQuery(error)) return null;
   if (error) {
     return (

@@ -54,7 +54,7 @@ export function SearchPage() {
   const hits = search.data?.results;
   const { stale, note } = useProgress(search);
   const shown = useMemo(() => {
-    // Other modes have other scores, which say nothing by themselves.
+    // The scores of other modes have no absolute meaning.
     const all = mode !== "vector" || state.autoThreshold || threshold === 0;
     const enough = (hits ?? []).filter((hit) => all || hit.score >= threshold);
     return takeGroups(enough, count, state.groupBy !== null);

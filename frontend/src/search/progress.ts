@@ -18,7 +18,7 @@ export function useProgress(search: ReturnType<typeof useSearch>): Progress {
   return { stale, note: search.isFetching ? noteOf(search.failureReason) : null };
 }
 
-/** What to say of an error after which the page asks again. */
+/** The message for an error after which the page retries. */
 export function noteOf(failure: unknown): string | null {
   if (!(failure instanceof Problem) || failure.status !== 503) return null;
   const seconds = Math.max(1, Math.round(failure.retryAfter ?? 1));

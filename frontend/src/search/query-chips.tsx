@@ -34,7 +34,7 @@ export function QueryChips({ parts, answer, filtered, onChange }: Props) {
             key={index}
             part={part}
             fetched={part.kind === "url" ? answer?.query_previews[part.url] : undefined}
-            // Where it is alone, or the rest is only against something, it cannot be turned around.
+            // If it is alone, or all others only exclude, it cannot exclude too.
             levels={others.length === 0 ? [] : isSearchable(others) ? LEVELS : LEVELS.slice(0, -1)}
             onWeight={(weight) =>
               onChange(parts.map((other, at) => (at === index ? { ...other, weight } : other)))
@@ -50,7 +50,7 @@ export function QueryChips({ parts, answer, filtered, onChange }: Props) {
 
 interface ChipProps {
   part: Part;
-  /** What the server has fetched for it, where it is an address. */
+  /** The picture that the server fetched, if the part is a URL. */
   fetched: string | undefined;
   levels: typeof LEVELS;
   onWeight: (weight: number) => void;

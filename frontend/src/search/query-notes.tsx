@@ -3,7 +3,7 @@ import { useStats } from "@/api/queries";
 import { hostOf, readTyped } from "@/query/query-parts";
 import { Icon } from "@/ui/icons";
 
-/** What is wrong with the query itself, and is best said where it was entered. */
+/** Errors about the query itself, which belong below the box. */
 const TITLES: Record<string, string> = {
   text_search_unavailable: "The current model can't read text",
   url_refused: "Can't load this address",
@@ -15,7 +15,7 @@ const TITLES: Record<string, string> = {
 export const isOfTheQuery = (error: unknown): error is Problem =>
   error instanceof Problem && Object.hasOwn(TITLES, error.code);
 
-/** What a query's answer has to say of the query: below the box, in plain words. */
+/** Below the box: what is wrong with the query, or what the model ignored. */
 export function QueryNotes({ error, truncated }: { error: unknown; truncated: boolean }) {
   if (isOfTheQuery(error)) {
     return (
@@ -40,7 +40,7 @@ export function QueryNotes({ error, truncated }: { error: unknown; truncated: bo
   );
 }
 
-/** What becomes of the words in the box, said while they are typed; above everything, so that nothing moves. */
+/** A hint about the text while a person types it; it overlays the page, so that nothing moves. */
 export function TypedHint({ typed }: { typed: string }) {
   const model = useStats().data?.model;
   const { urls, words } = readTyped(typed);

@@ -8,7 +8,7 @@ import type { Part } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
 import { Thumbnail } from "@/ui/picture";
 
-/** The picture that is searched with, large, where there is room for it beside the results. */
+/** The query picture, large, if there is room beside the results. */
 export function QueryPreview({
   parts,
   fetched,
@@ -38,7 +38,7 @@ function Fetched({ url, picture }: { url: string; picture: string | undefined })
       {picture === undefined ? (
         <Icon name="link" className="size-8 text-muted" />
       ) : (
-        <img src={picture} alt="Query image" className="size-full object-contain" />
+        <img src={picture} alt="Query" className="size-full object-contain" />
       )}
     </Preview>
   );
@@ -54,12 +54,7 @@ function Own({ part }: { part: Part }) {
       line={data ? `Your image, ${bytes(data.blob.size)}` : "Your image"}
     >
       {url !== undefined && failed !== url ? (
-        <img
-          src={url}
-          alt="Query image"
-          className="size-full object-contain"
-          onError={() => setFailed(url)}
-        />
+        <img src={url} alt="Query" className="size-full object-contain" onError={() => setFailed(url)} />
       ) : (
         <Icon name="image" className="size-8 text-muted" />
       )}

@@ -18,18 +18,18 @@ interface Props {
   state: SearchState;
   update: (change: Partial<SearchState>) => void;
   mode: Mode;
-  /** How marks shape the ranking; null where nothing is marked. */
+  /** How marks shape the ranking; null if nothing is marked. */
   strategy: Strategy | null;
   /** These two act on what is there at once. */
   count: number;
   onCount: (count: number) => void;
   threshold: number;
   onThreshold: (threshold: number) => void;
-  /** Where the server let the results end, if it was to. */
+  /** The score at which the server ended the results, if it chose. */
   cut: number | null | undefined;
 }
 
-/** What of the results is shown and how; on a phone behind a button, beside the results where there is room. */
+/** Which results are shown and how; behind a button on a phone, beside the results on a wide screen. */
 export function RankingControls(props: Props) {
   const { state, update } = props;
   const { rules } = state;
@@ -78,7 +78,7 @@ function CountControls({ state, update, mode, count, onCount, threshold, onThres
         valueText={`at most ${count}`}
         onChange={onCount}
       />
-      {/* The scores of the other modes say nothing by themselves. */}
+      {/* The scores of the other modes have no absolute meaning. */}
       {mode === "vector" && (
         <>
           <Slider

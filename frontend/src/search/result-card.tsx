@@ -20,7 +20,7 @@ export function heightBelow(hit: Hit, coarsePointer: boolean): number {
 export interface CardProps {
   entry: Entry;
   scale: ScoreScale;
-  /** The score of a full bar; where that is not 1 by itself, a confidence says more. */
+  /** The score of a full bar. If that is not 1, the bar shows the confidence instead. */
   maxScore: number;
   href: string;
   /** One card is in the tab order, and so are its buttons. */
@@ -36,7 +36,7 @@ export interface CardProps {
   itemRef: (element: HTMLAnchorElement | null) => void;
 }
 
-/** One result: the picture, what is known of it, and what can be said of it. */
+/** One result: the picture, its name, score and description, and its actions. */
 export function ResultCard(props: CardProps) {
   const { entry, scale, maxScore, href, tabIndex, onFocus, onOpen, itemRef } = props;
   const { hit, rank } = entry;
@@ -136,7 +136,7 @@ function DuplicatesBadge({ entry: { hit, rank }, tabIndex, onFocus, expanded, on
   );
 }
 
-/** Over the picture's corner for whoever has a mouse, below it for a finger. */
+/** Over the picture's corner for a mouse, below it for a finger. */
 function Actions({
   entry: { hit },
   tabIndex,
@@ -182,7 +182,7 @@ function ScoreBar({ value }: { value: number }) {
   );
 }
 
-/** What is on the image, in words, where its metadata says so. */
+/** The description in an image's metadata; null if there is none. */
 export function descriptionOf(metadata: Record<string, unknown> | null | undefined): string | null {
   const description = metadata?.["description"];
   return typeof description === "string" && description.trim() !== "" ? description : null;

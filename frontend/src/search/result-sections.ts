@@ -9,7 +9,7 @@ export interface Entry {
 }
 
 export interface Section {
-  /** What its images have in common; null where they are not grouped. */
+  /** What its images have in common; null if they are not grouped. */
   title: string | null;
   entries: Entry[];
 }
@@ -42,14 +42,14 @@ const duplicateOf = (hit: Hit, id: string): Hit => ({
   duplicates: [],
 });
 
-/** The first so many groups, or hits where there are no groups. */
+/** The first `count` groups, or the first `count` hits if they are not grouped. */
 export function takeGroups(hits: Hit[], count: number, grouped: boolean): Hit[] {
   if (!grouped) return hits.slice(0, count);
   const groups = [...new Set(hits.map(({ group }) => group))].slice(0, count);
   return hits.filter(({ group }) => groups.includes(group));
 }
 
-/** What one leafs through: each image once, with its score where it has one of its own. */
+/** The pictures that the viewer goes through: each image once, with its score if it has one of its own. */
 export function viewerPictures(sections: Section[]): (Picture & { score?: number })[] {
   const pictures = new Map<string, Picture & { score?: number }>();
   for (const { hit, rank } of sections.flatMap(({ entries }) => entries)) {

@@ -34,7 +34,7 @@ interface Props {
 
 /**
  * The ranked results. One of them is in the tab order, with its buttons; arrow keys go from one to the next as the eye
- * would, Enter opens, + and - say more and less like this.
+ * would, Enter opens, + and - mark more and less like this.
  */
 export function Results({
   sections,
@@ -223,7 +223,7 @@ function useRestoreFocus(entries: Entry[], restore: () => void) {
       inside.current = true;
     },
     onBlur: ({ target }: FocusEvent) => {
-      // An element that is taken away loses the focus too, but nobody has gone elsewhere then.
+      // An element that is removed loses the focus too, but then the person has not left the results.
       setTimeout(() => {
         if (target.isConnected && document.activeElement === document.body) inside.current = false;
       });

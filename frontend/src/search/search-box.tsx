@@ -35,7 +35,7 @@ export function SearchBox({ state, update, answer }: Props) {
     event.preventDefault();
     if (typed.trim() === "" && words === "") return;
     const next = queryFromText(parts, typed);
-    // What was said of the results of another search is about that.
+    // Marks belong to the results of the search before.
     if (next.length === 0) navigate(PATHS.search);
     else update({ parts: next, ...NO_MARKS });
   };

@@ -11,10 +11,10 @@ interface Props {
   /** What the scores are. */
   scale: ScoreScale;
   shown: number;
-  /** How many groups they are in; null where they are not grouped. */
+  /** The number of groups; null if the results are not grouped. */
   groups: number | null;
   fetching: boolean;
-  /** Whether what is shown is not yet what is asked for. */
+  /** Whether the results shown are those of the search before. */
   stale: boolean;
   /** What keeps the server from answering. */
   note: string | null;

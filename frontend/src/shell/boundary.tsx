@@ -54,7 +54,7 @@ function Broken({ error }: { error: unknown }) {
   );
 }
 
-/** Waits for the server, then loads the page anew: React keeps a failed import, and a new version has other files. */
+/** Waits for the server, then reloads the page: React keeps a failed import, and a new version has other files. */
 function NotLoaded() {
   const [since] = useState(Date.now);
   const { dataUpdatedAt, refetch } = useHealth();

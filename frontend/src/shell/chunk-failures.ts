@@ -12,14 +12,14 @@ export const isChunkFailure = (error: unknown): boolean =>
 const RELOADED = "reloaded-for-a-chunk";
 const ONCE_MS = 60_000;
 
-/** Loads the page anew, which brings the present names of its files. Returns false if that was tried a moment ago. */
+/** Reloads the page, which brings the present names of its files. Returns false if it did so a moment ago. */
 export function reloadOnce(reload: () => void = () => location.reload(), now = Date.now()): boolean {
   try {
     const last = Number(sessionStorage.getItem(RELOADED));
     if (last > 0 && now - last < ONCE_MS) return false;
     sessionStorage.setItem(RELOADED, String(now));
   } catch {
-    // Without a memory it could go on for ever.
+    // Without session storage it could reload for ever.
     return false;
   }
   reload();

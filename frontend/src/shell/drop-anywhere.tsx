@@ -9,8 +9,8 @@ import { Icon } from "@/ui/icons";
 import { PATHS } from "@/paths";
 
 /**
- * The whole page takes images: one that is dropped or pasted is searched with, except in the library, where images are
- * added; so are several at once, wherever they are dropped.
+ * The whole page takes images. One that is dropped or pasted starts a search, except in the library, which adds it. Several
+ * at once are added on every page.
  */
 export function DropAnywhere({ children }: { children: ReactNode }) {
   const [location, navigate] = useLocation();

@@ -3,7 +3,7 @@ import { useStats } from "@/api/queries";
 import { Icon } from "@/ui/icons";
 import { PATHS } from "@/paths";
 
-/** A strip under the header while another model searches than the one that was asked for. */
+/** A strip under the header while the server runs another model than the configured one. */
 export function StandInBanner() {
   const model = useStats().data?.model;
   if (!model?.fallback_reason) return null;

@@ -6,7 +6,7 @@ const TONES: Record<Condition["tone"], string> = {
   bad: "bg-danger-soft text-danger",
 };
 
-/** A word on how something is, in a colour that says the same. */
+/** A word for a condition, in a colour of the same meaning. */
 export function Badge({ tone, text }: Condition) {
   return (
     <span

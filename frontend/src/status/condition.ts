@@ -11,7 +11,7 @@ const OF_HEALTH: Record<Health["status"], Condition> = {
   unhealthy: { tone: "bad", text: "Unhealthy" },
 };
 
-/** The server's condition in two words. With another model than the one that was asked for not all is well. */
+/** The server's condition in two words. Another model than the configured one is a warning. */
 export function conditionOf(
   health: Health | undefined,
   silent: boolean,

@@ -23,7 +23,7 @@ export function sampleOf(stats: Stats, at: number): Sample {
   };
 }
 
-/** Adds a sample; the oldest go. After a restart the counters begin anew, and so does the history. */
+/** Adds a sample; the oldest go. After a restart of the server its counters begin at 0, and the history begins again. */
 export function add(history: Sample[], sample: Sample): Sample[] {
   const last = history.at(-1);
   if (last?.at === sample.at) return history;
@@ -31,7 +31,7 @@ export function add(history: Sample[], sample: Sample): Sample[] {
   return [...history, sample].slice(-SAMPLES);
 }
 
-/** How much a figure grew from sample to sample, a second. */
+/** How much a figure grew from sample to sample, per second. */
 export function rates(history: Sample[], of: (sample: Sample) => number): number[] {
   return history.slice(1).map((sample, index) => {
     const before = history[index] ?? sample;
@@ -43,7 +43,7 @@ export function rates(history: Sample[], of: (sample: Sample) => number): number
 export interface HitRate {
   hits: number;
   lookups: number;
-  /** null where nothing was looked for. */
+  /** null if there was no lookup. */
   share: number | null;
 }
 

@@ -23,7 +23,7 @@ const WIDTH = 320;
 const EDGE_MARGIN = 8;
 
 /**
- * One of a few that want explaining: a button that says what is chosen and opens the choice below it. It stays open
+ * A choice whose options need an explanation: a button shows the chosen one and opens the list below it. It stays open
  * while one tries them, in the browser's own popover: above everything, and closed by Escape.
  */
 export function Choice<T extends string>({ label, title, value, options, onChange }: Props<T>) {

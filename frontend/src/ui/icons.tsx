@@ -1,4 +1,4 @@
-/** Drawn for this page: 24 by 24, lines of 1.75. They always stand beside a text or in a labelled button. */
+/** Drawn for this page: 24 by 24, lines of 1.75. Each is beside a text or in a labelled button. */
 const PATHS = {
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14Zm5-2 4.5 4.5",
   library: "M4 5h7v8H4zM14 5h6v5h-6zM4 16h7v3H4zM14 13h6v6h-6z",

@@ -11,7 +11,7 @@ interface NoteProps {
   tone?: "calm" | "bad";
 }
 
-/** A place that has nothing to show, and says why and what to do. */
+/** An empty state: why there is nothing to show, and what to do. */
 export function Note({ icon, title, children, actions, tone = "calm" }: NoteProps) {
   const colours = tone === "bad" ? "bg-danger-soft text-danger" : "bg-accent-soft text-accent";
   return (

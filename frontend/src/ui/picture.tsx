@@ -5,7 +5,7 @@ import type { Picture } from "@/api/types";
 /**
  * A thumbnail that fills its box. The box has its size before a byte is loaded, so nothing moves; until the thumbnail
  * is there the box shows soft colours made of the image's hash, then the image fades in. No
- * blur: where there is no GPU, blurring a screen of images makes scrolling stutter.
+ * blur: without a GPU, blurring a screen of images makes scrolling stutter.
  */
 export function Thumbnail({
   image,

@@ -7,7 +7,7 @@ const UNSHOWN = ["HEIF", "TIFF"];
 
 /**
  * What to load of an image to look at it: the preview of a large one, which has a twentieth of its bytes, and of what
- * browsers cannot show. A GIF may move, which its preview does not. The format is undefined until the server has said it.
+ * browsers cannot show. A GIF may move, which its preview does not. The format is undefined until the server has answered.
  */
 export function bestPart(
   { width, height }: Pick<Picture, "width" | "height">,

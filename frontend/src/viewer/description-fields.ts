@@ -1,6 +1,6 @@
 import type { Json, Metadata } from "@/api/types";
 
-/** What is said of an image in words: by convention two fields of its metadata, which keywords search. */
+/** The text about an image: by convention two fields of its metadata, which keyword search reads. */
 export interface DescriptionFields {
   description: string;
   tags: string[];

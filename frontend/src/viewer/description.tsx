@@ -5,7 +5,7 @@ import { tagSearchUrl } from "@/query/search-state";
 import { Icon } from "@/ui/icons";
 import type { DescriptionFields } from "@/viewer/description-fields";
 
-/** What is said of an image: its description, and its tags, each of which leads to others that have it. */
+/** The description of an image, and its tags, each a link to the images that have it. */
 export function Description({ words, tagging }: { words: DescriptionFields; tagging: Tagging | null }) {
   const { description, tags } = words;
   const found = (field: string) => tagging?.filled.includes(field) ?? false;

@@ -6,7 +6,7 @@ export interface Draft {
   unsaved: () => boolean;
   /** Told by the editor with every change. */
   setUnsaved: (unsaved: boolean) => void;
-  /** Does what takes the editor away: at once where nothing would be lost, else when the person has decided. */
+  /** Runs a step that closes the editor: at once if nothing would be lost, else after the person has decided. */
   leave: (step: () => void) => void;
   /** Whether something waits for that decision. */
   asked: boolean;

@@ -7,7 +7,7 @@ import { tint } from "@/ui/picture";
 /** The image over its own thumbnail, which is there at once: nothing moves when it arrives, it only becomes sharp. */
 export function FullImage({ picture, format }: { picture: Picture; format: string | undefined }) {
   const url = imageUrl(bestPart(picture, format), picture);
-  // Of one source: what the format says may make it another.
+  // The outcome of one URL, because the URL changes when the format is known.
   const [outcome, setOutcome] = useState<{ of: string; state: "shown" | "failed" }>();
   const state = outcome?.of === url ? outcome.state : "loading";
   const thumbnail = useImageSource(imageUrl("thumbnail", picture));

@@ -1,6 +1,6 @@
 /**
- * What was typed in an editor that was closed without being asked, as the browser's "back" does. It is kept for as long as
- * the page lives, and is in the editor again when the image is opened.
+ * What a person typed in an editor that closed without a question, as the browser's "back" does. The page keeps it until it
+ * is closed, and fills the editor with it when the image is opened again.
  */
 export interface KeptDraft {
   words: { description: string; tags: string };
@@ -28,7 +28,7 @@ export class KeptDrafts {
     if (this.#drafts.size > MAX_DRAFTS && !oldest.done) this.#drafts.delete(oldest.value);
   }
 
-  /** What was kept of an image; null where nothing was. It stays until it is forgotten. */
+  /** The draft of an image; null if there is none. It stays until `forget`. */
   of(imageId: string): KeptDraft | null {
     return this.#drafts.get(imageId) ?? null;
   }

@@ -6,7 +6,7 @@ import type { ImagePage, SearchAnswer } from "@/api/types";
 import { shortName } from "@/format";
 import { useToast } from "@/ui/toasts";
 
-/** How long the offer to undo stays, where the server does not forget the image before (UNDO_SECONDS). */
+/** How long the page offers to undo. The server may forget the image earlier (UNDO_SECONDS). */
 const UNDO_TOAST_MS = 10_000;
 
 /** Deletes an image at once, takes it out of everything shown, and offers to bring it back. */

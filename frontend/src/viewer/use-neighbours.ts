@@ -7,8 +7,8 @@ interface Neighbours<T> {
 }
 
 /**
- * The pictures before and after the one with an id. One that is no longer among them, as a marked one is not, keeps its
- * place: where it was, -1 for nowhere, is between two of those that are left.
+ * The pictures before and after the one with an id. If it has left the pictures, as a marked image does, its former index
+ * `place` (-1 for none) decides between which two of the others it is.
  */
 export function neighboursOf<T extends Picture>(
   pictures: T[],

@@ -32,11 +32,11 @@ const Editor = lazy(() => loadEditor().then(({ MetadataEditor }) => ({ default: 
 type Scored = Picture & { score?: number };
 
 export interface Props {
-  /** What arrow keys leaf through. */
+  /** The pictures that the arrow keys go through. */
   pictures: Scored[];
-  /** What the scores are, where there are any. */
+  /** What the scores mean; undefined if there are none. */
   scale?: ScoreScale;
-  /** Where the images are results. */
+  /** Present if the images are results. */
   marking?: Marking;
 }
 
@@ -73,7 +73,7 @@ export default function Viewer({ pictures, scale, marking }: Props) {
             if (event.currentTarget instanceof HTMLElement) event.currentTarget.focus();
           }}
           onKeyDown={onKeyDown}
-          // "Undo" lies outside, and is gone when it has been pressed; whoever takes a deletion back goes on looking.
+          // "Undo" is outside the dialog and disappears when it is pressed; that must not close the dialog.
           onInteractOutside={(event) => {
             const { target } = event;
             if (target instanceof Element && (!target.isConnected || target.closest("[data-toasts]"))) {
@@ -201,7 +201,7 @@ function Contents({ id, known, scale, marking, turnButtons, draft, onSwipe, onDe
                 buttonClass={thumbLook}
               />
             )}
-            {/* After the thumbs, which stay where they are when a marked image is a result no longer. */}
+            {/* After the thumbs, so that they do not move when a marked image leaves the results. */}
             {scale && known?.score !== undefined && (
               <p className="rounded-full bg-accent-soft px-3 py-1 text-sm font-medium text-accent tabular-nums">
                 {scale.name} {scale.write(known.score)}

@@ -1,6 +1,6 @@
 import type { Point } from "@/viewer/swipe";
 
-/** How a picture lies in its box: so many times as large, its centre so many pixels from that of the box. */
+/** The position of a picture in its box: its scale, and the distance in pixels of its centre from that of the box. */
 export interface Zoom extends Point {
   scale: number;
 }
