@@ -11,7 +11,7 @@ export interface Upload {
   /** Share of its bytes that has left, 0 to 1. */
   sent: number;
   reason: string | null;
-  /** Where it failed: whether another try may end otherwise. */
+  /** If it failed: whether a retry may succeed. */
   retryable: boolean;
   /** Whether a person decided that it replaces the image of the same name. */
   replaces: boolean;

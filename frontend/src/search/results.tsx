@@ -152,7 +152,7 @@ export function Results({
   );
 }
 
-/** Where the results will be. */
+/** Grey boxes in the place of results that are loading. */
 export function ResultPlaceholders() {
   const [measure, width] = useWidth();
   const shapes = Array.from({ length: 3 * columnsFor(width) }, (_, i) => ({
