@@ -8,7 +8,7 @@ from tests.cluster.conftest import Stack
 from tests.support.jobs import finished, indexed_images, pictures, status, submit
 from tests.support.servers import wait_for
 
-IMAGES, CORRUPT = 2_000, 10
+IMAGES, CORRUPT = 1_000, 10
 
 
 def test_job_survives_its_worker_and_its_broker_with_each_image_once(stack: Stack) -> None:

@@ -15,11 +15,11 @@ from tests.support.servers import wait_for
 
 def test_searches_go_on_without_redis(stack: Stack, photos: list[bytes]) -> None:
     with concurrent_clients(stack.cluster.url, photos, clients=50) as account:
-        account.wait_for(300)
+        account.wait_for(200)
         stack.cluster.kill("redis")
-        account.wait_for(500)
+        account.wait_for(300)
         stack.revive("redis")
-        account.wait_for(500)
+        account.wait_for(300)
     assert account.failed == []
     assert set(account.indexed) <= set(indexed_images(stack.http))
 
