@@ -26,7 +26,10 @@ Cli = Callable[..., Result]
 
 
 def make_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Cli:
-    """Return a function that runs the command with arguments and with environment variables as keywords."""
+    """Return a function that runs the command with arguments and with environment variables as keywords.
+
+    It decodes in threads unless they say otherwise: each process that decodes has to be loaded anew.
+    """
 
     log_to_standard_error()
 
@@ -36,7 +39,7 @@ def make_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         with monkeypatch.context() as patch:
             for name in Settings.model_fields:
                 patch.delenv(name.upper(), raising=False)
-            for name, value in {"COLUMNS": "200", **env}.items():
+            for name, value in {"COLUMNS": "200", "DECODE_ISOLATION": "thread", **env}.items():
                 patch.setenv(name, value)
             # No .env file of whoever runs the tests.
             patch.chdir(folder)
