@@ -5,6 +5,11 @@ Collections are kept in a folder, and what was acknowledged survives `kill -9`. 
 of shards and copies are accepted and reported only.
 
     python -m tests.support.qdrant_server --port 6333 --data /tmp/qdrant
+
+This file reads requests and keeps the collections. `qdrant_shard` answers for one collection from a shard of Edge,
+with `qdrant_conditions` for filters and `qdrant_queries` for queries and text indexes; `qdrant_refusal` is the error
+of all of them, `qdrant_grpc` the same over gRPC. `qdrant_process` starts and kills the program for a test. Not part
+of the stand-in: `qdrant_cluster` is a cluster's account of its shards without data, `qdrant_nodes` runs real nodes.
 """
 
 from __future__ import annotations
