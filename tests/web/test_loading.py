@@ -32,7 +32,7 @@ def test_page_whose_file_is_gone_says_so_and_has_a_way_back(server: RunningServe
     page.get_by_role("link", name="Library").click()
     # It has loaded itself anew once by then, which brings the files of a new version.
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The server answers, but does not send it")
+    expect(alert).to_contain_text("The server did not send it")
     expect(page.get_by_role("banner")).to_be_visible()
     page.get_by_role("banner").get_by_role("link", name="Search").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("looks like")
