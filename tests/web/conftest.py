@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -49,39 +48,21 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture
 def empty_server(shared_server: RunningServer) -> RunningServer:
-    _empty(shared_server)
+    from tests.api.conftest import quoted
+
+    while images := shared_server.http.get("/images", params={"limit": 500}).json()["images"]:
+        for image in images:
+            shared_server.http.delete(f"/images/{quoted(image['image_id'])}")
     return shared_server
-
-
-@pytest.fixture(scope="package")
-def drawings() -> list[Any]:
-    """Return what the server told of the twelve drawings when `server` last indexed them; empty at first."""
-    return []
 
 
 @pytest.fixture
-def server(shared_server: RunningServer, drawings: list[Any]) -> RunningServer:
+def server(empty_server: RunningServer) -> RunningServer:
     """Return a server that has `drawing-00.png` to `drawing-11.png`, of three colours and different years."""
-    if not drawings or _images(shared_server) != drawings:
-        _empty(shared_server)
-        for number in range(12):
-            metadata = f'{{"colour": "{COLOURS[number % 3]}", "year": {2010 + number}}}'
-            shared_server.index(drawing(number), image_id=f"drawing-{number:02}.png", metadata=metadata)
-        drawings[:] = _images(shared_server)
-    return shared_server
-
-
-def _images(server: RunningServer) -> list[Any]:
-    found: list[Any] = server.http.get("/images", params={"limit": 500}).json()["images"]
-    return found
-
-
-def _empty(server: RunningServer) -> None:
-    from tests.api.conftest import quoted
-
-    while images := _images(server):
-        for image in images:
-            server.http.delete(f"/images/{quoted(image['image_id'])}")
+    for number in range(12):
+        metadata = f'{{"colour": "{COLOURS[number % 3]}", "year": {2010 + number}}}'
+        empty_server.index(drawing(number), image_id=f"drawing-{number:02}.png", metadata=metadata)
+    return empty_server
 
 
 def drawing(number: int) -> bytes:
