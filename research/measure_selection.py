@@ -8,9 +8,9 @@ pairs reach which cosine. Everything is exact and repeatable; takes two minutes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -18,92 +18,20 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+# What tests use too lies in benchmarks/.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
 from altered_copies import COPIES
 from image_similarity.bootstrap.models import load_encoder
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import ImageEncoder
-from image_similarity.engine.search.auto_threshold import WINDOW, score_cut
-from image_similarity.engine.search.ranker import BACKGROUND
+from image_similarity.engine.search.auto_threshold import WINDOW
 from image_similarity.images.decode import decode
 from image_similarity.settings import Settings
+from rankings import Outcome, Rankings, Rule, Scores, auto, best_flat, embed, flat, labelled_rankings, outcome
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 BOUNDS = (0.85, 0.88, 0.90, 0.92, 0.95, 0.97)
-
-Scores = NDArray[np.float64]
-Rule = Callable[[Scores, Scores, int], int]
-"""From the scores of a ranking (best first), those of a background, and the number of images: how many hits to keep."""
-
-
-@dataclass(frozen=True)
-class Rankings:
-    """Queries of one kind, with all candidates of each, best first."""
-
-    name: str
-    scores: Scores
-    """Shape (queries, candidates)."""
-    relevant: NDArray[np.bool_]
-    background: Scores
-    """Shape (queries, `BACKGROUND`): scores with random candidates."""
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        queries: Embedding,
-        candidates: Embedding,
-        relevant: NDArray[np.bool_],
-        left_out: NDArray[np.bool_],
-    ) -> Rankings:
-        """Rank; `relevant` and `left_out` have shape (queries, candidates); each query leaves out the same number."""
-        scores = (queries @ candidates.T).astype(np.float64)
-        kept = scores.shape[1] - int(left_out.sum(axis=1).max())
-        drawn = np.random.default_rng(0).permutation(scores.shape[1])
-        rows = []
-        for row, out in zip(scores, left_out, strict=True):
-            rows.append(row[[place for place in drawn if not out[place]][: min(BACKGROUND, kept)]])
-        order = np.argsort(np.where(left_out, np.inf, -scores), axis=1, kind="stable")[:, :kept]
-        ranked = np.take_along_axis(scores, order, axis=1)
-        return cls(name, ranked, np.take_along_axis(relevant, order, axis=1), np.stack(rows))
-
-    def part(self, queries: NDArray[np.bool_]) -> Rankings:
-        """Return some of the queries."""
-        return Rankings(self.name, self.scores[queries], self.relevant[queries], self.background[queries])
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Results of a rule, averaged over queries."""
-
-    precision: float
-    recall: float
-    f1: float
-    empty: float
-    kept: float
-
-
-def outcome(rankings: Rankings, rule: Rule) -> Outcome:
-    """Apply a rule to every query; precision and F1 of an empty answer are 0."""
-    images = rankings.scores.shape[1]
-    rows = []
-    for scores, relevant, background in zip(rankings.scores, rankings.relevant, rankings.background, strict=True):
-        kept = rule(scores, background, images)
-        right, wanted = int(relevant[:kept].sum()), int(relevant.sum())
-        precision, recall = right / kept if kept else 0.0, right / wanted if wanted else 0.0
-        f1 = 2 * precision * recall / (precision + recall) if right else 0.0
-        rows.append((precision, recall, f1, float(kept == 0), kept))
-    return Outcome(*np.mean(rows, axis=0).tolist())
-
-
-def auto(scores: Scores, background: Scores, images: int) -> int:
-    """The rule of the product."""
-    cut = score_cut(scores[:WINDOW].tolist(), background, images=images)
-    return len(scores) if cut is None else int((scores >= cut).sum())
-
-
-def flat(threshold: float) -> Rule:
-    """The same threshold for every query."""
-    return lambda scores, _background, _images: int((scores >= threshold).sum())
 
 
 def widest_step(scores: Scores, _background: Scores, _images: int) -> int:
@@ -126,20 +54,6 @@ def otsu(scores: Scores, _background: Scores, _images: int) -> int:
     sums = np.cumsum(window)
     difference = sums[:-1] / above - (sums[-1] - sums[:-1]) / (len(window) - above)
     return int((above * (len(window) - above) * difference**2).argmax()) + 1
-
-
-def best_flat(rankings: Rankings) -> float:
-    """Return the flat threshold with the greatest F1, in steps of 0.005."""
-    return max(np.arange(0, 1, 0.005).tolist(), key=lambda threshold: outcome(rankings, flat(threshold)).f1)
-
-
-def embed(encoder: ImageEncoder, files: Iterable[bytes]) -> Embedding:
-    """Return the embeddings of image files, one per row."""
-    rows, rest = [], iter(files)
-    while part := list(islice(rest, 32)):
-        decoded = [decode(data, max_pixels=50_000_000, min_short_side=encoder.spec.input_size) for data in part]
-        rows.append(encoder.encode_images(np.stack([encoder.preprocess(each.image) for each in decoded])))
-    return np.concatenate(rows)
 
 
 @dataclass(frozen=True)
@@ -170,17 +84,6 @@ class Photographs:
         )
 
 
-def labelled_rankings(photographs: Photographs) -> tuple[Rankings, Rankings]:
-    """Return rankings of each labelled photograph among all others, and among those of other labels only."""
-    same = photographs.labels[:, np.newaxis] == photographs.labels
-    itself = np.eye(len(same), dtype=bool)
-    vectors = photographs.labelled
-    return (
-        Rankings.of("the others", vectors, vectors, same & ~itself, itself),
-        Rankings.of("other labels alone", vectors, vectors, np.zeros_like(same), same),
-    )
-
-
 def other_rankings(photographs: Photographs) -> list[Rankings]:
     """Return rankings of copies among photographs, photographs among copies, and queries without a match."""
     single, others, copies = photographs.single, photographs.others, list(photographs.copies.values())[:12]
@@ -209,7 +112,7 @@ def other_rankings(photographs: Photographs) -> list[Rankings]:
 
 def report_thresholds(photographs: Photographs) -> None:
     """Print the results of rules on labelled photographs, on copies, and on queries without a match."""
-    labelled, without = labelled_rankings(photographs)
+    labelled, without = labelled_rankings(photographs.labelled, photographs.labels)
     names = sorted(set(photographs.labels))
     half = np.isin(photographs.labels, names[::2])
     print("\nLabelled photographs, each a query; F1 of what is kept\n")

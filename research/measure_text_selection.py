@@ -9,6 +9,7 @@ Everything is exact and repeatable; takes four minutes on two cores.
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,18 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-import mini_text_head
+# What tests use too lies in benchmarks/.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import flickr8k
 from image_similarity.bootstrap.models import load_encoder
 from image_similarity.domain.records import Embedding
 from image_similarity.encoders.base import TextEncoder
 from image_similarity.encoders.mini import text as mini_text
 from image_similarity.engine.search.auto_threshold import FALSE_ALARMS, FALSE_ALARMS_OF_TEXTS, WINDOW, score_cut
 from image_similarity.settings import Settings
-from measure_selection import SHARED, Rankings, Rule, Scores, best_flat, embed, flat, otsu, outcome
+from measure_selection import SHARED, otsu
+from rankings import Rankings, Rule, Scores, best_flat, embed, flat, outcome
 
 TEMPLATES = ("a photo of a {}", "{}")
 
@@ -101,8 +106,8 @@ class Captioned:
     @classmethod
     def read(cls, folder: Path) -> Captioned:
         """Read Flickr8k's held-out photographs."""
-        read = mini_text_head.read_captions(folder)
-        _, _, held_out = mini_text_head.split(read.photos)
+        read = flickr8k.read_captions(folder)
+        _, _, held_out = flickr8k.split(read.photos)
         mine = np.isin(read.photo_of, held_out)
         texts = [text for text, held in zip(read.texts, mine, strict=True) if held]
         return cls([read.photos[i] for i in held_out], texts, np.searchsorted(held_out, read.photo_of[mine]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
@@ -24,7 +25,11 @@ from PIL import Image
 from rich.progress import track
 from safetensors.numpy import save_file
 
+# What tests use too lies in benchmarks/.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
 import mini_text_head as text_head
+from flickr8k import Captions, read_captions, split
 from image_similarity.encoders.mini.image import BACKBONE_SHA256, MINI, WEIGHTS, load_backbone, root_features
 from image_similarity.encoders.mini.squash import squash
 from image_similarity.encoders.mini.text import HEAD, MINILM_SHA256
@@ -106,8 +111,8 @@ def head(
     1,000 photographs are only for the test, and 1,000 for choosing the options (with --validate). The final head is
     trained on all others, including the validation photographs.
     """
-    captions = text_head.read_captions(folder)
-    training, validation, test = text_head.split(captions.photos)
+    captions = read_captions(folder)
+    training, validation, test = split(captions.photos)
     if not training:
         raise typer.BadParameter(f"{folder} holds {len(captions.photos)} photographs; more than 2,000 are needed")
     known = _features(captions, features)
@@ -134,7 +139,7 @@ def head(
     _report("held-out", len(test), found)
 
 
-def _features(captions: text_head.Captions, kept: Path | None) -> text_head.Features:
+def _features(captions: Captions, kept: Path | None) -> text_head.Features:
     """Read the features from `kept` if it has those of the same data and weights, else compute them."""
     wanted = text_head.fingerprint(captions)
     if kept is not None and kept.is_file():

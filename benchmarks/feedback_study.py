@@ -1,6 +1,6 @@
 """Measure the benefit of feedback on labelled images: the labels simulate the user, and the report measures the gain.
 
-    python research/feedback_study.py ../shared/caltech101
+    python benchmarks/feedback_study.py ../shared/caltech101
 
 The argument is a folder of folders, whose names are the labels. The script indexes all images into a temporary
 collection. For each image a simulated user searches with it, judges the first twenty results from the top, likes those
