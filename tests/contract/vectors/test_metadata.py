@@ -1,4 +1,4 @@
-"""What every vector store does when metadata is changed: that, nothing else, and only where nobody came in between."""
+"""What every vector store does with metadata: it comes back as it was written, and a change changes nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from image_similarity.domain.filters import parse_filter
+from image_similarity.domain.metadata import MAX_METADATA_DEPTH
 from image_similarity.domain.records import Match, Metadata, Tagging
 from image_similarity.vectors.base import VectorStore
 from tests.support.records import read, record, towards
@@ -110,3 +111,32 @@ async def test_of_changes_at_once_one_is_made(store: VectorStore) -> None:
 
     assert sum(made) == 1
     assert (await read(store, "a")).metadata == {"n": made.index(True)}
+
+
+async def test_metadata_of_any_depth_that_is_let_in_comes_back(store: VectorStore) -> None:
+    deep: Metadata = {"leaf": 2**63, "flag": True}
+    for _ in range(MAX_METADATA_DEPTH - 1):
+        deep = {"a": deep, "n": [1, 1.0]}
+    await store.upsert([(record("a", deep), towards(0))])
+
+    found = await store.get("a")
+    assert found is not None
+    assert json.dumps(found.metadata, sort_keys=True) == json.dumps(deep, sort_keys=True)
+    [match] = await store.query(towards(0), top_k=1)
+    assert json.dumps(match.metadata, sort_keys=True) == json.dumps(deep, sort_keys=True)
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**63, -(2**63), 2**53 + 1, 1e308, -0.0, 0.1])
+async def test_numbers_keep_their_value_and_type(store: VectorStore, number: float) -> None:
+    await store.upsert([(record("a", {"n": number}), towards(0))])
+
+    found = await store.get("a")
+    assert found is not None
+    assert repr(found.metadata["n"]) == repr(number)
+
+
+async def test_no_metadata_is_an_empty_object(store: VectorStore) -> None:
+    await store.upsert([(record("a"), towards(0))])
+
+    [match] = await store.query(towards(0), top_k=1)
+    assert match.metadata == {}

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from image_similarity.domain.errors import InvalidCursor
-from image_similarity.domain.metadata import MAX_METADATA_DEPTH
-from image_similarity.domain.records import ImageRecord, Match, Metadata
+from image_similarity.domain.records import ImageRecord, Match
 from image_similarity.vectors.base import Batch, CollectionInfo, VectorStore
 from image_similarity.vectors.qdrant_server import store as server
 from tests.support.records import DIMENSION, record, towards
@@ -51,28 +50,6 @@ async def test_a_record_comes_back_as_it_was_written(store: VectorStore) -> None
     assert found == written
     # Python holds 1, 1.0 and True for equal. The order of keys is no part of a JSON object: gRPC shuffles it.
     assert json.dumps(found.metadata, sort_keys=True) == json.dumps(written.metadata, sort_keys=True)
-
-
-async def test_metadata_of_any_depth_that_is_let_in_comes_back(store: VectorStore) -> None:
-    deep: Metadata = {"leaf": 2**63, "flag": True}
-    for _ in range(MAX_METADATA_DEPTH - 1):
-        deep = {"a": deep, "n": [1, 1.0]}
-    await store.upsert([(record("a", deep), towards(0))])
-
-    found = await store.get("a")
-    assert found is not None
-    assert json.dumps(found.metadata, sort_keys=True) == json.dumps(deep, sort_keys=True)
-    [match] = await store.query(towards(0), top_k=1)
-    assert json.dumps(match.metadata, sort_keys=True) == json.dumps(deep, sort_keys=True)
-
-
-@pytest.mark.parametrize("number", [2**64 - 1, 2**63, -(2**63), 2**53 + 1, 1e308, -0.0, 0.1])
-async def test_numbers_keep_their_value_and_type(store: VectorStore, number: float) -> None:
-    await store.upsert([(record("a", {"n": number}), towards(0))])
-
-    found = await store.get("a")
-    assert found is not None
-    assert repr(found.metadata["n"]) == repr(number)
 
 
 async def test_the_time_keeps_its_microseconds(store: VectorStore) -> None:
@@ -180,13 +157,6 @@ async def test_a_sample_is_of_the_images_that_an_export_names_first(fan: VectorS
     exported = (await fan.export(after=None, limit=3)).points
     sample = await fan.sample(3)
     assert [vector.tolist() for vector in sample] == [vector.tolist() for _, vector in exported]
-
-
-async def test_no_metadata_is_an_empty_object(store: VectorStore) -> None:
-    await store.upsert([(record("a"), towards(0))])
-
-    [match] = await store.query(towards(0), top_k=1)
-    assert match.metadata == {}
 
 
 async def test_browsing_is_newest_first_whatever_the_order_of_writing(store: VectorStore) -> None:
