@@ -21,13 +21,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from cachetools import LRUCache
 
 from image_similarity.domain.errors import ImageDamaged, JobNotFound
 from image_similarity.domain.records import IndexCounts, IndexResult
 from image_similarity.jobs import records
 from image_similarity.jobs.base import Failure, Item, Job, JobState
 from image_similarity.jobs.dead_letters import DeadLetters
+from image_similarity.jobs.failure_notes import FailureNotes
 from image_similarity.jobs.records import done_notes, is_uuid, made_at
 from image_similarity.jobs.upload_notes import UploadNotes
 from image_similarity.storage.inbox import INBOX
@@ -46,8 +46,7 @@ class JobLedger:
         self._max_image_bytes = max_image_bytes
         self.dead_letters = DeadLetters(objects)
         self.uploads = UploadNotes(objects)
-        # Failures never change, so they are cached; otherwise watching a job would read them again and again.
-        self._failures: LRUCache[str, tuple[Failure, ...]] = LRUCache(2048)
+        self._failures = FailureNotes(objects)
 
     def pending_key(self, job_id: str, number: int) -> str:
         """Return the key of an uploaded image, which is kept until its chunk is done."""
@@ -101,7 +100,7 @@ class JobLedger:
             counts=records.counts_of(header["total"], done),
             created_at=datetime.fromisoformat(header["created_at"]),
             started_at=started,
-            failures=await self._read_failures(done),
+            failures=await self._failures.read(done),
             upload=header.get("upload"),
         )
 
@@ -287,17 +286,3 @@ class JobLedger:
         kept = {f"jobs/{job_id}/finished.json", f"jobs/{job_id}/job.json"}
         entries = await self._objects.entries(f"jobs/{job_id}")
         await self._objects.delete(*(entry.key for entry in entries if entry.key not in kept))
-
-    async def _read_failures(self, done: dict[int, str]) -> tuple[Failure, ...]:
-        keys = [done[number] for number in sorted(done) if records.done_counts(done[number]).failed]
-        documents = await asyncio.gather(*(self._failures_in(key) for key in keys))
-        return tuple(failure for document in documents for failure in document)
-
-    async def _failures_in(self, key: str) -> tuple[Failure, ...]:
-        if (known := self._failures.get(key)) is None:
-            document = await self._objects.read_json(key)
-            if document is None:
-                # Damaged, or removed since the listing because the job has ended; the next call then returns its end.
-                return ()
-            known = self._failures[key] = tuple(Failure(**fields) for fields in document)
-        return known
