@@ -14,7 +14,8 @@ import pytest
 from image_similarity.vectors.qdrant_server import balance as qdrant_balance
 from image_similarity.vectors.qdrant_server.balance import Pace
 from tests.support.commands import Cli, make_cli
-from tests.support.qdrant_cluster import ACTIVE, QdrantCluster, running_cluster
+from tests.support.qdrant_cluster import ACTIVE, QdrantCluster
+from tests.support.qdrant_cluster_server import running_cluster
 from tests.support.servers import PATIENCE, environment, wait_for
 
 

@@ -25,7 +25,7 @@ _FIELD_TYPES = {
 
 
 class Shards(Protocol):
-    """What `qdrant_server.Node` offers."""
+    """What `qdrant_collections.Node` offers."""
 
     version: str
 

@@ -7,7 +7,8 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import models
 
-from tests.support.qdrant_refusal import Refused
+from tests.support.qdrant_conditions import to_edge
+from tests.support.qdrant_refusal import Refused, only
 
 _TOKENIZERS = {
     models.TokenizerType.PREFIX: edge.TokenizerType.Prefix,
@@ -118,3 +119,37 @@ def from_edge_index(params: edge.TextIndexParams) -> models.TextIndexParams:
 def _name(member: object) -> str:
     """Return the name of a member of one of Edge's enumerations, as the client writes it."""
     return str(member).rpartition(".")[2].lower()
+
+
+def to_edge_prefetches(given: Any) -> list[edge.Prefetch]:
+    listed: list[models.Prefetch] = given if isinstance(given, list) else [given] if given is not None else []
+    for prefetch in listed:
+        only(prefetch, "query", "prefetch", "using", "filter", "params", "score_threshold", "limit")
+    return [
+        edge.Prefetch(
+            10 if prefetch.limit is None else prefetch.limit,
+            to_edge_query(prefetch.query, prefetch.using),
+            prefetches=to_edge_prefetches(prefetch.prefetch),
+            params=to_edge_params(prefetch.params),
+            filter=to_edge(prefetch.filter),
+            score_threshold=prefetch.score_threshold,
+        )
+        for prefetch in listed
+    ]
+
+
+def to_edge_params(given: models.SearchParams | None) -> edge.SearchParams:
+    params = given or models.SearchParams()
+    only(params, "hnsw_ef", "exact", "quantization")
+    return edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=params.exact or False)
+
+
+def to_edge_payload(wanted: Any) -> Any:
+    match wanted:
+        case bool():
+            return wanted
+        case list():
+            return edge.PayloadSelector.Include(wanted)
+        case models.PayloadSelectorInclude(include=keys):
+            return edge.PayloadSelector.Include(keys)
+    raise Refused(400, f"The stand-in does not know the payload selector {wanted!r}.")

@@ -10,6 +10,7 @@ from qdrant_client import models
 
 from tests.support import qdrant_queries
 from tests.support.qdrant_conditions import fields_of, to_edge
+from tests.support.qdrant_queries import to_edge_params, to_edge_payload, to_edge_prefetches
 from tests.support.qdrant_refusal import Refused, only
 
 SCHEMA = {
@@ -168,7 +169,9 @@ class Shard:
     def retrieve(self, request: models.PointRequest) -> list[models.Record]:
         only(request, "ids", "with_payload", "with_vector")
         wanted = True if request.with_payload is None else request.with_payload
-        found = self._shard.retrieve([str(point) for point in request.ids], _payload(wanted), request.with_vector)
+        found = self._shard.retrieve(
+            [str(point) for point in request.ids], to_edge_payload(wanted), request.with_vector
+        )
         return [_record(point) for point in found]
 
     def query(self, request: models.QueryRequest) -> list[models.ScoredPoint]:
@@ -189,12 +192,12 @@ class Shard:
                 edge.QueryRequest(
                     limit=10 if request.limit is None else request.limit,
                     query=qdrant_queries.to_edge_query(request.query, request.using),
-                    prefetches=_prefetches(request.prefetch),
+                    prefetches=to_edge_prefetches(request.prefetch),
                     filter=to_edge(request.filter),
                     score_threshold=request.score_threshold,
-                    with_payload=_payload(request.with_payload or False),
+                    with_payload=to_edge_payload(request.with_payload or False),
                     with_vector=request.with_vector,
-                    params=_params(request.params),
+                    params=to_edge_params(request.params),
                 )
             )
         )
@@ -221,7 +224,7 @@ class Shard:
                     offset=None if request.offset is None else str(request.offset),
                     limit=10 if request.limit is None else request.limit,
                     filter=to_edge(request.filter),
-                    with_payload=_payload(True if request.with_payload is None else request.with_payload),
+                    with_payload=to_edge_payload(True if request.with_payload is None else request.with_payload),
                     with_vector=request.with_vector,
                     order_by=edge.OrderBy(order.key, direction=_DIRECTIONS[direction]) if order else None,
                 )
@@ -262,40 +265,6 @@ class Shard:
             return call()
         except Exception as error:
             raise Refused(400, f"Wrong input: {error}") from error
-
-
-def _prefetches(given: Any) -> list[edge.Prefetch]:
-    listed: list[models.Prefetch] = given if isinstance(given, list) else [given] if given is not None else []
-    for prefetch in listed:
-        only(prefetch, "query", "prefetch", "using", "filter", "params", "score_threshold", "limit")
-    return [
-        edge.Prefetch(
-            10 if prefetch.limit is None else prefetch.limit,
-            qdrant_queries.to_edge_query(prefetch.query, prefetch.using),
-            prefetches=_prefetches(prefetch.prefetch),
-            params=_params(prefetch.params),
-            filter=to_edge(prefetch.filter),
-            score_threshold=prefetch.score_threshold,
-        )
-        for prefetch in listed
-    ]
-
-
-def _params(given: models.SearchParams | None) -> edge.SearchParams:
-    params = given or models.SearchParams()
-    only(params, "hnsw_ef", "exact", "quantization")
-    return edge.SearchParams(hnsw_ef=params.hnsw_ef, exact=params.exact or False)
-
-
-def _payload(wanted: Any) -> Any:
-    match wanted:
-        case bool():
-            return wanted
-        case list():
-            return edge.PayloadSelector.Include(wanted)
-        case models.PayloadSelectorInclude(include=keys):
-            return edge.PayloadSelector.Include(keys)
-    raise Refused(400, f"The stand-in does not know the payload selector {wanted!r}.")
 
 
 def _record(point: edge.Record) -> models.Record:

@@ -15,7 +15,8 @@ from image_similarity.vectors.qdrant_server.balance import Balance, Pace, Progre
 from image_similarity.vectors.qdrant_server.client import QdrantCalls
 from image_similarity.vectors.qdrant_server.nodes import Connection
 from image_similarity.vectors.qdrant_server.placement import copies_wanted, read, wait_for_peers
-from tests.support.qdrant_cluster import NAME, Moving, QdrantCluster, running_cluster
+from tests.support.qdrant_cluster import NAME, Moving, QdrantCluster
+from tests.support.qdrant_cluster_server import running_cluster
 
 QUICK = Pace(look=0.01, begin=0.5, repair=0.2, away=5, transfer=60)
 
