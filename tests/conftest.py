@@ -41,6 +41,9 @@ SLOW = (
 """Tests that take minutes: clusters, crowds, browsers, servers as processes, thousands of photographs, and the
 encoders' tests once more. Each of them is marked `slow`."""
 
+LONG_PAGES = ("tests/web/test_page.py", "tests/web/test_library.py", "tests/web/test_accessibility.py")
+"""The longest files of tests in a browser."""
+
 
 class ByFile(LoadScopeScheduling):
     """Gives each process the tests of whole files, since those share servers; all crowds to one, and all quality."""
@@ -66,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _rank(nodeid: str) -> int:
     """Order the tests of a run in several processes, so that none is left with long ones while another is idle."""
-    longest_first = (CROWDS, QUALITY, "tests/web/test_page.py", "tests/integration/jobs/", "tests/web/", SLOW)
+    longest_first = (CROWDS, QUALITY, LONG_PAGES, "tests/integration/jobs/", "tests/web/", SLOW)
     return next((rank for rank, names in enumerate(longest_first) if nodeid.startswith(names)), len(longest_first))
 
 
