@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from image_similarity.bootstrap.engine import build_engine
+from image_similarity.domain.errors import ImageNotFound
 from image_similarity.domain.records import Embedding
 from random_checkpoint import build_checkpoint
 from tests.support.engines import BLUE, RED, TOP, digest
@@ -31,7 +32,9 @@ async def test_a_server_with_other_settings_answers_anew(
     async def asked_again(**others: Any) -> bool:
         engine = await build_engine(make_settings(tmp_path, tiny_checkpoint, **on(redis), **others))
         try:
-            if not await engine._vectors.get("a"):
+            try:
+                await engine.get_image("a")
+            except ImageNotFound:
                 await engine.index_image(BLUE, image_id="a")
             return (await engine.search_by_image(RED, TOP)).cached
         finally:

@@ -255,19 +255,21 @@ async def test_threads_that_are_overdue_are_known() -> None:
         assert decoders.failure() is None
 
 
-async def test_large_images_wait_for_each_other() -> None:
+async def test_large_images_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png("RGBA", 2000, 2000)
+    budget = MemoryBudget(40_000_000)
+    monkeypatch.setattr(module, "MemoryBudget", lambda _: budget)
     async with running(count=3) as decoders:
         recipe = asking_for(misbehaving.shrink)
         peak = 0
         calls = [asyncio.create_task(decoders.run(data, recipe)) for _ in range(3)]
         while not all(call.done() for call in calls):
-            peak = max(peak, decoders._budget.taken)
+            peak = max(peak, budget.taken)
             await asyncio.sleep(0.001)
         await asyncio.gather(*calls)
     # One at a time: two would take more than the 40 MB that there are.
     assert peak == 2000 * 2000 * 8
-    assert decoders._budget.taken == 0
+    assert budget.taken == 0
 
 
 class TestBudget:
