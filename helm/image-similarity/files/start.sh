@@ -4,7 +4,7 @@
 #
 # HOSTNAME  this node's name, which ends in its number
 # FIRST     number of the node that founds the cluster
-# DOMAIN    what follows the name where other nodes look it up; empty: nothing
+# DOMAIN    suffix of the name by which other nodes resolve it; may be empty
 # PEERS     a name that has the addresses of all nodes
 
 number=${HOSTNAME##*-}
@@ -29,7 +29,8 @@ if grep -Eqs '"term": *[1-9]' storage/raft_state.json; then
   # It has been a member: it finds the others by what it has stored, and waits for none of them.
   [ "$number" = "$FIRST" ] && exec ./entrypoint.sh --uri "$me"
 elif [ "$number" = "$FIRST" ]; then
-  # Members without this node: its volume was lost. It has to join them, for a second cluster would answer for theirs.
+  # There are members without this node, so its volume was lost. It must join them: it must not found a second cluster,
+  # which would answer in their place.
   wait_for "$PEERS" 5 || exec ./entrypoint.sh --uri "$me"
 else
   # One joins after the other: a cluster takes one new member at a time, and a node that it does not take exits.
