@@ -36,7 +36,7 @@ class Process:
         """Whether it runs."""
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+            return process.create_time() == self.created and not _has_ended(process)
         except psutil.NoSuchProcess:
             return False
 
@@ -65,7 +65,7 @@ class Process:
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
                 ours = os.getsid(process.pid) == self.pid and process.create_time() >= self.created
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                if ours and not _has_ended(process):
                     found.append(process)
         return found
 
@@ -90,6 +90,14 @@ def start(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: 
     with _changing_children:
         _children.append(child)
     return Process(child.pid, psutil.Process(child.pid).create_time())
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Return whether all threads of a process have ended. A parent that does not wait for it keeps it as a zombie.
+
+    It is a zombie as soon as its first thread has ended; until the others have too, it keeps its files and ports.
+    """
+    return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
 
 
 def _forget_ended() -> None:
