@@ -52,6 +52,9 @@ async def test_metadata_of_many_results_is_read_in_steps_up_to_the_answers_end(
         with pytest.raises(AnswerTooLarge, match="top_k"):
             await rig.engine.search_by_id("1", whole)
         assert read == [answer_size.READ_FIRST, answer_size.READ_AT_ONCE]
+        # The name of the group, which each hit repeats, counts as well.
+        with pytest.raises(AnswerTooLarge, match="top_k"):
+            await rig.engine.search_by_id("1", replace(whole, with_metadata=False, group_by="kind", group_size=100))
         pages: list[int] = []
         scroll = store.scroll
 

@@ -20,7 +20,7 @@ FORMAT = f"3 {' '.join(_KEPT)}"
 results. It contains the names of the fields, so that it changes with them."""
 
 _SIZE_OF_A_HIT = 120
-"""Bytes of a hit in an answer in addition to its id and metadata: mostly its sha256."""
+"""Bytes of a hit in an answer in addition to its texts and metadata: mostly its sha256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class KeptResult:
     @property
     def size(self) -> int:
         """Approximate size in bytes in an answer."""
-        names = sum(len(name) for hit in self.hits for name in (hit.image_id, *hit.duplicates))
+        names = sum(len(str(name).encode()) for hit in self.hits for name in (hit.image_id, hit.group, *hit.duplicates))
         return names + sum(map(len, filter(None, self.texts))) + _SIZE_OF_A_HIT * len(self.hits)
 
 
