@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
-from typing import Any
 
 from image_similarity.domain.errors import (
     IMAGE_ERRORS,
@@ -127,13 +127,15 @@ class ChunkProcessor:
 
     async def _index_patiently(self, item: Item, data: bytes) -> IndexResult:
         # Reading an uploaded image has compared its bytes with this digest.
-        given: dict[str, Any] = {"image_id": item.image_id, "metadata": item.metadata, "digest": item.sha256}
+        index = partial(
+            self._engine.index_image, data, image_id=item.image_id, metadata=item.metadata, digest=item.sha256
+        )
         for attempt in range(_PATIENCE):
             try:
-                return await self._engine.index_image(data, **given)
+                return await index()
             except Overloaded as error:
                 await asyncio.sleep(min(5.0, error.retry_after) * (attempt + 1) / 2)
-        return await self._engine.index_image(data, **given)
+        return await index()
 
     async def _tag(self, image_id: str) -> IndexResult:
         """Run the tagger on an indexed image; the image stays indexed if the tagger fails."""
